@@ -1,0 +1,581 @@
+//! The one table of diagnostic codes: `explain`, `docs/errors.md` and the coverage test read it.
+
+use super::Severity;
+
+/// What can be wrong, as a statement of fact.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Code {
+    MalformedJson,
+    DuplicateKey,
+    JsonTooDeep,
+    FileTooLarge,
+    NotUtf8,
+    UnknownKey,
+    MissingKey,
+    WrongType,
+    ConflictingKeys,
+    InvalidName,
+    UnknownBlock,
+    RecursiveBlock,
+    MissingBinding,
+    InvalidClass,
+    MalformedExpression,
+    BareName,
+    UnbalancedPlaceholder,
+    UnknownVariable,
+    UnknownFunction,
+    WrongNumberOfArguments,
+    ExpressionTooLarge,
+    CyclicVariables,
+    StructureDependsOnWorkload,
+    DivisionByZero,
+    NotACount,
+    Overflow,
+    TypeMismatch,
+    OutOfRange,
+    EvaluationTooDeep,
+    UnknownClass,
+    MissingParameter,
+    UnknownParameter,
+    ParameterType,
+    DuplicateName,
+    UnknownInput,
+    UnknownTieTarget,
+    TiedShapesDiffer,
+    RequirementNotMet,
+    NoBackwardFormula,
+    ExpectationFailed,
+    LayersTooDeep,
+    ModelTooLarge,
+    TooManyRows,
+    CannotRead,
+    UnknownModel,
+    UnknownSetting,
+    UnknownDtype,
+    InvalidWorkload,
+    UnknownSubject,
+    BeyondPositions,
+    ExpectationsSkipped,
+}
+
+/// All there is to say about a code.
+#[derive(Debug)]
+pub struct CodeInfo {
+    pub code: Code,
+    pub id: &'static str,
+    pub name: &'static str,
+    /// One line: what is wrong.
+    pub summary: &'static str,
+    /// A short lesson.
+    pub explanation: &'static str,
+    /// What is wrong in an example, and the same put right.
+    pub wrong: Option<&'static str>,
+    pub right: Option<&'static str>,
+}
+
+impl Code {
+    /// `E0304`, or `W...` for a warning.
+    #[must_use]
+    pub fn id(self) -> &'static str {
+        self.info().map_or("E0000", |info| info.id)
+    }
+
+    /// `UnknownVariable`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.info().map_or("", |info| info.name)
+    }
+
+    #[must_use]
+    pub fn severity(self) -> Severity {
+        if self.id().starts_with('W') { Severity::Warning } else { Severity::Error }
+    }
+
+    /// The table's row (the table has the order of the enum).
+    #[must_use]
+    pub fn info(self) -> Option<&'static CodeInfo> {
+        CODES.get(self as usize)
+    }
+
+    /// The code with this id or name, in any case.
+    #[must_use]
+    pub fn find(text: &str) -> Option<&'static CodeInfo> {
+        CODES.iter().find(|info| info.id.eq_ignore_ascii_case(text) || info.name.eq_ignore_ascii_case(text))
+    }
+}
+
+/// One row a code, in the order of [`Code`].
+pub const CODES: &[CodeInfo] = &[
+    CodeInfo {
+        code: Code::MalformedJson,
+        id: "E0101",
+        name: "MalformedJson",
+        summary: "the file is not well-formed JSON",
+        explanation: "A model description is strict JSON: double-quoted keys and texts, commas between members, no comments, no trailing commas.",
+        wrong: Some(r#"{ "name": "m", "layers": [], }"#),
+        right: Some(r#"{ "name": "m", "layers": [] }"#),
+    },
+    CodeInfo {
+        code: Code::DuplicateKey,
+        id: "E0102",
+        name: "DuplicateKey",
+        summary: "a key stands twice in one object",
+        explanation: "Most JSON readers silently keep the last of two equal keys, so that half of what was written is lost. Here it is an error; remove or rename one.",
+        wrong: Some(r#"{ "hidden_size": 768, "hidden_size": 1024 }"#),
+        right: Some(r#"{ "hidden_size": 1024 }"#),
+    },
+    CodeInfo {
+        code: Code::JsonTooDeep,
+        id: "E0103",
+        name: "JsonTooDeep",
+        summary: "arrays and objects are nested too deeply",
+        explanation: "JSON may be nested 128 levels deep. A model of that depth is written with `repeat` or `blocks`, not by nesting.",
+        wrong: None,
+        right: None,
+    },
+    CodeInfo {
+        code: Code::FileTooLarge,
+        id: "E0104",
+        name: "FileTooLarge",
+        summary: "the file is larger than 64 MiB",
+        explanation: "A model description is small: repeated layers are said once, with `repeat`.",
+        wrong: None,
+        right: None,
+    },
+    CodeInfo {
+        code: Code::NotUtf8,
+        id: "E0105",
+        name: "NotUtf8",
+        summary: "the file is not UTF-8 text",
+        explanation: "JSON is UTF-8. Was a binary file, or one in another encoding, given instead?",
+        wrong: None,
+        right: None,
+    },
+    CodeInfo {
+        code: Code::UnknownKey,
+        id: "E0201",
+        name: "UnknownKey",
+        summary: "a key that the language doesn't have",
+        explanation: "Every object has a fixed set of keys (`docs/language.md`); what a misspelt key meant to say would otherwise be lost. Free names belong into `variables` or `parameters`.",
+        wrong: Some(r#"{ "name": "h", "class": "Block", "sublayers": [] }"#),
+        right: Some(r#"{ "name": "h", "class": "Block", "sub_layers": [] }"#),
+    },
+    CodeInfo {
+        code: Code::MissingKey,
+        id: "E0202",
+        name: "MissingKey",
+        summary: "a key that must be there is missing",
+        explanation: "For example, a model has `layers`, and a basic layer (one with neither `sub_layers` nor `use`) has a `class`, from which its costs come.",
+        wrong: Some(r#"{ "name": "proj", "parameters": {} }"#),
+        right: Some(r#"{ "name": "proj", "class": "torch.nn.Linear", "parameters": {} }"#),
+    },
+    CodeInfo {
+        code: Code::WrongType,
+        id: "E0203",
+        name: "WrongType",
+        summary: "a value of the wrong type",
+        explanation: "The message says what was expected and what was found.",
+        wrong: Some(r#"{ "name": "h", "sub_layers": {} }"#),
+        right: Some(r#"{ "name": "h", "sub_layers": [] }"#),
+    },
+    CodeInfo {
+        code: Code::ConflictingKeys,
+        id: "E0204",
+        name: "ConflictingKeys",
+        summary: "two keys exclude each other",
+        explanation: "A layer holds its children itself (`sub_layers`), or takes them from a block (`use`), or is basic and has `parameters`: one of the three.",
+        wrong: Some(r#"{ "name": "h", "use": "block", "sub_layers": [] }"#),
+        right: Some(r#"{ "name": "h", "use": "block" }"#),
+    },
+    CodeInfo {
+        code: Code::InvalidName,
+        id: "E0205",
+        name: "InvalidName",
+        summary: "a name that can't be a path segment or a variable",
+        explanation: "A layer's name is a segment of a path: not empty, without dots and control characters, at most 200 characters. A variable's name is a letter or `_`, then letters, digits and `_`, and is no word of the expression language.",
+        wrong: Some(r#"{ "name": "self.attn" }"#),
+        right: Some(r#"{ "name": "self_attn" }"#),
+    },
+    CodeInfo {
+        code: Code::UnknownBlock,
+        id: "E0206",
+        name: "UnknownBlock",
+        summary: "a block that isn't defined",
+        explanation: "`use` names an entry of the file's own `blocks`.",
+        wrong: Some(r#""use": "decoder_layr""#),
+        right: Some(r#""use": "decoder_layer""#),
+    },
+    CodeInfo {
+        code: Code::RecursiveBlock,
+        id: "E0207",
+        name: "RecursiveBlock",
+        summary: "a block that uses itself",
+        explanation: "A block is written out where it is used, so it can't contain itself, directly or through others. Repetition is said with `repeat`.",
+        wrong: Some(r#""blocks": { "b": { "layers": [ { "name": "x", "use": "b" } ] } }"#),
+        right: None,
+    },
+    CodeInfo {
+        code: Code::MissingBinding,
+        id: "E0208",
+        name: "MissingBinding",
+        summary: "a block's required variable isn't bound",
+        explanation: r#"For each name in a block's `takes`, the value comes from the use site's `variables`, else from a variable of that name in scope there, else from the block's default. `"required"` has no default."#,
+        wrong: Some(r#"{ "use": "mlp" }"#),
+        right: Some(r#"{ "use": "mlp", "variables": { "width": 4096 } }"#),
+    },
+    CodeInfo {
+        code: Code::InvalidClass,
+        id: "E0209",
+        name: "InvalidClass",
+        summary: "a class definition that doesn't hold together",
+        explanation: "A definition under `classes` follows `docs/classes.md`: its formulas may use its parameters, its `variables` and the workload, and all that it leaves out has a stated meaning.",
+        wrong: None,
+        right: None,
+    },
+    CodeInfo {
+        code: Code::MalformedExpression,
+        id: "E0301",
+        name: "MalformedExpression",
+        summary: "an expression that doesn't parse",
+        explanation: "Expressions have numbers, `<placeholders>`, 'texts', `+ - * / % ^`, comparisons, `&& || !`, parentheses and functions. Between two values stands an operator.",
+        wrong: Some(r#""2 * (<hidden_size> + 1""#),
+        right: Some(r#""2 * (<hidden_size> + 1)""#),
+    },
+    CodeInfo {
+        code: Code::BareName,
+        id: "E0302",
+        name: "BareName",
+        summary: "a name without brackets in an expression",
+        explanation: "In a model file every name stands in brackets, so that texts and expressions can't be confused: `<hidden_size>` or `{hidden_size}`. (Formulas in class definitions are the exception: there, names are bare.)",
+        wrong: Some(r#""4 * hidden_size""#),
+        right: Some(r#""4 * <hidden_size>""#),
+    },
+    CodeInfo {
+        code: Code::UnbalancedPlaceholder,
+        id: "E0303",
+        name: "UnbalancedPlaceholder",
+        summary: "a placeholder that isn't closed, or was never opened",
+        explanation: "A placeholder is a name in a pair of brackets: `<batch_size>` or `{batch_size}`, without blanks inside.",
+        wrong: Some(r#""<batch_size * 2""#),
+        right: Some(r#""<batch_size> * 2""#),
+    },
+    CodeInfo {
+        code: Code::UnknownVariable,
+        id: "E0304",
+        name: "UnknownVariable",
+        summary: "a variable that isn't in scope",
+        explanation: "A variable is in scope in the layer that defines it and below: the file's `variables`, those of the enclosing layers, their repeat indices, and the workload (`batch_size`, `seq_len`, ...).",
+        wrong: Some(r#""variables": { "hidden_size": 768 } ... "<hiden_size>""#),
+        right: Some(r#""<hidden_size>""#),
+    },
+    CodeInfo {
+        code: Code::UnknownFunction,
+        id: "E0305",
+        name: "UnknownFunction",
+        summary: "a function that the language doesn't have",
+        explanation: "The functions are: if, default, choose, min, max, abs, ceil, floor, at, len, contains, last, product, starts_with, is_list, conv_out. There are no loops: per-layer facts are expressions in the `variables` of what is repeated.",
+        wrong: Some(r#""round(<x> / 2)""#),
+        right: Some(r#""floor(<x> / 2)""#),
+    },
+    CodeInfo {
+        code: Code::WrongNumberOfArguments,
+        id: "E0306",
+        name: "WrongNumberOfArguments",
+        summary: "a function with too few or too many arguments",
+        explanation: "For example, `if` takes three: a condition, and the values for true and for false.",
+        wrong: Some(r#""if(<a> > 1, 2)""#),
+        right: Some(r#""if(<a> > 1, 2, 3)""#),
+    },
+    CodeInfo {
+        code: Code::ExpressionTooLarge,
+        id: "E0307",
+        name: "ExpressionTooLarge",
+        summary: "an expression that is too long or too deeply nested",
+        explanation: "An expression may have 4,096 characters, 512 operators and 128 levels of nesting. Give its parts names, as `variables`.",
+        wrong: None,
+        right: None,
+    },
+    CodeInfo {
+        code: Code::CyclicVariables,
+        id: "E0308",
+        name: "CyclicVariables",
+        summary: "variables that depend on each other in a circle",
+        explanation: "Inside its own definition a name means the variable of that name *outside*; any longer way back to itself has no value.",
+        wrong: Some(r#""variables": { "a": "<b> + 1", "b": "<a> - 1" }"#),
+        right: Some(r#""variables": { "a": 3, "b": "<a> - 1" }"#),
+    },
+    CodeInfo {
+        code: Code::StructureDependsOnWorkload,
+        id: "E0309",
+        name: "StructureDependsOnWorkload",
+        summary: "the structure depends on the workload",
+        explanation: "`repeat` and `when` decide which layers exist. That is known before a batch size or a sequence length is, so they may use structural variables only. How often a layer *runs* may depend on the workload: that is `calls`.",
+        wrong: Some(r#""repeat": "<seq_len>""#),
+        right: Some(r#""calls": "<seq_len>""#),
+    },
+    CodeInfo {
+        code: Code::DivisionByZero,
+        id: "E0401",
+        name: "DivisionByZero",
+        summary: "a division by zero",
+        explanation: "The message shows the values that the expression saw.",
+        wrong: Some(r#""<hidden_size> / <num_experts>" with num_experts = 0"#),
+        right: None,
+    },
+    CodeInfo {
+        code: Code::NotACount,
+        id: "E0402",
+        name: "NotACount",
+        summary: "a count that isn't a non-negative integer",
+        explanation: "Sizes, repeats and calls are counts. `/` is exact: 7/2 is 7/2, never 3. Where a fraction is to be cut, say so: `floor(<a> / <b>)`.",
+        wrong: Some(r#""<hidden_size> / <num_attention_heads>" with 768 / 7"#),
+        right: None,
+    },
+    CodeInfo {
+        code: Code::Overflow,
+        id: "E0403",
+        name: "Overflow",
+        summary: "a number beyond what is computed with",
+        explanation: "Numbers are exact fractions of 128-bit integers; results are at most 340 undecillion (2^128 - 1). What exceeds that is an error, never a wrapped number.",
+        wrong: None,
+        right: None,
+    },
+    CodeInfo {
+        code: Code::TypeMismatch,
+        id: "E0404",
+        name: "TypeMismatch",
+        summary: "an operation on values of the wrong kind",
+        explanation: "Arithmetic wants numbers, `&&` and `when` want true or false, `null` is a value of its own: `default(<x>, 0)` replaces it.",
+        wrong: Some(r#""<window> + 1" with window = null"#),
+        right: Some(r#""default(<window>, 0) + 1""#),
+    },
+    CodeInfo {
+        code: Code::OutOfRange,
+        id: "E0405",
+        name: "OutOfRange",
+        summary: "an index beyond the end of a list",
+        explanation: "`at(list, i)` counts from 0.",
+        wrong: Some(r#""at(<sizes>, 3)" with three sizes"#),
+        right: Some(r#""at(<sizes>, 2)""#),
+    },
+    CodeInfo {
+        code: Code::EvaluationTooDeep,
+        id: "E0406",
+        name: "EvaluationTooDeep",
+        summary: "variables that depend on too many others in a row",
+        explanation: "A variable may depend on others through 128 steps at most.",
+        wrong: None,
+        right: None,
+    },
+    CodeInfo {
+        code: Code::UnknownClass,
+        id: "E0501",
+        name: "UnknownClass",
+        summary: "a layer class without a definition",
+        explanation: "A basic layer's class selects its formulas; unknown is not zero, so nothing is skipped. `layerspec list classes` shows those of the catalog; a file may define its own under `classes`.",
+        wrong: Some(r#""class": "torch.nn.modules.linear.Liner""#),
+        right: Some(r#""class": "torch.nn.modules.linear.Linear""#),
+    },
+    CodeInfo {
+        code: Code::MissingParameter,
+        id: "E0502",
+        name: "MissingParameter",
+        summary: "a parameter that the class needs is missing",
+        explanation: "`layerspec explain CLASS` lists a class's parameters, their units and defaults.",
+        wrong: Some(r#""class": "torch.nn.Linear", "parameters": { "in_features": 768 }"#),
+        right: Some(r#""parameters": { "in_features": 768, "out_features": 768 }"#),
+    },
+    CodeInfo {
+        code: Code::UnknownParameter,
+        id: "E0503",
+        name: "UnknownParameter",
+        summary: "a parameter that the class doesn't have",
+        explanation: "`layerspec explain CLASS` lists a class's parameters.",
+        wrong: Some(r#""parameters": { "in_feature": 768 }"#),
+        right: Some(r#""parameters": { "in_features": 768 }"#),
+    },
+    CodeInfo {
+        code: Code::ParameterType,
+        id: "E0504",
+        name: "ParameterType",
+        summary: "a parameter of the wrong kind",
+        explanation: "A `count` is a non-negative integer, a `ratio` a number, a `flag` true or false, a `text` a text, a `shape` a list of counts.",
+        wrong: Some(r#""bias": "yes""#),
+        right: Some(r#""bias": true"#),
+    },
+    CodeInfo {
+        code: Code::DuplicateName,
+        id: "E0505",
+        name: "DuplicateName",
+        summary: "two layers of the same name side by side",
+        explanation: "Paths are unique, as in `named_modules()`. Two layers may share a name only if their `when` never holds for both.",
+        wrong: Some(r#"[ { "name": "fc" }, { "name": "fc" } ]"#),
+        right: Some(r#"[ { "name": "fc1" }, { "name": "fc2" } ]"#),
+    },
+    CodeInfo {
+        code: Code::UnknownInput,
+        id: "E0506",
+        name: "UnknownInput",
+        summary: "an input or output that names no value",
+        explanation: "`inputs` names `input` (what the enclosing composite was given), an earlier layer, found beside the layer or outward, or one of the model's `inputs`; `layer.port` picks one of several outputs. `output` names a child.",
+        wrong: Some(r#""inputs": ["q_prj"]"#),
+        right: Some(r#""inputs": ["q_proj"]"#),
+    },
+    CodeInfo {
+        code: Code::UnknownTieTarget,
+        id: "E0507",
+        name: "UnknownTieTarget",
+        summary: "weights tied to a layer that doesn't exist",
+        explanation: "`tied_to` is a path to a layer with weights (or to one tensor), looked up beside the layer, then outward, scope by scope.",
+        wrong: Some(r#""tied_to": "model.embed_token""#),
+        right: Some(r#""tied_to": "model.embed_tokens""#),
+    },
+    CodeInfo {
+        code: Code::TiedShapesDiffer,
+        id: "E0508",
+        name: "TiedShapesDiffer",
+        summary: "tied weights of different shapes",
+        explanation: "Tied weights are one tensor under two names, so their shapes must be equal.",
+        wrong: None,
+        right: None,
+    },
+    CodeInfo {
+        code: Code::RequirementNotMet,
+        id: "E0509",
+        name: "RequirementNotMet",
+        summary: "parameters that don't fit together",
+        explanation: "A class can say what must hold of its parameters, for example that query heads are a multiple of key/value heads.",
+        wrong: None,
+        right: None,
+    },
+    CodeInfo {
+        code: Code::NoBackwardFormula,
+        id: "E0510",
+        name: "NoBackwardFormula",
+        summary: "a class without formulas for the backward pass",
+        explanation: "In the train phase each class needs `backward`; leaving it out doesn't mean zero.",
+        wrong: None,
+        right: None,
+    },
+    CodeInfo {
+        code: Code::ExpectationFailed,
+        id: "E0601",
+        name: "ExpectationFailed",
+        summary: "an expectation doesn't hold",
+        explanation: "`expect` states facts, such as the published parameter count, that every compile checks. The exit code is 3. With a structural variable changed by `--set` they are not checked: it is another model.",
+        wrong: None,
+        right: None,
+    },
+    CodeInfo {
+        code: Code::LayersTooDeep,
+        id: "E0602",
+        name: "LayersTooDeep",
+        summary: "layers are nested too deeply",
+        explanation: "Layers may be nested 128 levels deep, blocks included.",
+        wrong: None,
+        right: None,
+    },
+    CodeInfo {
+        code: Code::ModelTooLarge,
+        id: "E0603",
+        name: "ModelTooLarge",
+        summary: "the model has too many distinct layers",
+        explanation: "Repeats cost nothing, but distinct layers do: at most 2,000,000 are looked at. A body that uses its index is distinct for every value that makes a difference.",
+        wrong: None,
+        right: None,
+    },
+    CodeInfo {
+        code: Code::TooManyRows,
+        id: "E0604",
+        name: "TooManyRows",
+        summary: "more rows than may be printed",
+        explanation: "The full flat list has a row for every instance. Fold it (no `--expand`, or `--by class`), or raise `--max-rows`.",
+        wrong: None,
+        right: None,
+    },
+    CodeInfo {
+        code: Code::CannotRead,
+        id: "E0701",
+        name: "CannotRead",
+        summary: "a file that can't be read",
+        explanation: "The message has the system's reason.",
+        wrong: None,
+        right: None,
+    },
+    CodeInfo {
+        code: Code::UnknownModel,
+        id: "E0702",
+        name: "UnknownModel",
+        summary: "a model that is neither a file nor built in",
+        explanation: "A model is a path, `-` for standard input, or a name from `layerspec list models`.",
+        wrong: None,
+        right: None,
+    },
+    CodeInfo {
+        code: Code::UnknownSetting,
+        id: "E0703",
+        name: "UnknownSetting",
+        summary: "`--set` of a variable that the model doesn't have",
+        explanation: "`--set NAME=VALUE` gives a variable of the model's `variables`, or of its workload, another value.",
+        wrong: Some("--set num_layers=40"),
+        right: Some("--set num_hidden_layers=40"),
+    },
+    CodeInfo {
+        code: Code::UnknownDtype,
+        id: "E0704",
+        name: "UnknownDtype",
+        summary: "a dtype that the catalog doesn't have",
+        explanation: "`layerspec list dtypes` shows them.",
+        wrong: Some("--dtype float17"),
+        right: Some("--dtype fp16"),
+    },
+    CodeInfo {
+        code: Code::InvalidWorkload,
+        id: "E0705",
+        name: "InvalidWorkload",
+        summary: "a workload that makes no sense",
+        explanation: "Batch size and sequence length are at least 1.",
+        wrong: None,
+        right: None,
+    },
+    CodeInfo {
+        code: Code::UnknownSubject,
+        id: "E0706",
+        name: "UnknownSubject",
+        summary: "nothing of that name to explain",
+        explanation: "`layerspec explain` takes a class, a dtype, or a diagnostic code.",
+        wrong: None,
+        right: None,
+    },
+    CodeInfo {
+        code: Code::BeyondPositions,
+        id: "W0801",
+        name: "BeyondPositions",
+        summary: "the workload is longer than the model's positions",
+        explanation: "`max_position_embeddings` says how many positions the model has; with more, PyTorch would fail (a learned position table) or extrapolate (rotary positions). The figures are computed all the same.",
+        wrong: None,
+        right: None,
+    },
+    CodeInfo {
+        code: Code::ExpectationsSkipped,
+        id: "W0802",
+        name: "ExpectationsSkipped",
+        summary: "expectations were not checked",
+        explanation: "A structural variable was changed with `--set`, so what `expect` says of the published model doesn't apply.",
+        wrong: None,
+        right: None,
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::CODES;
+
+    #[test]
+    fn the_table_has_the_order_of_the_enum() {
+        for (index, info) in CODES.iter().enumerate() {
+            assert_eq!(info.code as usize, index, "{}", info.name);
+            assert_eq!(format!("{:?}", info.code), info.name);
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! Shows diagnostics to people (rustc's renderer, `annotate-snippets`) and to editors (one JSON object a line).
+
+use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet, renderer::DecorStyle};
+use serde::Serialize;
+
+use super::{Diagnostic, Label, Severity};
+use crate::source::{Source, SourceId, Span};
+
+/// Finds the text of a source by its id.
+pub trait Sources {
+    fn source(&self, id: SourceId) -> Option<Source>;
+}
+
+/// At most this much of a line is shown on either side of a label: a minified file is one line of megabytes.
+const CONTEXT: usize = 400;
+
+/// A line and a column, both counted from 1; columns count characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Position {
+    pub line: usize,
+    pub column: usize,
+}
+
+/// Where a byte offset lies in a text.
+#[must_use]
+pub fn position(text: &str, offset: usize) -> Position {
+    let before = text.get(..offset).unwrap_or(text);
+    let line_start = before.rfind('\n').map_or(0, |i| i + 1);
+    let line = before.bytes().filter(|&b| b == b'\n').count() + 1;
+    Position { line, column: before.get(line_start..).unwrap_or("").chars().count() + 1 }
+}
+
+/// One diagnostic as rustc would show it, with a line break at its end.
+#[must_use]
+pub fn render(diagnostic: &Diagnostic, sources: &dyn Sources, color: bool) -> String {
+    let renderer = if color { Renderer::styled() } else { Renderer::plain() }.decor_style(DecorStyle::Ascii);
+    let windows = windows(diagnostic, sources);
+    let level = match diagnostic.severity {
+        Severity::Error => Level::ERROR,
+        Severity::Warning => Level::WARNING,
+    };
+    let message = escape(&diagnostic.message);
+    let mut group = Group::with_title(level.primary_title(message.as_str()).id(diagnostic.code.id()));
+    for window in &windows {
+        let mut snippet =
+            Snippet::source(window.text.as_str()).line_start(window.first_line).path(window.name.as_str()).fold(true);
+        for (range, kind, text) in &window.labels {
+            snippet = snippet.annotation(kind.span(range.clone()).label(text.as_str()));
+        }
+        group = group.element(snippet);
+    }
+    let help: Vec<String> = diagnostic.help.iter().map(|text| escape(text)).collect();
+    let notes: Vec<String> = diagnostic.notes.iter().map(|text| escape(text)).collect();
+    for text in &help {
+        group = group.element(Level::HELP.message(text.as_str()));
+    }
+    for text in &notes {
+        group = group.element(Level::NOTE.message(text.as_str()));
+    }
+    format!("{}\n", renderer.render(&[group]))
+}
+
+/// The labels of one source, with the part of its text that they need.
+struct Window {
+    name: String,
+    text: String,
+    first_line: usize,
+    labels: Vec<(std::ops::Range<usize>, AnnotationKind, String)>,
+}
+
+fn windows(diagnostic: &Diagnostic, sources: &dyn Sources) -> Vec<Window> {
+    let primary = diagnostic.primary.iter().map(|label| (label, AnnotationKind::Primary));
+    let secondary = diagnostic.secondary.iter().map(|label| (label, AnnotationKind::Context));
+    let labels: Vec<(&Label, AnnotationKind)> = primary.chain(secondary).collect();
+    let mut ids: Vec<SourceId> = Vec::new();
+    for (label, _) in &labels {
+        if !ids.contains(&label.span.source) {
+            ids.push(label.span.source);
+        }
+    }
+    let mut windows = Vec::new();
+    for id in ids {
+        let Some(source) = sources.source(id) else { continue };
+        let here: Vec<_> = labels.iter().filter(|(label, _)| label.span.source == id).collect();
+        let Some((start, end)) = extent(&source.text, here.iter().map(|(label, _)| label.span)) else { continue };
+        let text = &source.text;
+        let line_start = text.get(..start).and_then(|t| t.rfind('\n')).map_or(0, |i| i + 1);
+        let line_end = text.get(end..).and_then(|t| t.find('\n')).map_or(text.len(), |i| end + i);
+        let from = line_start.max(floor_boundary(text, start.saturating_sub(CONTEXT)));
+        let to = line_end.min(floor_boundary(text, end.saturating_add(CONTEXT)));
+        let shown = text.get(from..to).unwrap_or("");
+        windows.push(Window {
+            name: escape(&source.name),
+            first_line: position(text, from).line,
+            labels: here
+                .iter()
+                .map(|(label, kind)| {
+                    let range = label.span.range();
+                    let clip = |n: usize| n.clamp(from, to) - from;
+                    (clip(range.start)..clip(range.end), *kind, escape(&label.text))
+                })
+                .collect(),
+            text: neutralise(shown),
+        });
+    }
+    windows
+}
+
+/// From the first label's start to the last one's end.
+fn extent(text: &str, spans: impl Iterator<Item = Span>) -> Option<(usize, usize)> {
+    let mut extent: Option<(usize, usize)> = None;
+    for span in spans {
+        let range = span.range();
+        let (start, end) = (floor_boundary(text, range.start), floor_boundary(text, range.end));
+        extent = Some(extent.map_or((start, end), |(s, e)| (s.min(start), e.max(end))));
+    }
+    extent
+}
+
+fn floor_boundary(text: &str, offset: usize) -> usize {
+    let mut at = offset.min(text.len());
+    while !text.is_char_boundary(at) {
+        at -= 1;
+    }
+    at
+}
+
+/// Control characters of a stranger's file must not reach the terminal. One byte for one byte, so that spans stay right.
+fn neutralise(text: &str) -> String {
+    text.chars().map(|c| if c.is_ascii_control() && c != '\n' && c != '\t' { '?' } else { c }).collect()
+}
+
+/// A text for the terminal: control and bidirectional-override characters are spelt out, long texts are cut.
+fn escape(text: &str) -> String {
+    const LONGEST: usize = 1000;
+    let mut out = crate::report::escape_terminal(text).into_owned();
+    if out.chars().count() > LONGEST {
+        out = out.chars().take(LONGEST).collect();
+        out.push_str("...");
+    }
+    out
+}
+
+#[derive(Serialize)]
+struct JsonDiagnostic<'a> {
+    code: &'a str,
+    name: &'a str,
+    severity: &'a str,
+    message: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    primary: Option<JsonLabel<'a>>,
+    secondary: Vec<JsonLabel<'a>>,
+    help: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fix: Option<JsonFix<'a>>,
+    notes: &'a [String],
+}
+
+#[derive(Serialize)]
+struct JsonLabel<'a> {
+    file: String,
+    byte_start: usize,
+    byte_end: usize,
+    start: Position,
+    end: Position,
+    text: &'a str,
+}
+
+#[derive(Serialize)]
+struct JsonFix<'a> {
+    byte_start: usize,
+    byte_end: usize,
+    replacement: &'a str,
+}
+
+/// One diagnostic as one line of JSON, for editors.
+#[must_use]
+pub fn render_json(diagnostic: &Diagnostic, sources: &dyn Sources) -> String {
+    let label = |label| json_label(label, sources);
+    let line = JsonDiagnostic {
+        code: diagnostic.code.id(),
+        name: diagnostic.code.name(),
+        severity: match diagnostic.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        },
+        message: &diagnostic.message,
+        primary: diagnostic.primary.as_ref().and_then(label),
+        secondary: diagnostic.secondary.iter().filter_map(label).collect(),
+        help: &diagnostic.help,
+        fix: diagnostic.fix.as_ref().map(|fix| JsonFix {
+            byte_start: fix.span.range().start,
+            byte_end: fix.span.range().end,
+            replacement: &fix.replacement,
+        }),
+        notes: &diagnostic.notes,
+    };
+    // Strings and integers always serialize.
+    serde_json::to_string(&line).unwrap_or_default()
+}
+
+fn json_label<'a>(label: &'a Label, sources: &dyn Sources) -> Option<JsonLabel<'a>> {
+    let source = sources.source(label.span.source)?;
+    let range = label.span.range();
+    Some(JsonLabel {
+        file: source.name.to_string(),
+        byte_start: range.start,
+        byte_end: range.end,
+        start: position(&source.text, range.start),
+        end: position(&source.text, range.end),
+        text: &label.text,
+    })
+}

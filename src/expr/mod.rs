@@ -1,0 +1,123 @@
+//! Expressions: text in, values out, exactly.
+//!
+//! `lex` and `parse` turn a text into an [`Expr`] whose variables are of some type `V`; each phase has its own: names as they are spelt,
+//! then workload variables only, then slots of a class definition. `eval` computes with them over exact rationals.
+
+mod eval;
+mod functions;
+mod lex;
+mod number;
+mod parse;
+mod value;
+
+pub use eval::{Env, EvalError, apply_binary, apply_function, apply_unary, eval, member};
+pub use functions::{FUNCTIONS, Function, FunctionInfo};
+pub use lex::{Interpolated, Piece, interpolate, is_name, is_reserved, looks_like_template};
+pub use number::Exact;
+pub use parse::{ParseError, Syntax, parse};
+pub use value::Value;
+
+use std::sync::Arc;
+
+/// An expression over variables of type `V`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Expr<V> {
+    Const(Value),
+    Var(V),
+    /// `<a.b.c>`: members of an object.
+    Member(Box<Expr<V>>, Vec<Arc<str>>),
+    Unary(UnaryOp, Box<Expr<V>>),
+    Binary(BinaryOp, Box<(Expr<V>, Expr<V>)>),
+    Call(Function, Vec<Expr<V>>),
+    /// What was wrong was said already, or is said only if this branch is taken.
+    Fail(EvalError),
+}
+
+/// A name as it is spelt, and where in its text.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Name {
+    pub text: Arc<str>,
+    /// Byte offsets of the name itself, without brackets and members.
+    pub start: u32,
+    pub end: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum UnaryOp {
+    Neg,
+    Not,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum BinaryOp {
+    Add,
+    Sub,
+    Mul,
+    Div,
+    Rem,
+    Pow,
+    Eq,
+    Ne,
+    Lt,
+    Le,
+    Gt,
+    Ge,
+    And,
+    Or,
+}
+
+impl BinaryOp {
+    #[must_use]
+    pub fn symbol(self) -> &'static str {
+        match self {
+            BinaryOp::Add => "+",
+            BinaryOp::Sub => "-",
+            BinaryOp::Mul => "*",
+            BinaryOp::Div => "/",
+            BinaryOp::Rem => "%",
+            BinaryOp::Pow => "^",
+            BinaryOp::Eq => "==",
+            BinaryOp::Ne => "!=",
+            BinaryOp::Lt => "<",
+            BinaryOp::Le => "<=",
+            BinaryOp::Gt => ">",
+            BinaryOp::Ge => ">=",
+            BinaryOp::And => "&&",
+            BinaryOp::Or => "||",
+        }
+    }
+}
+
+impl<V> Expr<V> {
+    /// Calls `visit` with every variable, from left to right.
+    pub fn for_each_variable<'a>(&'a self, visit: &mut dyn FnMut(&'a V)) {
+        match self {
+            Expr::Const(_) | Expr::Fail(_) => {}
+            Expr::Var(v) => visit(v),
+            Expr::Member(e, _) | Expr::Unary(_, e) => e.for_each_variable(visit),
+            Expr::Binary(_, pair) => {
+                pair.0.for_each_variable(visit);
+                pair.1.for_each_variable(visit);
+            }
+            Expr::Call(_, args) => args.iter().for_each(|e| e.for_each_variable(visit)),
+        }
+    }
+
+    /// The same expression over other variables.
+    ///
+    /// # Errors
+    /// The first error of `f`.
+    pub fn try_map<W, E>(&self, f: &mut dyn FnMut(&V) -> Result<W, E>) -> Result<Expr<W>, E> {
+        Ok(match self {
+            Expr::Const(v) => Expr::Const(v.clone()),
+            Expr::Var(v) => Expr::Var(f(v)?),
+            Expr::Member(e, path) => Expr::Member(Box::new(e.try_map(f)?), path.clone()),
+            Expr::Unary(op, e) => Expr::Unary(*op, Box::new(e.try_map(f)?)),
+            Expr::Binary(op, pair) => Expr::Binary(*op, Box::new((pair.0.try_map(f)?, pair.1.try_map(f)?))),
+            Expr::Call(function, args) => {
+                Expr::Call(*function, args.iter().map(|e| e.try_map(f)).collect::<Result<_, E>>()?)
+            }
+            Expr::Fail(error) => Expr::Fail(error.clone()),
+        })
+    }
+}

@@ -1,0 +1,114 @@
+//! The keys of each kind of object: the parser, the JSON Schema and the language reference's test read these tables.
+
+/// A key, what may stand there, and what it means.
+#[derive(Debug)]
+pub struct Key {
+    pub name: &'static str,
+    pub required: bool,
+    pub kind: KeyKind,
+    pub doc: &'static str,
+}
+
+/// What may stand at a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyKind {
+    /// A text, nothing interpolated.
+    Text,
+    /// A text in which placeholders are filled in.
+    Template,
+    Flag,
+    /// A count or an expression.
+    Count,
+    /// true, false, or an expression.
+    Condition,
+    /// A list of counts or expressions.
+    Shape,
+    /// Any values by name.
+    Variables,
+    Parameters,
+    Weights,
+    Inputs,
+    ModelInputs,
+    Layers,
+    Blocks,
+    Classes,
+    Tie,
+    Takes,
+    Expect,
+    Points,
+    Workload,
+    WeightTies,
+}
+
+const fn key(name: &'static str, kind: KeyKind, doc: &'static str) -> Key {
+    Key { name, required: false, kind, doc }
+}
+
+const fn required(name: &'static str, kind: KeyKind, doc: &'static str) -> Key {
+    Key { name, required: true, kind, doc }
+}
+
+pub const MODEL_KEYS: &[Key] = &[
+    key("$schema", KeyKind::Text, "where editors find the JSON Schema; not read otherwise"),
+    key("name", KeyKind::Text, "the model's name, as in outputs"),
+    key("class", KeyKind::Text, "the class of the whole model; `tree` shows it"),
+    key("source", KeyKind::Text, "where the figures come from: a URL"),
+    key("doc", KeyKind::Text, "a remark for readers"),
+    key("variables", KeyKind::Variables, "named values and expressions, in scope everywhere in the file"),
+    key("workload", KeyKind::Workload, "defaults for workload variables (batch_size, seq_len, ...), and further ones"),
+    key("inputs", KeyKind::ModelInputs, "the tensors that the model is called with; left out: input_ids, [<batch_size>, <seq_len>], int64"),
+    key("classes", KeyKind::Classes, "class definitions for this file alone, by class name (docs/classes.md)"),
+    key("blocks", KeyKind::Blocks, "layers to be used in several places, by name"),
+    required("layers", KeyKind::Layers, "the layers, in the order of execution"),
+    key("expect", KeyKind::Expect, "facts that every compile checks, such as the published parameter count"),
+];
+
+pub const LAYER_KEYS: &[Key] = &[
+    key("name", KeyKind::Template, "path segment, unique beside its siblings; a composite without one is a group"),
+    key("inline", KeyKind::Flag, "of a composite: its name is for values only and adds no path segment"),
+    key("class", KeyKind::Template, "the class; of a basic layer it selects the formulas"),
+    key("doc", KeyKind::Text, "a remark for readers"),
+    key("sub_layers", KeyKind::Layers, "the layers of a composite, in the order of execution"),
+    key("use", KeyKind::Template, "the block whose layers these are, in place of sub_layers"),
+    key("repeat", KeyKind::Count, "how many modules: `layers` becomes `layers.0`, `layers.1`, ...; no workload variables"),
+    key("parallel", KeyKind::Flag, "with repeat: all instances read the same input, instead of one the other's output"),
+    key("index", KeyKind::Text, "with repeat: the name of the index variable (`layer` if left out)"),
+    key("calls", KeyKind::Count, "how often it runs in one pass (1 if left out); FLOPs and traffic multiply, parameters don't"),
+    key("when", KeyKind::Condition, "whether the layer exists; no workload variables"),
+    key("variables", KeyKind::Variables, "more variables, in scope here and below; with `use`, what is bound to the block"),
+    key("parameters", KeyKind::Parameters, "of a basic layer: what its class asks for"),
+    key("weights", KeyKind::Weights, "tensors that the layer owns itself; of a basic layer they replace the class's"),
+    key("inputs", KeyKind::Inputs, "the values it reads: `input`, or names of earlier layers; left out: the previous layer's output"),
+    key("output", KeyKind::Template, "of a composite: the child whose value it returns; left out: the last one's"),
+    key("hold", KeyKind::Flag, "its output lives until the enclosing composite returns"),
+    key("tied_to", KeyKind::Tie, "the layer whose weights these are"),
+];
+
+pub const BLOCK_KEYS: &[Key] = &[
+    key("doc", KeyKind::Text, "what it is"),
+    key("takes", KeyKind::Takes, "names it expects: a default for each, or \"required\""),
+    key("variables", KeyKind::Variables, "variables of its own"),
+    required("layers", KeyKind::Layers, "its layers"),
+];
+
+pub const WEIGHT_KEYS: &[Key] = &[
+    required("shape", KeyKind::Shape, "the tensor's shape"),
+    key("when", KeyKind::Condition, "whether it exists"),
+];
+
+pub const TIE_KEYS: &[Key] = &[
+    key("layer", KeyKind::Template, "the path of the layer whose weights these are"),
+    key("weights", KeyKind::WeightTies, "single weights, each with the path of the other"),
+    key("when", KeyKind::Condition, "whether they are tied"),
+];
+
+pub const INPUT_KEYS: &[Key] = &[
+    required("shape", KeyKind::Shape, "the tensor's shape"),
+    key("dtype", KeyKind::Text, "its dtype: activation, index, float32 or bool; left out: activation"),
+];
+
+/// Besides the quantities of the totals.
+pub const EXPECT_KEYS: &[Key] = &[key("points", KeyKind::Points, "facts at stated workloads")];
+
+/// Besides the quantities of the totals.
+pub const POINT_KEYS: &[Key] = &[required("workload", KeyKind::Workload, "the workload at which the facts hold")];

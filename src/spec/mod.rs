@@ -1,0 +1,179 @@
+//! The model description as it is written: known keys, every attribute a place and a value or an expression.
+//!
+//! A [`Document`](crate::json::Document) comes in, a [`Model`] goes out. Names are not looked up here: that is `check`'s business.
+
+mod keys;
+mod parse;
+
+pub use keys::{BLOCK_KEYS, EXPECT_KEYS, INPUT_KEYS, Key, KeyKind, LAYER_KEYS, MODEL_KEYS, POINT_KEYS, TIE_KEYS, WEIGHT_KEYS};
+pub use parse::{Fields, fields, name_problem, parse, unescaped_part};
+
+use std::sync::Arc;
+
+use crate::expr::{Exact, Expr, Interpolated, Name};
+use crate::json;
+use crate::source::{Span, Spanned};
+
+/// A model file.
+#[derive(Debug, Clone)]
+pub struct Model {
+    pub span: Span,
+    pub name: Option<Spanned<Arc<str>>>,
+    pub class: Option<Arc<str>>,
+    pub source: Option<Arc<str>>,
+    pub variables: Vec<Variable>,
+    /// Defaults for workload variables, and further ones.
+    pub workload: Vec<Variable>,
+    /// The tensors that the model is called with.
+    pub inputs: Vec<ModelInput>,
+    /// Class definitions for this file alone, by name; `catalog` reads them.
+    pub classes: Vec<(Spanned<Arc<str>>, json::Node)>,
+    pub blocks: Vec<Block>,
+    pub layers: Vec<Layer>,
+    pub expect: Option<Expect>,
+}
+
+/// A name and what it stands for.
+#[derive(Debug, Clone)]
+pub struct Variable {
+    pub name: Spanned<Arc<str>>,
+    pub value: Attr,
+}
+
+/// A value or an expression, and where it stands.
+#[derive(Debug, Clone)]
+pub struct Attr {
+    pub span: Span,
+    pub datum: Datum,
+}
+
+#[derive(Debug, Clone)]
+pub enum Datum {
+    Null,
+    Bool(bool),
+    Number(Exact),
+    Text(Arc<str>),
+    Template(Template),
+    List(Vec<Attr>),
+    Object(Vec<(Arc<str>, Attr)>),
+    /// What was wrong with it was said already.
+    Invalid,
+}
+
+/// An expression in a string.
+#[derive(Debug, Clone)]
+pub struct Template {
+    pub text: Arc<str>,
+    /// Whether offsets in `text` are offsets in the source.
+    pub plain: bool,
+    pub expr: Arc<Expr<Name>>,
+}
+
+/// A text in which placeholders are filled in.
+#[derive(Debug, Clone)]
+pub struct TextField {
+    pub span: Span,
+    pub text: Arc<str>,
+    pub plain: bool,
+    pub pieces: Interpolated,
+}
+
+#[derive(Debug, Clone)]
+pub struct Layer {
+    pub span: Span,
+    pub name: Option<TextField>,
+    pub inline: bool,
+    pub class: Option<TextField>,
+    pub body: Body,
+    pub repeat: Option<Attr>,
+    pub parallel: bool,
+    pub index: Option<Spanned<Arc<str>>>,
+    pub calls: Option<Attr>,
+    pub when: Option<Attr>,
+    pub variables: Vec<Variable>,
+    pub parameters: Vec<Variable>,
+    pub weights: Option<Vec<Weight>>,
+    pub inputs: Option<Vec<TextField>>,
+    pub output: Option<TextField>,
+    pub hold: bool,
+    pub tied_to: Option<Tie>,
+}
+
+#[derive(Debug, Clone)]
+pub enum Body {
+    /// A basic layer: its class has the formulas.
+    Basic,
+    Composite(Vec<Layer>),
+    /// The layers of a block.
+    Use(TextField),
+}
+
+/// A tensor that a layer owns.
+#[derive(Debug, Clone)]
+pub struct Weight {
+    pub name: Spanned<Arc<str>>,
+    pub shape: Vec<Attr>,
+    pub when: Option<Attr>,
+}
+
+/// Weights that are another layer's.
+#[derive(Debug, Clone)]
+pub struct Tie {
+    pub span: Span,
+    pub target: TieTarget,
+    pub when: Option<Attr>,
+}
+
+#[derive(Debug, Clone)]
+pub enum TieTarget {
+    /// All weights of a layer, by their names.
+    Layer(TextField),
+    /// Single weights: the layer's own name, and the path of the other.
+    Weights(Vec<(Spanned<Arc<str>>, TextField)>),
+}
+
+#[derive(Debug, Clone)]
+pub struct Block {
+    pub name: Spanned<Arc<str>>,
+    pub doc: Option<Arc<str>>,
+    pub takes: Vec<Take>,
+    pub variables: Vec<Variable>,
+    pub layers: Vec<Layer>,
+}
+
+/// A name that a block expects from where it is used.
+#[derive(Debug, Clone)]
+pub struct Take {
+    pub name: Spanned<Arc<str>>,
+    /// `None`: required.
+    pub default: Option<Attr>,
+}
+
+#[derive(Debug, Clone)]
+pub struct ModelInput {
+    pub name: Spanned<Arc<str>>,
+    pub shape: Vec<Attr>,
+    pub dtype: Spanned<Arc<str>>,
+}
+
+/// Facts that must hold.
+#[derive(Debug, Clone)]
+pub struct Expect {
+    pub span: Span,
+    pub facts: Vec<Fact>,
+    pub points: Vec<Point>,
+}
+
+/// A quantity of the totals and its value.
+#[derive(Debug, Clone)]
+pub struct Fact {
+    pub quantity: Spanned<Arc<str>>,
+    pub value: Spanned<u128>,
+}
+
+/// Facts at a stated workload.
+#[derive(Debug, Clone)]
+pub struct Point {
+    pub workload: Vec<Variable>,
+    pub facts: Vec<Fact>,
+}

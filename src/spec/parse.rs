@@ -1,0 +1,511 @@
+//! From a [`Document`] to a [`Model`], collecting everything that is wrong with its shape.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::{
+    Attr, BLOCK_KEYS, Block, Body, Datum, EXPECT_KEYS, Expect, Fact, INPUT_KEYS, Key, LAYER_KEYS, Layer, MODEL_KEYS, Model,
+    ModelInput, POINT_KEYS, Point, TIE_KEYS, Take, Template, TextField, Tie, TieTarget, Variable, WEIGHT_KEYS, Weight,
+};
+use crate::diag::{Code, Diagnostic, Diagnostics, nearest};
+use crate::expr::{Exact, Expr, Name, ParseError, Syntax, interpolate, is_name, is_reserved, looks_like_template};
+use crate::json::{Document, Json, Member, Node, Text};
+use crate::quantity::FACTS;
+use crate::source::{Span, Spanned};
+
+/// Parses a document as a model. What is wrong goes to `diagnostics`; what could be read comes back all the same, so that the next
+/// phase finds its own errors. `None` if it isn't an object.
+pub fn parse(document: &Document, diagnostics: &mut Diagnostics) -> Option<Model> {
+    Parser { diagnostics, templates: HashMap::new() }.model(&document.root)
+}
+
+/// The place of `range` in a string: exact where the string has no escapes, else the whole string.
+#[must_use]
+pub fn unescaped_part(span: Span, plain: bool, range: std::ops::Range<usize>) -> Span {
+    // The quote before the text.
+    if plain { span.part(range.start + 1..range.end + 1) } else { span }
+}
+
+/// The members of an object whose keys are known.
+pub struct Fields<'a> {
+    members: &'a [Member],
+}
+
+impl<'a> Fields<'a> {
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&'a Node> {
+        self.members.iter().find(|m| &*m.key == key).map(|m| &m.value)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &'a Member> {
+        self.members.iter()
+    }
+}
+
+/// Takes a node as an object with some of these keys; `more` are names that may stand there too.
+pub fn fields<'a>(
+    node: &'a Node,
+    what: &str,
+    keys: &[Key],
+    more: &[&str],
+    diagnostics: &mut Diagnostics,
+) -> Option<Fields<'a>> {
+    let Json::Object(members) = &node.json else {
+        diagnostics.push(wrong_type(node, what, "an object"));
+        return None;
+    };
+    for member in members {
+        if keys.iter().any(|key| key.name == &*member.key) || more.contains(&&*member.key) {
+            continue;
+        }
+        let names = keys.iter().map(|key| key.name).chain(more.iter().copied());
+        let near = nearest(&member.key, names.clone());
+        let mut diagnostic = Diagnostic::new(Code::UnknownKey, format!("unknown key `{}` in {what}", member.key))
+            .at(member.key_span, "not a key here")
+            .did_you_mean(inside(member.key_span), near);
+        if near.is_none() {
+            let names: Vec<&str> = names.filter(|name| *name != "$schema").collect();
+            diagnostic = diagnostic.help(format!("the keys of {what} are {}", names.join(", ")));
+        }
+        diagnostics.push(diagnostic);
+    }
+    let found = Fields { members };
+    for key in keys.iter().filter(|key| key.required) {
+        if found.get(key.name).is_none() {
+            let span = node.span.part(0..1);
+            let diagnostic = Diagnostic::new(Code::MissingKey, format!("{what} has no `{}`", key.name))
+                .at(span, format!("`{}` is missing in this object", key.name))
+                .note(format!("`{}`: {}", key.name, key.doc));
+            diagnostics.push(diagnostic);
+        }
+    }
+    Some(found)
+}
+
+/// A string's place without its quotes.
+fn inside(span: Span) -> Span {
+    let length = span.range().len();
+    span.part(1..length.saturating_sub(1).max(1))
+}
+
+fn wrong_type(node: &Node, what: &str, expected: &str) -> Diagnostic {
+    Diagnostic::new(Code::WrongType, format!("{what} is {}, expected {expected}", node.json.kind()))
+        .at(node.span, format!("expected {expected}"))
+}
+
+struct Parser<'d> {
+    diagnostics: &'d mut Diagnostics,
+    /// The same few expressions stand in many places.
+    templates: HashMap<Arc<str>, Arc<Expr<Name>>>,
+}
+
+impl Parser<'_> {
+    fn model(&mut self, node: &Node) -> Option<Model> {
+        let f = fields(node, "a model", MODEL_KEYS, &[], self.diagnostics)?;
+        let layers = f.get("layers").map(|n| self.layers(n, true)).unwrap_or_default();
+        Some(Model {
+            span: node.span,
+            name: f.get("name").and_then(|n| self.text(n, "the model's `name`")),
+            class: f.get("class").and_then(|n| self.text(n, "the model's `class`")).map(|t| t.value),
+            source: f.get("source").and_then(|n| self.text(n, "`source`")).map(|t| t.value),
+            variables: f.get("variables").map(|n| self.variables(n, "`variables`", true)).unwrap_or_default(),
+            workload: f.get("workload").map(|n| self.variables(n, "`workload`", true)).unwrap_or_default(),
+            inputs: f.get("inputs").map(|n| self.model_inputs(n)).unwrap_or_default(),
+            classes: f.get("classes").map(|n| self.classes(n)).unwrap_or_default(),
+            blocks: f.get("blocks").map(|n| self.blocks(n)).unwrap_or_default(),
+            layers,
+            expect: f.get("expect").and_then(|n| self.expect(n)),
+        })
+    }
+
+    fn members<'a>(&mut self, node: &'a Node, what: &str) -> &'a [Member] {
+        if let Json::Object(members) = &node.json {
+            members
+        } else {
+            self.diagnostics.push(wrong_type(node, what, "an object"));
+            &[]
+        }
+    }
+
+    fn list<'a>(&mut self, node: &'a Node, what: &str) -> &'a [Node] {
+        if let Json::List(items) = &node.json {
+            items
+        } else {
+            self.diagnostics.push(wrong_type(node, what, "a list"));
+            &[]
+        }
+    }
+
+    fn text(&mut self, node: &Node, what: &str) -> Option<Spanned<Arc<str>>> {
+        if let Json::Text(text) = &node.json {
+            return Some(Spanned::new(text.value.clone(), node.span));
+        }
+        self.diagnostics.push(wrong_type(node, what, "a text"));
+        None
+    }
+
+    fn flag(&mut self, node: &Node, what: &str) -> bool {
+        if let Json::Bool(value) = node.json {
+            return value;
+        }
+        self.diagnostics.push(wrong_type(node, what, "true or false"));
+        false
+    }
+
+    fn syntax_error(&mut self, error: ParseError, span: Span, plain: bool) {
+        let place = unescaped_part(span, plain, error.range);
+        let mut diagnostic = Diagnostic::new(error.code, error.message).at(place, "here");
+        diagnostic.help = error.help;
+        self.diagnostics.push(diagnostic);
+    }
+
+    fn text_field(&mut self, node: &Node, what: &str) -> Option<TextField> {
+        let Json::Text(text) = &node.json else {
+            self.diagnostics.push(wrong_type(node, what, "a text"));
+            return None;
+        };
+        match interpolate(&text.value) {
+            Ok(pieces) => Some(TextField { span: node.span, text: text.value.clone(), plain: text.plain, pieces }),
+            Err(error) => {
+                self.syntax_error(error, node.span, text.plain);
+                None
+            }
+        }
+    }
+
+    fn attr(&mut self, node: &Node) -> Attr {
+        let datum = match &node.json {
+            Json::Null => Datum::Null,
+            Json::Bool(value) => Datum::Bool(*value),
+            Json::Number(text) => self.number(node, text),
+            Json::Text(text) => self.template(node, text),
+            Json::List(items) => Datum::List(items.iter().map(|item| self.attr(item)).collect()),
+            Json::Object(members) => Datum::Object(members.iter().map(|m| (m.key.clone(), self.attr(&m.value))).collect()),
+        };
+        Attr { span: node.span, datum }
+    }
+
+    fn number(&mut self, node: &Node, text: &str) -> Datum {
+        if let Some(number) = Exact::parse(text) {
+            return Datum::Number(number);
+        }
+        let shown: String = text.chars().take(40).collect();
+        let diagnostic = Diagnostic::new(Code::Overflow, format!("the number {shown} is beyond what is computed with"))
+            .at(node.span, "exact fractions of 128-bit integers");
+        self.diagnostics.push(diagnostic);
+        Datum::Invalid
+    }
+
+    fn template(&mut self, node: &Node, text: &Text) -> Datum {
+        if !looks_like_template(&text.value) {
+            return Datum::Text(text.value.clone());
+        }
+        let parsed = match self.templates.get(&text.value) {
+            Some(expr) => expr.clone(),
+            None => match crate::expr::parse(&text.value, Syntax::Template) {
+                Ok(expr) => {
+                    let expr = Arc::new(expr);
+                    self.templates.insert(text.value.clone(), expr.clone());
+                    expr
+                }
+                Err(error) => {
+                    self.syntax_error(error, node.span, text.plain);
+                    return Datum::Invalid;
+                }
+            },
+        };
+        Datum::Template(Template { text: text.value.clone(), plain: text.plain, expr: parsed })
+    }
+
+    fn variables(&mut self, node: &Node, what: &str, names: bool) -> Vec<Variable> {
+        let members = self.members(node, what);
+        members
+            .iter()
+            .filter_map(|member| {
+                if names {
+                    self.variable_name(&member.key, member.key_span)?;
+                }
+                Some(Variable { name: Spanned::new(member.key.clone(), member.key_span), value: self.attr(&member.value) })
+            })
+            .collect()
+    }
+
+    fn variable_name(&mut self, name: &str, span: Span) -> Option<()> {
+        if is_name(name) && !is_reserved(name) {
+            return Some(());
+        }
+        let diagnostic = Diagnostic::new(Code::InvalidName, format!("`{name}` can't be a variable's name"))
+            .at(span, "a letter or `_`, then letters, digits and `_`");
+        self.diagnostics.push(diagnostic);
+        None
+    }
+
+    fn layers(&mut self, node: &Node, top: bool) -> Vec<Layer> {
+        let items = self.list(node, "a list of layers");
+        let alone = items.len() == 1 && !top;
+        items.iter().filter_map(|item| self.layer(item, alone)).collect()
+    }
+
+    fn layer(&mut self, node: &Node, alone: bool) -> Option<Layer> {
+        let f = fields(node, "a layer", LAYER_KEYS, &[], self.diagnostics)?;
+        let body = self.body(node, &f);
+        let layer = Layer {
+            span: node.span,
+            name: f.get("name").and_then(|n| self.layer_name(n)),
+            inline: f.get("inline").is_some_and(|n| self.flag(n, "`inline`")),
+            class: f.get("class").and_then(|n| self.text_field(n, "`class`")),
+            body,
+            repeat: f.get("repeat").map(|n| self.attr(n)),
+            parallel: f.get("parallel").is_some_and(|n| self.flag(n, "`parallel`")),
+            index: f.get("index").and_then(|n| self.index(n)),
+            calls: f.get("calls").map(|n| self.attr(n)),
+            when: f.get("when").map(|n| self.attr(n)),
+            variables: f.get("variables").map(|n| self.variables(n, "`variables`", true)).unwrap_or_default(),
+            parameters: f.get("parameters").map(|n| self.variables(n, "`parameters`", false)).unwrap_or_default(),
+            weights: f.get("weights").map(|n| self.weights(n)),
+            inputs: f.get("inputs").map(|n| self.inputs(n)),
+            output: f.get("output").and_then(|n| self.text_field(n, "`output`")),
+            hold: f.get("hold").is_some_and(|n| self.flag(n, "`hold`")),
+            tied_to: f.get("tied_to").and_then(|n| self.tie(n)),
+        };
+        self.complete(node, &f, &layer, alone);
+        Some(layer)
+    }
+
+    fn body(&mut self, node: &Node, f: &Fields<'_>) -> Body {
+        match (f.get("sub_layers"), f.get("use")) {
+            (Some(layers), None) => Body::Composite(self.layers(layers, false)),
+            (None, Some(block)) => self.text_field(block, "`use`").map_or(Body::Composite(Vec::new()), Body::Use),
+            (None, None) => Body::Basic,
+            (Some(layers), Some(block)) => {
+                let diagnostic = Diagnostic::new(Code::ConflictingKeys, "a layer has both `sub_layers` and `use`")
+                    .at(block.span, "a block's layers")
+                    .also(layers.span.part(0..1), "layers of its own")
+                    .help("leave out one of the two");
+                self.diagnostics.push(diagnostic);
+                let _ = node;
+                Body::Composite(self.layers(layers, false))
+            }
+        }
+    }
+
+    /// What a layer's keys ask of each other.
+    fn complete(&mut self, node: &Node, f: &Fields<'_>, layer: &Layer, alone: bool) {
+        let place = node.span.part(0..1);
+        let basic = matches!(layer.body, Body::Basic);
+        if basic && f.get("class").is_none() {
+            let diagnostic = Diagnostic::new(Code::MissingKey, "a basic layer has no `class`")
+                .at(place, "`class` is missing in this object")
+                .help("a basic layer's class has its formulas; a composite has `sub_layers` or `use` instead");
+            self.diagnostics.push(diagnostic);
+        }
+        if basic && f.get("name").is_none() && !alone {
+            let diagnostic = Diagnostic::new(Code::MissingKey, "a basic layer has no `name`")
+                .at(place, "`name` is missing in this object")
+                .help("only a layer that is alone in its composite may go without: it takes the composite's path");
+            self.diagnostics.push(diagnostic);
+        }
+        let misplaced: &[(&str, bool, &str)] = &[
+            ("parameters", !basic, "a composite has no parameters; pass values down as `variables`"),
+            ("inline", basic, "only a composite can be inline"),
+            ("output", basic, "only a composite says which child's value it returns"),
+            ("index", layer.repeat.is_none(), "there is no index without `repeat`"),
+            ("parallel", layer.repeat.is_none(), "there is nothing to run in parallel without `repeat`"),
+        ];
+        for (key, wrong, why) in misplaced {
+            if let (true, Some(value)) = (*wrong, f.get(key)) {
+                let diagnostic = Diagnostic::new(Code::ConflictingKeys, format!("`{key}` doesn't belong into this layer"))
+                    .at(value.span, *why);
+                self.diagnostics.push(diagnostic);
+            }
+        }
+    }
+
+    fn layer_name(&mut self, node: &Node) -> Option<TextField> {
+        let field = self.text_field(node, "a layer's `name`")?;
+        if let Some(problem) = field.pieces.literal().and_then(|name| name_problem(name)) {
+            let diagnostic = Diagnostic::new(Code::InvalidName, format!("`{}` can't be a layer's name: {problem}", field.text))
+                .at(node.span, "a path segment");
+            self.diagnostics.push(diagnostic);
+        }
+        Some(field)
+    }
+
+    fn index(&mut self, node: &Node) -> Option<Spanned<Arc<str>>> {
+        let name = self.text(node, "`index`")?;
+        self.variable_name(&name.value, name.span)?;
+        Some(name)
+    }
+
+    fn weights(&mut self, node: &Node) -> Vec<Weight> {
+        let members = self.members(node, "`weights`");
+        members.iter().filter_map(|member| self.weight(member)).collect()
+    }
+
+    fn weight(&mut self, member: &Member) -> Option<Weight> {
+        let name = Spanned::new(member.key.clone(), member.key_span);
+        if let Json::List(_) = member.value.json {
+            return Some(Weight { name, shape: self.shape(&member.value), when: None });
+        }
+        if !matches!(member.value.json, Json::Object(_)) {
+            let diagnostic = wrong_type(&member.value, "a weight", "a shape (a list), or an object with `shape` and `when`");
+            self.diagnostics.push(diagnostic);
+            return None;
+        }
+        let f = fields(&member.value, "a weight", WEIGHT_KEYS, &[], self.diagnostics)?;
+        Some(Weight {
+            name,
+            shape: f.get("shape").map(|n| self.shape(n)).unwrap_or_default(),
+            when: f.get("when").map(|n| self.attr(n)),
+        })
+    }
+
+    fn shape(&mut self, node: &Node) -> Vec<Attr> {
+        let items = self.list(node, "a shape");
+        items.iter().map(|item| self.attr(item)).collect()
+    }
+
+    fn inputs(&mut self, node: &Node) -> Vec<TextField> {
+        let items = self.list(node, "`inputs`");
+        items.iter().filter_map(|item| self.text_field(item, "an input")).collect()
+    }
+
+    fn tie(&mut self, node: &Node) -> Option<Tie> {
+        if let Json::Text(_) = node.json {
+            let field = self.text_field(node, "`tied_to`")?;
+            return Some(Tie { span: node.span, target: TieTarget::Layer(field), when: None });
+        }
+        if !matches!(node.json, Json::Object(_)) {
+            self.diagnostics.push(wrong_type(node, "`tied_to`", "a path, or an object with `layer` or `weights`"));
+            return None;
+        }
+        let f = fields(node, "`tied_to`", TIE_KEYS, &[], self.diagnostics)?;
+        let when = f.get("when").map(|n| self.attr(n));
+        let target = match (f.get("layer"), f.get("weights")) {
+            (Some(layer), None) => TieTarget::Layer(self.text_field(layer, "the tied layer")?),
+            (None, Some(weights)) => {
+                let members = self.members(weights, "tied `weights`");
+                let ties = members.iter().filter_map(|m| {
+                    let path = self.text_field(&m.value, "a tied weight")?;
+                    Some((Spanned::new(m.key.clone(), m.key_span), path))
+                });
+                TieTarget::Weights(ties.collect())
+            }
+            (None, None) => {
+                let diagnostic = Diagnostic::new(Code::MissingKey, "`tied_to` names neither a `layer` nor `weights`")
+                    .at(node.span, "tied to what?");
+                self.diagnostics.push(diagnostic);
+                return None;
+            }
+            (Some(layer), Some(_)) => {
+                let diagnostic = Diagnostic::new(Code::ConflictingKeys, "`tied_to` has both `layer` and `weights`")
+                    .at(layer.span, "leave out one of the two");
+                self.diagnostics.push(diagnostic);
+                return None;
+            }
+        };
+        Some(Tie { span: node.span, target, when })
+    }
+
+    fn model_inputs(&mut self, node: &Node) -> Vec<ModelInput> {
+        let members = self.members(node, "the model's `inputs`");
+        members.iter().filter_map(|member| self.model_input(member)).collect()
+    }
+
+    fn model_input(&mut self, member: &Member) -> Option<ModelInput> {
+        self.variable_name(&member.key, member.key_span)?;
+        let f = fields(&member.value, "a model input", INPUT_KEYS, &[], self.diagnostics)?;
+        let dtype = match f.get("dtype") {
+            None => Spanned::new("activation".into(), member.key_span),
+            Some(node) => self.text(node, "`dtype`")?,
+        };
+        const DTYPES: [&str; 5] = ["activation", "index", "int64", "float32", "bool"];
+        if !DTYPES.contains(&&*dtype.value) {
+            let diagnostic = Diagnostic::new(Code::WrongType, format!("`{}` is no dtype of an input", dtype.value))
+                .at(dtype.span, format!("expected one of {}", DTYPES.join(", ")));
+            self.diagnostics.push(diagnostic);
+        }
+        Some(ModelInput {
+            name: Spanned::new(member.key.clone(), member.key_span),
+            shape: f.get("shape").map(|n| self.shape(n)).unwrap_or_default(),
+            dtype,
+        })
+    }
+
+    fn classes(&mut self, node: &Node) -> Vec<(Spanned<Arc<str>>, Node)> {
+        let members = self.members(node, "`classes`");
+        members.iter().map(|m| (Spanned::new(m.key.clone(), m.key_span), m.value.clone())).collect()
+    }
+
+    fn blocks(&mut self, node: &Node) -> Vec<Block> {
+        let members = self.members(node, "`blocks`");
+        members.iter().filter_map(|member| self.block(member)).collect()
+    }
+
+    fn block(&mut self, member: &Member) -> Option<Block> {
+        let f = fields(&member.value, "a block", BLOCK_KEYS, &[], self.diagnostics)?;
+        Some(Block {
+            name: Spanned::new(member.key.clone(), member.key_span),
+            doc: f.get("doc").and_then(|n| self.text(n, "`doc`")).map(|t| t.value),
+            takes: f.get("takes").map(|n| self.takes(n)).unwrap_or_default(),
+            variables: f.get("variables").map(|n| self.variables(n, "`variables`", true)).unwrap_or_default(),
+            layers: f.get("layers").map(|n| self.layers(n, false)).unwrap_or_default(),
+        })
+    }
+
+    fn takes(&mut self, node: &Node) -> Vec<Take> {
+        self.variables(node, "`takes`", true)
+            .into_iter()
+            .map(|variable| {
+                let required = matches!(&variable.value.datum, Datum::Text(text) if &**text == "required");
+                Take { name: variable.name, default: (!required).then_some(variable.value) }
+            })
+            .collect()
+    }
+
+    fn expect(&mut self, node: &Node) -> Option<Expect> {
+        let f = fields(node, "`expect`", EXPECT_KEYS, FACTS, self.diagnostics)?;
+        let mut points = Vec::new();
+        for item in f.get("points").map(|n| self.list(n, "`points`")).unwrap_or_default() {
+            if let Some(p) = fields(item, "a point of `expect`", POINT_KEYS, FACTS, self.diagnostics) {
+                let workload = p.get("workload").map(|n| self.variables(n, "`workload`", true)).unwrap_or_default();
+                points.push(Point { workload, facts: self.facts(&p) });
+            }
+        }
+        Some(Expect { span: node.span, facts: self.facts(&f), points })
+    }
+
+    fn facts(&mut self, f: &Fields<'_>) -> Vec<Fact> {
+        f.iter()
+            .filter(|member| FACTS.contains(&&*member.key))
+            .filter_map(|member| {
+                let count = match &member.value.json {
+                    Json::Number(text) => text.parse::<u128>().ok(),
+                    _ => None,
+                };
+                if count.is_none() {
+                    self.diagnostics.push(wrong_type(&member.value, &format!("the expected `{}`", member.key), "a non-negative integer"));
+                }
+                let quantity = Spanned::new(member.key.clone(), member.key_span);
+                Some(Fact { quantity, value: Spanned::new(count?, member.value.span) })
+            })
+            .collect()
+    }
+}
+
+/// Why a text can't be a path segment, if it can't.
+#[must_use]
+pub fn name_problem(name: &str) -> Option<&'static str> {
+    const LONGEST: usize = 200;
+    if name.is_empty() {
+        Some("it is empty")
+    } else if name.contains('.') {
+        Some("it has a dot, which separates the segments of a path")
+    } else if name.chars().any(char::is_control) {
+        Some("it has a control character")
+    } else if name.chars().count() > LONGEST {
+        Some("it has more than 200 characters")
+    } else {
+        None
+    }
+}
