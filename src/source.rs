@@ -98,9 +98,12 @@ impl Source {
             .boxed());
         }
         let text = std::str::from_utf8(bytes).map_err(|e| {
-            Diagnostic::new(Code::NotUtf8, format!("`{name}` is not UTF-8 text: byte {} doesn't belong to any character", e.valid_up_to()))
-                .help("a model description is a JSON text file")
-                .boxed()
+            Diagnostic::new(
+                Code::NotUtf8,
+                format!("`{name}` is not UTF-8 text: byte {} doesn't belong to any character", e.valid_up_to()),
+            )
+            .help("a model description is a JSON text file")
+            .boxed()
         })?;
         // Editors on Windows put a byte order mark first; it carries no meaning in UTF-8.
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);

@@ -80,9 +80,13 @@ fn windows(diagnostic: &Diagnostic, sources: &dyn Sources) -> Vec<Window> {
     }
     let mut windows = Vec::new();
     for id in ids {
-        let Some(source) = sources.source(id) else { continue };
+        let Some(source) = sources.source(id) else {
+            continue;
+        };
         let here: Vec<_> = labels.iter().filter(|(label, _)| label.span.source == id).collect();
-        let Some((start, end)) = extent(&source.text, here.iter().map(|(label, _)| label.span)) else { continue };
+        let Some((start, end)) = extent(&source.text, here.iter().map(|(label, _)| label.span)) else {
+            continue;
+        };
         let text = &source.text;
         let line_start = text.get(..start).and_then(|t| t.rfind('\n')).map_or(0, |i| i + 1);
         let line_end = text.get(end..).and_then(|t| t.find('\n')).map_or(text.len(), |i| end + i);

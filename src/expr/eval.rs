@@ -11,9 +11,16 @@ pub enum EvalError {
     DivisionByZero,
     Overflow,
     /// What the operation wanted and what it got.
-    Type { operation: Arc<str>, expected: &'static str, found: Value },
+    Type {
+        operation: Arc<str>,
+        expected: &'static str,
+        found: Value,
+    },
     /// An index and how many items there are.
-    OutOfRange { index: Value, length: usize },
+    OutOfRange {
+        index: Value,
+        length: usize,
+    },
     TooDeep,
     /// It was said already.
     Reported,
@@ -31,7 +38,9 @@ impl fmt::Display for EvalError {
                     _ => write!(f, "{operation} wants {expected}, found {kind}: {found}"),
                 }
             }
-            EvalError::OutOfRange { index, length } => write!(f, "there is no item {index} among {length}"),
+            EvalError::OutOfRange { index, length } => {
+                write!(f, "there is no item {index} among {length}")
+            }
             EvalError::TooDeep => write!(f, "too long a chain of variables"),
             EvalError::Reported => write!(f, "an error reported elsewhere"),
         }
@@ -44,55 +53,65 @@ fn type_error(operation: &str, expected: &'static str, found: &Value) -> EvalErr
 
 /// Gives variables their values.
 pub trait Env<V> {
+    /// `depth` counts the expressions around this one: a variable with a definition of its own evaluates it with that depth.
+    ///
     /// # Errors
     /// What the variable's own definition runs into.
-    fn value(&self, variable: &V) -> Result<Value, EvalError>;
+    fn value(&self, variable: &V, depth: u16) -> Result<Value, EvalError>;
 }
 
 impl<V, F: Fn(&V) -> Result<Value, EvalError>> Env<V> for F {
-    fn value(&self, variable: &V) -> Result<Value, EvalError> {
+    fn value(&self, variable: &V, _depth: u16) -> Result<Value, EvalError> {
         self(variable)
     }
 }
+
+/// How deep expressions and the definitions of their variables may be nested together: bounds the stack.
+pub const MAX_EVAL_DEPTH: u16 = 600;
 
 /// The value of an expression. `if`, `default`, `choose`, `&&` and `||` look only at what they need.
 ///
 /// # Errors
 /// The first [`EvalError`] met.
-pub fn eval<V>(expr: &Expr<V>, env: &dyn Env<V>) -> Result<Value, EvalError> {
+pub fn eval<V>(expr: &Expr<V>, env: &dyn Env<V>, depth: u16) -> Result<Value, EvalError> {
+    let depth = depth + 1;
+    if depth > MAX_EVAL_DEPTH {
+        return Err(EvalError::TooDeep);
+    }
     match expr {
         Expr::Const(value) => Ok(value.clone()),
-        Expr::Var(variable) => env.value(variable),
-        Expr::Member(object, path) => member(eval(object, env)?, path),
-        Expr::Unary(op, operand) => apply_unary(*op, &eval(operand, env)?),
+        Expr::Var(variable) => env.value(variable, depth),
+        Expr::Member(object, path) => member(eval(object, env, depth)?, path),
+        Expr::Unary(op, operand) => apply_unary(*op, &eval(operand, env, depth)?),
         Expr::Binary(op @ (BinaryOp::And | BinaryOp::Or), pair) => {
-            let first = condition(op.symbol(), &eval(&pair.0, env)?)?;
+            let first = condition(op.symbol(), &eval(&pair.0, env, depth)?)?;
             if first == (*op == BinaryOp::Or) {
                 return Ok(Value::Bool(first));
             }
-            condition(op.symbol(), &eval(&pair.1, env)?).map(Value::Bool)
+            condition(op.symbol(), &eval(&pair.1, env, depth)?).map(Value::Bool)
         }
-        Expr::Binary(op, pair) => apply_binary(*op, &eval(&pair.0, env)?, &eval(&pair.1, env)?),
+        Expr::Binary(op, pair) => apply_binary(*op, &eval(&pair.0, env, depth)?, &eval(&pair.1, env, depth)?),
         Expr::Call(Function::If, args) => match args.as_slice() {
             [test, then, otherwise] => {
-                let test = condition("`if`", &eval(test, env)?)?;
-                eval(if test { then } else { otherwise }, env)
+                let test = condition("`if`", &eval(test, env, depth)?)?;
+                eval(if test { then } else { otherwise }, env, depth)
             }
             _ => Err(EvalError::Reported),
         },
-        Expr::Call(Function::Default, args) => first_present(args, env),
-        Expr::Call(Function::Choose, args) => choose(args, env),
+        Expr::Call(Function::Default, args) => first_present(args, env, depth),
+        Expr::Call(Function::Choose, args) => choose(args, env, depth),
         Expr::Call(function, args) => {
-            let values: Vec<Value> = args.iter().map(|arg| eval(arg, env)).collect::<Result<_, _>>()?;
+            let values: Vec<Value> = args.iter().map(|arg| eval(arg, env, depth)).collect::<Result<_, _>>()?;
             apply_function(*function, &values)
         }
+        Expr::List(items) => items.iter().map(|item| eval(item, env, depth)).collect::<Result<_, _>>().map(Value::List),
         Expr::Fail(error) => Err(error.clone()),
     }
 }
 
-fn first_present<V>(args: &[Expr<V>], env: &dyn Env<V>) -> Result<Value, EvalError> {
+fn first_present<V>(args: &[Expr<V>], env: &dyn Env<V>, depth: u16) -> Result<Value, EvalError> {
     for arg in args {
-        let value = eval(arg, env)?;
+        let value = eval(arg, env, depth)?;
         if value != Value::Null {
             return Ok(value);
         }
@@ -100,18 +119,20 @@ fn first_present<V>(args: &[Expr<V>], env: &dyn Env<V>) -> Result<Value, EvalErr
     Ok(Value::Null)
 }
 
-fn choose<V>(args: &[Expr<V>], env: &dyn Env<V>) -> Result<Value, EvalError> {
-    let Some((subject, rest)) = args.split_first() else { return Err(EvalError::Reported) };
-    let subject = eval(subject, env)?;
+fn choose<V>(args: &[Expr<V>], env: &dyn Env<V>, depth: u16) -> Result<Value, EvalError> {
+    let Some((subject, rest)) = args.split_first() else {
+        return Err(EvalError::Reported);
+    };
+    let subject = eval(subject, env, depth)?;
     let mut cases = rest.chunks(2);
     for case in &mut cases {
         match case {
             [key, result] => {
-                if eval(key, env)? == subject {
-                    return eval(result, env);
+                if eval(key, env, depth)? == subject {
+                    return eval(result, env, depth);
                 }
             }
-            [otherwise] => return eval(otherwise, env),
+            [otherwise] => return eval(otherwise, env, depth),
             _ => {}
         }
     }
@@ -267,7 +288,9 @@ fn at(list: &Value, index: &Value) -> Result<Value, EvalError> {
     if let (Value::Object(_), Value::Text(key)) = (list, index) {
         return member(list.clone(), std::slice::from_ref(key));
     }
-    let Some(length) = length(list) else { return Err(type_error("`at`", "a list, a text or an object", list)) };
+    let Some(length) = length(list) else {
+        return Err(type_error("`at`", "a list, a text or an object", list));
+    };
     let position = number("the index of `at`", index)?.to_count().and_then(|n| usize::try_from(n).ok());
     let found = position.and_then(|i| match list {
         Value::List(items) => items.get(i).cloned(),
@@ -288,7 +311,9 @@ fn contains(list: &Value, x: &Value) -> Result<Value, EvalError> {
 }
 
 fn product(list: &Value) -> Result<Value, EvalError> {
-    let Value::List(items) = list else { return Err(type_error("`product`", "a list", list)) };
+    let Value::List(items) = list else {
+        return Err(type_error("`product`", "a list", list));
+    };
     let mut result = Exact::ONE;
     for item in items.iter() {
         result = result.mul(number("`product`", item)?).ok_or(EvalError::Overflow)?;
@@ -326,7 +351,7 @@ mod tests {
                 other => panic!("{other}"),
             })
         };
-        eval(&expr, &env)
+        eval(&expr, &env, 0)
     }
 
     fn shown(text: &str) -> String {

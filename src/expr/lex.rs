@@ -37,7 +37,8 @@ pub(super) fn lex(text: &str, syntax: Syntax) -> Result<Lexed, ParseError> {
         let message = format!("the expression has {} characters, more than {MAX_LENGTH}", text.len());
         return Err(ParseError::new(Code::ExpressionTooLarge, message, 0..text.len()));
     }
-    let mut lexer = Lexer { text, syntax, at: 0, out: Lexed::default(), open: Vec::new(), level: Level::default(), operators: 0, signs: 0 };
+    let mut lexer =
+        Lexer { text, syntax, at: 0, out: Lexed::default(), open: Vec::new(), level: Level::default(), operators: 0, signs: 0 };
     lexer.run()?;
     Ok(lexer.out)
 }
@@ -57,8 +58,7 @@ pub fn is_reserved(text: &str) -> bool {
 /// Whether a text has a placeholder, or the beginning of one: then it is an expression.
 #[must_use]
 pub fn looks_like_template(text: &str) -> bool {
-    text.char_indices()
-        .any(|(i, c)| matches!(c, '<' | '{') && text.get(i + 1..).is_some_and(|rest| name_length(rest) > 0))
+    text.char_indices().any(|(i, c)| matches!(c, '<' | '{') && text.get(i + 1..).is_some_and(|rest| name_length(rest) > 0))
 }
 
 fn name_length(text: &str) -> usize {
@@ -326,12 +326,16 @@ impl Lexer<'_> {
     }
 
     fn check_arguments(&self, function: Function, open: &Open) -> Result<(), ParseError> {
-        let Some(info) = FUNCTIONS.get(function as usize) else { return Ok(()) };
+        let Some(info) = FUNCTIONS.get(function as usize) else {
+            return Ok(());
+        };
         let even_choose = function == Function::Choose && open.arguments % 2 == 1;
         if open.arguments >= info.min_args && open.arguments <= info.max_args && !even_choose {
             return Ok(());
         }
-        let plural = |n: usize| if n == 1 { "1 argument".to_owned() } else { format!("{n} arguments") };
+        let plural = |n: usize| {
+            if n == 1 { "1 argument".to_owned() } else { format!("{n} arguments") }
+        };
         let wanted = match (info.min_args, info.max_args) {
             _ if even_choose => "an even number of arguments".to_owned(),
             (min, max) if min == max => plural(min),
@@ -347,7 +351,9 @@ impl Lexer<'_> {
         let range = self.at..self.at + 1;
         match self.open.last_mut() {
             Some(open) if open.call.is_some() && self.level.after_operand => open.arguments += 1,
-            Some(open) if open.call.is_some() => return Err(self.malformed("a value is missing before this comma", range)),
+            Some(open) if open.call.is_some() => {
+                return Err(self.malformed("a value is missing before this comma", range));
+            }
             _ => {
                 let error = self.malformed("a comma separates the arguments of a function, and here is none", range);
                 return Err(error.help("a list is written as a JSON list: [1, 2]"));
@@ -365,7 +371,8 @@ impl Lexer<'_> {
         let rest = self.rest();
         for refused in ["//", "/*"] {
             if rest.starts_with(refused) {
-                let error = self.malformed(format!("`{refused}` isn't an operator, and expressions have no comments"), start..start + 2);
+                let error =
+                    self.malformed(format!("`{refused}` isn't an operator, and expressions have no comments"), start..start + 2);
                 return Err(error.help("integer division is `floor(a / b)`"));
             }
         }
@@ -425,7 +432,9 @@ impl Lexer<'_> {
         match c {
             '=' => self.malformed("expressions don't assign", range).help("a comparison is `==`"),
             ';' => self.malformed("an expression is one expression", range),
-            '[' | ']' => self.malformed("expressions have no list literals", range).help("write a JSON list as a variable, and name it here"),
+            '[' | ']' => self
+                .malformed("expressions have no list literals", range)
+                .help("write a JSON list as a variable, and name it here"),
             '}' => ParseError::new(Code::UnbalancedPlaceholder, "a closing bracket without an opening one".to_owned(), range),
             '&' | '|' => self.malformed(format!("`{c}` isn't an operator"), range).help(format!("write `{c}{c}`")),
             c => self.malformed(format!("`{}` doesn't belong into an expression", c.escape_debug()), range),

@@ -10,7 +10,7 @@ mod number;
 mod parse;
 mod value;
 
-pub use eval::{Env, EvalError, apply_binary, apply_function, apply_unary, eval, member};
+pub use eval::{Env, EvalError, MAX_EVAL_DEPTH, apply_binary, apply_function, apply_unary, eval, member};
 pub use functions::{FUNCTIONS, Function, FunctionInfo};
 pub use lex::{Interpolated, Piece, interpolate, is_name, is_reserved, looks_like_template};
 pub use number::Exact;
@@ -29,6 +29,8 @@ pub enum Expr<V> {
     Unary(UnaryOp, Box<Expr<V>>),
     Binary(BinaryOp, Box<(Expr<V>, Expr<V>)>),
     Call(Function, Vec<Expr<V>>),
+    /// A JSON list with expressions in it; the parser makes none.
+    List(Vec<Expr<V>>),
     /// What was wrong was said already, or is said only if this branch is taken.
     Fail(EvalError),
 }
@@ -67,6 +69,18 @@ pub enum BinaryOp {
 }
 
 impl BinaryOp {
+    /// How tightly it binds, as evalexpr has it.
+    fn precedence(self) -> u8 {
+        match self {
+            BinaryOp::Or => 1,
+            BinaryOp::And => 2,
+            BinaryOp::Eq | BinaryOp::Ne | BinaryOp::Lt | BinaryOp::Le | BinaryOp::Gt | BinaryOp::Ge => 3,
+            BinaryOp::Add | BinaryOp::Sub => 4,
+            BinaryOp::Mul | BinaryOp::Div | BinaryOp::Rem => 5,
+            BinaryOp::Pow => 7,
+        }
+    }
+
     #[must_use]
     pub fn symbol(self) -> &'static str {
         match self {
@@ -89,6 +103,53 @@ impl BinaryOp {
 }
 
 impl<V> Expr<V> {
+    /// The expression as one would write it, with variables as `show` gives them: their names, or their values.
+    #[must_use]
+    pub fn render(&self, show: &dyn Fn(&V) -> String) -> String {
+        self.render_in(0, show)
+    }
+
+    fn render_in(&self, around: u8, show: &dyn Fn(&V) -> String) -> String {
+        match self {
+            Expr::Const(value) => value.to_string(),
+            Expr::Var(variable) => show(variable),
+            Expr::Member(object, path) => {
+                let members: String = path.iter().map(|key| format!(".{key}")).collect();
+                format!("{}{members}", object.render_in(u8::MAX, show))
+            }
+            Expr::Unary(op, operand) => {
+                let sign = if *op == UnaryOp::Neg { '-' } else { '!' };
+                format!("{sign}{}", operand.render_in(6, show))
+            }
+            Expr::Binary(op, pair) => {
+                let own = op.precedence();
+                // The right operand of the same precedence needs parentheses: a - (b - c).
+                let text = format!("{} {} {}", pair.0.render_in(own, show), op.symbol(), pair.1.render_in(own + 1, show));
+                if own < around { format!("({text})") } else { text }
+            }
+            Expr::Call(function, args) => {
+                let args: Vec<String> = args.iter().map(|arg| arg.render_in(0, show)).collect();
+                format!("{}({})", function.name(), args.join(", "))
+            }
+            Expr::List(items) => {
+                let items: Vec<String> = items.iter().map(|item| item.render_in(0, show)).collect();
+                format!("[{}]", items.join(", "))
+            }
+            Expr::Fail(_) => "?".to_owned(),
+        }
+    }
+
+    /// How many nodes the expression has.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        match self {
+            Expr::Const(_) | Expr::Var(_) | Expr::Fail(_) => 1,
+            Expr::Member(e, _) | Expr::Unary(_, e) => 1 + e.size(),
+            Expr::Binary(_, pair) => 1 + pair.0.size() + pair.1.size(),
+            Expr::Call(_, args) | Expr::List(args) => 1 + args.iter().map(Expr::size).sum::<usize>(),
+        }
+    }
+
     /// Calls `visit` with every variable, from left to right.
     pub fn for_each_variable<'a>(&'a self, visit: &mut dyn FnMut(&'a V)) {
         match self {
@@ -99,7 +160,7 @@ impl<V> Expr<V> {
                 pair.0.for_each_variable(visit);
                 pair.1.for_each_variable(visit);
             }
-            Expr::Call(_, args) => args.iter().for_each(|e| e.for_each_variable(visit)),
+            Expr::Call(_, args) | Expr::List(args) => args.iter().for_each(|e| e.for_each_variable(visit)),
         }
     }
 
@@ -114,9 +175,8 @@ impl<V> Expr<V> {
             Expr::Member(e, path) => Expr::Member(Box::new(e.try_map(f)?), path.clone()),
             Expr::Unary(op, e) => Expr::Unary(*op, Box::new(e.try_map(f)?)),
             Expr::Binary(op, pair) => Expr::Binary(*op, Box::new((pair.0.try_map(f)?, pair.1.try_map(f)?))),
-            Expr::Call(function, args) => {
-                Expr::Call(*function, args.iter().map(|e| e.try_map(f)).collect::<Result<_, E>>()?)
-            }
+            Expr::Call(function, args) => Expr::Call(*function, args.iter().map(|e| e.try_map(f)).collect::<Result<_, E>>()?),
+            Expr::List(items) => Expr::List(items.iter().map(|e| e.try_map(f)).collect::<Result<_, E>>()?),
             Expr::Fail(error) => Expr::Fail(error.clone()),
         })
     }

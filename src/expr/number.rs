@@ -78,7 +78,12 @@ impl Exact {
         i128::try_from(n).ok().map(Exact::integer)
     }
 
-    fn with(self, other: Self, integers: fn(i128, i128) -> Option<i128>, ratios: fn(&Ratio<i128>, &Ratio<i128>) -> Option<Ratio<i128>>) -> Option<Self> {
+    fn with(
+        self,
+        other: Self,
+        integers: fn(i128, i128) -> Option<i128>,
+        ratios: fn(&Ratio<i128>, &Ratio<i128>) -> Option<Ratio<i128>>,
+    ) -> Option<Self> {
         if self.is_integer() && other.is_integer() {
             integers(*self.0.numer(), *other.0.numer()).map(Exact::integer)
         } else {

@@ -110,7 +110,9 @@ fn lower(node: &Node, lexed: &Lexed, depth: usize) -> Result<Expr<Name>, Failure
 
 /// evalexpr puts a function's arguments into a tuple in parentheses, a single one into parentheses alone.
 fn arguments(call: &Node) -> Vec<&Node> {
-    let [parentheses] = call.children() else { return Vec::new() };
+    let [parentheses] = call.children() else {
+        return Vec::new();
+    };
     match parentheses.children() {
         [tuple] if matches!(tuple.operator(), Operator::Tuple) => tuple.children().iter().collect(),
         [single] => vec![single],

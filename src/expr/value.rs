@@ -66,9 +66,9 @@ impl Value {
             serde_json::Value::Number(n) => Value::Number(Exact::parse(&n.to_string())?),
             serde_json::Value::String(s) => Value::text(s),
             serde_json::Value::Array(items) => Value::List(items.iter().map(Value::from_json).collect::<Option<_>>()?),
-            serde_json::Value::Object(members) => {
-                Value::Object(members.iter().map(|(k, v)| Some((k.as_str().into(), Value::from_json(v)?))).collect::<Option<_>>()?)
-            }
+            serde_json::Value::Object(members) => Value::Object(
+                members.iter().map(|(k, v)| Some((k.as_str().into(), Value::from_json(v)?))).collect::<Option<_>>()?,
+            ),
         })
     }
 }
@@ -93,7 +93,9 @@ impl fmt::Display for Value {
             Value::Null => write!(f, "null"),
             Value::Bool(b) => write!(f, "{b}"),
             Value::Number(n) => write!(f, "{n}"),
-            Value::Text(t) if t.chars().count() > 60 => write!(f, "'{}...'", t.chars().take(60).collect::<String>()),
+            Value::Text(t) if t.chars().count() > 60 => {
+                write!(f, "'{}...'", t.chars().take(60).collect::<String>())
+            }
             Value::Text(t) => write!(f, "'{t}'"),
             Value::List(items) => {
                 write!(f, "[")?;

@@ -1,2 +1,4 @@
 use std::borrow::Cow;
-pub fn escape_terminal(text: &str) -> Cow<'_, str> { Cow::Borrowed(text) }
+pub fn escape_terminal(text: &str) -> Cow<'_, str> {
+    Cow::Borrowed(text)
+}

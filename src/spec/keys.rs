@@ -56,7 +56,11 @@ pub const MODEL_KEYS: &[Key] = &[
     key("doc", KeyKind::Text, "a remark for readers"),
     key("variables", KeyKind::Variables, "named values and expressions, in scope everywhere in the file"),
     key("workload", KeyKind::Workload, "defaults for workload variables (batch_size, seq_len, ...), and further ones"),
-    key("inputs", KeyKind::ModelInputs, "the tensors that the model is called with; left out: input_ids, [<batch_size>, <seq_len>], int64"),
+    key(
+        "inputs",
+        KeyKind::ModelInputs,
+        "the tensors that the model is called with; left out: input_ids, [<batch_size>, <seq_len>], int64",
+    ),
     key("classes", KeyKind::Classes, "class definitions for this file alone, by class name (docs/classes.md)"),
     key("blocks", KeyKind::Blocks, "layers to be used in several places, by name"),
     required("layers", KeyKind::Layers, "the layers, in the order of execution"),
@@ -78,7 +82,11 @@ pub const LAYER_KEYS: &[Key] = &[
     key("variables", KeyKind::Variables, "more variables, in scope here and below; with `use`, what is bound to the block"),
     key("parameters", KeyKind::Parameters, "of a basic layer: what its class asks for"),
     key("weights", KeyKind::Weights, "tensors that the layer owns itself; of a basic layer they replace the class's"),
-    key("inputs", KeyKind::Inputs, "the values it reads: `input`, or names of earlier layers; left out: the previous layer's output"),
+    key(
+        "inputs",
+        KeyKind::Inputs,
+        "the values it reads: `input`, or names of earlier layers; left out: the previous layer's output",
+    ),
     key("output", KeyKind::Template, "of a composite: the child whose value it returns; left out: the last one's"),
     key("hold", KeyKind::Flag, "its output lives until the enclosing composite returns"),
     key("tied_to", KeyKind::Tie, "the layer whose weights these are"),
@@ -91,10 +99,8 @@ pub const BLOCK_KEYS: &[Key] = &[
     required("layers", KeyKind::Layers, "its layers"),
 ];
 
-pub const WEIGHT_KEYS: &[Key] = &[
-    required("shape", KeyKind::Shape, "the tensor's shape"),
-    key("when", KeyKind::Condition, "whether it exists"),
-];
+pub const WEIGHT_KEYS: &[Key] =
+    &[required("shape", KeyKind::Shape, "the tensor's shape"), key("when", KeyKind::Condition, "whether it exists")];
 
 pub const TIE_KEYS: &[Key] = &[
     key("layer", KeyKind::Template, "the path of the layer whose weights these are"),

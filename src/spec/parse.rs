@@ -43,13 +43,7 @@ impl<'a> Fields<'a> {
 }
 
 /// Takes a node as an object with some of these keys; `more` are names that may stand there too.
-pub fn fields<'a>(
-    node: &'a Node,
-    what: &str,
-    keys: &[Key],
-    more: &[&str],
-    diagnostics: &mut Diagnostics,
-) -> Option<Fields<'a>> {
+pub fn fields<'a>(node: &'a Node, what: &str, keys: &[Key], more: &[&str], diagnostics: &mut Diagnostics) -> Option<Fields<'a>> {
     let Json::Object(members) = &node.json else {
         diagnostics.push(wrong_type(node, what, "an object"));
         return None;
@@ -484,7 +478,11 @@ impl Parser<'_> {
                     _ => None,
                 };
                 if count.is_none() {
-                    self.diagnostics.push(wrong_type(&member.value, &format!("the expected `{}`", member.key), "a non-negative integer"));
+                    self.diagnostics.push(wrong_type(
+                        &member.value,
+                        &format!("the expected `{}`", member.key),
+                        "a non-negative integer",
+                    ));
                 }
                 let quantity = Spanned::new(member.key.clone(), member.key_span);
                 Some(Fact { quantity, value: Spanned::new(count?, member.value.span) })

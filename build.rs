@@ -1,0 +1,64 @@
+//! Makes the index of the embedded data: which file defines which classes, so that a run parses only those that it uses.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::{env, fs, io};
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?);
+    let mut out = String::new();
+    classes(&root, &mut out)?;
+    models(&root, &mut out)?;
+    let target = PathBuf::from(env::var("OUT_DIR")?).join("catalog_index.rs");
+    fs::write(target, out)?;
+    for folder in ["catalog", "models"] {
+        println!("cargo::rerun-if-changed={folder}");
+    }
+    Ok(())
+}
+
+/// The JSON files of a folder, by name: the order must not depend on the file system.
+fn json_files(folder: &Path) -> io::Result<Vec<(String, PathBuf)>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|e| e == "json") {
+            let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            files.push((stem, path));
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn classes(root: &Path, out: &mut String) -> Result<(), Box<dyn std::error::Error>> {
+    writeln!(out, "/// The class files, by name.\npub const CLASS_FILES: &[ClassFile] = &[")?;
+    for (stem, path) in json_files(&root.join("catalog/classes"))? {
+        let text = fs::read_to_string(&path)?;
+        let json: serde_json::Value = serde_json::from_str(&text).map_err(|e| format!("{}: {e}", path.display()))?;
+        let class = json["class"].as_str().ok_or_else(|| format!("{}: no `class`", path.display()))?;
+        let aliases: Vec<&str> = json["aliases"].as_array().into_iter().flatten().filter_map(|a| a.as_str()).collect();
+        let shown = format!("catalog/classes/{stem}.json");
+        writeln!(
+            out,
+            "    ClassFile {{ path: {shown:?}, class: {class:?}, aliases: &{aliases:?}, text: include_str!({:?}) }},",
+            path.display().to_string()
+        )?;
+    }
+    writeln!(out, "];")?;
+    Ok(())
+}
+
+fn models(root: &Path, out: &mut String) -> Result<(), Box<dyn std::error::Error>> {
+    writeln!(out, "/// The model files, by name.\npub const MODEL_FILES: &[ModelFile] = &[")?;
+    for (stem, path) in json_files(&root.join("models"))? {
+        let shown = format!("models/{stem}.json");
+        writeln!(
+            out,
+            "    ModelFile {{ name: {stem:?}, path: {shown:?}, text: include_str!({:?}) }},",
+            path.display().to_string()
+        )?;
+    }
+    writeln!(out, "];")?;
+    Ok(())
+}

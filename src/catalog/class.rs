@@ -1,0 +1,666 @@
+//! A layer class: parameters, weights, formulas (docs/classes.md says what each key means).
+//!
+//! JSON comes in, a [`Class`] goes out whose formulas have their names resolved to [`Slot`]s; `cost` evaluates them. A catalog file and a
+//! model's own `classes` go through the same door.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::diag::{Code, Diagnostic, Diagnostics, nearest};
+use crate::expr::{EvalError, Exact, Expr, Name, Syntax, Value, is_name, is_reserved};
+use crate::json::{Json, Member, Node};
+use crate::source::Span;
+use crate::spec::{Fields, Key, KeyKind, fields, unescaped_part};
+use crate::workload::{CONVENTIONS, VARIABLES};
+
+/// What a name in a formula stands for: an index into workload variables and conventions, then parameters, then variables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Slot(pub u16);
+
+/// The slot of a workload variable or convention.
+#[must_use]
+pub fn builtin_slot(name: &str) -> Option<usize> {
+    VARIABLES.iter().chain(CONVENTIONS).position(|(n, _)| *n == name)
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClassKind {
+    /// It is in `named_modules()`.
+    Module,
+    /// It is not: attention itself, a residual add.
+    Function,
+}
+
+impl ClassKind {
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            ClassKind::Module => "module",
+            ClassKind::Function => "function",
+        }
+    }
+}
+
+#[derive(Debug)]
+pub struct Class {
+    pub name: Arc<str>,
+    pub aliases: Vec<Arc<str>>,
+    pub kind: ClassKind,
+    pub doc: Arc<str>,
+    pub source: Arc<str>,
+    pub parameters: Vec<Parameter>,
+    pub variables: Vec<(Arc<str>, Formula)>,
+    /// What must hold, and what to say when it doesn't.
+    pub require: Vec<(Formula, Arc<str>)>,
+    pub weights: Vec<WeightDef>,
+    pub inputs: Vec<ValueDef>,
+    pub outputs: Vec<ValueDef>,
+    pub flops: FlopFormulas,
+    pub backward: Option<FlopFormulas>,
+    pub weights_read: Option<Formula>,
+    pub activations_read: Option<Formula>,
+    pub cache_read: Option<Formula>,
+    pub activations_written: Option<Formula>,
+    pub cache_written: Option<Formula>,
+    pub cache: Option<Formula>,
+    pub derivation: Vec<Arc<str>>,
+    pub examples: Vec<Example>,
+    /// The slot of `tokens`, the product of leading dimensions, if some shape has any.
+    pub tokens: Option<Slot>,
+    pub span: Span,
+}
+
+/// A text whose names are resolved.
+#[derive(Debug, Clone)]
+pub struct Formula {
+    pub span: Span,
+    /// As it is written.
+    pub text: Arc<str>,
+    pub expr: Expr<Slot>,
+}
+
+#[derive(Debug)]
+pub struct Parameter {
+    pub name: Arc<str>,
+    pub kind: ParameterKind,
+    pub default: Option<Formula>,
+    /// Whether null is a value: the default is.
+    pub nullable: bool,
+    /// The texts allowed, all if empty.
+    pub values: Vec<Arc<str>>,
+    pub doc: Arc<str>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ParameterKind {
+    Count,
+    Ratio,
+    Flag,
+    Text,
+    Shape,
+}
+
+impl ParameterKind {
+    const ALL: [(ParameterKind, &'static str, &'static str); 5] = [
+        (ParameterKind::Count, "count", "a non-negative integer"),
+        (ParameterKind::Ratio, "ratio", "a number"),
+        (ParameterKind::Flag, "flag", "true or false"),
+        (ParameterKind::Text, "text", "a text"),
+        (ParameterKind::Shape, "shape", "a list of non-negative integers"),
+    ];
+
+    /// As class files spell it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        Self::ALL.iter().find(|(kind, ..)| *kind == self).map_or("", |(_, word, _)| word)
+    }
+
+    /// What is expected, in words.
+    #[must_use]
+    pub fn expected(self) -> &'static str {
+        Self::ALL.iter().find(|(kind, ..)| *kind == self).map_or("", |(.., words)| words)
+    }
+}
+
+#[derive(Debug)]
+pub struct WeightDef {
+    pub name: Arc<str>,
+    pub shape: ShapeDef,
+    pub when: Option<Formula>,
+}
+
+/// An input or an output.
+#[derive(Debug)]
+pub struct ValueDef {
+    pub name: Arc<str>,
+    pub shape: ShapeDef,
+    pub element: Element,
+    /// Whether it shares its input's storage.
+    pub view: Option<Formula>,
+    pub when: Option<Formula>,
+}
+
+/// The element type of a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Element {
+    Activation,
+    Index,
+    Float32,
+    Bool,
+}
+
+impl Element {
+    const WORDS: [(Element, &'static str); 5] = [
+        (Element::Activation, "activation"),
+        (Element::Index, "index"),
+        (Element::Index, "int64"),
+        (Element::Float32, "float32"),
+        (Element::Bool, "bool"),
+    ];
+
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        Self::WORDS.iter().find(|(element, _)| *element == self).map_or("", |(_, word)| word)
+    }
+}
+
+#[derive(Debug)]
+pub enum ShapeDef {
+    Dims(Vec<Dim>),
+    /// A formula that gives a list.
+    List(Formula),
+}
+
+#[derive(Debug)]
+pub enum Dim {
+    /// `...`: any leading dimensions, whose product is `tokens`.
+    Leading,
+    Size(Formula),
+}
+
+#[derive(Debug)]
+pub struct FlopFormulas {
+    pub matmul: Formula,
+    pub vector: Formula,
+    pub transcendental: Formula,
+}
+
+/// A worked example: what goes in, what must come out.
+#[derive(Debug)]
+pub struct Example {
+    pub doc: Arc<str>,
+    pub parameters: Vec<(Arc<str>, Value)>,
+    /// Workload options by name: `phase`, `batch_size`, `dtype`, ...
+    pub workload: Vec<(Arc<str>, Value)>,
+    pub expect: Vec<(Arc<str>, u128)>,
+    pub source: Arc<str>,
+}
+
+const fn key(name: &'static str, kind: KeyKind, required: bool, doc: &'static str) -> Key {
+    Key { name, required, kind, doc }
+}
+
+pub const CLASS_KEYS: &[Key] = &[
+    key("class", KeyKind::Text, false, "the full name (in a model file: the key)"),
+    key("aliases", KeyKind::Text, false, "other names, and patterns over the last segment"),
+    key("kind", KeyKind::Text, true, "module (PyTorch lists it in named_modules()) or function"),
+    key("doc", KeyKind::Text, true, "what it computes"),
+    key("source", KeyKind::Text, true, "where that is written down"),
+    key("parameters", KeyKind::Variables, false, "what a layer of this class says"),
+    key("variables", KeyKind::Variables, false, "names for parts of formulas"),
+    key("require", KeyKind::Variables, false, "what must hold of the parameters, each with its message"),
+    key("weights", KeyKind::Weights, false, "the tensors that it owns"),
+    key("inputs", KeyKind::Variables, false, "the values that it reads"),
+    key("output", KeyKind::Variables, false, "the value that it gives"),
+    key("outputs", KeyKind::Variables, false, "the values that it gives, if there are several"),
+    key("flops", KeyKind::Variables, true, "forward: matmul, vector, transcendental"),
+    key("backward", KeyKind::Variables, false, "the same for the backward pass"),
+    key("reads", KeyKind::Variables, false, "bytes read: weights, activations, cache"),
+    key("writes", KeyKind::Variables, false, "bytes written: activations, cache"),
+    key("cache", KeyKind::Count, false, "bytes that stay between steps"),
+    key("derivation", KeyKind::Text, false, "how the formulas come about"),
+    key("examples", KeyKind::Text, false, "worked examples, checked exactly"),
+];
+
+const PARAMETER_KEYS: &[Key] = &[
+    key("kind", KeyKind::Text, true, "count, ratio, flag, text or shape"),
+    key("doc", KeyKind::Text, true, "what it is, with its unit"),
+    key("default", KeyKind::Count, false, "a formula; left out: the parameter is required"),
+    key("values", KeyKind::Text, false, "the texts allowed"),
+];
+
+const VALUE_KEYS: &[Key] = &[
+    key("shape", KeyKind::Shape, true, "its shape"),
+    key("dtype", KeyKind::Text, false, "activation, index, float32 or bool"),
+    key("view", KeyKind::Condition, false, "whether it shares its input's storage"),
+    key("when", KeyKind::Condition, false, "whether it exists"),
+];
+
+const FLOP_KEYS: &[Key] = &[
+    key("matmul", KeyKind::Count, true, "2 m n k a matrix product"),
+    key("vector", KeyKind::Count, true, "1 an elementwise operation"),
+    key("transcendental", KeyKind::Count, true, "1 an exp, sqrt, ..."),
+];
+
+const READ_KEYS: &[Key] = &[
+    key("weights", KeyKind::Count, false, "bytes of weights"),
+    key("activations", KeyKind::Count, false, "bytes of inputs"),
+    key("cache", KeyKind::Count, false, "bytes of cache"),
+];
+
+const WRITE_KEYS: &[Key] =
+    &[key("activations", KeyKind::Count, false, "bytes of outputs"), key("cache", KeyKind::Count, false, "bytes of cache")];
+
+const EXAMPLE_KEYS: &[Key] = &[
+    key("doc", KeyKind::Text, false, "what it is an example of"),
+    key("parameters", KeyKind::Variables, true, "the parameters"),
+    key("workload", KeyKind::Workload, false, "the workload"),
+    key("expect", KeyKind::Variables, true, "what must come out"),
+    key("source", KeyKind::Text, true, "who says so"),
+];
+
+/// More names than any class needs; bounds the search for circles.
+const MAX_NAMES: usize = 256;
+
+/// Reads a class definition; `name` is its key in a model file. `None` if it is unusable; what is wrong goes to `diagnostics`.
+pub fn parse_class(name: Option<&Arc<str>>, node: &Node, diagnostics: &mut Diagnostics) -> Option<Class> {
+    let f = fields(node, "a class", CLASS_KEYS, &[], diagnostics)?;
+    let mut reader = Reader { diagnostics, names: Names::default() };
+    let name = name.cloned().or_else(|| f.get("class").and_then(|n| reader.text(n)))?;
+    let kind = reader.kind(f.get("kind")?)?;
+    reader.names.parameters = member_names(f.get("parameters"));
+    reader.names.variables = member_names(f.get("variables"));
+    if reader.names.parameters.len() + reader.names.variables.len() > MAX_NAMES {
+        let message = format!("the class has more than {MAX_NAMES} parameters and variables");
+        reader.invalid(node.span.part(0..1), message, "too many");
+        return None;
+    }
+    let parameters = reader.members(f.get("parameters"), |r, m| r.parameter(m));
+    let variables = reader.members(f.get("variables"), |r, m| Some((m.key.clone(), r.formula(&m.value, None)?)));
+    let outputs = match f.get("output") {
+        Some(node) => reader.value("output".into(), node).into_iter().collect(),
+        None => reader.members(f.get("outputs"), |r, m| r.value(m.key.clone(), &m.value)),
+    };
+    let reads = f.get("reads").and_then(|n| fields(n, "`reads`", READ_KEYS, &[], reader.diagnostics));
+    let writes = f.get("writes").and_then(|n| fields(n, "`writes`", WRITE_KEYS, &[], reader.diagnostics));
+    let class = Class {
+        aliases: reader.texts(f.get("aliases")),
+        kind,
+        doc: f.get("doc").and_then(|n| reader.text(n)).unwrap_or_default(),
+        source: f.get("source").and_then(|n| reader.text(n)).unwrap_or_default(),
+        require: reader.members(f.get("require"), Reader::requirement),
+        weights: reader.members(f.get("weights"), Reader::weight),
+        inputs: reader.members(f.get("inputs"), |r, m| r.value(m.key.clone(), &m.value)),
+        outputs,
+        flops: reader.flops(f.get("flops")?, "`flops`")?,
+        backward: f.get("backward").and_then(|n| reader.flops(n, "`backward`")),
+        weights_read: reader.part(reads.as_ref(), "weights"),
+        activations_read: reader.part(reads.as_ref(), "activations"),
+        cache_read: reader.part(reads.as_ref(), "cache"),
+        activations_written: reader.part(writes.as_ref(), "activations"),
+        cache_written: reader.part(writes.as_ref(), "cache"),
+        cache: f.get("cache").and_then(|n| reader.formula(n, None)),
+        derivation: reader.texts(f.get("derivation")),
+        examples: reader.examples(f.get("examples")),
+        tokens: reader.names.slot("tokens", None),
+        parameters,
+        variables,
+        name,
+        span: node.span.part(0..1),
+    };
+    reader.check_tokens(&class);
+    reader.check_cycles(&class);
+    Some(class)
+}
+
+/// The names that formulas may use.
+#[derive(Default)]
+struct Names {
+    parameters: Vec<Arc<str>>,
+    variables: Vec<Arc<str>>,
+}
+
+impl Names {
+    /// What a name stands for; `outside` is the parameter in whose own default it stands, where it means what it means outside.
+    fn slot(&self, name: &str, outside: Option<&str>) -> Option<Slot> {
+        let builtins = VARIABLES.len() + CONVENTIONS.len();
+        let parameter = self.parameters.iter().position(|p| &**p == name).filter(|_| outside != Some(name));
+        let variable = || self.variables.iter().position(|v| &**v == name).map(|i| builtins + self.parameters.len() + i);
+        let index = parameter.map(|i| builtins + i).or_else(variable).or_else(|| builtin_slot(name))?;
+        u16::try_from(index).ok().map(Slot)
+    }
+
+    fn all(&self) -> impl Iterator<Item = &str> {
+        let own = self.parameters.iter().chain(&self.variables).map(|n| &**n);
+        own.chain(VARIABLES.iter().chain(CONVENTIONS).map(|(n, _)| *n))
+    }
+}
+
+fn member_names(node: Option<&Node>) -> Vec<Arc<str>> {
+    match node.map(|n| &n.json) {
+        Some(Json::Object(members)) => members.iter().map(|m| m.key.clone()).collect(),
+        _ => Vec::new(),
+    }
+}
+
+struct Reader<'d> {
+    diagnostics: &'d mut Diagnostics,
+    names: Names,
+}
+
+impl Reader<'_> {
+    fn wrong(&mut self, node: &Node, expected: &str) {
+        let message = format!("expected {expected}, found {}", node.json.kind());
+        self.diagnostics.push(Diagnostic::new(Code::WrongType, message).at(node.span, format!("expected {expected}")));
+    }
+
+    fn invalid(&mut self, span: Span, message: impl Into<String>, label: impl Into<String>) {
+        self.diagnostics.push(Diagnostic::new(Code::InvalidClass, message).at(span, label));
+    }
+
+    fn text(&mut self, node: &Node) -> Option<Arc<str>> {
+        if let Json::Text(text) = &node.json {
+            return Some(text.value.clone());
+        }
+        self.wrong(node, "a text");
+        None
+    }
+
+    fn texts(&mut self, node: Option<&Node>) -> Vec<Arc<str>> {
+        match node.map(|n| (&n.json, n)) {
+            Some((Json::List(items), _)) => items.iter().filter_map(|item| self.text(item)).collect(),
+            Some((_, node)) => {
+                self.wrong(node, "a list of texts");
+                Vec::new()
+            }
+            None => Vec::new(),
+        }
+    }
+
+    fn members<T>(&mut self, node: Option<&Node>, mut read: impl FnMut(&mut Self, &Member) -> Option<T>) -> Vec<T> {
+        match node.map(|n| (&n.json, n)) {
+            Some((Json::Object(members), _)) => members.iter().filter_map(|m| read(self, m)).collect(),
+            Some((_, node)) => {
+                self.wrong(node, "an object");
+                Vec::new()
+            }
+            None => Vec::new(),
+        }
+    }
+
+    fn kind(&mut self, node: &Node) -> Option<ClassKind> {
+        match &*self.text(node)? {
+            "module" => Some(ClassKind::Module),
+            "function" => Some(ClassKind::Function),
+            other => {
+                self.invalid(node.span, format!("`{other}` is no kind of class"), "`module` or `function`");
+                None
+            }
+        }
+    }
+
+    fn parameter(&mut self, member: &Member) -> Option<Parameter> {
+        if !is_name(&member.key) || is_reserved(&member.key) {
+            self.invalid(member.key_span, format!("`{}` can't be a parameter's name", member.key), "not a name");
+            return None;
+        }
+        let f = fields(&member.value, "a parameter", PARAMETER_KEYS, &[], self.diagnostics)?;
+        let kind_node = f.get("kind")?;
+        let word = self.text(kind_node)?;
+        let kind = ParameterKind::ALL.iter().find(|(_, w, _)| **w == *word).map(|(kind, ..)| *kind);
+        if kind.is_none() {
+            let words: Vec<&str> = ParameterKind::ALL.iter().map(|(_, w, _)| *w).collect();
+            self.invalid(kind_node.span, format!("`{word}` is no kind of parameter"), format!("one of {}", words.join(", ")));
+        }
+        let default = f.get("default").and_then(|n| self.formula(n, Some(&member.key)));
+        Some(Parameter {
+            name: member.key.clone(),
+            kind: kind?,
+            nullable: default.as_ref().is_some_and(|d| d.expr == Expr::Const(Value::Null)),
+            default,
+            values: self.texts(f.get("values")),
+            doc: f.get("doc").and_then(|n| self.text(n)).unwrap_or_default(),
+        })
+    }
+
+    fn part(&mut self, fields: Option<&Fields<'_>>, name: &str) -> Option<Formula> {
+        fields.and_then(|f| f.get(name)).and_then(|n| self.formula(n, None))
+    }
+
+    fn formula(&mut self, node: &Node, outside: Option<&str>) -> Option<Formula> {
+        let constant = |value: Value| Some(Formula { span: node.span, text: value.to_string().into(), expr: Expr::Const(value) });
+        match &node.json {
+            Json::Null => constant(Value::Null),
+            Json::Bool(value) => constant(Value::Bool(*value)),
+            Json::Number(text) => match Exact::parse(text) {
+                Some(number) => constant(Value::Number(number)),
+                None => {
+                    self.invalid(node.span, format!("the number {text} is beyond what is computed with"), "beyond 128 bits");
+                    None
+                }
+            },
+            Json::Text(text) => self.formula_text(&text.value, text.plain, node.span, outside),
+            Json::List(items) => {
+                let formulas: Vec<Formula> = items.iter().filter_map(|item| self.formula(item, outside)).collect();
+                let values = formulas.into_iter().map(|f| if let Expr::Const(v) = f.expr { Some(v) } else { None });
+                match values.collect::<Option<Vec<Value>>>() {
+                    Some(values) if values.len() == items.len() => constant(Value::List(values.into())),
+                    _ => {
+                        self.wrong(node, "a formula, or a list of constants");
+                        None
+                    }
+                }
+            }
+            Json::Object(_) => {
+                self.wrong(node, "a formula");
+                None
+            }
+        }
+    }
+
+    fn formula_text(&mut self, text: &Arc<str>, plain: bool, span: Span, outside: Option<&str>) -> Option<Formula> {
+        let place = |range: Range<usize>| unescaped_part(span, plain, range);
+        let parsed = match crate::expr::parse(text, Syntax::Formula) {
+            Ok(parsed) => parsed,
+            Err(error) => {
+                let mut diagnostic = Diagnostic::new(error.code, error.message).at(place(error.range), "here");
+                diagnostic.help = error.help;
+                self.diagnostics.push(diagnostic);
+                return None;
+            }
+        };
+        let names = &self.names;
+        let mut unknown: Vec<Name> = Vec::new();
+        let resolved: Result<Expr<Slot>, EvalError> = parsed.try_map(&mut |name: &Name| {
+            Ok(names.slot(&name.text, outside).unwrap_or_else(|| {
+                unknown.push(name.clone());
+                Slot(u16::MAX)
+            }))
+        });
+        for name in &unknown {
+            let span = place(name.start as usize..name.end as usize);
+            let near = nearest(&name.text, self.names.all());
+            let diagnostic = Diagnostic::new(Code::UnknownVariable, format!("unknown name `{}` in a formula", name.text))
+                .at(span, "neither a parameter, nor a variable of the class, nor of the workload")
+                .did_you_mean(span, near);
+            self.diagnostics.push(diagnostic);
+        }
+        if !unknown.is_empty() {
+            return None;
+        }
+        Some(Formula { span, text: text.clone(), expr: resolved.ok()? })
+    }
+
+    fn requirement(&mut self, member: &Member) -> Option<(Formula, Arc<str>)> {
+        let message = self.text(&member.value)?;
+        Some((self.formula_text(&member.key, false, member.key_span, None)?, message))
+    }
+
+    fn shape(&mut self, node: &Node) -> Option<ShapeDef> {
+        let Json::List(items) = &node.json else {
+            return self.formula(node, None).map(ShapeDef::List);
+        };
+        let mut dims = Vec::with_capacity(items.len());
+        for item in items {
+            match &item.json {
+                Json::Text(text) if &*text.value == "..." => dims.push(Dim::Leading),
+                _ => dims.push(Dim::Size(self.formula(item, None)?)),
+            }
+        }
+        Some(ShapeDef::Dims(dims))
+    }
+
+    fn weight(&mut self, member: &Member) -> Option<WeightDef> {
+        let name = member.key.clone();
+        if !matches!(member.value.json, Json::Object(_)) {
+            return Some(WeightDef { name, shape: self.shape(&member.value)?, when: None });
+        }
+        let f = fields(&member.value, "a weight", crate::spec::WEIGHT_KEYS, &[], self.diagnostics)?;
+        Some(WeightDef { name, shape: self.shape(f.get("shape")?)?, when: f.get("when").and_then(|n| self.formula(n, None)) })
+    }
+
+    fn value(&mut self, name: Arc<str>, node: &Node) -> Option<ValueDef> {
+        if !matches!(node.json, Json::Object(_)) {
+            return Some(ValueDef { name, shape: self.shape(node)?, element: Element::Activation, view: None, when: None });
+        }
+        let f = fields(node, "a value", VALUE_KEYS, &[], self.diagnostics)?;
+        let element = match f.get("dtype") {
+            None => Element::Activation,
+            Some(node) => {
+                let word = self.text(node)?;
+                let found = Element::WORDS.iter().find(|(_, w)| **w == *word).map(|(element, _)| *element);
+                if found.is_none() {
+                    self.invalid(node.span, format!("`{word}` is no dtype of a value"), "activation, index, float32 or bool");
+                }
+                found?
+            }
+        };
+        Some(ValueDef {
+            name,
+            shape: self.shape(f.get("shape")?)?,
+            element,
+            view: f.get("view").and_then(|n| self.formula(n, None)),
+            when: f.get("when").and_then(|n| self.formula(n, None)),
+        })
+    }
+
+    fn flops(&mut self, node: &Node, what: &str) -> Option<FlopFormulas> {
+        let f = fields(node, what, FLOP_KEYS, &[], self.diagnostics)?;
+        Some(FlopFormulas {
+            matmul: self.formula(f.get("matmul")?, None)?,
+            vector: self.formula(f.get("vector")?, None)?,
+            transcendental: self.formula(f.get("transcendental")?, None)?,
+        })
+    }
+
+    fn examples(&mut self, node: Option<&Node>) -> Vec<Example> {
+        match node.map(|n| (&n.json, n)) {
+            Some((Json::List(items), _)) => items.iter().filter_map(|item| self.example(item)).collect(),
+            Some((_, node)) => {
+                self.wrong(node, "a list");
+                Vec::new()
+            }
+            None => Vec::new(),
+        }
+    }
+
+    fn example(&mut self, node: &Node) -> Option<Example> {
+        let f = fields(node, "an example", EXAMPLE_KEYS, &[], self.diagnostics)?;
+        let values = |r: &mut Self, node| r.members(node, |_, m| Some((m.key.clone(), plain_value(&m.value)?)));
+        let expect = self.members(f.get("expect"), |r, m| {
+            let count = plain_value(&m.value).and_then(|v| v.as_number()).and_then(|n| n.to_count());
+            if count.is_none() {
+                r.wrong(&m.value, "a non-negative integer");
+            }
+            Some((m.key.clone(), count?))
+        });
+        Some(Example {
+            doc: f.get("doc").and_then(|n| self.text(n)).unwrap_or_default(),
+            parameters: values(self, f.get("parameters")),
+            workload: values(self, f.get("workload")),
+            expect,
+            source: f.get("source").and_then(|n| self.text(n)).unwrap_or_default(),
+        })
+    }
+
+    /// `...` needs `tokens`, without which its size is unknown.
+    fn check_tokens(&mut self, class: &Class) {
+        let shapes = class.inputs.iter().chain(&class.outputs).map(|value| &value.shape);
+        let leading = shapes.filter_map(|s| if let ShapeDef::Dims(dims) = s { Some(dims) } else { None }).flatten();
+        if class.tokens.is_none() && leading.into_iter().any(|dim| matches!(dim, Dim::Leading)) {
+            self.invalid(
+                class.span,
+                "a shape has `...`, but the class has no `tokens`",
+                "`tokens` is the product of the leading dimensions",
+            );
+        }
+    }
+
+    /// Defaults and variables must not depend on each other in a circle.
+    fn check_cycles(&mut self, class: &Class) {
+        let first = VARIABLES.len() + CONVENTIONS.len();
+        let defaults = class.parameters.iter().map(|p| p.default.as_ref());
+        let definitions: Vec<Option<&Formula>> = defaults.chain(class.variables.iter().map(|(_, f)| Some(f))).collect();
+        let mut state = vec![0u8; definitions.len()];
+        for start in 0..definitions.len() {
+            if let Some(span) = cycle(start, &definitions, first, &mut state) {
+                let message = "parameters' defaults and variables depend on each other in a circle";
+                self.diagnostics.push(Diagnostic::new(Code::CyclicVariables, message).at(span, "comes back to itself"));
+                return;
+            }
+        }
+    }
+}
+
+/// Depth-first search: 1 is on the way, 2 is done.
+fn cycle(at: usize, definitions: &[Option<&Formula>], first: usize, state: &mut [u8]) -> Option<Span> {
+    match state.get_mut(at) {
+        Some(s @ 0) => *s = 1,
+        Some(1) => return definitions.get(at).copied().flatten().map(|f| f.span),
+        _ => return None,
+    }
+    let mut found = None;
+    if let Some(formula) = definitions.get(at).copied().flatten() {
+        formula.expr.for_each_variable(&mut |slot| {
+            if let (None, Some(next)) = (found, usize::from(slot.0).checked_sub(first)) {
+                found = cycle(next, definitions, first, state);
+            }
+        });
+    }
+    if let Some(s) = state.get_mut(at) {
+        *s = 2;
+    }
+    found
+}
+
+/// A JSON value as data.
+fn plain_value(node: &Node) -> Option<Value> {
+    Some(match &node.json {
+        Json::Null => Value::Null,
+        Json::Bool(b) => Value::Bool(*b),
+        Json::Number(text) => Value::Number(Exact::parse(text)?),
+        Json::Text(text) => Value::Text(text.value.clone()),
+        Json::List(items) => Value::List(items.iter().map(plain_value).collect::<Option<_>>()?),
+        Json::Object(members) => {
+            Value::Object(members.iter().map(|m| Some((m.key.clone(), plain_value(&m.value)?))).collect::<Option<_>>()?)
+        }
+    })
+}
+
+/// A value as a parameter of this kind takes it: 0 and 1 are flags, a count is a shape of one dimension. `None` if it doesn't fit.
+#[must_use]
+pub fn check_parameter(parameter: &Parameter, value: &Value) -> Option<Value> {
+    let is_count = |v: &Value| v.as_number().is_some_and(|n| n.to_count().is_some());
+    match (parameter.kind, value) {
+        (_, Value::Null) if parameter.nullable => Some(Value::Null),
+        (ParameterKind::Count, v) if is_count(v) => Some(v.clone()),
+        (ParameterKind::Ratio, Value::Number(_)) | (ParameterKind::Flag, Value::Bool(_)) => Some(value.clone()),
+        (ParameterKind::Flag, Value::Number(n)) if *n == Exact::ZERO || *n == Exact::ONE => Some(Value::Bool(*n == Exact::ONE)),
+        (ParameterKind::Text, Value::Text(text)) => {
+            (parameter.values.is_empty() || parameter.values.contains(text)).then(|| value.clone())
+        }
+        (ParameterKind::Shape, Value::List(items)) if items.iter().all(is_count) => Some(value.clone()),
+        (ParameterKind::Shape, v) if is_count(v) => Some(Value::List([v.clone()].into())),
+        _ => None,
+    }
+}

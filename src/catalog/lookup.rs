@@ -1,0 +1,167 @@
+//! Finds classes by name.
+
+use std::sync::{Arc, OnceLock};
+
+use super::{CLASS_FILES, Class, ClassFile, MODEL_FILES, ModelFile, class::parse_class};
+use crate::diag::{Diagnostics, nearest};
+use crate::json;
+use crate::source::{Source, SourceId};
+
+/// The embedded catalog. Classes are parsed when first asked for, once.
+#[derive(Debug)]
+pub struct Catalog {
+    classes: Vec<OnceLock<Result<Arc<Class>, Diagnostics>>>,
+}
+
+impl Default for Catalog {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Catalog {
+    #[must_use]
+    pub fn new() -> Self {
+        Catalog { classes: CLASS_FILES.iter().map(|_| OnceLock::new()).collect() }
+    }
+
+    /// The source of a catalog file, for diagnostics that point into it.
+    #[must_use]
+    pub fn source(&self, id: SourceId) -> Option<Source> {
+        let file = CLASS_FILES.get(id.catalog_index()?)?;
+        Some(Source { id, name: file.path.into(), text: file.text.into() })
+    }
+
+    /// The class that a name selects: an exact name before an alias pattern, a longer pattern before a shorter one.
+    ///
+    /// # Errors
+    /// What is wrong with the file, if it doesn't parse (a test excludes that).
+    pub fn class(&self, name: &str) -> Option<Result<Arc<Class>, Diagnostics>> {
+        let index = best(name, CLASS_FILES.iter().map(names_of))?;
+        self.class_at(index)
+    }
+
+    /// The class of the `index`th file.
+    pub fn class_at(&self, index: usize) -> Option<Result<Arc<Class>, Diagnostics>> {
+        let (file, cell) = (CLASS_FILES.get(index)?, self.classes.get(index)?);
+        Some(cell.get_or_init(|| load(file, SourceId::catalog(index))).clone())
+    }
+
+    #[must_use]
+    pub fn class_files(&self) -> &'static [ClassFile] {
+        CLASS_FILES
+    }
+
+    #[must_use]
+    pub fn models(&self) -> &'static [ModelFile] {
+        MODEL_FILES
+    }
+}
+
+fn load(file: &ClassFile, id: SourceId) -> Result<Arc<Class>, Diagnostics> {
+    let source = Source { id, name: file.path.into(), text: file.text.into() };
+    let document = json::read(&source)?;
+    let mut diagnostics = Diagnostics::default();
+    match parse_class(None, &document.root, &mut diagnostics) {
+        Some(class) if !diagnostics.has_errors() => Ok(Arc::new(class)),
+        _ => Err(diagnostics),
+    }
+}
+
+fn names_of(file: &ClassFile) -> impl Iterator<Item = &'static str> + use<> {
+    std::iter::once(file.class).chain(file.aliases.iter().copied())
+}
+
+/// The candidate that a class name selects: how well a name fits decides, then who comes first.
+fn best<'n, N: Iterator<Item = &'n str>>(name: &str, candidates: impl Iterator<Item = N>) -> Option<usize> {
+    let mut best: Option<(usize, usize)> = None;
+    for (index, names) in candidates.enumerate() {
+        for pattern in names {
+            let Some(fit) = fit(name, pattern) else {
+                continue;
+            };
+            if best.is_none_or(|(b, _)| fit > b) {
+                best = Some((fit, index));
+            }
+        }
+    }
+    best.map(|(_, index)| index)
+}
+
+/// How well a pattern fits a name: exact is best, then the longer pattern.
+fn fit(name: &str, pattern: &str) -> Option<usize> {
+    if name == pattern {
+        return Some(usize::MAX);
+    }
+    if !pattern.contains('*') {
+        return None;
+    }
+    let last = name.rsplit('.').next().unwrap_or(name);
+    let mut rest = last;
+    let mut pieces = pattern.split('*').peekable();
+    if let Some(first) = pieces.next() {
+        rest = rest.strip_prefix(first)?;
+    }
+    while let Some(piece) = pieces.next() {
+        if pieces.peek().is_none() {
+            return rest.ends_with(piece).then_some(pattern.len());
+        }
+        let at = rest.find(piece)?;
+        rest = rest.get(at + piece.len()..)?;
+    }
+    None
+}
+
+/// The classes that a model can use: its own, then the catalog's.
+#[derive(Debug)]
+pub struct Classes<'c> {
+    catalog: &'c Catalog,
+    own: Vec<Arc<Class>>,
+}
+
+impl<'c> Classes<'c> {
+    #[must_use]
+    pub fn new(catalog: &'c Catalog, own: Vec<Arc<Class>>) -> Self {
+        Classes { catalog, own }
+    }
+
+    /// The class of this name.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<Arc<Class>> {
+        let own = best(name, self.own.iter().map(|c| std::iter::once(&*c.name).chain(c.aliases.iter().map(|a| &**a))));
+        match own.and_then(|index| self.own.get(index)) {
+            Some(class) => Some(class.clone()),
+            None => self.catalog.class(name)?.ok(),
+        }
+    }
+
+    /// The known class name nearest to an unknown one, by its last segment.
+    #[must_use]
+    pub fn nearest(&self, name: &str) -> Option<&str> {
+        let full = self.own.iter().map(|c| &*c.name).chain(CLASS_FILES.iter().map(|f| f.class));
+        let alias = CLASS_FILES.iter().flat_map(|f| f.aliases.iter().copied()).filter(|a| !a.contains('*'));
+        let names: Vec<&str> = full.chain(alias).collect();
+        let last = |text: &str| text.rsplit('.').next().unwrap_or("").to_owned();
+        nearest(name, names.iter().copied()).or_else(|| {
+            let lasts: Vec<String> = names.iter().map(|n| last(n)).collect();
+            let found = nearest(&last(name), lasts.iter().map(String::as_str))?;
+            let index = lasts.iter().position(|l| l == found)?;
+            names.get(index).copied()
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fit;
+
+    #[test]
+    fn exact_before_longer_before_shorter_patterns() {
+        let name = "transformers.models.gemma3.modeling_gemma3.Gemma3RMSNorm";
+        assert_eq!(fit(name, name), Some(usize::MAX));
+        assert!(fit(name, "Gemma*RMSNorm") > fit(name, "*RMSNorm"));
+        assert_eq!(fit(name, "*LayerNorm"), None);
+        assert_eq!(fit(name, "Gemma"), None);
+        assert_eq!(fit("x.RMSNormGated", "*RMSNorm"), None);
+    }
+}

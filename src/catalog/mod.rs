@@ -1,0 +1,33 @@
+//! The embedded catalog: classes, dtypes and models, as data.
+//!
+//! `build.rs` makes the index (which file defines which names), so a run parses only what it uses. Nothing here knows a class or a model
+//! by name.
+
+mod class;
+pub mod dtypes;
+mod lookup;
+
+pub use class::{
+    Class, ClassKind, Dim, Element, Example, FlopFormulas, Formula, Parameter, ParameterKind, ShapeDef, Slot, ValueDef,
+    WeightDef, builtin_slot, check_parameter, parse_class,
+};
+pub use lookup::{Catalog, Classes};
+
+/// A class file of the catalog and the names under which it is found.
+#[derive(Debug)]
+pub struct ClassFile {
+    pub path: &'static str,
+    pub class: &'static str,
+    pub aliases: &'static [&'static str],
+    pub text: &'static str,
+}
+
+/// A model file.
+#[derive(Debug)]
+pub struct ModelFile {
+    pub name: &'static str,
+    pub path: &'static str,
+    pub text: &'static str,
+}
+
+include!(concat!(env!("OUT_DIR"), "/catalog_index.rs"));

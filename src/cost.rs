@@ -1,0 +1,458 @@
+//! What every layer costs: its class's formulas, evaluated.
+//!
+//! A [`BoundModel`] comes in, a [`CostReport`] goes out. Totals are the fold of the rows. This module knows no class.
+
+use std::cell::OnceCell;
+use std::sync::Arc;
+
+use crate::bind::{BoundModel, Signature};
+use crate::catalog::{Class, Dim, Element, Formula, ShapeDef, Slot, ValueDef, builtin_slot, check_parameter};
+use crate::diag::{Code, Diagnostic, Diagnostics};
+use crate::expr::{Env, EvalError, Exact, Value, eval};
+use crate::flatten::{FlatModel, RowInfo, Tied};
+use crate::quantity::{Cost, Quantity};
+use crate::workload::{CONVENTIONS, Phase, VARIABLES};
+
+/// The cost of every row, and of all.
+#[derive(Debug)]
+pub struct CostReport {
+    /// One a row of the flat model: one instance, run once.
+    pub rows: Vec<RowCost>,
+    /// The fold of the rows.
+    pub totals: Cost,
+    /// Basic layers, and how many of them are modules.
+    pub layers: u128,
+    pub modules: u128,
+}
+
+#[derive(Debug, Clone)]
+pub struct RowCost {
+    pub cost: Cost,
+    /// How often each instance runs.
+    pub calls: u128,
+    /// The cost of all instances and calls.
+    pub total: Cost,
+}
+
+/// What a signature costs.
+#[derive(Debug, Clone, Default)]
+pub struct Evaluated {
+    pub cost: Cost,
+    pub tensors: Vec<Tensor>,
+}
+
+/// A weight with its size.
+#[derive(Debug, Clone)]
+pub struct Tensor {
+    pub name: Arc<str>,
+    pub shape: Vec<u128>,
+    pub elements: u128,
+    pub bytes: u128,
+}
+
+/// Evaluates every row. What is wrong goes to `diagnostics`; with errors among them the report is incomplete.
+pub fn cost(flat: &FlatModel, bound: &BoundModel, diagnostics: &mut Diagnostics) -> CostReport {
+    let evaluated: Vec<Result<Evaluated, Problem>> =
+        bound.signatures.iter().map(|signature| evaluate(signature, &bound.builtins, bound.workload.phase)).collect();
+    let find = |row: usize| {
+        let signature = bound.rows.get(row)?.signature?;
+        evaluated.get(signature as usize)
+    };
+    let mut report = CostReport { rows: Vec::with_capacity(flat.rows.len()), totals: Cost::default(), layers: 0, modules: 0 };
+    for (at, info) in flat.rows.iter().enumerate() {
+        let (mut cost, calls) = (Cost::default(), bound.rows.get(at).map_or(0, |row| row.calls));
+        match find(at) {
+            Some(Ok(found)) => {
+                cost = found.cost;
+                for tied in &info.row.tied {
+                    let target = find(tied.target.0 as usize).and_then(|t| t.as_ref().ok());
+                    if let Some(target) = target {
+                        untie(&mut cost, found, target, tied, info, diagnostics);
+                    }
+                }
+            }
+            Some(Err(problem)) => diagnostics.push(problem.diagnostic(info)),
+            None => {}
+        }
+        let total = cost.times(info.repeats, calls);
+        let sum = total.and_then(|total| report.totals.plus(&total));
+        match (total, sum) {
+            (Some(total), Some(sum)) => {
+                report.totals = sum;
+                report.rows.push(RowCost { cost, calls, total });
+            }
+            _ => {
+                let message = "the total is beyond 2^128 - 1";
+                diagnostics
+                    .push(Diagnostic::new(Code::Overflow, message).at(info.row.span, "this layer's share leaves 128 bits"));
+                report.rows.push(RowCost { cost, calls, total: Cost::default() });
+            }
+        }
+    }
+    if let Some(span) = flat.overflow {
+        diagnostics
+            .push(Diagnostic::new(Code::Overflow, "the model has more than 2^128 - 1 layers").at(span, "too many instances"));
+    }
+    (report.layers, report.modules) = flat.counts().unwrap_or_default();
+    report
+}
+
+/// Takes tied weights out of a row's cost: they count where they are defined.
+fn untie(cost: &mut Cost, own: &Evaluated, target: &Evaluated, tied: &Tied, info: &RowInfo, diagnostics: &mut Diagnostics) {
+    for tensor in own.tensors.iter().filter(|t| tied.weight.as_ref().is_none_or(|name| *name == t.name)) {
+        let wanted = tied.target_weight.as_ref().unwrap_or(&tensor.name);
+        // A bias that the target lacks isn't tied.
+        let Some(other) = target.tensors.iter().find(|t| t.name == *wanted) else {
+            continue;
+        };
+        if other.shape != tensor.shape {
+            let message = format!(
+                "`{}` of `{}` is {}, and what it is tied to is {}",
+                tensor.name,
+                info.path,
+                shown(&tensor.shape),
+                shown(&other.shape)
+            );
+            let diagnostic = Diagnostic::new(Code::TiedShapesDiffer, message)
+                .at(tied.span, format!("tied to `{}` of `{}`", other.name, tied.path))
+                .also(info.row.span, format!("`{}` is {}", tensor.name, shown(&tensor.shape)));
+            diagnostics.push(diagnostic);
+            continue;
+        }
+        cost.set(Quantity::Params, cost.get(Quantity::Params).saturating_sub(tensor.elements));
+        cost.set(Quantity::WeightBytes, cost.get(Quantity::WeightBytes).saturating_sub(tensor.bytes));
+    }
+}
+
+fn shown(shape: &[u128]) -> String {
+    let dims: Vec<String> = shape.iter().map(u128::to_string).collect();
+    format!("[{}]", dims.join(", "))
+}
+
+/// Why a class's formula gives nothing for a layer.
+#[derive(Debug, Clone)]
+pub struct Problem {
+    code: Code,
+    message: String,
+    /// The formula, in the class's own file.
+    formula: Option<(crate::source::Span, String)>,
+    help: Vec<String>,
+}
+
+impl Problem {
+    fn new(code: Code, message: impl Into<String>) -> Self {
+        Problem { code, message: message.into(), formula: None, help: Vec::new() }
+    }
+
+    fn in_formula(mut self, formula: &Formula, label: impl Into<String>) -> Self {
+        self.formula = Some((formula.span, label.into()));
+        self
+    }
+
+    fn diagnostic(&self, info: &RowInfo) -> Diagnostic {
+        let mut diagnostic = Diagnostic::new(self.code, self.message.clone()).at(info.row.span, "in this layer");
+        if let Some((span, label)) = &self.formula {
+            diagnostic = diagnostic.also(*span, label.clone());
+        }
+        diagnostic.help.clone_from(&self.help);
+        diagnostic.note(format!("in layer `{}`", info.path))
+    }
+
+    /// The message alone, for a test of examples.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+}
+
+/// Evaluates a class's formulas for given parameters: the cost of one layer, run once, with all of its weights its own.
+///
+/// # Errors
+/// What keeps a formula from having a value.
+pub fn evaluate(signature: &Signature, builtins: &[Value], phase: Phase) -> Result<Evaluated, Problem> {
+    let mut builtins = builtins.to_vec();
+    for (slot, value) in &signature.overrides {
+        if let Some(cell) = builtins.get_mut(usize::from(*slot)) {
+            *cell = value.clone();
+        }
+    }
+    let weight_bytes = builtin_slot("weight_dtype_bytes").and_then(|slot| builtins.get(slot)).and_then(Value::as_number);
+    let Some(weight_bytes) = weight_bytes else {
+        return Err(Problem::new(Code::ParameterType, "`weight_dtype_bytes` is not a number"));
+    };
+    let Some(class) = &signature.class else {
+        let tensors = own_tensors(signature, weight_bytes)?;
+        return Ok(Evaluated { cost: weights_alone(&tensors)?, tensors });
+    };
+    let cells = (0..class.parameters.len() + class.variables.len()).map(|_| OnceCell::new()).collect();
+    let layer = LayerEnv { class, builtins, cells };
+    for (position, value) in &signature.arguments {
+        let Some(parameter) = class.parameters.get(usize::from(*position)) else {
+            continue;
+        };
+        let Some(value) = check_parameter(parameter, value) else {
+            let problem = Problem::new(
+                if matches!(value, Value::Number(_)) { Code::NotACount } else { Code::ParameterType },
+                format!("`{}` is a {}, found {value} at this workload", parameter.name, parameter.kind.word()),
+            );
+            return Err(problem);
+        };
+        if let Some(cell) = layer.cells.get(usize::from(*position)) {
+            let _ = cell.set(Ok(value));
+        }
+    }
+    layer.require()?;
+    let tensors = match &signature.weights {
+        Some(_) => own_tensors(signature, weight_bytes)?,
+        None => layer.tensors(weight_bytes)?,
+    };
+    let cost = layer.cost(&tensors, phase)?;
+    Ok(Evaluated { cost, tensors })
+}
+
+fn own_tensors(signature: &Signature, bytes: Exact) -> Result<Vec<Tensor>, Problem> {
+    let own = signature.weights.iter().flatten();
+    own.map(|weight| tensor(&weight.name, weight.shape.clone(), bytes)).collect()
+}
+
+fn tensor(name: &Arc<str>, shape: Vec<u128>, element: Exact) -> Result<Tensor, Problem> {
+    let beyond = || Problem::new(Code::Overflow, format!("the weight `{name}` has more elements than are computed with"));
+    let elements = shape.iter().try_fold(1u128, |product, dim| product.checked_mul(*dim)).ok_or_else(beyond)?;
+    let bytes = bytes_of(elements, element).ok_or_else(beyond)?;
+    Ok(Tensor { name: name.clone(), shape, elements, bytes })
+}
+
+/// Rounded up once.
+fn bytes_of(elements: u128, element: Exact) -> Option<u128> {
+    Exact::from_count(elements)?.mul(element)?.ceil()?.to_count()
+}
+
+fn weights_alone(tensors: &[Tensor]) -> Result<Cost, Problem> {
+    let mut cost = Cost::default();
+    let sum = |of: fn(&Tensor) -> u128| {
+        let total = tensors.iter().try_fold(0u128, |sum, tensor| sum.checked_add(of(tensor)));
+        total.ok_or_else(|| Problem::new(Code::Overflow, "the weights have more elements than are computed with"))
+    };
+    cost.set(Quantity::Params, sum(|t| t.elements)?);
+    cost.set(Quantity::WeightBytes, sum(|t| t.bytes)?);
+    cost.set(Quantity::WeightsRead, cost.get(Quantity::WeightBytes));
+    Ok(cost)
+}
+
+/// A class's names and their values in one layer. Defaults and variables are evaluated when first asked for.
+struct LayerEnv<'c> {
+    class: &'c Class,
+    builtins: Vec<Value>,
+    cells: Vec<OnceCell<Result<Value, EvalError>>>,
+}
+
+impl Env<Slot> for LayerEnv<'_> {
+    fn value(&self, slot: &Slot, depth: u16) -> Result<Value, EvalError> {
+        let at = usize::from(slot.0);
+        let builtins = VARIABLES.len() + CONVENTIONS.len();
+        if at < builtins {
+            return Ok(self.builtins.get(at).cloned().unwrap_or(Value::Null));
+        }
+        let at = at - builtins;
+        let Some(cell) = self.cells.get(at) else {
+            return Err(EvalError::Reported);
+        };
+        if let Some(known) = cell.get() {
+            return known.clone();
+        }
+        let parameter = self.class.parameters.get(at);
+        let definition = match parameter {
+            Some(parameter) => parameter.default.as_ref(),
+            None => self.class.variables.get(at - self.class.parameters.len()).map(|(_, formula)| formula),
+        };
+        // A required parameter that is missing was reported by `check`.
+        let value = definition.map_or(Err(EvalError::Reported), |formula| eval(&formula.expr, self, depth)).and_then(|value| {
+            match parameter {
+                Some(parameter) => check_parameter(parameter, &value).ok_or_else(|| EvalError::Type {
+                    operation: format!("the default of `{}`", parameter.name).into(),
+                    expected: parameter.kind.expected(),
+                    found: value,
+                }),
+                None => Ok(value),
+            }
+        });
+        let _ = cell.set(value.clone());
+        value
+    }
+}
+
+impl LayerEnv<'_> {
+    fn require(&self) -> Result<(), Problem> {
+        for (condition, message) in &self.class.require {
+            match self.value_of(condition)? {
+                Value::Bool(true) => {}
+                Value::Bool(false) => {
+                    let seen = self.render(condition);
+                    return Err(Problem::new(Code::RequirementNotMet, format!("{message}: {seen} doesn't hold"))
+                        .in_formula(condition, "required here"));
+                }
+                other => {
+                    let message = format!("a requirement of the class is {other}, neither true nor false");
+                    return Err(Problem::new(Code::InvalidClass, message).in_formula(condition, "not a condition"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A formula with the values put in.
+    fn render(&self, formula: &Formula) -> String {
+        formula.expr.render(&|slot: &Slot| self.value(slot, 0).map_or_else(|_| "?".to_owned(), |value| value.to_string()))
+    }
+
+    fn value_of(&self, formula: &Formula) -> Result<Value, Problem> {
+        eval(&formula.expr, self, 0).map_err(|error| {
+            let code = match error {
+                EvalError::DivisionByZero => Code::DivisionByZero,
+                EvalError::Overflow => Code::Overflow,
+                EvalError::OutOfRange { .. } => Code::OutOfRange,
+                EvalError::TooDeep => Code::EvaluationTooDeep,
+                EvalError::Type { .. } | EvalError::Reported => Code::TypeMismatch,
+            };
+            Problem::new(code, format!("{error}: `{}` is {}", formula.text, self.render(formula)))
+                .in_formula(formula, "in this formula")
+        })
+    }
+
+    fn flag(&self, formula: Option<&Formula>, absent: bool) -> Result<bool, Problem> {
+        let Some(formula) = formula else {
+            return Ok(absent);
+        };
+        self.value_of(formula)?.as_bool().ok_or_else(|| {
+            Problem::new(Code::InvalidClass, format!("`{}` is neither true nor false", formula.text))
+                .in_formula(formula, "not a condition")
+        })
+    }
+
+    fn count(&self, formula: &Formula) -> Result<u128, Problem> {
+        let value = self.value_of(formula)?;
+        value.as_number().and_then(|n| n.to_count()).ok_or_else(|| self.not_a_count(formula, &value))
+    }
+
+    /// A byte formula: a fraction of a byte (4-bit types) is rounded up.
+    fn bytes(&self, formula: &Formula) -> Result<u128, Problem> {
+        let value = self.value_of(formula)?;
+        let count = value.as_number().and_then(Exact::ceil).and_then(|n| n.to_count());
+        count.ok_or_else(|| self.not_a_count(formula, &value))
+    }
+
+    fn not_a_count(&self, formula: &Formula, value: &Value) -> Problem {
+        let message = format!("`{}` is {} = {value}, not a non-negative integer", formula.text, self.render(formula));
+        Problem::new(Code::NotACount, message).in_formula(formula, "a count is needed")
+    }
+
+    fn shape(&self, shape: &ShapeDef) -> Result<Vec<u128>, Problem> {
+        match shape {
+            ShapeDef::Dims(dims) => dims
+                .iter()
+                .map(|dim| match dim {
+                    Dim::Size(formula) => self.count(formula),
+                    Dim::Leading => self.tokens(),
+                })
+                .collect(),
+            ShapeDef::List(formula) => {
+                let value = self.value_of(formula)?;
+                let Value::List(items) = &value else {
+                    return Err(self.not_a_count(formula, &value));
+                };
+                let count = |item: &Value| item.as_number().and_then(|n| n.to_count());
+                items.iter().map(|item| count(item).ok_or_else(|| self.not_a_count(formula, &value))).collect()
+            }
+        }
+    }
+
+    /// The product of the leading dimensions.
+    fn tokens(&self) -> Result<u128, Problem> {
+        let value = self.class.tokens.and_then(|slot| self.value(&slot, 0).ok());
+        let count = value.and_then(|v| v.as_number()).and_then(|n| n.to_count());
+        count.ok_or_else(|| Problem::new(Code::NotACount, "`tokens` is not a non-negative integer"))
+    }
+
+    fn tensors(&self, bytes: Exact) -> Result<Vec<Tensor>, Problem> {
+        let mut tensors = Vec::with_capacity(self.class.weights.len());
+        for weight in &self.class.weights {
+            if self.flag(weight.when.as_ref(), true)? {
+                tensors.push(tensor(&weight.name, self.shape(&weight.shape)?, bytes)?);
+            }
+        }
+        Ok(tensors)
+    }
+
+    fn element_bytes(&self, element: Element) -> Result<Exact, Problem> {
+        let slot = match element {
+            Element::Activation => "dtype_bytes",
+            Element::Index => "index_dtype_bytes",
+            Element::Float32 => return Ok(Exact::integer(4)),
+            Element::Bool => return Ok(Exact::ONE),
+        };
+        let value = builtin_slot(slot).and_then(|slot| self.builtins.get(slot)).and_then(Value::as_number);
+        value.ok_or_else(|| Problem::new(Code::ParameterType, format!("`{slot}` is not a number")))
+    }
+
+    fn value_bytes(&self, value: &ValueDef) -> Result<u128, Problem> {
+        let shape = self.shape(&value.shape)?;
+        let elements = shape.iter().try_fold(1u128, |product, dim| product.checked_mul(*dim));
+        let bytes = elements.and_then(|n| bytes_of(n, self.element_bytes(value.element).ok()?));
+        bytes.ok_or_else(|| {
+            Problem::new(Code::Overflow, format!("the value `{}` is larger than what is computed with", value.name))
+        })
+    }
+
+    fn inputs_bytes(&self) -> Result<u128, Problem> {
+        let mut sum = 0u128;
+        for input in &self.class.inputs {
+            if self.flag(input.when.as_ref(), true)? {
+                sum = sum.saturating_add(self.value_bytes(input)?);
+            }
+        }
+        Ok(sum)
+    }
+
+    /// The outputs' own storage: views have none.
+    fn outputs_bytes(&self) -> Result<u128, Problem> {
+        let mut sum = 0u128;
+        for output in &self.class.outputs {
+            if self.flag(output.when.as_ref(), true)? && !self.flag(output.view.as_ref(), false)? {
+                sum = sum.saturating_add(self.value_bytes(output)?);
+            }
+        }
+        Ok(sum)
+    }
+
+    fn cost(&self, tensors: &[Tensor], phase: Phase) -> Result<Cost, Problem> {
+        let class = self.class;
+        let mut cost = weights_alone(tensors)?;
+        cost.set(Quantity::MatmulFlops, self.count(&class.flops.matmul)?);
+        cost.set(Quantity::VectorFlops, self.count(&class.flops.vector)?);
+        cost.set(Quantity::Transcendentals, self.count(&class.flops.transcendental)?);
+        if phase == Phase::Train {
+            let Some(backward) = &class.backward else {
+                let message = format!("`{}` has no formulas for the backward pass, which training needs", class.name);
+                return Err(Problem::new(Code::NoBackwardFormula, message));
+            };
+            cost.set(Quantity::BackwardMatmulFlops, self.count(&backward.matmul)?);
+            cost.set(Quantity::BackwardVectorFlops, self.count(&backward.vector)?);
+            cost.set(Quantity::BackwardTranscendentals, self.count(&backward.transcendental)?);
+        }
+        if let Some(formula) = &class.weights_read {
+            cost.set(Quantity::WeightsRead, self.bytes(formula)?);
+        }
+        let outputs = self.outputs_bytes()?;
+        let or = |formula: &Option<Formula>, default: &dyn Fn() -> Result<u128, Problem>| match formula {
+            Some(formula) => self.bytes(formula),
+            None => default(),
+        };
+        cost.set(Quantity::ActivationsRead, or(&class.activations_read, &|| self.inputs_bytes())?);
+        cost.set(Quantity::ActivationsWritten, or(&class.activations_written, &|| Ok(outputs))?);
+        cost.set(Quantity::CacheRead, or(&class.cache_read, &|| Ok(0))?);
+        cost.set(Quantity::CacheWritten, or(&class.cache_written, &|| Ok(0))?);
+        cost.set(Quantity::CacheBytes, or(&class.cache, &|| Ok(0))?);
+        cost.set(Quantity::ActivationBytes, outputs);
+        Ok(cost)
+    }
+}

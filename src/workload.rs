@@ -1,0 +1,257 @@
+//! The workload: how much a model is asked to do, in which dtypes, counted by which conventions.
+//!
+//! Options come in ([`Request`]), values for every workload variable go out ([`Workload`]). The names here are those of DESIGN section 2;
+//! a model may add its own.
+
+use std::sync::Arc;
+
+use crate::catalog::dtypes::Dtype;
+use crate::expr::{Exact, Value};
+
+/// A workload variable: one of [`VARIABLES`], or after those one of the model's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct WorkloadVar(pub u16);
+
+/// The workload variables that every model has, and what they mean.
+pub const VARIABLES: &[(&str, &str)] = &[
+    ("batch_size", "sequences in a step"),
+    ("seq_len", "new tokens per sequence"),
+    ("past_len", "cached tokens per sequence, from earlier steps"),
+    ("kv_len", "past_len + seq_len"),
+    ("logit_len", "positions of each sequence whose logits are computed"),
+    ("dtype_bytes", "bytes of an activation"),
+    ("weight_dtype_bytes", "bytes of a weight"),
+    ("kv_dtype_bytes", "bytes of a cached key or value"),
+    ("index_dtype_bytes", "bytes of a token id: 8, for int64"),
+    ("training", "true in the train phase"),
+];
+
+/// The conventions, which class formulas see after the variables.
+pub const CONVENTIONS: &[(&str, &str)] = &[
+    ("attention", "'dense': every query with every key, as PyTorch counts; 'masked': only the pairs that the mask keeps"),
+    ("kernel", "'flash', 'eager' or 'math': how attention is computed"),
+];
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    Prefill,
+    Decode,
+    Train,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attention {
+    Dense,
+    Masked,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kernel {
+    Flash,
+    Eager,
+    Math,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Logits {
+    All,
+    Last,
+}
+
+/// The words of an enumeration, as options and outputs spell them.
+macro_rules! words {
+    ($type:ident, $($variant:ident = $word:literal),*) => {
+        impl $type {
+            #[must_use]
+            pub fn word(self) -> &'static str {
+                match self { $($type::$variant => $word),* }
+            }
+
+            #[must_use]
+            pub fn from_word(word: &str) -> Option<Self> {
+                match word { $($word => Some($type::$variant),)* _ => None }
+            }
+
+            /// All words, in order.
+            pub const WORDS: &'static [&'static str] = &[$($word),*];
+        }
+    };
+}
+words!(Phase, Prefill = "prefill", Decode = "decode", Train = "train");
+words!(Attention, Dense = "dense", Masked = "masked");
+words!(Kernel, Flash = "flash", Eager = "eager", Math = "math");
+words!(Logits, All = "all", Last = "last");
+
+/// What was asked for; what is `None` gets a default.
+#[derive(Debug, Clone, Default)]
+pub struct Request {
+    pub phase: Option<Phase>,
+    pub batch_size: Option<u64>,
+    pub seq_len: Option<u64>,
+    pub past_len: Option<u64>,
+    pub dtype: Option<Dtype>,
+    pub weight_dtype: Option<Dtype>,
+    pub kv_dtype: Option<Dtype>,
+    pub attention: Option<Attention>,
+    pub kernel: Option<Kernel>,
+    pub logits: Option<Logits>,
+    /// Other values for variables of the model, structural or workload.
+    pub settings: Vec<(Arc<str>, Value)>,
+}
+
+impl Request {
+    /// Reads options by name, as `expect` and the examples of classes give them: `phase`, `batch_size`, `dtype`, ... Other names are
+    /// settings.
+    ///
+    /// # Errors
+    /// The name whose value makes no sense, and what was expected.
+    pub fn from_pairs(pairs: &[(Arc<str>, Value)]) -> Result<Request, (Arc<str>, String)> {
+        let mut request = Request::default();
+        for (name, value) in pairs {
+            request.set(name, value).map_err(|expected| (name.clone(), expected))?;
+        }
+        Ok(request)
+    }
+
+    fn set(&mut self, name: &Arc<str>, value: &Value) -> Result<(), String> {
+        let word = if let Value::Text(text) = value { &**text } else { "" };
+        let one_of = |words: &[&str]| format!("one of {}", words.join(", "));
+        let count = || {
+            let n = value.as_number().and_then(|n| n.to_count()).and_then(|n| u64::try_from(n).ok());
+            n.map(Some).ok_or_else(|| "a non-negative integer".to_owned())
+        };
+        let dtype = || crate::catalog::dtypes::find(word).map(Some).map_err(|_| "a dtype".to_owned());
+        match &**name {
+            "phase" => self.phase = Some(Phase::from_word(word).ok_or_else(|| one_of(Phase::WORDS))?),
+            "attention" => self.attention = Some(Attention::from_word(word).ok_or_else(|| one_of(Attention::WORDS))?),
+            "kernel" => self.kernel = Some(Kernel::from_word(word).ok_or_else(|| one_of(Kernel::WORDS))?),
+            "logits" => self.logits = Some(Logits::from_word(word).ok_or_else(|| one_of(Logits::WORDS))?),
+            "batch_size" => self.batch_size = count()?,
+            "seq_len" => self.seq_len = count()?,
+            "past_len" => self.past_len = count()?,
+            "dtype" => self.dtype = dtype()?,
+            "weight_dtype" => self.weight_dtype = dtype()?,
+            "kv_dtype" => self.kv_dtype = dtype()?,
+            _ => self.settings.push((name.clone(), value.clone())),
+        }
+        Ok(())
+    }
+}
+
+/// A complete workload.
+#[derive(Debug, Clone)]
+pub struct Workload {
+    pub phase: Phase,
+    pub batch_size: u64,
+    pub seq_len: u64,
+    pub past_len: u64,
+    pub logit_len: u64,
+    pub dtype: Dtype,
+    pub weight_dtype: Dtype,
+    pub kv_dtype: Dtype,
+    pub attention: Attention,
+    pub kernel: Kernel,
+    pub logits: Logits,
+    /// The model's own workload variables, after the built-in ones.
+    pub more: Vec<(Arc<str>, Value)>,
+    /// What nobody asked for, in words: "seq_len (the model's positions)".
+    pub defaulted: Vec<String>,
+}
+
+/// Where a sequence length starts when nobody says one.
+const DEFAULT_SEQ_LEN: u64 = 2048;
+
+impl Workload {
+    /// Fills in what was left open: phase prefill, batch 1, sequence 2048 or the model's longest context if shorter; in the decode phase
+    /// one new token after one less than that.
+    ///
+    /// `defaults` are the model's own (`workload`), `positions` its `max_position_embeddings`.
+    #[must_use]
+    pub fn complete(request: &Request, defaults: &[(Arc<str>, Value)], positions: Option<u64>) -> Self {
+        let mut defaulted = Vec::new();
+        let setting = |name: &str, list: &[(Arc<str>, Value)]| {
+            let found = list.iter().rev().find(|(n, _)| &**n == name);
+            found.and_then(|(_, value)| value.as_number()).and_then(|n| n.to_count()).and_then(|n| u64::try_from(n).ok())
+        };
+        let phase = request.phase.unwrap_or_else(|| {
+            defaulted.push("phase".to_owned());
+            Phase::Prefill
+        });
+        let longest = positions.map_or(DEFAULT_SEQ_LEN, |p| p.clamp(1, DEFAULT_SEQ_LEN));
+        let mut pick = |name: &str, asked: Option<u64>, fallback: u64| {
+            asked.or_else(|| setting(name, &request.settings)).unwrap_or_else(|| {
+                defaulted.push(name.to_owned());
+                setting(name, defaults).unwrap_or(fallback)
+            })
+        };
+        let batch_size = pick("batch_size", request.batch_size, 1);
+        let (seq_len, past_len) = match phase {
+            Phase::Decode => {
+                // A sequence length that the model states is that of a prompt, so in the decode phase it is the past.
+                let prompt = setting("seq_len", defaults).unwrap_or(longest);
+                let seq_len = request.seq_len.or_else(|| setting("seq_len", &request.settings)).unwrap_or(1);
+                (seq_len, pick("past_len", request.past_len, prompt.saturating_sub(seq_len)))
+            }
+            _ => (pick("seq_len", request.seq_len, longest), pick("past_len", request.past_len, 0)),
+        };
+        let logits = request.logits.unwrap_or(Logits::All);
+        let logit_len = setting("logit_len", &request.settings).unwrap_or(match logits {
+            Logits::All => seq_len,
+            Logits::Last => seq_len.min(1),
+        });
+        let dtype = request.dtype.clone().unwrap_or_else(|| {
+            defaulted.push("dtype".to_owned());
+            Dtype::default()
+        });
+        let or_dtype = |asked: &Option<Dtype>| asked.clone().unwrap_or_else(|| dtype.clone());
+        Workload {
+            phase,
+            batch_size,
+            seq_len,
+            past_len,
+            logit_len,
+            weight_dtype: or_dtype(&request.weight_dtype),
+            kv_dtype: or_dtype(&request.kv_dtype),
+            dtype,
+            attention: request.attention.unwrap_or(Attention::Dense),
+            kernel: request.kernel.unwrap_or(Kernel::Flash),
+            logits,
+            more: Vec::new(),
+            defaulted,
+        }
+    }
+
+    /// Cached and new tokens per sequence.
+    #[must_use]
+    pub fn kv_len(&self) -> u128 {
+        u128::from(self.past_len) + u128::from(self.seq_len)
+    }
+
+    /// The values of [`VARIABLES`], then of [`CONVENTIONS`]. `settings` replaces dtype sizes.
+    #[must_use]
+    pub fn values(&self, settings: &[(Arc<str>, Value)]) -> Vec<Value> {
+        let kv_len = Exact::integer(i128::from(self.past_len) + i128::from(self.seq_len));
+        let mut values = vec![
+            Value::count(self.batch_size),
+            Value::count(self.seq_len),
+            Value::count(self.past_len),
+            Value::Number(kv_len),
+            Value::count(self.logit_len),
+            Value::Number(self.dtype.bytes()),
+            Value::Number(self.weight_dtype.bytes()),
+            Value::Number(self.kv_dtype.bytes()),
+            Value::count(8),
+            Value::Bool(self.phase == Phase::Train),
+        ];
+        for (value, (name, _)) in values.iter_mut().zip(VARIABLES) {
+            if name.ends_with("_bytes") {
+                if let Some((_, setting)) = settings.iter().rev().find(|(n, _)| **n == **name) {
+                    *value = setting.clone();
+                }
+            }
+        }
+        values.push(Value::text(self.attention.word()));
+        values.push(Value::text(self.kernel.word()));
+        values
+    }
+}
