@@ -259,15 +259,10 @@ pub struct Row {
 }
 
 impl Row {
+    /// `module`, `function`, or `parameter` for a tensor that a composite owns.
     #[must_use]
-    pub fn kind(&self) -> ClassKind {
-        self.class.as_ref().map_or(ClassKind::Function, |class| class.0.kind)
-    }
-
-    /// A basic layer, rather than a tensor of a composite.
-    #[must_use]
-    pub fn is_layer(&self) -> bool {
-        self.class.is_some()
+    pub fn kind_word(&self) -> &'static str {
+        self.class.as_ref().map_or("parameter", |class| class.0.kind.word())
     }
 }
 
@@ -390,13 +385,13 @@ impl FlatModel {
         Instances::new(self)
     }
 
-    /// How many basic layers there are, and how many of them are modules.
+    /// How many entries the full flat list has, and how many of them are modules.
     #[must_use]
     pub fn counts(&self) -> Option<(u128, u128)> {
         let (mut layers, mut modules) = (0u128, 0u128);
-        for info in self.rows.iter().filter(|info| info.row.is_layer()) {
+        for info in &self.rows {
             layers = layers.checked_add(info.repeats)?;
-            if info.row.kind() == ClassKind::Module {
+            if info.row.kind_word() == ClassKind::Module.word() {
                 modules = modules.checked_add(info.repeats)?;
             }
         }
