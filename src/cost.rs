@@ -316,8 +316,9 @@ impl LayerEnv<'_> {
                 EvalError::TooDeep => Code::EvaluationTooDeep,
                 EvalError::Type { .. } | EvalError::Reported => Code::TypeMismatch,
             };
-            Problem::new(code, format!("{error}: `{}` is {}", formula.text, self.render(formula)))
-                .in_formula(formula, "in this formula")
+            let follows = error == EvalError::Reported;
+            let message = format!("{error}: `{}` is {}", formula.text, self.render(formula));
+            Problem { follows, ..Problem::new(code, message).in_formula(formula, "in this formula") }
         })
     }
 

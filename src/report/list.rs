@@ -45,17 +45,21 @@ pub fn list_models(catalog: &Catalog, width: usize, out: &mut dyn Write) -> io::
     draw(table, out)
 }
 
-/// The classes of the catalog.
+/// The classes of the catalog: a line each, or two where the terminal is narrow.
 ///
 /// # Errors
 /// Those of `out`.
 pub fn list_classes(catalog: &Catalog, width: usize, out: &mut dyn Write) -> io::Result<()> {
+    const ROOM_FOR_DOC: usize = 60;
+    let classes: Vec<_> = (0..catalog.class_files().len()).filter_map(|at| catalog.class_at(at)?.ok()).collect();
+    let longest = classes.iter().map(|class| class.name.chars().count()).max().unwrap_or(0);
+    if width < longest + "function".len() + ROOM_FOR_DOC {
+        return classes.iter().try_for_each(|class| writeln!(out, "{} ({})\n    {}", class.name, class.kind.word(), class.doc));
+    }
     let mut table = table(width);
     table.set_header(["class", "kind", "what it computes"]);
-    for at in 0..catalog.class_files().len() {
-        if let Some(Ok(class)) = catalog.class_at(at) {
-            table.add_row([&*class.name, class.kind.word(), &*class.doc]);
-        }
+    for class in &classes {
+        table.add_row([&*class.name, class.kind.word(), &*class.doc]);
     }
     draw(table, out)
 }
