@@ -314,7 +314,7 @@ impl LayerEnv<'_> {
                 EvalError::Overflow => Code::Overflow,
                 EvalError::OutOfRange { .. } => Code::OutOfRange,
                 EvalError::TooDeep => Code::EvaluationTooDeep,
-                EvalError::Type { .. } | EvalError::Reported => Code::TypeMismatch,
+                EvalError::Type { .. } | EvalError::Unknown(_) | EvalError::Reported => Code::TypeMismatch,
             };
             let follows = error == EvalError::Reported;
             let message = format!("{error}: `{}` is {}", formula.text, self.render(formula));

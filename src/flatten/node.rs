@@ -382,7 +382,7 @@ impl FlatModel {
     /// All layers with concrete paths, in the order of execution, made one by one.
     #[must_use]
     pub fn instances(&self) -> Instances<'_> {
-        Instances::new(self)
+        Instances::within(self, &self.body)
     }
 
     /// How many entries the full flat list has, and how many of them are modules.
@@ -511,9 +511,9 @@ enum Step<'f> {
 }
 
 impl<'f> Instances<'f> {
-    fn new(model: &'f FlatModel) -> Self {
-        let stack = vec![Step::Nodes { nodes: &model.body, at: 0, path: 0 }];
-        Instances { model, stack, path: String::new(), indices: Vec::new() }
+    /// The instances of a part of a model, with paths from there on.
+    pub(super) fn within(model: &'f FlatModel, nodes: &'f [Node<RowId>]) -> Self {
+        Instances { model, stack: vec![Step::Nodes { nodes, at: 0, path: 0 }], path: String::new(), indices: Vec::new() }
     }
 
     fn enter(&mut self, segment: Option<&Segment>) -> usize {

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use crate::catalog::{Catalog, Class, ParameterKind};
 use crate::check::COMMON_PARAMETERS;
-use crate::quantity::FACTS;
+use crate::quantity::{FACTS, WORKLOAD_FREE_FACTS};
 use crate::spec::{BLOCK_KEYS, EXPECT_KEYS, INPUT_KEYS, Key, KeyKind, LAYER_KEYS, MODEL_KEYS, POINT_KEYS, TIE_KEYS, WEIGHT_KEYS};
 
 /// The schema of model files, draft 2020-12.
@@ -63,16 +63,16 @@ fn kind(kind: KeyKind) -> Value {
         KeyKind::Classes => values_of(json!({ "type": "object" })),
         KeyKind::Tie => json!({ "anyOf": [{ "type": "string" }, object(TIE_KEYS)] }),
         KeyKind::WeightTies => values_of(json!({ "type": "string" })),
-        KeyKind::Expect => with_facts(EXPECT_KEYS),
-        KeyKind::Points => json!({ "type": "array", "items": with_facts(POINT_KEYS) }),
+        KeyKind::Expect => with_facts(EXPECT_KEYS, WORKLOAD_FREE_FACTS),
+        KeyKind::Points => json!({ "type": "array", "items": with_facts(POINT_KEYS, FACTS) }),
     }
 }
 
 /// An object that may also state quantities.
-fn with_facts(keys: &[Key]) -> Value {
+fn with_facts(keys: &[Key], facts: &[&str]) -> Value {
     let mut schema = object(keys);
     if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
-        for fact in FACTS {
+        for fact in facts {
             properties.insert((*fact).to_owned(), json!({ "type": "integer", "minimum": 0 }));
         }
     }
