@@ -1,5 +1,7 @@
 //! Shows diagnostics to people (rustc's renderer, `annotate-snippets`) and to editors (one JSON object a line).
 
+use std::ops::Range;
+
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet, renderer::DecorStyle};
 use serde::Serialize;
 
@@ -68,7 +70,7 @@ struct Window {
     name: String,
     text: String,
     first_line: usize,
-    labels: Vec<(std::ops::Range<usize>, AnnotationKind, String)>,
+    labels: Vec<(Range<usize>, AnnotationKind, String)>,
 }
 
 fn windows(diagnostic: &Diagnostic, sources: &dyn Sources) -> Vec<Window> {
@@ -102,7 +104,7 @@ fn windows(diagnostic: &Diagnostic, sources: &dyn Sources) -> Vec<Window> {
             labels: here
                 .iter()
                 .map(|(label, kind)| {
-                    let range = label.span.range();
+                    let range = whole_characters(text, label.span);
                     let clip = |n: usize| n.clamp(from, to) - from;
                     (clip(range.start)..clip(range.end), *kind, escape(&label.text))
                 })
@@ -117,11 +119,20 @@ fn windows(diagnostic: &Diagnostic, sources: &dyn Sources) -> Vec<Window> {
 fn extent(text: &str, spans: impl Iterator<Item = Span>) -> Option<(usize, usize)> {
     let mut extent: Option<(usize, usize)> = None;
     for span in spans {
-        let range = span.range();
-        let (start, end) = (floor_boundary(text, range.start), floor_boundary(text, range.end));
+        let Range { start, end } = whole_characters(text, span);
         extent = Some(extent.map_or((start, end), |(s, e)| (s.min(start), e.max(end))));
     }
     extent
+}
+
+/// A span's range, widened to whole characters: the renderer panics on parts of one.
+fn whole_characters(text: &str, span: Span) -> Range<usize> {
+    let start = floor_boundary(text, span.range().start);
+    let mut end = span.range().end.clamp(start, text.len());
+    while !text.is_char_boundary(end) {
+        end += 1;
+    }
+    start..end
 }
 
 fn floor_boundary(text: &str, offset: usize) -> usize {
@@ -208,7 +219,7 @@ pub fn render_json(diagnostic: &Diagnostic, sources: &dyn Sources) -> String {
 
 fn json_label<'a>(label: &'a Label, sources: &dyn Sources) -> Option<JsonLabel<'a>> {
     let source = sources.source(label.span.source)?;
-    let range = label.span.range();
+    let range = whole_characters(&source.text, label.span);
     Some(JsonLabel {
         file: source.name.to_string(),
         byte_start: range.start,

@@ -137,7 +137,8 @@ impl Lexer<'_> {
         }
         if !self.level.after_operand {
             let end = self.text.len();
-            return Err(self.malformed("the expression ends where a value is expected", end.saturating_sub(1)..end));
+            let last = self.text.char_indices().next_back().map_or(0, |(at, _)| at);
+            return Err(self.malformed("the expression ends where a value is expected", last..end));
         }
         Ok(())
     }
@@ -163,7 +164,7 @@ impl Lexer<'_> {
         let (name_end, end, members) = dotted(inner);
         if name_end == 0 || !inner.get(end..).is_some_and(|t| t.starts_with(closing)) {
             let found = inner.get(..end).unwrap_or("");
-            let range = start..(start + 1 + end.max(1)).min(self.text.len());
+            let range = start..start + 1 + end;
             let message = format!("the placeholder `{bracket}{found}` isn't closed");
             let error = ParseError::new(Code::UnbalancedPlaceholder, message, range);
             return Err(if found.is_empty() {

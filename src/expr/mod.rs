@@ -102,6 +102,14 @@ impl BinaryOp {
     }
 }
 
+/// How tightly a sign binds: less than a power, more than a product.
+const SIGN: u8 = 6;
+
+/// A value's text as an operand: a negative number is a sign and a number.
+fn bound(text: String, around: u8) -> String {
+    if SIGN < around && text.starts_with('-') { format!("({text})") } else { text }
+}
+
 impl<V> Expr<V> {
     /// The expression as one would write it, with variables as `show` gives them: their names, or their values.
     #[must_use]
@@ -111,20 +119,22 @@ impl<V> Expr<V> {
 
     fn render_in(&self, around: u8, show: &dyn Fn(&V) -> String) -> String {
         match self {
-            Expr::Const(value) => value.to_string(),
-            Expr::Var(variable) => show(variable),
+            Expr::Const(value) => bound(value.to_string(), around),
+            Expr::Var(variable) => bound(show(variable), around),
             Expr::Member(object, path) => {
                 let members: String = path.iter().map(|key| format!(".{key}")).collect();
                 format!("{}{members}", object.render_in(u8::MAX, show))
             }
             Expr::Unary(op, operand) => {
                 let sign = if *op == UnaryOp::Neg { '-' } else { '!' };
-                format!("{sign}{}", operand.render_in(6, show))
+                let text = format!("{sign}{}", operand.render_in(SIGN, show));
+                if SIGN < around { format!("({text})") } else { text }
             }
             Expr::Binary(op, pair) => {
                 let own = op.precedence();
-                // The right operand of the same precedence needs parentheses: a - (b - c).
-                let text = format!("{} {} {}", pair.0.render_in(own, show), op.symbol(), pair.1.render_in(own + 1, show));
+                // The right operand of the same precedence needs parentheses: a - (b - c). Of a power both do: it has no side.
+                let left = if *op == BinaryOp::Pow { own + 1 } else { own };
+                let text = format!("{} {} {}", pair.0.render_in(left, show), op.symbol(), pair.1.render_in(own + 1, show));
                 if own < around { format!("({text})") } else { text }
             }
             Expr::Call(function, args) => {

@@ -138,15 +138,23 @@ fn too_deep(text: &str) -> Option<usize> {
 }
 
 fn malformed(source: &Source, error: &jsonc_parser::errors::ParseError) -> Diagnostic {
+    const SHOWN: usize = 40;
     let range = error.range();
     let start = range.start.min(source.text.len());
-    let end = range.end.clamp(start, source.text.len()).min(start + 40);
+    let shown: usize = source
+        .text
+        .get(start..range.end.min(source.text.len()))
+        .into_iter()
+        .flat_map(|t| t.chars().take(SHOWN))
+        .map(char::len_utf8)
+        .sum();
     let mut message = error.kind().to_string();
     if let Some(first) = message.get(..1) {
         message = format!("{}{}", first.to_lowercase(), message.get(1..).unwrap_or(""));
     }
     let message = message.trim_end_matches('.').to_owned();
-    Diagnostic::new(Code::MalformedJson, format!("malformed JSON: {message}")).at(Span::new(source.id, start..end), "here")
+    Diagnostic::new(Code::MalformedJson, format!("malformed JSON: {message}"))
+        .at(Span::new(source.id, start..start + shown), "here")
 }
 
 struct Builder<'a> {
