@@ -26,7 +26,6 @@ pub struct BoundModel {
 }
 
 /// A class with the values of its parameters.
-#[derive(Debug)]
 pub struct Signature {
     pub class: Option<Arc<Class>>,
     /// Given parameters, by position.
@@ -34,6 +33,14 @@ pub struct Signature {
     /// Workload values replaced, by slot.
     pub overrides: Vec<(u16, Value)>,
     pub weights: Option<Vec<OwnWeight>>,
+}
+
+impl std::fmt::Debug for Signature {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut out = f.debug_struct("Signature");
+        out.field("class", &self.class.as_ref().map(|class| &class.name));
+        out.field("arguments", &self.arguments).field("overrides", &self.overrides).field("weights", &self.weights).finish()
+    }
 }
 
 #[derive(Debug, Clone, Copy)]

@@ -271,6 +271,11 @@ fn the_other_commands_answer() {
     assert!(tree.contains("(0-31): 32 x LlamaDecoderLayer("), "{tree}");
     assert!(tree.contains("(q_proj): Linear(in_features=4096, out_features=4096, bias=false)"), "{tree}");
     assert!(tree.contains("[sdpa]: scaled_dot_product_attention("), "{tree}");
+    for (stage, word) in
+        [("document", "Document"), ("spec", "Model"), ("checked", "Checked"), ("flat", "FlatModel"), ("bound", "BoundModel")]
+    {
+        assert!(stdout(&run(&["show", "distilgpt2", "--stage", stage])).starts_with(word), "{stage}");
+    }
     assert!(stdout(&run(&["explain", "torch.nn.Linear"])).contains("2 * tokens * in_features * out_features"));
     assert!(stdout(&run(&["explain", "UnknownVariable"])).starts_with("E0304"));
     assert!(stdout(&run(&["explain", "mxfp4"])).contains("4.25 bits"));

@@ -6,7 +6,7 @@
 mod names;
 mod parameters;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use names::{Kind, Names};
@@ -35,7 +35,7 @@ pub struct Checked<'c> {
     /// Values that replace those of the model's variables.
     pub settings: Vec<(Arc<str>, Value)>,
     /// Position of each block in `model.blocks`.
-    pub block_index: HashMap<Arc<str>, usize>,
+    pub block_index: BTreeMap<Arc<str>, usize>,
 }
 
 impl Checked<'_> {

@@ -43,6 +43,8 @@ pub enum Command {
     Explain(ExplainArgs),
     /// List models, classes, or dtypes
     List(ListArgs),
+    /// A stage of the pipeline, for those who work on it
+    Show(ShowArgs),
     /// The JSON Schema of model files
     Schema(SchemaArgs),
     /// Completions for a shell
@@ -166,6 +168,29 @@ pub struct TreeArgs {
     pub settings: Vec<(Arc<str>, Value)>,
     #[command(flatten)]
     pub output: OutputArgs,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct ShowArgs {
+    /// A file, `-` for standard input, or the name of an embedded model
+    pub model: String,
+    /// Which stage
+    #[arg(long, value_enum, default_value_t = Stage::Flat)]
+    pub stage: Stage,
+    #[command(flatten)]
+    pub workload: WorkloadArgs,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// The types that the phases make, in their order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Stage {
+    Document,
+    Spec,
+    Checked,
+    Flat,
+    Bound,
 }
 
 #[derive(Debug, ClapArgs)]

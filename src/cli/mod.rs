@@ -11,6 +11,7 @@ mod list;
 mod output;
 mod schema;
 mod shell;
+mod show;
 mod tree;
 
 use std::process::ExitCode;
@@ -33,6 +34,7 @@ pub fn run() -> ExitCode {
         Command::Tree(options) => tree::run(options, &terminal),
         Command::Explain(options) => explain::run(options, &terminal),
         Command::List(options) => list::run(options, &terminal),
+        Command::Show(options) => show::run(options, &terminal),
         Command::Schema(options) => schema::run(options, &terminal),
         Command::Completions(options) => shell::completions(options, &terminal),
         Command::Man(options) => shell::man(options, &terminal),

@@ -33,8 +33,14 @@ pub struct Argument {
 }
 
 /// A class, equal only to itself.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct ClassRef(pub Arc<Class>);
+
+impl std::fmt::Debug for ClassRef {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("ClassRef").field(&self.0.name).finish()
+    }
+}
 
 impl PartialEq for ClassRef {
     fn eq(&self, other: &Self) -> bool {
