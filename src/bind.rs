@@ -3,6 +3,7 @@
 //! A [`FlatModel`] and a [`Workload`] come in, a [`BoundModel`] goes out. Rows that ask their class for the same share one signature, so
 //! that `cost` evaluates it once.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use crate::catalog::Class;
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::expr::{EvalError, Value, eval};
 use crate::flatten::{Argument, Binding, FlatModel, OwnWeight};
-use crate::workload::{Request, VARIABLES, Workload, WorkloadVar};
+use crate::workload::{Request, VARIABLES, Workload, WorkloadVar, value_problem};
 
 /// A model at a workload: no expression left.
 #[derive(Debug)]
@@ -25,7 +26,6 @@ pub struct BoundModel {
 }
 
 /// A class with the values of its parameters.
-#[derive(Debug)]
 pub struct Signature {
     pub class: Option<Arc<Class>>,
     /// Given parameters, by position.
@@ -33,6 +33,14 @@ pub struct Signature {
     /// Workload values replaced, by slot.
     pub overrides: Vec<(u16, Value)>,
     pub weights: Option<Vec<OwnWeight>>,
+}
+
+impl std::fmt::Debug for Signature {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut out = f.debug_struct("Signature");
+        out.field("class", &self.class.as_ref().map(|class| &class.name));
+        out.field("arguments", &self.arguments).field("overrides", &self.overrides).field("weights", &self.weights).finish()
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -45,18 +53,41 @@ pub struct BoundRow {
 
 /// Binds a model to the workload that a request asks for. What is wrong goes to `diagnostics`.
 pub fn bind(flat: &FlatModel, request: &Request, diagnostics: &mut Diagnostics) -> BoundModel {
-    let known = |(name, argument): &(Arc<str>, Argument)| match &argument.binding {
-        Binding::Known(value) => Some((name.clone(), value.clone())),
-        Binding::Workload(_) => None,
-    };
-    let defaults: Vec<(Arc<str>, Value)> = flat.workload.iter().filter_map(known).collect();
+    let defaults = defaults(flat, diagnostics);
+    for (name, value) in &request.settings {
+        if let Some(expected) = value_problem(name, value) {
+            let message = format!("`{name}` can't be {value}: it is {expected}");
+            diagnostics.push(Diagnostic::new(Code::InvalidWorkload, message));
+        }
+    }
     let mut workload = Workload::complete(request, &defaults, flat.positions.map(|(n, _)| n));
-    let builtins = workload.values(&request.settings);
+    let builtins = workload.values(request, &defaults);
     let mut binder = Binder { flat, values: builtins.iter().take(VARIABLES.len()).cloned().collect(), diagnostics };
     workload.more = binder.own_variables(request);
     check_workload(&workload, binder.diagnostics);
     let (signatures, rows) = binder.rows();
     BoundModel { workload, builtins, signatures, rows }
+}
+
+/// The model's defaults for built-in workload variables, which must be known without a workload.
+fn defaults(flat: &FlatModel, diagnostics: &mut Diagnostics) -> Vec<(Arc<str>, Value)> {
+    let mut defaults = Vec::new();
+    for (name, argument) in flat.workload.iter().filter(|(name, _)| VARIABLES.iter().any(|(n, _)| *n == &**name)) {
+        let problem = match &argument.binding {
+            Binding::Known(value) => {
+                value_problem(name, value).map(|expected| format!("`{name}` can't be {value}: it is {expected}"))
+            }
+            Binding::Workload(_) => Some(format!("the default of `{name}` depends on the workload itself")),
+        };
+        match (&argument.binding, problem) {
+            (_, Some(message)) => {
+                diagnostics.push(Diagnostic::new(Code::InvalidWorkload, message).at(argument.span, "no default for it"));
+            }
+            (Binding::Known(value), None) => defaults.push((name.clone(), value.clone())),
+            (Binding::Workload(_), None) => {}
+        }
+    }
+    defaults
 }
 
 fn check_workload(workload: &Workload, diagnostics: &mut Diagnostics) {
@@ -165,9 +196,21 @@ impl<'f> Binder<'f, '_> {
             Binding::Workload(residual) => residual,
         };
         let values = &self.values;
-        let env = |variable: &WorkloadVar| Ok(values.get(usize::from(variable.0)).cloned().unwrap_or(Value::Null));
+        let later = Cell::new(false);
+        let env = |variable: &WorkloadVar| {
+            values.get(usize::from(variable.0)).cloned().ok_or_else(|| {
+                later.set(true);
+                EvalError::Reported
+            })
+        };
         match eval(&residual.expr, &env, 0) {
             Ok(value) => Some(value),
+            Err(EvalError::Reported) if later.get() => {
+                let message =
+                    "workload variables get their values in the order of the file, and this one uses itself or a later one";
+                self.diagnostics.push(Diagnostic::new(Code::CyclicVariables, message).at(argument.span, "not known yet"));
+                None
+            }
             Err(EvalError::Reported) => None,
             Err(error) => {
                 let code = match error {
@@ -175,7 +218,7 @@ impl<'f> Binder<'f, '_> {
                     EvalError::Overflow => Code::Overflow,
                     EvalError::OutOfRange { .. } => Code::OutOfRange,
                     EvalError::TooDeep => Code::EvaluationTooDeep,
-                    EvalError::Type { .. } | EvalError::Reported => Code::TypeMismatch,
+                    EvalError::Type { .. } | EvalError::Unknown(_) | EvalError::Reported => Code::TypeMismatch,
                 };
                 let seen = residual
                     .expr

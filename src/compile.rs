@@ -7,15 +7,15 @@ use std::sync::Arc;
 
 use crate::bind::{BoundModel, bind};
 use crate::catalog::Catalog;
-use crate::check::{Checked, check};
+use crate::check::{Checked, check, own_workload};
 use crate::cost::{CostReport, cost};
-use crate::diag::{Code, Diagnostic, Diagnostics};
+use crate::diag::{Code, Diagnostic, Diagnostics, nearest};
 use crate::expr::Value;
 use crate::flatten::{FlatModel, flatten};
 use crate::json;
 use crate::source::{Source, Spanned};
 use crate::spec::{self, Datum, Fact, Point};
-use crate::workload::{Request, Workload};
+use crate::workload::{Request, VARIABLES, Workload};
 
 /// A model, flattened: ready for any number of workloads.
 #[derive(Debug)]
@@ -79,6 +79,9 @@ pub fn evaluate(flat: &FlatModel, request: &Request, diagnostics: &mut Diagnosti
     (bound, report)
 }
 
+/// What an expectation's workload may say besides workload variables.
+const POINT_OPTIONS: &[&str] = &["phase", "attention", "kernel", "logits", "dtype", "weight_dtype", "kv_dtype"];
+
 fn warn_beyond_positions(flat: &FlatModel, workload: &Workload, diagnostics: &mut Diagnostics) {
     let Some((positions, span)) = flat.positions else {
         return;
@@ -102,7 +105,7 @@ fn expectations(checked: &Checked<'_>, flat: &FlatModel, report: &CostReport, di
     }
     compare(&expect.facts, report, "", diagnostics);
     for point in &expect.points {
-        let Some(request) = point_request(point, diagnostics) else {
+        let Some(request) = point_request(point, checked, diagnostics) else {
             continue;
         };
         let (bound, report) = evaluate(flat, &request, diagnostics);
@@ -113,9 +116,19 @@ fn expectations(checked: &Checked<'_>, flat: &FlatModel, report: &CostReport, di
     }
 }
 
-fn point_request(point: &Point, diagnostics: &mut Diagnostics) -> Option<Request> {
+fn point_request(point: &Point, checked: &Checked<'_>, diagnostics: &mut Diagnostics) -> Option<Request> {
+    let own: Vec<&str> = own_workload(&checked.model).map(|v| &*v.name.value).collect();
+    let names = || POINT_OPTIONS.iter().copied().chain(VARIABLES.iter().map(|(name, _)| *name)).chain(own.iter().copied());
     let mut request = Vec::new();
     for variable in &point.workload {
+        let name = &variable.name;
+        if !names().any(|n| n == &*name.value) {
+            let near = nearest(&name.value, names());
+            let diagnostic = Diagnostic::new(Code::UnknownKey, format!("`{}` is no part of a workload", name.value))
+                .at(name.span, "not a workload variable");
+            diagnostics.push(near.into_iter().fold(diagnostic, |d, near| d.help(format!("did you mean `{near}`?"))));
+            return None;
+        }
         let value = match &variable.value.datum {
             Datum::Number(n) => Value::Number(*n),
             Datum::Text(text) => Value::Text(text.clone()),

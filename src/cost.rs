@@ -71,6 +71,8 @@ pub fn cost(flat: &FlatModel, bound: &BoundModel, diagnostics: &mut Diagnostics)
                     }
                 }
             }
+            // What a missing value is the consequence of was reported where it went missing.
+            Some(Err(problem)) if problem.follows => {}
             Some(Err(problem)) => diagnostics.push(problem.diagnostic(info)),
             None => {}
         }
@@ -136,12 +138,13 @@ pub struct Problem {
     message: String,
     /// The formula, in the class's own file.
     formula: Option<(crate::source::Span, String)>,
-    help: Vec<String>,
+    /// It is the consequence of something that was reported.
+    follows: bool,
 }
 
 impl Problem {
     fn new(code: Code, message: impl Into<String>) -> Self {
-        Problem { code, message: message.into(), formula: None, help: Vec::new() }
+        Problem { code, message: message.into(), formula: None, follows: false }
     }
 
     fn in_formula(mut self, formula: &Formula, label: impl Into<String>) -> Self {
@@ -154,7 +157,6 @@ impl Problem {
         if let Some((span, label)) = &self.formula {
             diagnostic = diagnostic.also(*span, label.clone());
         }
-        diagnostic.help.clone_from(&self.help);
         diagnostic.note(format!("in layer `{}`", info.path))
     }
 
@@ -312,10 +314,11 @@ impl LayerEnv<'_> {
                 EvalError::Overflow => Code::Overflow,
                 EvalError::OutOfRange { .. } => Code::OutOfRange,
                 EvalError::TooDeep => Code::EvaluationTooDeep,
-                EvalError::Type { .. } | EvalError::Reported => Code::TypeMismatch,
+                EvalError::Type { .. } | EvalError::Unknown(_) | EvalError::Reported => Code::TypeMismatch,
             };
-            Problem::new(code, format!("{error}: `{}` is {}", formula.text, self.render(formula)))
-                .in_formula(formula, "in this formula")
+            let follows = error == EvalError::Reported;
+            let message = format!("{error}: `{}` is {}", formula.text, self.render(formula));
+            Problem { follows, ..Problem::new(code, message).in_formula(formula, "in this formula") }
         })
     }
 
@@ -368,7 +371,12 @@ impl LayerEnv<'_> {
 
     /// The product of the leading dimensions.
     fn tokens(&self) -> Result<u128, Problem> {
-        let value = self.class.tokens.and_then(|slot| self.value(&slot, 0).ok());
+        let value = match self.class.tokens.map(|slot| self.value(&slot, 0)) {
+            Some(Err(EvalError::Reported)) => {
+                return Err(Problem { follows: true, ..Problem::new(Code::NotACount, "`tokens` has no value") });
+            }
+            value => value.and_then(Result::ok),
+        };
         let count = value.and_then(|v| v.as_number()).and_then(|n| n.to_count());
         count.ok_or_else(|| Problem::new(Code::NotACount, "`tokens` is not a non-negative integer"))
     }

@@ -2,6 +2,7 @@
 pub mod bind;
 pub mod catalog;
 pub mod check;
+pub mod cli;
 pub mod compile;
 pub mod cost;
 pub mod diag;

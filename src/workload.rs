@@ -138,6 +138,28 @@ impl Request {
     }
 }
 
+/// What a value of a built-in workload variable must be; `None` if it is so. For the model's defaults and for `--set`.
+#[must_use]
+pub fn value_problem(name: &str, value: &Value) -> Option<&'static str> {
+    let number = value.as_number();
+    match name {
+        "kv_len" => Some("always `past_len + seq_len`; set those"),
+        "training" => Some("what the phase says; use `--phase train`"),
+        "batch_size" | "seq_len" | "past_len" | "logit_len" => {
+            let count = number.and_then(|n| n.to_count()).and_then(|n| u64::try_from(n).ok());
+            if count.is_some() { None } else { Some("a non-negative integer") }
+        }
+        _ if name.ends_with("_bytes") => {
+            if number.is_some_and(|n| n > Exact::ZERO) {
+                None
+            } else {
+                Some("a positive number of bytes")
+            }
+        }
+        _ => None,
+    }
+}
+
 /// A complete workload.
 #[derive(Debug, Clone)]
 pub struct Workload {
@@ -169,6 +191,7 @@ impl Workload {
     #[must_use]
     pub fn complete(request: &Request, defaults: &[(Arc<str>, Value)], positions: Option<u64>) -> Self {
         let mut defaulted = Vec::new();
+        // Values that are no counts were refused before (`check_values`).
         let setting = |name: &str, list: &[(Arc<str>, Value)]| {
             let found = list.iter().rev().find(|(n, _)| &**n == name);
             found.and_then(|(_, value)| value.as_number()).and_then(|n| n.to_count()).and_then(|n| u64::try_from(n).ok())
@@ -195,7 +218,11 @@ impl Workload {
             _ => (pick("seq_len", request.seq_len, longest), pick("past_len", request.past_len, 0)),
         };
         let logits = request.logits.unwrap_or(Logits::All);
-        let logit_len = setting("logit_len", &request.settings).unwrap_or(match logits {
+        let logit_len = setting("logit_len", &request.settings).or_else(|| match request.logits {
+            None => setting("logit_len", defaults),
+            Some(_) => None,
+        });
+        let logit_len = logit_len.unwrap_or(match logits {
             Logits::All => seq_len,
             Logits::Last => seq_len.min(1),
         });
@@ -227,9 +254,10 @@ impl Workload {
         u128::from(self.past_len) + u128::from(self.seq_len)
     }
 
-    /// The values of [`VARIABLES`], then of [`CONVENTIONS`]. `settings` replaces dtype sizes.
+    /// The values of [`VARIABLES`], then of [`CONVENTIONS`]. Sizes of dtypes come from `settings`, else from the dtype that `request` names,
+    /// else from the model's `defaults`.
     #[must_use]
-    pub fn values(&self, settings: &[(Arc<str>, Value)]) -> Vec<Value> {
+    pub fn values(&self, request: &Request, defaults: &[(Arc<str>, Value)]) -> Vec<Value> {
         let kv_len = Exact::integer(i128::from(self.past_len) + i128::from(self.seq_len));
         let mut values = vec![
             Value::count(self.batch_size),
@@ -243,11 +271,16 @@ impl Workload {
             Value::count(8),
             Value::Bool(self.phase == Phase::Train),
         ];
-        for (value, (name, _)) in values.iter_mut().zip(VARIABLES) {
-            if name.ends_with("_bytes") {
-                if let Some((_, setting)) = settings.iter().rev().find(|(n, _)| **n == **name) {
-                    *value = setting.clone();
-                }
+        let asked = [
+            ("dtype_bytes", &request.dtype),
+            ("weight_dtype_bytes", &request.weight_dtype),
+            ("kv_dtype_bytes", &request.kv_dtype),
+        ];
+        for (value, (name, _)) in values.iter_mut().zip(VARIABLES).filter(|(_, (name, _))| name.ends_with("_bytes")) {
+            let named = asked.iter().any(|(n, dtype)| n == name && dtype.is_some()) || request.dtype.is_some();
+            let find = |list: &[(Arc<str>, Value)]| list.iter().rev().find(|(n, _)| **n == **name).map(|(_, v)| v.clone());
+            if let Some(size) = find(&request.settings).or_else(|| if named { None } else { find(defaults) }) {
+                *value = size;
             }
         }
         values.push(Value::text(self.attention.word()));

@@ -87,7 +87,7 @@ fn run(class: &Arc<Class>, example: &Example) -> Result<Evaluated, String> {
         return Err(format!("`{}` is missing", missing.name));
     }
     let signature = Signature { class: Some(class.clone()), arguments, overrides, weights: None };
-    evaluate(&signature, &workload.values(&request.settings), workload.phase).map_err(|problem| problem.message().to_owned())
+    evaluate(&signature, &workload.values(&request, &[]), workload.phase).map_err(|problem| problem.message().to_owned())
 }
 
 #[test]

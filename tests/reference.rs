@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use layerspec::catalog::{Catalog, ClassKind};
+use layerspec::catalog::Catalog;
 use layerspec::compile::{Compiled, compile};
 use layerspec::cost::evaluate;
 use layerspec::diag::{Code, Diagnostics};
@@ -78,10 +78,10 @@ fn starred(path: &str) -> String {
 }
 
 /// What PyTorch calls the place of a layer: a function's work is its parent's.
-fn booked(path: &str, kind: ClassKind) -> String {
+fn booked(path: &str, kind: &str) -> String {
     match kind {
-        ClassKind::Module => starred(path),
-        ClassKind::Function => starred(path.rsplit_once('.').map_or("", |(parent, _)| parent)),
+        "module" => starred(path),
+        _ => starred(path.rsplit_once('.').map_or("", |(parent, _)| parent)),
     }
 }
 
@@ -93,7 +93,7 @@ fn by_path(compiled: &Compiled<'_>, quantity: Quantity) -> BTreeMap<String, u128
         let cost = &compiled.report.rows[instance.row.0 as usize];
         let value = cost.cost.get(quantity) * cost.calls;
         if value > 0 {
-            *sums.entry(booked(&instance.path, row.kind())).or_insert(0) += value;
+            *sums.entry(booked(&instance.path, row.kind_word())).or_insert(0) += value;
         }
     }
     sums
@@ -188,7 +188,7 @@ fn the_modules_of_the_flat_list_are_pytorchs_leaves_in_order_of_execution() {
         let mut found = Vec::new();
         for instance in compiled.flat.instances() {
             let row = &compiled.flat.row(instance.row).unwrap().row;
-            if row.kind() == ClassKind::Module {
+            if row.kind_word() == "module" {
                 found.push((instance.path, row.class_name.to_string()));
             }
         }

@@ -113,10 +113,15 @@ fn fit(name: &str, pattern: &str) -> Option<usize> {
 }
 
 /// The classes that a model can use: its own, then the catalog's.
-#[derive(Debug)]
 pub struct Classes<'c> {
     catalog: &'c Catalog,
     own: Vec<Arc<Class>>,
+}
+
+impl std::fmt::Debug for Classes<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.own.iter().map(|class| &class.name)).finish()
+    }
 }
 
 impl<'c> Classes<'c> {

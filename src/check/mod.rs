@@ -6,10 +6,11 @@
 mod names;
 mod parameters;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use names::{Kind, Names};
+pub use names::{attr_span, depends_on_workload, for_each_template, text_depends_on_workload, unknown_variable};
 pub use parameters::{COMMON_PARAMETERS, check_parameters, expected, unknown_class, wrong_kind};
 
 use crate::catalog::{Catalog, Classes, parse_class};
@@ -34,7 +35,7 @@ pub struct Checked<'c> {
     /// Values that replace those of the model's variables.
     pub settings: Vec<(Arc<str>, Value)>,
     /// Position of each block in `model.blocks`.
-    pub block_index: HashMap<Arc<str>, usize>,
+    pub block_index: BTreeMap<Arc<str>, usize>,
 }
 
 impl Checked<'_> {
@@ -302,7 +303,8 @@ pub fn taken_entries<'m, T>(block: &'m Block, scope: &Scope<'m, '_, T>) -> Vec<E
         .collect()
 }
 
-fn missing_bindings(block: &Block, layer: &Layer, scope: &KindScope<'_, '_>) -> Vec<Diagnostic> {
+/// What a block requires and the use site doesn't have.
+pub fn missing_bindings<T>(block: &Block, layer: &Layer, scope: &Scope<'_, '_, T>) -> Vec<Diagnostic> {
     let missing = block.takes.iter().filter(|take| take.default.is_none() && scope.find(&take.name.value).is_none());
     missing
         .map(|take| {

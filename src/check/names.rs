@@ -56,9 +56,7 @@ impl<'d> Names<'d> {
         if self.kind(attr, scope, None) == Kind::Structural {
             return;
         }
-        let mut diagnostic = Diagnostic::new(Code::StructureDependsOnWorkload, format!("{what} depends on the workload"))
-            .at(attr.span, "known only once a workload is given")
-            .help("which layers exist is decided before; how often a layer runs may depend on the workload: `calls`");
+        let mut diagnostic = depends_on_workload(what, attr.span);
         if let Some((name, via)) = self.workload_name(attr, scope) {
             diagnostic = diagnostic.note(match via {
                 Some(via) => format!("`{via}` is a workload variable, on which `{name}` depends"),
@@ -76,8 +74,7 @@ impl<'d> Names<'d> {
             };
             let span = unescaped_part(field.span, field.plain, name.start as usize..name.end as usize);
             if self.name(name, span, scope, None) == Kind::Workload {
-                let message = format!("`{}` depends on the workload, and this text may not", name.text);
-                self.push(Diagnostic::new(Code::StructureDependsOnWorkload, message).at(span, "a workload variable"));
+                self.push(text_depends_on_workload(&name.text, span));
             }
         }
     }
@@ -143,21 +140,10 @@ impl<'d> Names<'d> {
                 Kind::Structural
             }
             None => {
-                self.unknown(name, span, scope);
+                self.push(unknown_variable(&name.text, span, scope));
                 Kind::Structural
             }
         }
-    }
-
-    fn unknown(&mut self, name: &Name, span: Span, scope: &KindScope<'_, '_>) {
-        let near = nearest(&name.text, scope.names());
-        let mut diagnostic = Diagnostic::new(Code::UnknownVariable, format!("unknown variable `{}`", name.text))
-            .at(span, "not in scope")
-            .did_you_mean(span, near);
-        if let Some(place) = near.and_then(|near| scope.find(near)).and_then(|(_, entry)| entry.span) {
-            diagnostic = diagnostic.also(place, "a similar name is defined here");
-        }
-        self.push(diagnostic);
     }
 
     /// The kind of an entry, found once.
@@ -203,8 +189,36 @@ impl<'d> Names<'d> {
     }
 }
 
+/// A name that isn't in scope.
+#[must_use]
+pub fn unknown_variable<T>(name: &str, span: Span, scope: &Scope<'_, '_, T>) -> Diagnostic {
+    let near = nearest(name, scope.names());
+    let diagnostic = Diagnostic::new(Code::UnknownVariable, format!("unknown variable `{name}`"))
+        .at(span, "not in scope")
+        .did_you_mean(span, near);
+    match near.and_then(|near| scope.find(near)).and_then(|(_, entry)| entry.span) {
+        Some(place) => diagnostic.also(place, "a similar name is defined here"),
+        None => diagnostic,
+    }
+}
+
+/// An attribute that decides which layers exist, and depends on the workload.
+#[must_use]
+pub fn depends_on_workload(what: &str, span: Span) -> Diagnostic {
+    Diagnostic::new(Code::StructureDependsOnWorkload, format!("{what} depends on the workload"))
+        .at(span, "known only once a workload is given")
+        .help("which layers exist is decided before; how often a layer runs may depend on the workload: `calls`")
+}
+
+/// A placeholder in a text that depends on the workload.
+#[must_use]
+pub fn text_depends_on_workload(name: &str, span: Span) -> Diagnostic {
+    let message = format!("`{name}` depends on the workload, and this text may not");
+    Diagnostic::new(Code::StructureDependsOnWorkload, message).at(span, "a workload variable")
+}
+
 /// The expressions in an attribute, those in lists and objects too.
-fn for_each_template<'a>(attr: &'a Attr, visit: &mut dyn FnMut(&'a Template)) {
+pub fn for_each_template<'a>(attr: &'a Attr, visit: &mut dyn FnMut(&'a Template)) {
     match &attr.datum {
         Datum::Template(template) => visit(template),
         Datum::List(items) => items.iter().for_each(|item| for_each_template(item, visit)),
@@ -214,7 +228,7 @@ fn for_each_template<'a>(attr: &'a Attr, visit: &mut dyn FnMut(&'a Template)) {
 }
 
 /// Where a template of an attribute stands: inside lists and objects, at its own item.
-fn attr_span(attr: &Attr, template: &Template) -> Span {
+pub fn attr_span(attr: &Attr, template: &Template) -> Span {
     fn search(attr: &Attr, template: &Template) -> Option<Span> {
         match &attr.datum {
             Datum::Template(t) if std::ptr::eq(t, template) => Some(attr.span),

@@ -2,7 +2,7 @@
 
 /// The candidate most like `name`, if any is like it at all. Ties go to the one that comes first.
 ///
-/// Damerau-Levenshtein distance at most a third of the name's length, or one name a word of the other (`LlamaRMSNorm`, `RMSNorm`).
+/// Damerau-Levenshtein distance at most a third of the name's length, or one name a part of the other (`LlamaRMSNorm`, `RMSNorm`).
 pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // A stranger's file may hold a name of megabytes; nothing is near to that.
     if name.is_empty() || name.len() > 200 {
@@ -17,7 +17,7 @@ pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         }
         let other = candidate.to_lowercase();
         let mut distance = strsim::damerau_levenshtein(&lower, &other);
-        let contained = other.len() >= 4 && lower.len() >= 4 && (lower.ends_with(&other) || other.ends_with(&lower));
+        let contained = other.len() >= 4 && lower.len() >= 4 && (lower.ends_with(&other) || other.contains(&lower));
         if contained {
             distance = distance.min(limit);
         }

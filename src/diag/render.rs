@@ -59,7 +59,10 @@ pub fn render(diagnostic: &Diagnostic, sources: &dyn Sources, color: bool) -> St
     for text in &notes {
         group = group.element(Level::NOTE.message(text.as_str()));
     }
-    format!("{}\n", renderer.render(&[group]))
+    let text = renderer.render(&[group]);
+    // Without a place the renderer still draws the margin of one.
+    let text = if windows.is_empty() { text.replacen("\n |\n", "\n", 1) } else { text };
+    format!("{text}\n")
 }
 
 /// The labels of one source, with the part of its text that they need.

@@ -22,6 +22,8 @@ pub enum EvalError {
         length: usize,
     },
     TooDeep,
+    /// A name that isn't in scope.
+    Unknown(super::Name),
     /// It was said already.
     Reported,
 }
@@ -34,7 +36,7 @@ impl fmt::Display for EvalError {
             EvalError::Type { operation, expected, found } => {
                 let kind = found.kind();
                 match found {
-                    Value::Null => write!(f, "{operation} wants {expected}, found null"),
+                    Value::Null | Value::Bool(_) => write!(f, "{operation} wants {expected}, found {found}"),
                     _ => write!(f, "{operation} wants {expected}, found {kind}: {found}"),
                 }
             }
@@ -42,6 +44,7 @@ impl fmt::Display for EvalError {
                 write!(f, "there is no item {index} among {length}")
             }
             EvalError::TooDeep => write!(f, "too long a chain of variables"),
+            EvalError::Unknown(name) => write!(f, "unknown variable `{}`", name.text),
             EvalError::Reported => write!(f, "an error reported elsewhere"),
         }
     }

@@ -283,8 +283,11 @@ impl Lexer<'_> {
     }
 
     fn bare(&self, word: &str, start: usize, length: usize) -> ParseError {
-        let next = self.text.get(start + length..).and_then(|t| t.chars().next());
-        if matches!(next, Some('>' | '}')) && !looks_like_template(self.text.get(start + length + 1..).unwrap_or("")) {
+        let rest = self.text.get(start + length..).unwrap_or("");
+        let after = rest.get(1..).unwrap_or("").trim_start();
+        // `n>m` may be a comparison of two bare names; `n> * 2` can't.
+        let ends = after.is_empty() || after.starts_with(|c: char| "+-*/%^=!&|),".contains(c));
+        if rest.starts_with(['>', '}']) && ends {
             let message = format!("`{word}` has a closing bracket, but no opening one");
             return ParseError::new(Code::UnbalancedPlaceholder, message, start..start + length + 1)
                 .help(format!("write `<{word}>`"));

@@ -16,18 +16,19 @@ pub use node::{
     Argument, Binding, ClassRef, Composite, FlatModel, Indices, Instance, Node, OwnWeight, PathPiece, Repeat, Residual, Row,
     RowId, RowInfo, Segment, Tied, ValueRef, ValueTarget, Variant,
 };
-use specialise::Values;
+use specialise::{Values, text_for_a_number};
 use wire::{Body, Wiring};
 
 use crate::catalog::{Class, ParameterKind, builtin_slot, check_parameter};
 use crate::check::{
-    Checked, MAX_LAYERS, check_parameters, index_entry, root_entries, taken_entries, unknown_block, unknown_class,
+    Checked, MAX_LAYERS, check_parameters, index_entry, missing_bindings, root_entries, taken_entries, unknown_block,
+    unknown_class,
 };
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::expr::{EvalError, Value};
 use crate::scope::Scope;
 use crate::source::Span;
-use crate::spec::{Attr, Layer, TextField, TieTarget, name_problem};
+use crate::spec::{Attr, Datum, Layer, TextField, TieTarget, name_problem};
 use node::TieSpec;
 
 /// Flattens a model. What is wrong goes to `diagnostics`; with errors among them the result is incomplete.
@@ -47,6 +48,7 @@ pub fn flatten(checked: &Checked<'_>, diagnostics: &mut Diagnostics) -> FlatMode
         counts: Vec::new(),
         visited: 0,
         full: false,
+        unchecked: 0,
     };
     flattener.wiring.open(Body::default());
     flattener.layers(&checked.model.layers, &root);
@@ -74,6 +76,8 @@ struct Flattener<'m, 'd> {
     visited: usize,
     /// The limit was reached and reported.
     full: bool,
+    /// How many blocks around were chosen by a variable, so that `check` hasn't seen what is in them.
+    unchecked: usize,
 }
 
 impl<'m> Flattener<'m, '_> {
@@ -136,12 +140,16 @@ impl<'m> Flattener<'m, '_> {
         let Some(when) = &layer.when else {
             return Some(true);
         };
-        self.condition(when, scope)
+        self.condition(when, scope, "`when`")
     }
 
-    fn condition(&mut self, attr: &Attr, scope: &ValueScope<'_, '_>) -> Option<bool> {
-        match self.values.structural(attr, scope)? {
+    fn condition(&mut self, attr: &Attr, scope: &ValueScope<'_, '_>, what: &str) -> Option<bool> {
+        match self.values.structural(attr, scope, what)? {
             Value::Bool(value) => Some(value),
+            Value::Text(text) if matches!(attr.datum, Datum::Text(_)) => {
+                self.report(text_for_a_number(&text, attr.span, what));
+                None
+            }
             other => {
                 let message = format!("a condition is true or false, found {}: {other}", other.kind());
                 self.report(Diagnostic::new(Code::TypeMismatch, message).at(attr.span, "not a condition"));
@@ -199,7 +207,7 @@ impl<'m> Flattener<'m, '_> {
     }
 
     fn repeats(&mut self, attr: &Attr, scope: &ValueScope<'_, '_>) -> Option<u64> {
-        let value = self.values.structural(attr, scope)?;
+        let value = self.values.structural(attr, scope, "`repeat`")?;
         let count = value.as_number().and_then(|n| n.to_count());
         let Some(count) = count else {
             let diagnostic = self.values.not_a_count(attr, &value, scope, "`repeat`");
@@ -298,9 +306,16 @@ impl<'m> Flattener<'m, '_> {
                     self.report(Diagnostic::new(Code::LayersTooDeep, message).at(field.span, "one level too many"));
                     return;
                 }
+                // What `check` can't see: a block that a variable chooses.
+                let chosen = field.pieces.literal().is_none();
+                if chosen {
+                    missing_bindings(block, layer, scope).into_iter().for_each(|diagnostic| self.report(diagnostic));
+                }
                 let taken = Scope::new(Some(scope), taken_entries(block, scope));
                 let inner = Scope::of_variables(&taken, &block.variables);
+                self.unchecked += usize::from(chosen);
                 self.layers(&block.layers, &inner);
+                self.unchecked -= usize::from(chosen);
             }
         }
     }
@@ -338,7 +353,7 @@ impl<'m> Flattener<'m, '_> {
         let mut own = Vec::with_capacity(weights.len());
         for weight in weights {
             if let Some(when) = &weight.when {
-                if self.condition(when, scope) != Some(true) {
+                if self.condition(when, scope, "a weight's `when`") != Some(true) {
                     continue;
                 }
             }
@@ -349,7 +364,7 @@ impl<'m> Flattener<'m, '_> {
     }
 
     fn dimension(&mut self, attr: &Attr, scope: &ValueScope<'_, '_>) -> Option<u128> {
-        let value = self.values.structural(attr, scope)?;
+        let value = self.values.structural(attr, scope, "a weight's shape")?;
         let count = value.as_number().and_then(|n| n.to_count());
         if count.is_none() {
             let diagnostic = self.values.not_a_count(attr, &value, scope, "a dimension");
@@ -373,7 +388,7 @@ impl<'m> Flattener<'m, '_> {
             self.report(unknown_class(&class_name, field.span, &self.checked.classes));
             return None;
         };
-        if field.pieces.literal().is_none() {
+        if field.pieces.literal().is_none() || self.unchecked > 0 {
             check_parameters(layer, &class, self.values.diagnostics());
         }
         let (arguments, overrides) = self.arguments(layer, &class, scope);
@@ -455,7 +470,7 @@ impl<'m> Flattener<'m, '_> {
     fn tie(&mut self, layer: &Layer, scope: &ValueScope<'_, '_>) -> Option<TieSpec> {
         let tie = layer.tied_to.as_ref()?;
         if let Some(when) = &tie.when {
-            if !self.condition(when, scope)? {
+            if !self.condition(when, scope, "a tie's `when`")? {
                 return None;
             }
         }

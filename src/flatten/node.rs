@@ -33,8 +33,14 @@ pub struct Argument {
 }
 
 /// A class, equal only to itself.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct ClassRef(pub Arc<Class>);
+
+impl std::fmt::Debug for ClassRef {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("ClassRef").field(&self.0.name).finish()
+    }
+}
 
 impl PartialEq for ClassRef {
     fn eq(&self, other: &Self) -> bool {
@@ -259,15 +265,10 @@ pub struct Row {
 }
 
 impl Row {
+    /// `module`, `function`, or `parameter` for a tensor that a composite owns.
     #[must_use]
-    pub fn kind(&self) -> ClassKind {
-        self.class.as_ref().map_or(ClassKind::Function, |class| class.0.kind)
-    }
-
-    /// A basic layer, rather than a tensor of a composite.
-    #[must_use]
-    pub fn is_layer(&self) -> bool {
-        self.class.is_some()
+    pub fn kind_word(&self) -> &'static str {
+        self.class.as_ref().map_or("parameter", |class| class.0.kind.word())
     }
 }
 
@@ -387,16 +388,16 @@ impl FlatModel {
     /// All layers with concrete paths, in the order of execution, made one by one.
     #[must_use]
     pub fn instances(&self) -> Instances<'_> {
-        Instances::new(self)
+        Instances::within(self, &self.body)
     }
 
-    /// How many basic layers there are, and how many of them are modules.
+    /// How many entries the full flat list has, and how many of them are modules.
     #[must_use]
     pub fn counts(&self) -> Option<(u128, u128)> {
         let (mut layers, mut modules) = (0u128, 0u128);
-        for info in self.rows.iter().filter(|info| info.row.is_layer()) {
+        for info in &self.rows {
             layers = layers.checked_add(info.repeats)?;
-            if info.row.kind() == ClassKind::Module {
+            if info.row.kind_word() == ClassKind::Module.word() {
                 modules = modules.checked_add(info.repeats)?;
             }
         }
@@ -516,9 +517,9 @@ enum Step<'f> {
 }
 
 impl<'f> Instances<'f> {
-    fn new(model: &'f FlatModel) -> Self {
-        let stack = vec![Step::Nodes { nodes: &model.body, at: 0, path: 0 }];
-        Instances { model, stack, path: String::new(), indices: Vec::new() }
+    /// The instances of a part of a model, with paths from there on.
+    pub(super) fn within(model: &'f FlatModel, nodes: &'f [Node<RowId>]) -> Self {
+        Instances { model, stack: vec![Step::Nodes { nodes, at: 0, path: 0 }], path: String::new(), indices: Vec::new() }
     }
 
     fn enter(&mut self, segment: Option<&Segment>) -> usize {

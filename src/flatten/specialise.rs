@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use super::node::{Binding, PathPiece, Residual, Segment};
+use crate::check::{attr_span, depends_on_workload, for_each_template, text_depends_on_workload, unknown_variable};
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::expr::{
     BinaryOp, EvalError, Exact, Expr, Function, MAX_EVAL_DEPTH, Name, Piece, Value, apply_binary, apply_function, apply_unary,
     member,
 };
 use crate::scope::{Definition, Entry, Scope};
-use crate::spec::{Attr, Datum, Template, TextField};
+use crate::source::Span;
+use crate::spec::{Attr, Datum, Template, TextField, unescaped_part};
 
 type Evaluated = Result<Binding, EvalError>;
 type ValueScope<'m, 'p> = Scope<'m, 'p, Evaluated>;
@@ -41,11 +43,14 @@ impl<'d> Values<'d> {
         self.settle(result, attr, scope, None).ok()
     }
 
-    /// An attribute that can't depend on the workload (`check` has reported it if it does).
-    pub fn structural(&mut self, attr: &Attr, scope: &ValueScope<'_, '_>) -> Option<Value> {
+    /// An attribute that can't depend on the workload.
+    pub fn structural(&mut self, attr: &Attr, scope: &ValueScope<'_, '_>, what: &str) -> Option<Value> {
         match self.binding(attr, scope)? {
             Binding::Known(value) => Some(value),
-            Binding::Workload(_) => None,
+            Binding::Workload(_) => {
+                self.push(depends_on_workload(what, attr.span));
+                None
+            }
         }
     }
 
@@ -84,10 +89,17 @@ impl<'d> Values<'d> {
     }
 
     fn placeholder(&mut self, field: &TextField, name: &Name, path: &[Arc<str>], scope: &ValueScope<'_, '_>) -> Option<String> {
-        let (at, entry) = scope.find(&name.text)?;
+        let place = unescaped_part(field.span, field.plain, name.start as usize..name.end as usize);
+        let Some((at, entry)) = scope.find(&name.text) else {
+            self.push(unknown_variable(&name.text, place, scope));
+            return None;
+        };
         let value = match self.entry(at, entry, 0).ok()? {
             Binding::Known(value) => value,
-            Binding::Workload(_) => return None,
+            Binding::Workload(_) => {
+                self.push(text_depends_on_workload(&name.text, place));
+                return None;
+            }
         };
         let problem = match member(value, path) {
             Ok(Value::Text(text)) => return Some(text.to_string()),
@@ -127,6 +139,19 @@ impl<'d> Values<'d> {
     fn settle(&mut self, result: Evaluated, attr: &Attr, scope: &ValueScope<'_, '_>, own: Option<&str>) -> Evaluated {
         match result {
             Err(EvalError::Reported) => Err(EvalError::Reported),
+            // `check` says the same of the same place, unless it couldn't look here: in a block that a variable chooses.
+            Err(EvalError::Unknown(name)) => {
+                let mut place = attr.span;
+                for_each_template(attr, &mut |template| {
+                    template.expr.for_each_variable(&mut |n: &Name| {
+                        if *n == name {
+                            place = unescaped_part(attr_span(attr, template), template.plain, n.start as usize..n.end as usize);
+                        }
+                    });
+                });
+                self.push(unknown_variable(&name.text, place, scope));
+                Err(EvalError::Reported)
+            }
             Err(error) => {
                 let diagnostic = self.failure(&error, attr, scope, own);
                 self.push(diagnostic);
@@ -181,8 +206,7 @@ impl<'d> Values<'d> {
                     Some(own) => scope.find_from(&name.text, own),
                     None => scope.find(&name.text),
                 };
-                // An unknown name was reported by `check`.
-                let (at, entry) = found.ok_or(EvalError::Reported)?;
+                let (at, entry) = found.ok_or_else(|| EvalError::Unknown(name.clone()))?;
                 self.entry(at, entry, depth)
             }
             Expr::Member(object, path) => match self.expr(object, scope, own, depth)? {
@@ -347,7 +371,7 @@ impl<'d> Values<'d> {
             EvalError::Overflow => (Code::Overflow, "leaves 128 bits"),
             EvalError::Type { .. } => (Code::TypeMismatch, "here"),
             EvalError::OutOfRange { .. } => (Code::OutOfRange, "no such item"),
-            EvalError::TooDeep | EvalError::Reported => (Code::EvaluationTooDeep, "too deep"),
+            EvalError::TooDeep | EvalError::Unknown(_) | EvalError::Reported => (Code::EvaluationTooDeep, "too deep"),
         };
         let seen = match &attr.datum {
             Datum::Template(template) => self.seen(template, scope, own).map(|seen| (template.text.clone(), seen)),
@@ -385,6 +409,9 @@ impl<'d> Values<'d> {
     pub fn not_a_count(&mut self, attr: &Attr, value: &Value, scope: &ValueScope<'_, '_>, what: &str) -> Diagnostic {
         let problem = problem(value);
         let Datum::Template(template) = &attr.datum else {
+            if let Datum::Text(text) = &attr.datum {
+                return text_for_a_number(text, attr.span, what);
+            }
             let message = format!("{what} is a count, found {value}, {problem}");
             return Diagnostic::new(Code::NotACount, message).at(attr.span, "expected a non-negative integer");
         };
@@ -415,7 +442,7 @@ impl<'d> Values<'d> {
         scope: &ValueScope<'_, '_>,
         own: Option<&str>,
         depth: usize,
-    ) -> Option<(crate::source::Span, String, String)> {
+    ) -> Option<(Span, String, String)> {
         let mut names: Vec<Name> = Vec::new();
         expr.for_each_variable(&mut |name: &Name| names.push(name.clone()));
         for name in names {
@@ -443,6 +470,23 @@ impl<'d> Values<'d> {
             return Some((attr.span, template.text.to_string(), shown));
         }
         None
+    }
+}
+
+/// A text where a number or a condition belongs: mostly an expression whose names lack their brackets.
+pub fn text_for_a_number(text: &str, span: Span, what: &str) -> Diagnostic {
+    match crate::expr::parse(text, crate::expr::Syntax::Template) {
+        Err(error) if error.code == Code::BareName => {
+            let place = span.part(error.range.start + 1..error.range.end + 1);
+            error.help.into_iter().fold(Diagnostic::new(Code::BareName, error.message).at(place, "here"), Diagnostic::help)
+        }
+        parsed => {
+            let diagnostic = Diagnostic::new(Code::WrongType, format!("{what} is a text")).at(span, "a text, not an expression");
+            match parsed {
+                Ok(_) => diagnostic.help("without a placeholder a string is text: write the value itself, without quotes"),
+                Err(_) => diagnostic,
+            }
+        }
     }
 }
 

@@ -1,8 +1,9 @@
 //! Finds the rows whose weights others share.
 
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::node::{Composite, FlatModel, Node, Row, RowId, Segment, TieSpec, Tied};
+use super::node::{Composite, FlatModel, Instances, Node, Row, RowId, Segment, TieSpec, Tied};
 use crate::diag::{Code, Diagnostic, Diagnostics, nearest};
 
 /// Resolves every `tied_to`: beside the layer, then outward, scope by scope.
@@ -133,6 +134,10 @@ impl<'m> Search<'m, '_> {
 
     fn tie_row(&mut self, id: RowId, tie: &'m TieSpec, scopes: &[&'m [Node<RowId>]]) {
         let own = self.row(id).map(weight_names).unwrap_or_default();
+        if own.is_empty() {
+            self.wrong(tie, "this layer has no weights to tie".to_owned(), "tied here");
+            return;
+        }
         if let Some(path) = &tie.all {
             self.tie_one(id, None, path, tie, scopes);
         }
@@ -150,14 +155,27 @@ impl<'m> Search<'m, '_> {
 
     fn tie_one(&mut self, id: RowId, weight: Option<Arc<str>>, path: &str, tie: &TieSpec, scopes: &[&'m [Node<RowId>]]) {
         let (target, target_weight) = match self.find(path, scopes) {
-            Some(Target::Row(target)) => (target, weight.clone()),
+            Some(Target::Row(target)) => (target, self.only_tensor(target)),
             Some(Target::Weight(target, name)) => (target, Some(name)),
             Some(Target::Composite(_)) => {
                 let message = format!("`{path}` is a composite, which has no weights of its own under that name");
-                self.diagnostics.push(Diagnostic::new(Code::UnknownTieTarget, message).at(tie.span, "name a layer in it"));
-                return;
+                return self.wrong(tie, message, "name a layer in it");
             }
             None => return self.unknown(path, tie),
+        };
+        let own = self.row(id).map(weight_names).unwrap_or_default();
+        let theirs = self.row(target).map(weight_names).unwrap_or_default();
+        // A whole layer is tied name by name; a single tensor, to the weight of its name.
+        let (weight, target_weight) = match (weight, target_weight) {
+            (Some(weight), Some(name)) => (Some(weight), Some(name)),
+            (Some(weight), None) if theirs.contains(&weight) => (Some(weight.clone()), Some(weight)),
+            (None, Some(name)) if own.contains(&name) => (Some(name.clone()), Some(name)),
+            (None, None) if own.iter().any(|name| theirs.contains(name)) => (None, None),
+            (weight, name) => {
+                let (mine, other) = (weight.as_deref().unwrap_or("any"), name.as_deref().unwrap_or("its weights"));
+                let message = format!("`{path}` and this layer have no weight in common ({mine} and {other})");
+                return self.wrong(tie, message, "say which: \"tied_to\": { \"weights\": { \"own\": \"path.to.theirs\" } }");
+            }
         };
         if target == id && target_weight == weight {
             let diagnostic = Diagnostic::new(Code::UnknownTieTarget, format!("`{path}` is this layer itself"))
@@ -166,9 +184,18 @@ impl<'m> Search<'m, '_> {
             self.diagnostics.push(diagnostic);
             return;
         }
-        let weight = weight.or_else(|| target_weight.clone());
         let shown = self.model.row(target).map_or("", |info| info.path.as_str());
         self.found.push((id, Tied { weight, target, target_weight, path: shown.into(), span: tie.span }));
+    }
+
+    /// The one tensor of a row that is nothing but a tensor.
+    fn only_tensor(&self, id: RowId) -> Option<Arc<str>> {
+        let row = self.row(id).filter(|row| row.class.is_none())?;
+        weight_names(row).into_iter().next()
+    }
+
+    fn wrong(&mut self, tie: &TieSpec, message: String, label: &str) {
+        self.diagnostics.push(Diagnostic::new(Code::UnknownTieTarget, message).at(tie.span, label));
     }
 
     fn unknown(&mut self, path: &str, tie: &TieSpec) {
@@ -197,29 +224,46 @@ impl<'m> Search<'m, '_> {
             }
             None => return self.unknown(path, tie),
         };
-        let (mut own, mut theirs) = (Vec::new(), Vec::new());
-        leaves(&composite.body, &mut own);
-        leaves(&target.body, &mut theirs);
-        let same = own.len() == theirs.len();
-        let pairs = own.iter().zip(&theirs);
-        let alike = |(a, b): (&RowId, &RowId)| match (self.row(*a), self.row(*b)) {
-            (Some(a), Some(b)) => a.segment == b.segment && a.class_name == b.class_name,
-            _ => false,
-        };
-        if !same || !pairs.clone().all(alike) {
-            let message = format!("`{path}` has other layers than this composite");
-            self.diagnostics
-                .push(Diagnostic::new(Code::TiedShapesDiffer, message).at(tie.span, "only alike composites can be tied"));
-            return;
-        }
-        let ties: Vec<(RowId, RowId)> = pairs.map(|(a, b)| (*a, *b)).collect();
-        for (row, target) in ties {
-            if self.row(row).is_some_and(|row| weight_names(row).is_empty()) {
-                continue;
+        match self.pairs(composite, target) {
+            Ok(pairs) => {
+                for (row, target) in pairs {
+                    let shown = self.model.row(target).map_or("", |info| info.path.as_str());
+                    self.found
+                        .push((row, Tied { weight: None, target, target_weight: None, path: shown.into(), span: tie.span }));
+                }
             }
-            let shown = self.model.row(target).map_or("", |info| info.path.as_str());
-            self.found.push((row, Tied { weight: None, target, target_weight: None, path: shown.into(), span: tie.span }));
+            Err(problem) => {
+                let diagnostic =
+                    Diagnostic::new(Code::TiedShapesDiffer, format!("`{path}` has other layers than this composite: {problem}"));
+                self.diagnostics.push(diagnostic.at(tie.span, "only alike composites can be tied"));
+            }
         }
+    }
+
+    /// The rows with weights of a composite, each with the row of another that has its path there.
+    fn pairs(&self, own: &'m Composite<RowId>, other: &'m Composite<RowId>) -> Result<BTreeMap<RowId, RowId>, String> {
+        /// More instances than any shared block has.
+        const MOST: usize = 1_000_000;
+        let weighted = |id: RowId| self.row(id).is_some_and(|row| !weight_names(row).is_empty());
+        let instances = |composite: &'m Composite<RowId>| {
+            let all = Instances::within(self.model, &composite.body).filter(move |instance| weighted(instance.row));
+            all.take(MOST + 1)
+        };
+        let theirs: HashMap<String, RowId> = instances(other).map(|instance| (instance.path, instance.row)).collect();
+        let mut pairs = BTreeMap::new();
+        let mut count = 0usize;
+        for instance in instances(own) {
+            count += 1;
+            let Some(target) = theirs.get(&instance.path) else { return Err(format!("it has no `{}`", instance.path)) };
+            pairs.insert(instance.row, *target);
+        }
+        if count > MOST {
+            return Err(format!("more than {MOST} of them"));
+        }
+        if count != theirs.len() {
+            return Err(format!("it has {} with weights, this {count}", theirs.len()));
+        }
+        Ok(pairs)
     }
 }
 
@@ -234,24 +278,9 @@ fn matches<'p>(segment: &Segment, head: &str, rest: &'p [&'p str]) -> Option<&'p
 /// The names of the weights that a row may have.
 fn weight_names(row: &Row) -> Vec<Arc<str>> {
     match (&row.weights, &row.class) {
-        (Some(own), Some(_)) => own.iter().map(|weight| weight.name.clone()).collect(),
-        (Some(own), None) => own.iter().map(|weight| weight.name.clone()).collect(),
+        (Some(own), _) => own.iter().map(|weight| weight.name.clone()).collect(),
         (None, Some(class)) => class.0.weights.iter().map(|weight| weight.name.clone()).collect(),
         (None, None) => Vec::new(),
-    }
-}
-
-fn leaves(nodes: &[Node<RowId>], out: &mut Vec<RowId>) {
-    for node in nodes {
-        match node {
-            Node::Layer(id) => out.push(**id),
-            Node::Composite(composite) => leaves(&composite.body, out),
-            Node::Repeat(repeat) => {
-                for instance in repeat.variants.iter().filter_map(|variant| variant.instance.as_deref()) {
-                    leaves(std::slice::from_ref(instance), out);
-                }
-            }
-        }
     }
 }
 

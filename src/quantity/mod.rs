@@ -109,7 +109,10 @@ pub const QUANTITIES: &[QuantityInfo] = &[
     q(Quantity::CacheBytes, "cache_bytes", Unit::Bytes, Fold::Run, "bytes of cache after the step"),
 ];
 
-/// What `expect` may state: the quantities, and the numbers of layers.
+/// What `expect` may state of a model as such, whatever the workload.
+pub const WORKLOAD_FREE_FACTS: &[&str] = &["layers", "modules", "params"];
+
+/// What `expect` may state at a workload: the quantities, and the numbers of layers.
 pub const FACTS: &[&str] = &[
     "layers",
     "modules",

@@ -1,4 +1,83 @@
-use std::borrow::Cow;
-pub fn escape_terminal(text: &str) -> Cow<'_, str> {
-    Cow::Borrowed(text)
+//! Reports: what people and programs see of a compiled model.
+//!
+//! A [`Compiled`](crate::compile::Compiled) comes in, bytes go out. Rounding and human units happen here (`units`) and nowhere else; names
+//! from a file are data and are escaped in every format.
+
+mod csv;
+mod escape;
+mod explain;
+mod grid;
+mod json;
+mod lines;
+mod list;
+mod markdown;
+mod schema;
+mod table;
+mod tree;
+pub mod units;
+
+use std::io::{self, Write};
+
+pub use escape::{escape_csv, escape_markdown, escape_terminal};
+pub use explain::{errors_page, explain_class, explain_code, explain_dtype};
+pub use lines::{By, Group, Line, expanded, folded, groups};
+pub use list::{list_classes, list_dtypes, list_models};
+pub use schema::model_schema;
+pub use tree::render_tree;
+
+use crate::compile::Compiled;
+use units::Units;
+
+/// How a report is to look.
+#[derive(Debug, Clone)]
+pub struct Options {
+    pub by: By,
+    /// How many segments of a path make a group, with `By::Depth`.
+    pub depth: usize,
+    /// A row for each instance, where repeats would be folded.
+    pub expand: bool,
+    /// Every digit, in place of human units.
+    pub exact: bool,
+    pub units: Units,
+    pub color: bool,
+    /// Columns of the terminal.
+    pub width: usize,
+}
+
+/// An output format: one file, one line here.
+#[derive(Debug)]
+pub struct Format {
+    pub name: &'static str,
+    pub doc: &'static str,
+    /// Whether it has a row for each instance even without `--expand`.
+    pub expands: bool,
+    pub render: fn(&Compiled<'_>, &Options, &mut dyn Write) -> io::Result<()>,
+}
+
+pub const FORMATS: &[Format] = &[
+    Format { name: "table", doc: "aligned columns for people, repeats folded", expands: false, render: table::render },
+    Format {
+        name: "json",
+        doc: "one document: workload, conventions, the full flat list, totals",
+        expands: true,
+        render: json::render,
+    },
+    Format { name: "jsonl", doc: "the full flat list, one JSON object a line", expands: true, render: json::render_lines },
+    Format { name: "csv", doc: "the full flat list, one row a line", expands: true, render: csv::render },
+    Format { name: "markdown", doc: "the table as Markdown, repeats folded", expands: false, render: markdown::render },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::FORMATS;
+
+    #[test]
+    fn every_format_has_a_file() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/report");
+        for format in FORMATS {
+            // `jsonl` is the rows of `json`.
+            let file = format!("{folder}/{}.rs", if format.name == "jsonl" { "json" } else { format.name });
+            assert!(std::path::Path::new(&file).exists(), "{file}");
+        }
+    }
 }

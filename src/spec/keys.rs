@@ -110,10 +110,10 @@ pub const TIE_KEYS: &[Key] = &[
 
 pub const INPUT_KEYS: &[Key] = &[
     required("shape", KeyKind::Shape, "the tensor's shape"),
-    key("dtype", KeyKind::Text, "its dtype: activation, index, float32 or bool; left out: activation"),
+    key("dtype", KeyKind::Text, "its dtype: activation, index (or int64), float32 or bool; left out: activation"),
 ];
 
-/// Besides the quantities of the totals.
+/// Besides the facts that no workload changes: params, layers, modules.
 pub const EXPECT_KEYS: &[Key] = &[key("points", KeyKind::Points, "facts at stated workloads")];
 
 /// Besides the quantities of the totals.

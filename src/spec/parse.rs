@@ -10,7 +10,7 @@ use super::{
 use crate::diag::{Code, Diagnostic, Diagnostics, nearest};
 use crate::expr::{Exact, Expr, Name, ParseError, Syntax, interpolate, is_name, is_reserved, looks_like_template};
 use crate::json::{Document, Json, Member, Node, Text};
-use crate::quantity::FACTS;
+use crate::quantity::{FACTS, WORKLOAD_FREE_FACTS};
 use crate::source::{Span, Spanned};
 
 /// Parses a document as a model. What is wrong goes to `diagnostics`; what could be read comes back all the same, so that the next
@@ -458,7 +458,14 @@ impl Parser<'_> {
     }
 
     fn expect(&mut self, node: &Node) -> Option<Expect> {
-        let f = fields(node, "`expect`", EXPECT_KEYS, FACTS, self.diagnostics)?;
+        let stated = if let Json::Object(members) = &node.json { members.as_slice() } else { &[] };
+        for member in stated.iter().filter(|m| FACTS.contains(&&*m.key) && !WORKLOAD_FREE_FACTS.contains(&&*m.key)) {
+            let diagnostic = Diagnostic::new(Code::UnknownKey, format!("`{}` depends on the workload", member.key))
+                .at(member.key_span, "true at which workload?")
+                .help(format!("\"points\": [ {{ \"workload\": {{ \"seq_len\": ... }}, \"{}\": ... }} ]", member.key));
+            self.diagnostics.push(diagnostic);
+        }
+        let f = fields(node, "`expect`", EXPECT_KEYS, WORKLOAD_FREE_FACTS, self.diagnostics)?;
         let mut points = Vec::new();
         for item in f.get("points").map(|n| self.list(n, "`points`")).unwrap_or_default() {
             if let Some(p) = fields(item, "a point of `expect`", POINT_KEYS, FACTS, self.diagnostics) {

@@ -1,0 +1,320 @@
+//! What the command line looks like.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::{Args as ClapArgs, CommandFactory, Parser, Subcommand, ValueEnum};
+
+use crate::catalog::dtypes::{self, Dtype};
+use crate::expr::Value;
+use crate::report::units::Units;
+use crate::report::{By, FORMATS};
+use crate::workload::{Attention, Kernel, Logits, Phase, Request};
+
+/// Compiles hierarchical descriptions of neural networks: parameters, FLOPs and memory of every basic layer, exactly as PyTorch has them.
+#[derive(Debug, Parser)]
+#[command(name = "layerspec", version, about, propagate_version = true, max_term_width = 100)]
+pub struct Args {
+    #[command(subcommand)]
+    pub command: Command,
+    /// When to use colours (NO_COLOR is honoured)
+    #[arg(long, global = true, value_enum, default_value_t = ColorChoice::Auto, value_name = "WHEN")]
+    pub color: ColorChoice,
+    /// How diagnostics are written: for people, or as one JSON object a line for editors
+    #[arg(long, global = true, value_enum, default_value_t = MessageFormat::Human, value_name = "FORMAT")]
+    pub message_format: MessageFormat,
+}
+
+/// The whole command line, for completions and the man page.
+#[must_use]
+pub fn command() -> clap::Command {
+    Args::command()
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// The flat list of basic layers with their costs, and the totals
+    Compile(CompileArgs),
+    /// Diagnostics only, for many files or folders
+    Check(CheckArgs),
+    /// The hierarchy, as print(model) shows it, repeats folded
+    Tree(TreeArgs),
+    /// Explain a class, a dtype, or a diagnostic code
+    Explain(ExplainArgs),
+    /// List models, classes, or dtypes
+    List(ListArgs),
+    /// A stage of the pipeline, for those who work on it
+    Show(ShowArgs),
+    /// The JSON Schema of model files
+    Schema(SchemaArgs),
+    /// Completions for a shell
+    Completions(CompletionsArgs),
+    /// The man page
+    Man(OutputArgs),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ColorChoice {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum MessageFormat {
+    Human,
+    Json,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct OutputArgs {
+    /// Write to this file instead of standard output, all or nothing
+    #[arg(short = 'o', long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// The workload, and by which conventions it is counted.
+#[derive(Debug, Clone, ClapArgs)]
+#[command(next_help_heading = "Workload")]
+pub struct WorkloadArgs {
+    /// prefill, decode or train [default: prefill]
+    #[arg(long, value_parser = words(Phase::WORDS))]
+    pub phase: Option<String>,
+    /// Sequences in a step [default: 1]
+    #[arg(long, visible_alias = "batch-size", value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub batch: Option<u64>,
+    /// New tokens per sequence [default: 2048, or the model's positions if fewer; decode: 1]
+    #[arg(long, visible_alias = "seq-len", value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub seq: Option<u64>,
+    /// Cached tokens per sequence [default: 0; decode: 2047]
+    #[arg(long, visible_alias = "past-len", value_name = "N")]
+    pub past: Option<u64>,
+    /// Element type of activations [default: bf16]
+    #[arg(long, value_parser = parse_dtype)]
+    pub dtype: Option<Dtype>,
+    /// Element type of weights [default: that of --dtype]
+    #[arg(long, value_name = "DTYPE", value_parser = parse_dtype)]
+    pub weight_dtype: Option<Dtype>,
+    /// Element type of cached keys and values [default: that of --dtype]
+    #[arg(long, value_name = "DTYPE", value_parser = parse_dtype)]
+    pub kv_dtype: Option<Dtype>,
+    /// dense counts every query with every key, as PyTorch does; masked only the pairs that the mask keeps [default: dense]
+    #[arg(long, value_parser = words(Attention::WORDS))]
+    pub attention: Option<String>,
+    /// How attention is computed, which decides its backward pass [default: flash]
+    #[arg(long, value_parser = words(Kernel::WORDS))]
+    pub kernel: Option<String>,
+    /// Positions whose logits are computed [default: all]
+    #[arg(long, value_parser = words(Logits::WORDS))]
+    pub logits: Option<String>,
+    /// Give a variable of the model, structural or workload, another value
+    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = parse_setting)]
+    pub settings: Vec<(Arc<str>, Value)>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct CompileArgs {
+    /// A file, `-` for standard input, or the name of an embedded model
+    pub model: String,
+    #[command(flatten)]
+    pub workload: WorkloadArgs,
+    #[command(flatten)]
+    pub report: ReportArgs,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(next_help_heading = "Report")]
+pub struct ReportArgs {
+    /// What comes out
+    #[arg(long, default_value = "table", value_parser = words(FORMAT_NAMES))]
+    pub format: String,
+    /// What a row is
+    #[arg(long, default_value = "layer", value_parser = words(&["layer", "class", "depth"]))]
+    pub by: String,
+    /// With --by depth: how many levels of composites
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..))]
+    pub depth: u16,
+    /// A row for each instance of a repeat
+    #[arg(long)]
+    pub expand: bool,
+    /// Every digit
+    #[arg(long)]
+    pub exact: bool,
+    /// si: GB = 10^9 bytes; iec: GiB = 2^30 bytes
+    #[arg(long, default_value = "si", value_parser = words(&["si", "iec"]))]
+    pub units: String,
+    /// The most rows that are written
+    #[arg(long, value_name = "N", default_value_t = 1_000_000)]
+    pub max_rows: u64,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct CheckArgs {
+    /// Files, folders, `-` for standard input, or names of embedded models
+    #[arg(required = true, value_name = "MODEL")]
+    pub models: Vec<String>,
+    #[command(flatten)]
+    pub workload: WorkloadArgs,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct TreeArgs {
+    /// A file, `-` for standard input, or the name of an embedded model
+    pub model: String,
+    /// Give a variable of the model another value
+    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = parse_setting)]
+    pub settings: Vec<(Arc<str>, Value)>,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct ShowArgs {
+    /// A file, `-` for standard input, or the name of an embedded model
+    pub model: String,
+    /// Which stage
+    #[arg(long, value_enum, default_value_t = Stage::Flat)]
+    pub stage: Stage,
+    #[command(flatten)]
+    pub workload: WorkloadArgs,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// The types that the phases make, in their order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Stage {
+    Document,
+    Spec,
+    Checked,
+    Flat,
+    Bound,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct ExplainArgs {
+    /// A class (torch.nn.Linear), a dtype (q4_k), or a diagnostic code (E0304)
+    pub what: String,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct ListArgs {
+    #[arg(value_enum)]
+    pub what: Listed,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Listed {
+    Models,
+    Classes,
+    Dtypes,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct SchemaArgs {
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct CompletionsArgs {
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// The names of [`FORMATS`]: clap wants them as a constant, and a test compares the two.
+const FORMAT_NAMES: &[&str] = &["table", "json", "jsonl", "csv", "markdown"];
+
+fn words(words: &'static [&'static str]) -> clap::builder::PossibleValuesParser {
+    clap::builder::PossibleValuesParser::new(words)
+}
+
+fn parse_dtype(text: &str) -> Result<Dtype, String> {
+    dtypes::find(text).map_err(|near| {
+        let hint = near.map_or_else(|| "`layerspec list dtypes` shows them".to_owned(), |near| format!("did you mean `{near}`?"));
+        format!("unknown dtype; {hint}")
+    })
+}
+
+/// `NAME=VALUE`: the value is JSON where it reads as such, else a text.
+fn parse_setting(text: &str) -> Result<(Arc<str>, Value), String> {
+    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
+    if !crate::expr::is_name(name) {
+        return Err(format!("`{name}` is no variable's name"));
+    }
+    let value = match serde_json::from_str::<serde_json::Value>(value) {
+        Ok(json) => Value::from_json(&json).ok_or("the number is beyond what is computed with")?,
+        Err(_) => Value::text(value),
+    };
+    Ok((name.into(), value))
+}
+
+impl WorkloadArgs {
+    /// The request that these options make.
+    #[must_use]
+    pub fn request(&self) -> Request {
+        Request {
+            phase: self.phase.as_deref().and_then(Phase::from_word),
+            batch_size: self.batch,
+            seq_len: self.seq,
+            past_len: self.past,
+            dtype: self.dtype.clone(),
+            weight_dtype: self.weight_dtype.clone(),
+            kv_dtype: self.kv_dtype.clone(),
+            attention: self.attention.as_deref().and_then(Attention::from_word),
+            kernel: self.kernel.as_deref().and_then(Kernel::from_word),
+            logits: self.logits.as_deref().and_then(Logits::from_word),
+            settings: self.settings.clone(),
+        }
+    }
+}
+
+impl ReportArgs {
+    #[must_use]
+    pub fn by(&self) -> By {
+        match self.by.as_str() {
+            "class" => By::Class,
+            "depth" => By::Depth,
+            _ => By::Layer,
+        }
+    }
+
+    #[must_use]
+    pub fn units(&self) -> Units {
+        if self.units == "iec" { Units::Iec } else { Units::Si }
+    }
+
+    #[must_use]
+    pub fn format(&self) -> Option<&'static crate::report::Format> {
+        FORMATS.iter().find(|format| format.name == self.format)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_holds_together() {
+        command().debug_assert();
+        let names: Vec<&str> = FORMATS.iter().map(|format| format.name).collect();
+        assert_eq!(names, FORMAT_NAMES);
+    }
+
+    #[test]
+    fn settings_are_json_or_text() {
+        assert_eq!(parse_setting("n=3"), Ok(("n".into(), Value::count(3))));
+        assert_eq!(parse_setting("n=null"), Ok(("n".into(), Value::Null)));
+        assert_eq!(parse_setting("n=<h>"), Ok(("n".into(), Value::text("<h>"))));
+        assert!(parse_setting("n").is_err());
+        assert!(parse_setting("a b=1").is_err());
+    }
+}

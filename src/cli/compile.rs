@@ -1,0 +1,54 @@
+//! `layerspec compile`.
+
+use std::io;
+
+use super::args::CompileArgs;
+use super::input;
+use super::output::{Exit, Terminal, write_to};
+use crate::catalog::Catalog;
+use crate::compile::{Compiled, compile};
+use crate::diag::{Code, Diagnostic, Diagnostics};
+use crate::report::{By, Format, Options};
+
+pub fn run(args: &CompileArgs, terminal: &Terminal) -> io::Result<Exit> {
+    let catalog = Catalog::new();
+    let source = match input::read(&args.model, &catalog) {
+        Ok(source) => source,
+        Err(diagnostic) => {
+            terminal.report_one(*diagnostic, &catalog);
+            return Ok(Exit::Wrong);
+        }
+    };
+    let Some(format) = args.report.format() else { return Ok(Exit::Usage) };
+    let mut diagnostics = Diagnostics::default();
+    let compiled = compile(&source, &catalog, &args.workload.request(), &mut diagnostics);
+    let by = args.report.by();
+    if let Some(compiled) = &compiled {
+        diagnostics.extend(too_many_rows(compiled, format, by, args));
+    }
+    terminal.report(&diagnostics, Some(&source), &catalog);
+    let exit = Exit::of(&diagnostics);
+    let (Some(compiled), Exit::Fine) = (compiled, exit) else { return Ok(exit) };
+    let file = args.output.output.as_deref();
+    let options = Options {
+        by,
+        depth: usize::from(args.report.depth),
+        expand: args.report.expand,
+        exact: args.report.exact,
+        units: args.report.units(),
+        color: terminal.color(file),
+        width: terminal.width(),
+    };
+    write_to(file, |out| (format.render)(&compiled, &options, out))?;
+    Ok(Exit::Fine)
+}
+
+fn too_many_rows(compiled: &Compiled<'_>, format: &Format, by: By, args: &CompileArgs) -> Option<Diagnostic> {
+    let full = by == By::Layer && (format.expands || args.report.expand);
+    let rows = if full { compiled.report.layers } else { compiled.flat.rows.len() as u128 };
+    let most = u128::from(args.report.max_rows);
+    (rows > most).then(|| {
+        Diagnostic::new(Code::TooManyRows, format!("the flat list has {rows} rows, more than {most}"))
+            .help("fold it (`--format table` without `--expand`), group it (`--by class`), or raise `--max-rows`")
+    })
+}

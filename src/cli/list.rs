@@ -1,0 +1,19 @@
+//! `layerspec list`.
+
+use std::io;
+
+use super::args::{ListArgs, Listed};
+use super::output::{Exit, Terminal, write_to};
+use crate::catalog::Catalog;
+use crate::report::{list_classes, list_dtypes, list_models};
+
+pub fn run(args: &ListArgs, terminal: &Terminal) -> io::Result<Exit> {
+    let catalog = Catalog::new();
+    let width = terminal.width();
+    write_to(args.output.output.as_deref(), |out| match args.what {
+        Listed::Models => list_models(&catalog, width, out),
+        Listed::Classes => list_classes(&catalog, width, out),
+        Listed::Dtypes => list_dtypes(width, out),
+    })?;
+    Ok(Exit::Fine)
+}

@@ -1,0 +1,51 @@
+//! The command line: the only place with files, terminals and exit codes.
+//!
+//! One file a subcommand. Data goes to standard output, diagnostics to standard error.
+
+mod args;
+mod check;
+mod compile;
+mod explain;
+mod input;
+mod list;
+mod output;
+mod schema;
+mod shell;
+mod show;
+mod tree;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Args, Command};
+use output::{Exit, Terminal};
+
+pub use args::command;
+
+/// Runs the command line of this process.
+#[must_use]
+pub fn run() -> ExitCode {
+    let args = Args::parse();
+    let terminal = Terminal::new(args.color, args.message_format);
+    let exit = match &args.command {
+        Command::Compile(options) => compile::run(options, &terminal),
+        Command::Check(options) => check::run(options, &terminal),
+        Command::Tree(options) => tree::run(options, &terminal),
+        Command::Explain(options) => explain::run(options, &terminal),
+        Command::List(options) => list::run(options, &terminal),
+        Command::Show(options) => show::run(options, &terminal),
+        Command::Schema(options) => schema::run(options, &terminal),
+        Command::Completions(options) => shell::completions(options, &terminal),
+        Command::Man(options) => shell::man(options, &terminal),
+    };
+    match exit {
+        Ok(exit) => exit.code(),
+        // Whoever read our output has seen enough.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Exit::Fine.code(),
+        Err(error) => {
+            terminal.failure(&format!("cannot write: {error}"));
+            Exit::Wrong.code()
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! Where output goes: the terminal's width and colours, files written all or nothing, exit codes.
+
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use super::args::{ColorChoice, MessageFormat};
+use crate::catalog::Catalog;
+use crate::diag::{Code, Diagnostic, Diagnostics, Sources, render, render_json};
+use crate::source::{Source, SourceId};
+
+/// How a run ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Exit {
+    Fine,
+    /// The model or the input is wrong.
+    Wrong,
+    Usage,
+    /// An expectation fails.
+    Unexpected,
+}
+
+impl Exit {
+    #[must_use]
+    pub fn code(self) -> ExitCode {
+        ExitCode::from(self as u8)
+    }
+
+    /// What diagnostics make of a run: 3 if nothing but expectations failed.
+    #[must_use]
+    pub fn of(diagnostics: &Diagnostics) -> Self {
+        match diagnostics.has_errors() {
+            false => Exit::Fine,
+            true if diagnostics.only(&[Code::ExpectationFailed]) => Exit::Unexpected,
+            true => Exit::Wrong,
+        }
+    }
+}
+
+/// At most this many diagnostics are printed, the rest is counted.
+const MOST: usize = 20;
+/// The width where there is no terminal to ask.
+const PIPED_WIDTH: usize = 100;
+
+pub struct Terminal {
+    color: ColorChoice,
+    messages: MessageFormat,
+}
+
+/// A model's text and the catalog's.
+struct Texts<'a> {
+    model: Option<&'a Source>,
+    catalog: &'a Catalog,
+}
+
+impl Sources for Texts<'_> {
+    fn source(&self, id: SourceId) -> Option<Source> {
+        if id == SourceId::MODEL { self.model.cloned() } else { self.catalog.source(id) }
+    }
+}
+
+impl Terminal {
+    #[must_use]
+    pub fn new(color: ColorChoice, messages: MessageFormat) -> Self {
+        Terminal { color, messages }
+    }
+
+    fn wants_color(&self, is_terminal: bool) -> bool {
+        match self.color {
+            ColorChoice::Always => true,
+            ColorChoice::Never => false,
+            ColorChoice::Auto => is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+        }
+    }
+
+    /// Whether the data is to be coloured; a file never is.
+    #[must_use]
+    pub fn color(&self, file: Option<&Path>) -> bool {
+        file.is_none() && self.wants_color(io::stdout().is_terminal())
+    }
+
+    /// Columns to write in: `COLUMNS`, else the terminal's, else 100.
+    #[must_use]
+    pub fn width(&self) -> usize {
+        let variable = std::env::var("COLUMNS").ok().and_then(|text| text.trim().parse::<usize>().ok());
+        let terminal = || terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
+        variable.or_else(terminal).filter(|width| *width > 0).unwrap_or(PIPED_WIDTH)
+    }
+
+    /// Writes diagnostics to standard error.
+    pub fn report(&self, diagnostics: &Diagnostics, model: Option<&Source>, catalog: &Catalog) {
+        let texts = Texts { model, catalog };
+        let list = diagnostics.sorted();
+        let color = self.wants_color(io::stderr().is_terminal());
+        let mut out = String::new();
+        for diagnostic in list.iter().take(if self.messages == MessageFormat::Json { usize::MAX } else { MOST }) {
+            match self.messages {
+                MessageFormat::Json => {
+                    out.push_str(&render_json(diagnostic, &texts));
+                    out.push('\n');
+                }
+                MessageFormat::Human => {
+                    out.push_str(&render(diagnostic, &texts, color));
+                    out.push('\n');
+                }
+            }
+        }
+        if self.messages == MessageFormat::Human {
+            if list.len() > MOST {
+                out.push_str(&format!("... and {} more\n\n", list.len() - MOST));
+            }
+            let errors = diagnostics.errors();
+            if errors > 0 {
+                let first = list.iter().find(|d| d.severity == crate::diag::Severity::Error).map_or("", |d| d.code.id());
+                let plural = if errors == 1 { "" } else { "s" };
+                out.push_str(&format!("{errors} error{plural}; `layerspec explain {first}` says more\n"));
+            }
+        }
+        // If standard error is gone there is nobody left to tell.
+        let _ = io::stderr().write_all(out.as_bytes());
+    }
+
+    /// One diagnostic without a source.
+    pub fn report_one(&self, diagnostic: Diagnostic, catalog: &Catalog) {
+        let mut diagnostics = Diagnostics::default();
+        diagnostics.push(diagnostic);
+        self.report(&diagnostics, None, catalog);
+    }
+
+    /// A remark that isn't about a single place.
+    pub fn note(&self, message: &str) {
+        if self.messages == MessageFormat::Human {
+            let _ = writeln!(io::stderr(), "{message}");
+        }
+    }
+
+    /// A failure of the system, not of the model.
+    pub fn failure(&self, message: &str) {
+        let _ = writeln!(io::stderr(), "error: {message}");
+    }
+}
+
+/// Writes to standard output, or to a file: that appears whole or not at all.
+///
+/// # Errors
+/// Those of `write` and of the system.
+pub fn write_to(file: Option<&Path>, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+    let Some(path) = file else {
+        let mut out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
+        write(&mut out)?;
+        return out.flush();
+    };
+    // A pipe or device is written to; a link is followed to what it means.
+    let target = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    if target.metadata().is_ok_and(|meta| !meta.is_file()) {
+        let mut out = BufWriter::new(std::fs::OpenOptions::new().write(true).open(&target)?);
+        write(&mut out)?;
+        return out.flush();
+    }
+    let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".layerspec-");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        // A new file gets what the umask leaves; one that is replaced keeps its own.
+        let mode = target.metadata().map_or(0o666, |meta| meta.permissions().mode());
+        builder.permissions(std::fs::Permissions::from_mode(mode));
+    }
+    let mut temporary = builder.tempfile_in(folder)?;
+    let mut out = BufWriter::with_capacity(1 << 16, temporary.as_file_mut());
+    write(&mut out)?;
+    out.flush()?;
+    drop(out);
+    temporary.persist(&target).map_err(|error| error.error)?;
+    Ok(())
+}

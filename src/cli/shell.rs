@@ -1,0 +1,20 @@
+//! `layerspec completions` and `layerspec man`.
+
+use std::io;
+
+use super::args::{CompletionsArgs, OutputArgs, command};
+use super::output::{Exit, Terminal, write_to};
+
+pub fn completions(args: &CompletionsArgs, _terminal: &Terminal) -> io::Result<Exit> {
+    let mut text = Vec::new();
+    clap_complete::generate(args.shell, &mut command(), "layerspec", &mut text);
+    write_to(args.output.output.as_deref(), |out| out.write_all(&text))?;
+    Ok(Exit::Fine)
+}
+
+pub fn man(args: &OutputArgs, _terminal: &Terminal) -> io::Result<Exit> {
+    let mut text = Vec::new();
+    clap_mangen::Man::new(command()).render(&mut text)?;
+    write_to(args.output.as_deref(), |out| out.write_all(&text))?;
+    Ok(Exit::Fine)
+}

@@ -1,0 +1,59 @@
+//! `layerspec show`: any stage of the pipeline, for those who work on it.
+
+use std::io;
+
+use super::args::{ShowArgs, Stage};
+use super::input;
+use super::output::{Exit, Terminal, write_to};
+use crate::bind::bind;
+use crate::catalog::Catalog;
+use crate::check::check;
+use crate::diag::Diagnostics;
+use crate::flatten::flatten;
+use crate::source::Source;
+use crate::{json, spec};
+
+pub fn run(args: &ShowArgs, terminal: &Terminal) -> io::Result<Exit> {
+    let catalog = Catalog::new();
+    let source = match input::read(&args.model, &catalog) {
+        Ok(source) => source,
+        Err(diagnostic) => {
+            terminal.report_one(*diagnostic, &catalog);
+            return Ok(Exit::Wrong);
+        }
+    };
+    let mut diagnostics = Diagnostics::default();
+    let text = stage(&source, &catalog, args, &mut diagnostics);
+    terminal.report(&diagnostics, Some(&source), &catalog);
+    if let Some(text) = text {
+        write_to(args.output.output.as_deref(), |out| writeln!(out, "{text}"))?;
+    }
+    Ok(Exit::of(&diagnostics))
+}
+
+/// The stage as Rust has it. It is shown even if something is wrong, as far as it could be made.
+fn stage(source: &Source, catalog: &Catalog, args: &ShowArgs, diagnostics: &mut Diagnostics) -> Option<String> {
+    let document = match json::read(source) {
+        Ok(document) => document,
+        Err(errors) => {
+            diagnostics.extend(errors.iter().cloned());
+            return None;
+        }
+    };
+    if args.stage == Stage::Document {
+        return Some(format!("{document:#?}"));
+    }
+    let model = spec::parse(&document, diagnostics)?;
+    if args.stage == Stage::Spec {
+        return Some(format!("{model:#?}"));
+    }
+    let checked = check(model, catalog, args.workload.settings.clone(), diagnostics);
+    if args.stage == Stage::Checked {
+        return Some(format!("{checked:#?}"));
+    }
+    let flat = flatten(&checked, diagnostics);
+    if args.stage == Stage::Flat {
+        return Some(format!("{flat:#?}"));
+    }
+    Some(format!("{:#?}", bind(&flat, &args.workload.request(), diagnostics)))
+}

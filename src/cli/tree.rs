@@ -1,0 +1,28 @@
+//! `layerspec tree`.
+
+use std::io;
+
+use super::args::TreeArgs;
+use super::input;
+use super::output::{Exit, Terminal, write_to};
+use crate::catalog::Catalog;
+use crate::compile::front;
+use crate::diag::Diagnostics;
+use crate::report::render_tree;
+
+pub fn run(args: &TreeArgs, terminal: &Terminal) -> io::Result<Exit> {
+    let catalog = Catalog::new();
+    let source = match input::read(&args.model, &catalog) {
+        Ok(source) => source,
+        Err(diagnostic) => {
+            terminal.report_one(*diagnostic, &catalog);
+            return Ok(Exit::Wrong);
+        }
+    };
+    let mut diagnostics = Diagnostics::default();
+    let model = front(&source, &catalog, args.settings.clone(), &mut diagnostics);
+    terminal.report(&diagnostics, Some(&source), &catalog);
+    let (Some(model), false) = (model, diagnostics.has_errors()) else { return Ok(Exit::Wrong) };
+    write_to(args.output.output.as_deref(), |out| render_tree(&model, out))?;
+    Ok(Exit::Fine)
+}

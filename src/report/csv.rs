@@ -1,0 +1,41 @@
+//! The full flat list as CSV, with the columns of the JSON rows.
+
+use std::io::{self, Write};
+
+use super::{By, Options, escape_csv, expanded, groups};
+use crate::compile::Compiled;
+use crate::quantity::{Cost, QUANTITIES, QuantityInfo};
+use crate::workload::Phase;
+
+pub fn render(compiled: &Compiled<'_>, options: &Options, out: &mut dyn Write) -> io::Result<()> {
+    let train = compiled.bound.workload.phase == Phase::Train;
+    let columns: Vec<&QuantityInfo> = QUANTITIES.iter().filter(|info| train || !info.train_only).collect();
+    let mut writer = ::csv::Writer::from_writer(out);
+    let names = columns.iter().map(|info| info.name).chain(["arithmetic_intensity"]);
+    if options.by == By::Layer {
+        writer.write_record(["path", "class", "kind", "calls"].into_iter().chain(names).chain(["tied_to"]))?;
+        for line in expanded(compiled) {
+            let head = [
+                escape_csv(&line.path).into_owned(),
+                escape_csv(line.class).into_owned(),
+                line.kind.to_owned(),
+                line.calls.to_string(),
+            ];
+            let tied = escape_csv(line.tied_to.unwrap_or("")).into_owned();
+            writer.write_record(head.into_iter().chain(cells(&columns, &line.cost)).chain([tied]))?;
+        }
+    } else {
+        let key = if options.by == By::Class { "class" } else { "path" };
+        writer.write_record([key, "layers"].into_iter().chain(names))?;
+        for group in groups(compiled, options.by, options.depth) {
+            let head = [escape_csv(&group.name).into_owned(), group.layers.to_string()];
+            writer.write_record(head.into_iter().chain(cells(&columns, &group.cost)))?;
+        }
+    }
+    writer.flush()
+}
+
+fn cells<'a>(columns: &'a [&QuantityInfo], cost: &'a Cost) -> impl Iterator<Item = String> + 'a {
+    let intensity = cost.arithmetic_intensity().map(|x| x.to_string()).unwrap_or_default();
+    columns.iter().map(|info| cost.get(info.quantity).to_string()).chain([intensity])
+}

@@ -1,0 +1,171 @@
+//! Explanations: of a class, a dtype, a diagnostic code. Every number can be asked where it comes from.
+
+use std::fmt::Write as _;
+
+use super::units;
+use crate::catalog::dtypes::Dtype;
+use crate::catalog::{Class, Dim, Example, Formula, Parameter, ShapeDef, ValueDef};
+use crate::diag::{CODES, CodeInfo};
+
+/// All there is to say about a class.
+#[must_use]
+pub fn explain_class(class: &Class) -> String {
+    let mut out = format!("{} ({})\n\n  {}\n", class.name, class.kind.word(), class.doc);
+    if !class.aliases.is_empty() {
+        let aliases: Vec<&str> = class.aliases.iter().map(|a| &**a).collect();
+        let _ = writeln!(out, "  also: {}", aliases.join(", "));
+    }
+    let _ = writeln!(out, "  source: {}", class.source);
+    section(&mut out, "parameters", class.parameters.iter().map(parameter).collect());
+    let weights = class.weights.iter().map(|w| vec![w.name.to_string(), shape(&w.shape), when(w.when.as_ref())]);
+    section(&mut out, "weights", weights.collect());
+    section(&mut out, "inputs", class.inputs.iter().map(value).collect());
+    section(&mut out, "outputs", class.outputs.iter().map(value).collect());
+    section(&mut out, "formulas", formulas(class));
+    section(&mut out, "with", class.variables.iter().map(|(name, f)| vec![name.to_string(), f.text.to_string()]).collect());
+    section(
+        &mut out,
+        "required",
+        class.require.iter().map(|(f, message)| vec![f.text.to_string(), message.to_string()]).collect(),
+    );
+    section(&mut out, "derivation", class.derivation.iter().map(|line| vec![line.to_string()]).collect());
+    if !class.examples.is_empty() {
+        out.push_str("\nexamples\n");
+        class.examples.iter().for_each(|e| example(&mut out, e));
+    }
+    out
+}
+
+/// Lines of aligned cells under a title; nothing if there are none.
+fn section(out: &mut String, title: &str, rows: Vec<Vec<String>>) {
+    if rows.is_empty() {
+        return;
+    }
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |at: usize| rows.iter().filter_map(|row| row.get(at)).map(|cell| cell.chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let _ = writeln!(out, "\n{title}");
+    for row in &rows {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+        let _ = writeln!(out, "  {}", cells.collect::<Vec<_>>().join("  ").trim_end());
+    }
+}
+
+fn parameter(parameter: &Parameter) -> Vec<String> {
+    let default = parameter.default.as_ref().map_or_else(|| "required".to_owned(), |formula| format!("= {}", formula.text));
+    let mut doc = parameter.doc.to_string();
+    if !parameter.values.is_empty() {
+        let values: Vec<&str> = parameter.values.iter().map(|v| &**v).collect();
+        let _ = write!(doc, " (one of {})", values.join(", "));
+    }
+    vec![parameter.name.to_string(), parameter.kind.word().to_owned(), default, doc]
+}
+
+fn shape(shape: &ShapeDef) -> String {
+    match shape {
+        ShapeDef::List(formula) => formula.text.to_string(),
+        ShapeDef::Dims(dims) => {
+            let dims: Vec<&str> = dims.iter().map(|dim| if let Dim::Size(f) = dim { &*f.text } else { "..." }).collect();
+            format!("[{}]", dims.join(", "))
+        }
+    }
+}
+
+fn when(formula: Option<&Formula>) -> String {
+    formula.map_or_else(String::new, |formula| format!("when {}", formula.text))
+}
+
+fn value(value: &ValueDef) -> Vec<String> {
+    let view = match value.view.as_ref().map(|f| &*f.text) {
+        None | Some("false") => String::new(),
+        Some("true") => "a view".to_owned(),
+        Some(condition) => format!("a view when {condition}"),
+    };
+    vec![value.name.to_string(), shape(&value.shape), value.element.word().to_owned(), view, when(value.when.as_ref())]
+}
+
+fn formulas(class: &Class) -> Vec<Vec<String>> {
+    let given = |name: &str, formula: &Formula| vec![name.to_owned(), formula.text.to_string()];
+    let or = |name: &str, formula: &Option<Formula>, default: &str| {
+        let text = formula.as_ref().map_or_else(|| format!("({default})"), |formula| formula.text.to_string());
+        vec![name.to_owned(), text]
+    };
+    let mut rows = vec![
+        given("matmul_flops", &class.flops.matmul),
+        given("vector_flops", &class.flops.vector),
+        given("transcendentals", &class.flops.transcendental),
+    ];
+    match &class.backward {
+        Some(backward) => rows.extend([
+            given("backward_matmul_flops", &backward.matmul),
+            given("backward_vector_flops", &backward.vector),
+            given("backward_transcendentals", &backward.transcendental),
+        ]),
+        None => rows.push(vec!["backward".to_owned(), "(not stated: training is an error)".to_owned()]),
+    }
+    rows.extend([
+        or("weights_read", &class.weights_read, "the weights, once"),
+        or("activations_read", &class.activations_read, "the inputs, once"),
+        or("activations_written", &class.activations_written, "the outputs, once"),
+    ]);
+    let cache = [("cache_read", &class.cache_read), ("cache_written", &class.cache_written), ("cache_bytes", &class.cache)];
+    rows.extend(cache.into_iter().filter_map(|(name, formula)| formula.as_ref().map(|formula| given(name, formula))));
+    rows
+}
+
+fn example(out: &mut String, example: &Example) {
+    let pairs = |list: &[(std::sync::Arc<str>, crate::expr::Value)]| {
+        list.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(", ")
+    };
+    let _ = writeln!(out, "  {}", example.doc);
+    let workload = if example.workload.is_empty() { String::new() } else { format!(" at {}", pairs(&example.workload)) };
+    let _ = writeln!(out, "    {}{workload}", pairs(&example.parameters));
+    for (name, count) in &example.expect {
+        let _ = writeln!(out, "    {name} = {}", units::exact(*count));
+    }
+    let _ = writeln!(out, "    source: {}", example.source);
+}
+
+/// All there is to say about a dtype.
+#[must_use]
+pub fn explain_dtype(dtype: &Dtype) -> String {
+    let aliases = if dtype.aliases.is_empty() { String::new() } else { format!("\n  also: {}", dtype.aliases.join(", ")) };
+    format!("{} (dtype)\n\n  {} bits an element: {}{aliases}\n  source: {}\n", dtype.name, dtype.bits, dtype.doc, dtype.source)
+}
+
+/// A diagnostic code's lesson.
+#[must_use]
+pub fn explain_code(info: &CodeInfo) -> String {
+    let mut out = format!("{} {}: {}\n\n{}\n", info.id, info.name, info.summary, info.explanation);
+    for (label, text) in [("wrong", info.wrong), ("right", info.right)] {
+        if let Some(text) = text {
+            let _ = writeln!(out, "\n{label}:\n    {text}");
+        }
+    }
+    out
+}
+
+/// The page of all diagnostic codes, `docs/errors.md`.
+#[must_use]
+pub fn errors_page() -> String {
+    let mut out = String::from(
+        "# Diagnostics\n\nGenerated from `src/diag/codes.rs`; `layerspec explain CODE` shows a single one. `E` is an error, `W` a warning.\n",
+    );
+    for info in CODES {
+        let _ = write!(
+            out,
+            "\n## {} {}\n\n{}{}.\n\n{}\n",
+            info.id,
+            info.name,
+            info.summary.get(..1).unwrap_or("").to_uppercase(),
+            info.summary.get(1..).unwrap_or(""),
+            info.explanation
+        );
+        for (label, text) in [("Wrong", info.wrong), ("Right", info.right)] {
+            if let Some(text) = text {
+                let _ = write!(out, "\n{label}:\n\n```text\n{text}\n```\n");
+            }
+        }
+    }
+    out
+}

@@ -1,0 +1,298 @@
+//! The table of a report before it is drawn: columns with a rank, rows with an indent. `table` and `markdown` draw it.
+
+use super::units::{self, Units};
+use super::{By, Line, Options, expanded, folded, groups};
+use crate::compile::Compiled;
+use crate::quantity::{Cost, Quantity};
+use crate::workload::{Attention, Kernel, Logits, Phase};
+
+/// A column: its title, and how soon it is given up where there is no room (0: never).
+#[derive(Debug, Clone)]
+pub struct Column {
+    pub title: &'static str,
+    pub rank: u8,
+    pub right: bool,
+}
+
+#[derive(Debug, Clone)]
+pub struct Row {
+    pub kind: RowKind,
+    /// How many composites it stands under.
+    pub indent: usize,
+    /// One a column.
+    pub cells: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RowKind {
+    /// A composite: a name only.
+    Heading,
+    Layer,
+    Total,
+}
+
+#[derive(Debug)]
+pub struct Grid {
+    pub columns: Vec<Column>,
+    pub rows: Vec<Row>,
+}
+
+const fn left(title: &'static str, rank: u8) -> Column {
+    Column { title, rank, right: false }
+}
+
+const fn right(title: &'static str, rank: u8) -> Column {
+    Column { title, rank, right: true }
+}
+
+/// The columns after the name, in display order.
+const COLUMNS: &[Column] = &[
+    left("class", 3),
+    right("x", 0),
+    right("calls", 3),
+    right("params", 0),
+    right("weights", 6),
+    right("FLOPs", 0),
+    right("share", 2),
+    right("backward", 0),
+    right("vector", 5),
+    right("transc.", 9),
+    right("moved", 1),
+    right("FLOP/B", 4),
+    right("output", 8),
+    right("cache", 7),
+];
+
+/// What a row says of itself, besides its name.
+struct Facts<'a> {
+    class: &'a str,
+    count: u128,
+    calls: u128,
+    cost: &'a Cost,
+    tied: bool,
+}
+
+/// Makes the grid of a compiled model. Columns that would be empty all the way are left out.
+pub fn grid(compiled: &Compiled<'_>, options: &Options) -> Grid {
+    let maker = Maker { compiled, options };
+    let mut rows = match (options.by, options.expand) {
+        (By::Layer, false) => maker.tree(),
+        (By::Layer, true) => expanded(compiled).map(|line| maker.line(line.path.to_string(), 0, &line)).collect(),
+        (by, _) => maker.groups(by),
+    };
+    let report = &compiled.report;
+    let all = Facts { class: "", count: report.layers, calls: 1, cost: &report.totals, tied: false };
+    rows.push(maker.row(RowKind::Total, "total".to_owned(), 0, &all));
+    let calls = report.rows.iter().any(|row| row.calls != 1);
+    let train = compiled.bound.workload.phase == Phase::Train;
+    let cache = report.totals.get(Quantity::CacheBytes) > 0;
+    let shown = |column: &Column| match column.title {
+        "calls" => calls && options.by == By::Layer,
+        "class" => options.by == By::Layer,
+        "x" => !options.expand || options.by != By::Layer,
+        "backward" => train,
+        "cache" => cache,
+        _ => true,
+    };
+    let name = left(if options.by == By::Class { "class" } else { "layer" }, 0);
+    let keep: Vec<bool> = std::iter::once(true).chain(COLUMNS.iter().map(shown)).collect();
+    let mut columns: Vec<Column> = std::iter::once(name).chain(COLUMNS.iter().cloned()).collect();
+    let mut at = keep.iter();
+    columns.retain(|_| *at.next().unwrap_or(&false));
+    for row in &mut rows {
+        let mut at = keep.iter();
+        row.cells.retain(|_| *at.next().unwrap_or(&false));
+    }
+    Grid { columns, rows }
+}
+
+struct Maker<'a> {
+    compiled: &'a Compiled<'a>,
+    options: &'a Options,
+}
+
+impl Maker<'_> {
+    /// Folded rows under their composites, named as in the path.
+    fn tree(&self) -> Vec<Row> {
+        let mut rows = Vec::new();
+        let mut open: Vec<String> = Vec::new();
+        for (info, line) in self.compiled.flat.rows.iter().zip(folded(self.compiled)) {
+            let prefixes: Vec<&str> = info.prefixes.iter().filter_map(|end| info.path.get(..*end as usize)).collect();
+            // A layer without a name has its composite's.
+            let nameless = prefixes.last() == Some(&info.path.as_str());
+            let under = prefixes.len() - usize::from(nameless);
+            let common = open.iter().zip(&prefixes).take_while(|(a, b)| a == b).count();
+            for (depth, prefix) in prefixes.iter().enumerate().take(under).skip(common) {
+                let outer = depth.checked_sub(1).and_then(|at| prefixes.get(at)).copied().unwrap_or("");
+                rows.push(self.heading(relative(prefix, outer), depth));
+            }
+            open = prefixes.iter().take(under).map(|p| (*p).to_owned()).collect();
+            let outer = under.checked_sub(1).and_then(|at| prefixes.get(at)).copied().unwrap_or("");
+            rows.push(self.line(relative(&info.path, outer).to_owned(), under, &line));
+        }
+        rows
+    }
+
+    fn heading(&self, name: &str, indent: usize) -> Row {
+        let mut cells = vec![super::escape_terminal(name).into_owned()];
+        cells.resize(COLUMNS.len() + 1, String::new());
+        Row { kind: RowKind::Heading, indent, cells }
+    }
+
+    fn groups(&self, by: By) -> Vec<Row> {
+        let groups = groups(self.compiled, by, self.options.depth);
+        groups
+            .iter()
+            .map(|group| {
+                let facts = Facts { class: "", count: group.layers, calls: 1, cost: &group.cost, tied: false };
+                self.row(RowKind::Layer, group.name.clone(), 0, &facts)
+            })
+            .collect()
+    }
+
+    fn line(&self, name: String, indent: usize, line: &Line<'_>) -> Row {
+        let facts =
+            Facts { class: line.class, count: line.repeats, calls: line.calls, cost: &line.cost, tied: line.tied_to.is_some() };
+        self.row(RowKind::Layer, name, indent, &facts)
+    }
+
+    fn row(&self, kind: RowKind, name: String, indent: usize, facts: &Facts<'_>) -> Row {
+        let cost = facts.cost;
+        let count = |quantity| self.count(cost.get(quantity));
+        let bytes = |n: u128| self.bytes(n);
+        let of = |quantity| bytes(cost.get(quantity));
+        let backward = cost.get(Quantity::BackwardMatmulFlops).saturating_add(cost.get(Quantity::BackwardVectorFlops));
+        let forward = cost.get(Quantity::MatmulFlops).saturating_add(cost.get(Quantity::VectorFlops));
+        let totals = &self.compiled.report.totals;
+        let whole = totals.get(Quantity::MatmulFlops).saturating_add(totals.get(Quantity::VectorFlops));
+        let class = facts.class.rsplit('.').next().unwrap_or(facts.class);
+        let params = cost.get(Quantity::Params);
+        let cells = [
+            super::escape_terminal(&name).into_owned(),
+            super::escape_terminal(class).into_owned(),
+            units::exact(facts.count),
+            facts.calls.to_string(),
+            if facts.tied && params == 0 { "tied".to_owned() } else { self.params(params) },
+            of(Quantity::WeightBytes),
+            self.count(forward),
+            units::percent(forward, whole),
+            self.count(backward),
+            count(Quantity::VectorFlops),
+            count(Quantity::Transcendentals),
+            bytes(cost.bytes_moved().map_or(0, |b| b.0)),
+            cost.arithmetic_intensity().map(units::ratio).unwrap_or_default(),
+            of(Quantity::ActivationBytes),
+            of(Quantity::CacheBytes),
+        ];
+        Row { kind, indent, cells: cells.into() }
+    }
+
+    fn count(&self, n: u128) -> String {
+        if self.options.exact { units::exact(n) } else { units::count(n) }
+    }
+
+    fn params(&self, n: u128) -> String {
+        if self.options.exact { units::exact(n) } else { units::params(n) }
+    }
+
+    fn bytes(&self, n: u128) -> String {
+        match (n, self.options.exact) {
+            (0, _) => "0".to_owned(),
+            (n, true) => units::exact(n),
+            (n, false) => units::bytes(n, self.options.units),
+        }
+    }
+}
+
+/// What a path adds to that of its composite.
+fn relative<'p>(path: &'p str, outer: &str) -> &'p str {
+    path.strip_prefix(outer).map_or(path, |rest| rest.trim_start_matches('.'))
+}
+
+/// The model and its workload, in a line.
+pub fn title(compiled: &Compiled<'_>) -> String {
+    let workload = &compiled.bound.workload;
+    let name = compiled.checked.model.name.as_ref().map_or("(no name)", |name| &*name.value);
+    let tokens = |n: u64| format!("{} token{}", units::exact(u128::from(n)), if n == 1 { "" } else { "s" });
+    let mut parts = vec![workload.phase.word().to_owned(), format!("batch {}", workload.batch_size), tokens(workload.seq_len)];
+    if workload.past_len > 0 {
+        parts.push(format!("{} cached", units::exact(u128::from(workload.past_len))));
+    }
+    parts.push(workload.dtype.name.to_string());
+    if workload.weight_dtype != workload.dtype {
+        parts.push(format!("weights {}", workload.weight_dtype.name));
+    }
+    if workload.kv_dtype != workload.dtype {
+        parts.push(format!("cache {}", workload.kv_dtype.name));
+    }
+    for (name, value) in &workload.more {
+        parts.push(format!("{name} {value}"));
+    }
+    super::escape_terminal(&format!("{name}: {}", parts.join(", "))).into_owned()
+}
+
+/// The totals with every digit, and by which conventions they were counted: label and text.
+pub fn summary(compiled: &Compiled<'_>, units: Units) -> Vec<(&'static str, String)> {
+    let (report, workload) = (&compiled.report, &compiled.bound.workload);
+    let totals = &report.totals;
+    let exact = |quantity| units::exact(totals.get(quantity));
+    let bytes = |quantity| units::bytes(totals.get(quantity), units);
+    let train = workload.phase == Phase::Train;
+    let mut lines = vec![
+        ("layers", format!("{}, of which {} modules", units::exact(report.layers), units::exact(report.modules))),
+        ("params", format!("{} ({} in {})", exact(Quantity::Params), bytes(Quantity::WeightBytes), workload.weight_dtype.name)),
+        (
+            "FLOPs",
+            format!(
+                "{} matmul ({} MACs) + {} vector",
+                exact(Quantity::MatmulFlops),
+                units::count(totals.macs()),
+                exact(Quantity::VectorFlops)
+            ),
+        ),
+    ];
+    if train {
+        let text = format!("{} matmul + {} vector", exact(Quantity::BackwardMatmulFlops), exact(Quantity::BackwardVectorFlops));
+        lines.push(("backward", text));
+    }
+    let pass = if train { " (forward pass)" } else { "" };
+    let moved = format!(
+        "weights {} read; activations {} read, {} written; cache {} read, {} written{pass}",
+        bytes(Quantity::WeightsRead),
+        bytes(Quantity::ActivationsRead),
+        bytes(Quantity::ActivationsWritten),
+        bytes(Quantity::CacheRead),
+        bytes(Quantity::CacheWritten),
+    );
+    lines.push(("moved", moved));
+    if totals.get(Quantity::CacheBytes) > 0 {
+        lines.push(("cache", format!("{} bytes ({}) after the step", exact(Quantity::CacheBytes), bytes(Quantity::CacheBytes))));
+    }
+    lines.push(("counted", conventions(compiled, units)));
+    if !workload.defaulted.is_empty() {
+        lines.push(("defaults", workload.defaulted.join(", ")));
+    }
+    lines
+}
+
+fn conventions(compiled: &Compiled<'_>, units: Units) -> String {
+    let workload = &compiled.bound.workload;
+    let mut parts = vec!["1 multiply-add = 2 FLOPs".to_owned()];
+    parts.push(match workload.attention {
+        Attention::Dense => "attention dense (every query with every key)".to_owned(),
+        Attention::Masked => "attention masked (only pairs that the mask keeps)".to_owned(),
+    });
+    parts.push(match workload.logits {
+        Logits::All => "logits of all positions".to_owned(),
+        Logits::Last => "logits of the last position".to_owned(),
+    });
+    if workload.phase == Phase::Train {
+        let recomputes = if workload.kernel == Kernel::Flash { " (recomputes the scores)" } else { "" };
+        parts.push(format!("{} kernel{recomputes}", workload.kernel.word()));
+    }
+    parts.push(match units {
+        Units::Si => "GB = 10^9 bytes".to_owned(),
+        Units::Iec => "GiB = 2^30 bytes".to_owned(),
+    });
+    parts.join("; ")
+}

@@ -1,0 +1,162 @@
+//! The public JSON of `compile`: format `layerspec.compile/1`, integers as integers, written as it is made.
+
+use std::io::{self, Write};
+
+use serde::ser::{Serialize, SerializeMap, Serializer};
+
+use super::{By, Group, Line, Options, expanded, groups};
+use crate::compile::Compiled;
+use crate::quantity::{Cost, QUANTITIES};
+use crate::workload::{Phase, Workload};
+
+/// The format's name and version.
+pub const FORMAT: &str = "layerspec.compile/1";
+
+pub fn render(compiled: &Compiled<'_>, options: &Options, out: &mut dyn Write) -> io::Result<()> {
+    let model = &compiled.checked.model;
+    let train = compiled.bound.workload.phase == Phase::Train;
+    writeln!(out, "{{\n  \"format\": {},", json(&FORMAT)?)?;
+    let name = model.name.as_ref().map(|name| &*name.value);
+    write!(out, "  \"model\": {{ \"name\": {}, \"source\": {} }},", json(&name)?, json(&model.source.as_deref())?)?;
+    write!(out, "\n  \"workload\": {},", json(&WorkloadJson(&compiled.bound.workload))?)?;
+    write!(out, "\n  \"conventions\": {},", json(&ConventionsJson(&compiled.bound.workload))?)?;
+    let mut separator = "";
+    if options.by == By::Layer {
+        write!(out, "\n  \"layers\": [")?;
+        for line in expanded(compiled) {
+            write!(out, "{separator}\n    ")?;
+            serde_json::to_writer(&mut *out, &LineJson { line: &line, train })?;
+            separator = ",";
+        }
+    } else {
+        write!(out, "\n  \"groups\": [")?;
+        for group in groups(compiled, options.by, options.depth) {
+            write!(out, "{separator}\n    ")?;
+            serde_json::to_writer(&mut *out, &GroupJson { group: &group, by: options.by, train })?;
+            separator = ",";
+        }
+    }
+    write!(out, "\n  ],\n  \"totals\": {}\n}}\n", json(&TotalsJson { compiled, train })?)
+}
+
+pub fn render_lines(compiled: &Compiled<'_>, options: &Options, out: &mut dyn Write) -> io::Result<()> {
+    let train = compiled.bound.workload.phase == Phase::Train;
+    if options.by == By::Layer {
+        for line in expanded(compiled) {
+            serde_json::to_writer(&mut *out, &LineJson { line: &line, train })?;
+            writeln!(out)?;
+        }
+    } else {
+        for group in groups(compiled, options.by, options.depth) {
+            serde_json::to_writer(&mut *out, &GroupJson { group: &group, by: options.by, train })?;
+            writeln!(out)?;
+        }
+    }
+    Ok(())
+}
+
+fn json<T: Serialize>(value: &T) -> io::Result<String> {
+    Ok(serde_json::to_string(value)?)
+}
+
+struct LineJson<'a> {
+    line: &'a Line<'a>,
+    train: bool,
+}
+
+impl Serialize for LineJson<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("path", &*self.line.path)?;
+        map.serialize_entry("class", self.line.class)?;
+        map.serialize_entry("kind", self.line.kind)?;
+        if self.line.calls != 1 {
+            map.serialize_entry("calls", &self.line.calls)?;
+        }
+        quantities(&mut map, &self.line.cost, self.train)?;
+        if let Some(tied) = self.line.tied_to {
+            map.serialize_entry("tied_to", tied)?;
+        }
+        map.end()
+    }
+}
+
+struct GroupJson<'a> {
+    group: &'a Group,
+    by: By,
+    train: bool,
+}
+
+impl Serialize for GroupJson<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry(if self.by == By::Class { "class" } else { "path" }, &self.group.name)?;
+        map.serialize_entry("layers", &self.group.layers)?;
+        quantities(&mut map, &self.group.cost, self.train)?;
+        map.end()
+    }
+}
+
+fn quantities<M: SerializeMap>(map: &mut M, cost: &Cost, train: bool) -> Result<(), M::Error> {
+    for info in QUANTITIES.iter().filter(|info| train || !info.train_only) {
+        map.serialize_entry(info.name, &cost.get(info.quantity))?;
+    }
+    map.serialize_entry("arithmetic_intensity", &cost.arithmetic_intensity())
+}
+
+struct TotalsJson<'a> {
+    compiled: &'a Compiled<'a>,
+    train: bool,
+}
+
+impl Serialize for TotalsJson<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let report = &self.compiled.report;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("layers", &report.layers)?;
+        map.serialize_entry("modules", &report.modules)?;
+        quantities(&mut map, &report.totals, self.train)?;
+        map.serialize_entry("flops", &report.totals.named("flops"))?;
+        map.serialize_entry("macs", &report.totals.macs())?;
+        map.end()
+    }
+}
+
+struct WorkloadJson<'a>(&'a Workload);
+
+impl Serialize for WorkloadJson<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let workload = self.0;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("phase", workload.phase.word())?;
+        map.serialize_entry("batch_size", &workload.batch_size)?;
+        map.serialize_entry("seq_len", &workload.seq_len)?;
+        map.serialize_entry("past_len", &workload.past_len)?;
+        map.serialize_entry("kv_len", &workload.kv_len())?;
+        map.serialize_entry("logit_len", &workload.logit_len)?;
+        map.serialize_entry("dtype", &*workload.dtype.name)?;
+        map.serialize_entry("weight_dtype", &*workload.weight_dtype.name)?;
+        map.serialize_entry("kv_dtype", &*workload.kv_dtype.name)?;
+        for (name, value) in &workload.more {
+            match value.as_number().and_then(|n| n.to_integer()) {
+                Some(n) => map.serialize_entry(&**name, &n)?,
+                None => map.serialize_entry(&**name, &value.to_string())?,
+            }
+        }
+        map.serialize_entry("defaulted", &workload.defaulted)?;
+        map.end()
+    }
+}
+
+struct ConventionsJson<'a>(&'a Workload);
+
+impl Serialize for ConventionsJson<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("attention", self.0.attention.word())?;
+        map.serialize_entry("kernel", self.0.kernel.word())?;
+        map.serialize_entry("logits", self.0.logits.word())?;
+        map.serialize_entry("flops_per_multiply_add", &2)?;
+        map.end()
+    }
+}

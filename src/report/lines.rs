@@ -1,0 +1,86 @@
+//! The rows of a report: folded, expanded, or grouped. All of them add up to the totals.
+
+use std::borrow::Cow;
+
+use indexmap::IndexMap;
+
+use crate::compile::Compiled;
+use crate::flatten::{RowInfo, Tied};
+use crate::quantity::Cost;
+
+/// How rows are put together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    Layer,
+    Class,
+    Depth,
+}
+
+/// A row: one layer, or all the instances that share it.
+#[derive(Debug, Clone)]
+pub struct Line<'c> {
+    pub path: Cow<'c, str>,
+    pub class: &'c str,
+    /// `module`, `function`, or `parameter` for a tensor that a composite owns.
+    pub kind: &'static str,
+    /// How many instances it stands for.
+    pub repeats: u128,
+    /// How often each of them runs.
+    pub calls: u128,
+    /// The cost of all of them.
+    pub cost: Cost,
+    pub tied_to: Option<&'c str>,
+}
+
+/// Rows put together.
+#[derive(Debug, Clone)]
+pub struct Group {
+    pub name: String,
+    pub layers: u128,
+    pub cost: Cost,
+}
+
+/// One line a distinct layer.
+pub fn folded<'c>(compiled: &'c Compiled<'_>) -> impl Iterator<Item = Line<'c>> {
+    let rows = compiled.flat.rows.iter().zip(&compiled.report.rows);
+    rows.map(|(info, row)| line(info, Cow::Borrowed(info.path.as_str()), info.repeats, row.calls, row.total))
+}
+
+/// One line an instance, in the order of execution.
+pub fn expanded<'c>(compiled: &'c Compiled<'_>) -> impl Iterator<Item = Line<'c>> {
+    compiled.flat.instances().filter_map(|instance| {
+        let info = compiled.flat.row(instance.row)?;
+        let row = compiled.report.rows.get(instance.row.0 as usize)?;
+        let cost = if row.calls == 1 { row.cost } else { row.cost.times(1, row.calls)? };
+        Some(line(info, Cow::Owned(instance.path), 1, row.calls, cost))
+    })
+}
+
+fn line<'c>(info: &'c RowInfo, path: Cow<'c, str>, repeats: u128, calls: u128, cost: Cost) -> Line<'c> {
+    let tied_to = info.row.tied.first().map(|tied: &Tied| &*tied.path);
+    Line { path, class: &info.row.class_name, kind: info.row.kind_word(), repeats, calls, cost, tied_to }
+}
+
+/// Rows put together by class, or by the first `depth` segments of their paths.
+#[must_use]
+pub fn groups(compiled: &Compiled<'_>, by: By, depth: usize) -> Vec<Group> {
+    let mut groups: IndexMap<String, (u128, Cost)> = IndexMap::new();
+    for (info, line) in compiled.flat.rows.iter().zip(folded(compiled)) {
+        let key = match by {
+            By::Class => line.class.to_owned(),
+            By::Depth => prefix(info, depth),
+            By::Layer => line.path.clone().into_owned(),
+        };
+        let entry = groups.entry(key).or_default();
+        entry.0 = entry.0.saturating_add(line.repeats);
+        // The totals were formed without overflow, and a part of them can't exceed them.
+        entry.1 = entry.1.plus(&line.cost).unwrap_or(entry.1);
+    }
+    groups.into_iter().map(|(name, (layers, cost))| Group { name, layers, cost }).collect()
+}
+
+/// The path of the composite `depth` levels down, or the row's own if it isn't that deep.
+fn prefix(info: &RowInfo, depth: usize) -> String {
+    let end = depth.checked_sub(1).and_then(|at| info.prefixes.get(at)).map_or(info.path.len(), |end| *end as usize);
+    info.path.get(..end).unwrap_or(&info.path).to_owned()
+}

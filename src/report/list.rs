@@ -1,0 +1,78 @@
+//! What there is: models, classes, dtypes.
+
+use std::io::{self, Write};
+
+use comfy_table::{ColumnConstraint, ContentArrangement, Table, presets};
+
+use crate::catalog::{Catalog, dtypes};
+
+fn table(width: usize) -> Table {
+    let mut table = Table::new();
+    table
+        .load_style(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_width(u16::try_from(width).unwrap_or(u16::MAX));
+    table.force_no_tty();
+    table
+}
+
+/// Only the last column is broken over several lines: names are there to be copied.
+fn draw(mut table: Table, out: &mut dyn Write) -> io::Result<()> {
+    let last = table.column_count().saturating_sub(1);
+    for (at, column) in table.column_iter_mut().enumerate() {
+        column.set_padding((0, if at == last { 0 } else { 2 }));
+        if at != last {
+            column.set_constraint(ColumnConstraint::ContentWidth);
+        }
+    }
+    table.lines().try_for_each(|line| writeln!(out, "{}", line.trim_end()))
+}
+
+/// The embedded models: the name to call them by, and what they are.
+///
+/// # Errors
+/// Those of `out`.
+pub fn list_models(catalog: &Catalog, width: usize, out: &mut dyn Write) -> io::Result<()> {
+    let mut table = table(width);
+    table.set_header(["name", "params", "model"]);
+    for model in catalog.models() {
+        let json: serde_json::Value = serde_json::from_str(model.text).unwrap_or_default();
+        let text = |key: &str| json.get(key).and_then(|v| v.as_str()).unwrap_or("").to_owned();
+        let params =
+            json.pointer("/expect/params").and_then(serde_json::Value::as_u64).map(|n| super::units::params(u128::from(n)));
+        table.add_row([model.name.to_owned(), params.unwrap_or_default(), text("name")]);
+    }
+    draw(table, out)
+}
+
+/// The classes of the catalog: a line each, or two where the terminal is narrow.
+///
+/// # Errors
+/// Those of `out`.
+pub fn list_classes(catalog: &Catalog, width: usize, out: &mut dyn Write) -> io::Result<()> {
+    const ROOM_FOR_DOC: usize = 60;
+    let classes: Vec<_> = (0..catalog.class_files().len()).filter_map(|at| catalog.class_at(at)?.ok()).collect();
+    let longest = classes.iter().map(|class| class.name.chars().count()).max().unwrap_or(0);
+    if width < longest + "function".len() + ROOM_FOR_DOC {
+        return classes.iter().try_for_each(|class| writeln!(out, "{} ({})\n    {}", class.name, class.kind.word(), class.doc));
+    }
+    let mut table = table(width);
+    table.set_header(["class", "kind", "what it computes"]);
+    for class in &classes {
+        table.add_row([&*class.name, class.kind.word(), &*class.doc]);
+    }
+    draw(table, out)
+}
+
+/// The element types.
+///
+/// # Errors
+/// Those of `out`.
+pub fn list_dtypes(width: usize, out: &mut dyn Write) -> io::Result<()> {
+    let mut table = table(width);
+    table.set_header(["dtype", "bits", "also", "what it is"]);
+    for dtype in dtypes::all() {
+        table.add_row([dtype.name.to_string(), dtype.bits.to_string(), dtype.aliases.join(", "), dtype.doc.to_string()]);
+    }
+    draw(table, out)
+}

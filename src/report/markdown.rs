@@ -1,0 +1,34 @@
+//! The table as Markdown.
+
+use std::io::{self, Write};
+
+use super::grid::{grid, summary, title};
+use super::{Options, escape_markdown};
+use crate::compile::Compiled;
+
+pub fn render(compiled: &Compiled<'_>, options: &Options, out: &mut dyn Write) -> io::Result<()> {
+    let grid = grid(compiled, options);
+    writeln!(out, "**{}**\n", escape_markdown(&title(compiled)))?;
+    let titles: Vec<String> = grid.columns.iter().map(|column| escape_markdown(column.title)).collect();
+    writeln!(out, "| {} |", titles.join(" | "))?;
+    let rules: Vec<&str> = grid.columns.iter().map(|column| if column.right { "---:" } else { "---" }).collect();
+    writeln!(out, "| {} |", rules.join(" | "))?;
+    for row in &grid.rows {
+        let cells: Vec<String> = row
+            .cells
+            .iter()
+            .enumerate()
+            .map(|(at, text)| {
+                // Markdown drops leading blanks, so the tree is drawn with hard ones.
+                let lead = if at == 0 { "&nbsp;&nbsp;".repeat(row.indent) } else { String::new() };
+                format!("{lead}{}", escape_markdown(text))
+            })
+            .collect();
+        writeln!(out, "| {} |", cells.join(" | "))?;
+    }
+    writeln!(out)?;
+    for (label, text) in summary(compiled, options.units) {
+        writeln!(out, "- {label}: {}", escape_markdown(&text))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,141 @@
+//! The hierarchy, as `print(model)` shows it, with the functional layers that `print` doesn't have and repeats folded.
+
+use std::io::{self, Write};
+
+use crate::catalog::ClassKind;
+use crate::check::Checked;
+use crate::compile::Flattened;
+use crate::flatten::{Argument, Binding, Composite, FlatModel, Node, Repeat, RowId, Segment, Variant};
+use crate::workload::WorkloadVar;
+
+use super::escape_terminal;
+
+/// Draws the tree of a flat model. Modules have round brackets around their names, functional layers square ones.
+///
+/// # Errors
+/// Those of `out`.
+pub fn render_tree(model: &Flattened<'_>, out: &mut dyn Write) -> io::Result<()> {
+    let tree = Tree { flat: &model.flat, checked: &model.checked };
+    let name = model.flat.name.as_deref().unwrap_or("model");
+    let class = model.flat.class.as_deref().map_or(name, last_segment);
+    writeln!(out, "{}(", escape_terminal(class))?;
+    tree.nodes(&model.flat.body, 1, out)?;
+    writeln!(out, ")")?;
+    writeln!(out, "\n(name): a module of PyTorch; [name]: a functional layer")
+}
+
+struct Tree<'a> {
+    flat: &'a FlatModel,
+    checked: &'a Checked<'a>,
+}
+
+impl Tree<'_> {
+    fn nodes(&self, nodes: &[Node<RowId>], depth: usize, out: &mut dyn Write) -> io::Result<()> {
+        nodes.iter().try_for_each(|node| self.node(node, None, depth, out))
+    }
+
+    /// A node; `label` replaces its name where it is an instance of a repeat.
+    fn node(&self, node: &Node<RowId>, label: Option<&str>, depth: usize, out: &mut dyn Write) -> io::Result<()> {
+        match node {
+            Node::Layer(id) => self.layer(**id, label, depth, out),
+            Node::Composite(composite) => self.composite(composite, label, depth, out),
+            Node::Repeat(repeat) => self.repeat(repeat, depth, out),
+        }
+    }
+
+    fn layer(&self, id: RowId, label: Option<&str>, depth: usize, out: &mut dyn Write) -> io::Result<()> {
+        let Some(info) = self.flat.row(id) else { return Ok(()) };
+        let row = &info.row;
+        let name = label.map_or_else(|| name_of(row.segment.as_ref()), str::to_owned);
+        let module = row.class.as_ref().is_some_and(|class| class.0.kind == ClassKind::Module);
+        let (open, close) = if module { ('(', ')') } else { ('[', ']') };
+        let mut facts: Vec<String> = Vec::new();
+        for (at, argument) in &row.arguments {
+            let name = row.class.as_ref().and_then(|class| class.0.parameters.get(usize::from(*at))).map_or("?", |p| &p.name);
+            facts.push(format!("{name}={}", self.shown(argument)));
+        }
+        for weight in row.weights.iter().flatten() {
+            let dims: Vec<String> = weight.shape.iter().map(u128::to_string).collect();
+            facts.push(format!("{}=[{}]", weight.name, dims.join(", ")));
+        }
+        let calls = row.calls.as_ref().map(|calls| format!(", {} calls", self.shown(calls))).unwrap_or_default();
+        let tied = row.tied.first().map(|tied| format!(", tied to {}", tied.path)).unwrap_or_default();
+        let text = format!("{open}{name}{close}: {}({}){calls}{tied}", last_segment(&row.class_name), facts.join(", "));
+        writeln!(out, "{}{}", "  ".repeat(depth), escape_terminal(&text))
+    }
+
+    /// A structural value, or the expression over the workload that is left.
+    fn shown(&self, argument: &Argument) -> String {
+        match &argument.binding {
+            Binding::Known(value) => value.to_string(),
+            Binding::Workload(residual) => {
+                residual.expr.render(&|variable: &WorkloadVar| format!("<{}>", self.checked.workload_name(*variable)))
+            }
+        }
+    }
+
+    fn composite(&self, composite: &Composite<RowId>, label: Option<&str>, depth: usize, out: &mut dyn Write) -> io::Result<()> {
+        // A group adds no level: its layers stand beside its siblings.
+        if composite.path_segment().is_none() && label.is_none() {
+            return self.nodes(&composite.body, depth, out);
+        }
+        let name = label.map_or_else(|| name_of(composite.segment.as_ref()), str::to_owned);
+        let class = composite.class.as_deref().map_or("", last_segment);
+        let calls = composite.calls.as_ref().map(|calls| format!("{} calls of ", self.shown(calls))).unwrap_or_default();
+        let pad = "  ".repeat(depth);
+        // A layer that has its composite's path is that module.
+        if let [Node::Layer(id)] = composite.body.as_slice() {
+            if self.flat.row(**id).is_some_and(|info| info.row.segment.is_none()) {
+                return self.layer(**id, Some(&name), depth, out);
+            }
+        }
+        writeln!(out, "{pad}{}", escape_terminal(&format!("({name}): {calls}{class}(")))?;
+        self.nodes(&composite.body, depth + 1, out)?;
+        writeln!(out, "{pad})")
+    }
+
+    fn repeat(&self, repeat: &Repeat<RowId>, depth: usize, out: &mut dyn Write) -> io::Result<()> {
+        let list = repeat.name.as_ref().and_then(Segment::lookup_name).filter(|_| !indexed_name(repeat));
+        let Some(list) = list else {
+            return repeat.variants.iter().try_for_each(|variant| self.variant(variant, repeat.name.as_ref(), depth, out));
+        };
+        let pad = "  ".repeat(depth);
+        writeln!(out, "{pad}{}", escape_terminal(&format!("({list}): ModuleList(")))?;
+        repeat.variants.iter().try_for_each(|variant| self.variant(variant, None, depth + 1, out))?;
+        writeln!(out, "{pad})")
+    }
+
+    fn variant(&self, variant: &Variant<RowId>, name: Option<&Segment>, depth: usize, out: &mut dyn Write) -> io::Result<()> {
+        let Some(instance) = variant.instance.as_deref() else { return Ok(()) };
+        let indices = variant.indices.pattern();
+        let label = match name {
+            Some(segment) => {
+                let mut text = String::new();
+                segment.write(&mut text, &|_, out| out.push_str(&indices));
+                text
+            }
+            None => indices.trim_matches(['[', ']']).to_owned(),
+        };
+        let many = variant.indices.count();
+        if many == 1 {
+            return self.node(instance, Some(&label), depth, out);
+        }
+        let mut text = Vec::new();
+        self.node(instance, Some(&label), depth, &mut text)?;
+        let text = String::from_utf8_lossy(&text).replacen(": ", &format!(": {many} x "), 1);
+        write!(out, "{text}")
+    }
+}
+
+/// `layer<i>` rather than `layers.<i>`.
+fn indexed_name(repeat: &Repeat<RowId>) -> bool {
+    !repeat.name.as_ref().is_some_and(|name| name.pieces.contains(&crate::flatten::PathPiece::Dot))
+}
+
+fn name_of(segment: Option<&Segment>) -> String {
+    segment.map(Segment::pattern).unwrap_or_default()
+}
+
+fn last_segment(class: &str) -> &str {
+    class.rsplit('.').next().unwrap_or(class)
+}

@@ -1,0 +1,122 @@
+//! Numbers for people: the only place where anything is rounded.
+
+/// What a thousand is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Units {
+    /// GB = 10^9 bytes.
+    Si,
+    /// GiB = 2^30 bytes.
+    Iec,
+}
+
+const SI: [&str; 11] = ["", "K", "M", "G", "T", "P", "E", "Z", "Y", "R", "Q"];
+const PARAMS: [&str; 6] = ["", "K", "M", "B", "T", "Q"];
+const IEC: [&str; 9] = ["", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei", "Zi", "Yi"];
+
+/// A count of FLOPs or the like: `29.26 T`.
+#[must_use]
+pub fn count(n: u128) -> String {
+    scaled(n, 1000, &SI)
+}
+
+/// A number of parameters, in the words of the field: `6.738 B`.
+#[must_use]
+pub fn params(n: u128) -> String {
+    scaled(n, 1000, &PARAMS)
+}
+
+/// Bytes: `13.48 GB` or `12.55 GiB`.
+#[must_use]
+pub fn bytes(n: u128, units: Units) -> String {
+    let text = match units {
+        Units::Si => scaled(n, 1000, &SI).replace('K', "k"),
+        Units::Iec => scaled(n, 1024, &IEC),
+    };
+    if text.contains(' ') { format!("{text}B") } else { format!("{text} B") }
+}
+
+/// Four significant digits and a prefix; below 1000 the number itself.
+#[expect(clippy::cast_precision_loss, reason = "rounded for people")]
+fn scaled(n: u128, base: u128, prefixes: &[&str]) -> String {
+    if n < 1000 {
+        return n.to_string();
+    }
+    let (mut scale, mut at) = (1u128, 0);
+    // 999.95 K would be shown as 1000 K, so it goes one prefix further.
+    while at + 1 < prefixes.len() && n as f64 / scale as f64 >= 999.95 {
+        scale = scale.saturating_mul(base);
+        at += 1;
+    }
+    let value = n as f64 / scale as f64;
+    let digits = match value {
+        v if v >= 1e5 => return format!("{value:.3e} {}", prefixes.get(at).unwrap_or(&"")),
+        v if v >= 999.95 => 0,
+        v if v >= 99.995 => 1,
+        v if v >= 9.9995 => 2,
+        _ => 3,
+    };
+    format!("{value:.digits$} {}", prefixes.get(at).unwrap_or(&""))
+}
+
+/// Every digit, in groups of three: `6,738,415,616`.
+#[must_use]
+pub fn exact(n: u128) -> String {
+    let digits = n.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i) % 3 == 0 {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// A share of a whole: `18.4 %`, or nothing where there is no whole.
+#[must_use]
+#[expect(clippy::cast_precision_loss, reason = "rounded for people")]
+pub fn percent(part: u128, whole: u128) -> String {
+    if whole == 0 || part == 0 {
+        return String::new();
+    }
+    let share = part as f64 / whole as f64 * 100.0;
+    if share < 0.05 { "<0.1%".to_owned() } else { format!("{share:.1}%") }
+}
+
+/// A ratio: `1,234`, `12.3`, `0.12`.
+#[must_use]
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "rounded for people")]
+pub fn ratio(value: f64) -> String {
+    match value {
+        v if !v.is_finite() => String::new(),
+        v if v >= 1000.0 => exact(v.round() as u128),
+        v if v >= 99.95 => format!("{v:.0}"),
+        v if v >= 9.995 => format!("{v:.1}"),
+        v => format!("{v:.2}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn four_significant_digits() {
+        assert_eq!(count(29_261_612_187_648), "29.26 T");
+        assert_eq!(params(6_738_415_616), "6.738 B");
+        assert_eq!(bytes(13_476_831_232, Units::Si), "13.48 GB");
+        assert_eq!(bytes(13_476_831_232, Units::Iec), "12.55 GiB");
+        assert_eq!(bytes(4096, Units::Si), "4.096 kB");
+        assert_eq!(bytes(1000, Units::Iec), "0.977 KiB");
+        assert_eq!(bytes(17, Units::Si), "17 B");
+        assert_eq!(count(999), "999");
+        assert_eq!(count(999_960), "1.000 M");
+        assert_eq!(count(1000), "1.000 K");
+        assert_eq!(count(u128::MAX), "3.403e8 Q");
+        assert_eq!(exact(1_234_567), "1,234,567");
+        assert_eq!(percent(1, 3), "33.3%");
+        assert_eq!(percent(1, 100_000), "<0.1%");
+        assert_eq!(ratio(2047.6), "2,048");
+        assert_eq!(ratio(0.125), "0.12");
+    }
+}

@@ -1,0 +1,287 @@
+//! The command line through the real binary: exit codes, streams, files, pipes.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
+
+use std::io::{Read, Write};
+use std::process::{Command, Output, Stdio};
+
+fn layerspec(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_layerspec"));
+    command.args(args).current_dir(env!("CARGO_MANIFEST_DIR")).env_remove("NO_COLOR").env("COLUMNS", "100");
+    command
+}
+
+fn run(args: &[&str]) -> Output {
+    layerspec(args).output().unwrap()
+}
+
+fn run_with_stdin(args: &[&str], input: &str) -> Output {
+    let mut child = layerspec(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    child.wait_with_output().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+const TINY: &str = r#"{ "name": "tiny", "variables": { "h": 8 },
+  "layers": [ { "name": "up", "class": "torch.nn.Linear", "parameters": { "in_features": "<h>", "out_features": "4 * <h>" } } ] }"#;
+
+#[test]
+fn compile_prints_a_plain_table_when_piped() {
+    let output = run(&["compile", "models/llama-2-7b-hf.json", "--batch", "1", "--seq", "2048"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let text = stdout(&output);
+    assert!(text.contains("6,738,415,616") && text.contains("29,261,612,187,648"), "{text}");
+    assert!(!text.contains('\u{1b}'), "no colour in a pipe");
+    assert!(stderr(&output).is_empty());
+    assert!(text.lines().all(|line| line.chars().count() <= 100), "fits into the width");
+}
+
+#[test]
+fn tables_fit_eighty_columns_and_use_more() {
+    for model in ["llama-2-7b-hf", "distilgpt2", "llama-3.2-1b", "gemma-3-270m", "phi-4-mini-instruct", "qwen3-0.6b"] {
+        let widest = |columns: &str| {
+            let output = layerspec(&["compile", model]).env("COLUMNS", columns).output().unwrap();
+            stdout(&output).lines().map(|line| line.chars().count()).max().unwrap()
+        };
+        assert!(widest("80") <= 80, "{model}");
+        assert!(widest("160") > 100, "{model}: more columns where there is room");
+    }
+}
+
+#[test]
+fn colour_on_request_only() {
+    let colored = |args: &[&str], no_color: Option<&str>| {
+        let mut command = layerspec(args);
+        no_color.map(|value| command.env("NO_COLOR", value));
+        let output = command.output().unwrap();
+        (stdout(&output).contains('\u{1b}'), stderr(&output).contains('\u{1b}'))
+    };
+    assert_eq!(colored(&["compile", "distilgpt2", "--color", "always"], None), (true, false));
+    assert_eq!(colored(&["compile", "distilgpt2", "--color", "never"], None), (false, false));
+    assert_eq!(colored(&["compile", "nothing.json", "--color", "always"], None), (false, true));
+}
+
+#[test]
+fn models_come_from_files_names_and_standard_input() {
+    let by_name = run(&["compile", "distilgpt2", "--format", "json"]);
+    let by_hub_name = run(&["compile", "distilbert/distilgpt2", "--format", "json"]);
+    let by_path = run(&["compile", "models/distilgpt2.json", "--format", "json"]);
+    assert_eq!(by_name.stdout, by_path.stdout);
+    assert_eq!(by_name.stdout, by_hub_name.stdout);
+    let piped = run_with_stdin(&["compile", "-", "--format", "csv"], TINY);
+    assert_eq!(piped.status.code(), Some(0), "{}", stderr(&piped));
+    assert!(stdout(&piped).contains("up,torch.nn.Linear,module,1,288,"), "{}", stdout(&piped));
+}
+
+#[test]
+fn json_is_the_public_format() {
+    let output = run(&["compile", "llama-2-7b-hf", "--batch", "1", "--seq", "2048", "--format", "json"]);
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(json["format"], "layerspec.compile/1");
+    assert_eq!(json["model"]["name"], "meta-llama/Llama-2-7b-hf");
+    let layers = json["layers"].as_array().unwrap();
+    assert_eq!(layers.len(), 549);
+    assert_eq!(layers.iter().filter(|layer| layer["kind"] == "module").count(), 324);
+    assert_eq!(json["totals"]["layers"], 549);
+    assert_eq!(json["totals"]["modules"], 324);
+    assert_eq!(json["totals"]["params"], 6_738_415_616_u64);
+    assert_eq!(json["totals"]["matmul_flops"], 29_261_612_187_648_u64);
+    assert_eq!(json["totals"]["macs"], 29_261_612_187_648_u64 / 2);
+    for quantity in ["params", "matmul_flops", "vector_flops", "weights_read", "activation_bytes", "cache_bytes"] {
+        let sum: u64 = layers.iter().map(|layer| layer[quantity].as_u64().unwrap()).sum();
+        assert_eq!(json["totals"][quantity], sum, "{quantity}: the total is the fold of the rows");
+    }
+    assert!(layers[0].get("backward_matmul_flops").is_none(), "backward quantities in the train phase only");
+    let train = run(&["compile", "llama-2-7b-hf", "--phase", "train", "--seq", "512", "--kernel", "math", "--format", "json"]);
+    let train: serde_json::Value = serde_json::from_slice(&train.stdout).unwrap();
+    let total = train["totals"]["matmul_flops"].as_u64().unwrap() + train["totals"]["backward_matmul_flops"].as_u64().unwrap();
+    assert_eq!(total, 20_709_258_559_488);
+}
+
+#[test]
+fn every_format_has_the_same_rows() {
+    let rows = |format: &str| {
+        let output = run(&["compile", "qwen3-0.6b", "--format", format]);
+        stdout(&output)
+    };
+    assert_eq!(rows("jsonl").lines().count(), 537);
+    assert_eq!(rows("csv").lines().count(), 538);
+    let mut reader = csv::Reader::from_reader(std::io::Cursor::new(rows("csv")));
+    let params: u64 = reader.records().map(|record| record.unwrap()[4].parse::<u64>().unwrap()).sum();
+    assert_eq!(params, 596_049_920);
+    let by_class = run(&["compile", "qwen3-0.6b", "--format", "csv", "--by", "class"]);
+    let mut reader = csv::Reader::from_reader(&by_class.stdout[..]);
+    let params: u64 = reader.records().map(|record| record.unwrap()[2].parse::<u64>().unwrap()).sum();
+    assert_eq!(params, 596_049_920);
+    assert!(rows("markdown").contains("| layer | class |"));
+}
+
+#[test]
+fn exit_codes() {
+    assert_eq!(run(&["compile", "distilgpt2"]).status.code(), Some(0));
+    assert_eq!(run_with_stdin(&["compile", "-"], "{").status.code(), Some(1));
+    assert_eq!(run(&["compile", "no-such-model"]).status.code(), Some(1));
+    assert_eq!(run(&["compile"]).status.code(), Some(2));
+    assert_eq!(run(&["compile", "distilgpt2", "--phase", "sideways"]).status.code(), Some(2));
+    assert_eq!(run(&["compile", "distilgpt2", "--dtype", "fp17"]).status.code(), Some(2));
+    assert_eq!(run(&["compile", "distilgpt2", "--batch", "0"]).status.code(), Some(2));
+    let unexpected = TINY.replacen("\"layers\"", "\"expect\": { \"params\": 1 }, \"layers\"", 1);
+    let output = run_with_stdin(&["compile", "-"], &unexpected);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(stderr(&output).contains("expected 1 params, found 288 (+287)"), "{}", stderr(&output));
+    assert!(stdout(&output).is_empty());
+}
+
+#[test]
+fn the_command_line_explains_its_own_errors() {
+    for (args, code) in [
+        (&["compile", "no-such-model"][..], "E0702"),
+        (&["compile", "no/such/file.json"], "E0701"),
+        (&["compile", "distilgpt2", "--set", "n_layers=3"], "E0703"),
+        (&["compile", "distilgpt2", "--set", "seq_len=0"], "E0705"),
+        (&["compile", "distilgpt2", "--max-rows", "10", "--format", "json"], "E0604"),
+        (&["explain", "nothing-of-that-name"], "E0706"),
+        (&["compile", "distilgpt2", "--seq", "2048"], "W0801"),
+        (&["compile", "distilgpt2", "--set", "num_hidden_layers=3"], "W0802"),
+    ] {
+        let output = run(args);
+        assert!(stderr(&output).contains(code), "{args:?}: {}", stderr(&output));
+        assert_eq!(output.status.code(), Some(i32::from(code.starts_with('E'))), "{args:?}");
+    }
+    let near = run(&["compile", "distilgpt2", "--dtype", "bf17"]);
+    assert!(stderr(&near).contains("did you mean `bf16`?"), "{}", stderr(&near));
+}
+
+#[test]
+fn settings_reach_structure_and_workload() {
+    let params = |args: &[&str]| {
+        let output = run(&[&["compile", "llama-2-7b-hf", "--format", "json"], args].concat());
+        let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        json["totals"]["params"].as_u64().unwrap()
+    };
+    // 202,383,360 parameters a layer, as PyTorch says of `model.layers.0`.
+    assert_eq!(params(&["--set", "num_hidden_layers=33"]), 6_738_415_616 + 202_383_360);
+    let output = run(&["compile", "llama-2-7b-hf", "--format", "json", "--set", "batch_size=3"]);
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(json["workload"]["batch_size"], 3);
+}
+
+#[test]
+fn dtypes_change_bytes_and_nothing_else() {
+    let totals = |args: &[&str]| {
+        let output = run(&[&["compile", "llama-3.2-1b", "--format", "json"], args].concat());
+        let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        json["totals"].clone()
+    };
+    let (bf16, q4, fp8) = (totals(&[]), totals(&["--weight-dtype", "q4_k"]), totals(&["--kv-dtype", "fp8"]));
+    assert_eq!(bf16["weight_bytes"], 2 * 1_235_814_400_u64);
+    assert_eq!(q4["weight_bytes"], 1_235_814_400_u64 * 9 / 16);
+    assert_eq!(fp8["cache_bytes"].as_u64().unwrap() * 2, bf16["cache_bytes"].as_u64().unwrap());
+    for quantity in ["params", "matmul_flops", "activation_bytes"] {
+        assert_eq!(bf16[quantity], q4[quantity]);
+        assert_eq!(bf16[quantity], fp8[quantity]);
+    }
+}
+
+#[test]
+fn output_files_are_whole_or_absent() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("out.json");
+    let path = file.to_str().unwrap();
+    assert_eq!(run(&["compile", "distilgpt2", "--format", "json", "-o", path]).status.code(), Some(0));
+    let first = std::fs::read(&file).unwrap();
+    serde_json::from_slice::<serde_json::Value>(&first).unwrap();
+    let wrong = run_with_stdin(&["compile", "-", "-o", path], "{");
+    assert_eq!(wrong.status.code(), Some(1));
+    assert_eq!(std::fs::read(&file).unwrap(), first, "a failed run leaves the file as it was");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "and nothing beside it");
+    let nowhere = run(&["compile", "distilgpt2", "-o", "/no/such/folder/out.json"]);
+    assert_eq!(nowhere.status.code(), Some(1));
+    assert!(stderr(&nowhere).contains("cannot write"), "{}", stderr(&nowhere));
+}
+
+#[test]
+fn a_closed_pipe_ends_quietly() {
+    let mut child = layerspec(&["compile", "llama-2-7b-hf", "--format", "json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut first = [0u8; 16];
+    let mut out = child.stdout.take().unwrap();
+    out.read_exact(&mut first).unwrap();
+    drop(out);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert!(stderr(&output).is_empty(), "{}", stderr(&output));
+}
+
+#[test]
+fn check_takes_files_and_folders() {
+    let output = run(&["check", "models"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(stderr(&output).contains("6 files checked, 0 with errors"), "{}", stderr(&output));
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("good.json"), TINY).unwrap();
+    std::fs::write(folder.path().join("bad.json"), "[]").unwrap();
+    let output = run(&["check", folder.path().to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("2 files checked, 1 with errors"), "{}", stderr(&output));
+}
+
+#[test]
+fn messages_for_editors_are_json() {
+    let text = TINY.replace("\"<h>\"", "\"<hh>\"");
+    let output = run_with_stdin(&["check", "-", "--message-format", "json"], &text);
+    assert_eq!(output.status.code(), Some(1));
+    let lines: Vec<serde_json::Value> = stderr(&output).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 1);
+    let diagnostic = &lines[0];
+    assert_eq!(diagnostic["code"], "E0304");
+    assert_eq!(diagnostic["primary"]["start"]["line"], 2);
+    let range = diagnostic["primary"]["byte_start"].as_u64().unwrap() as usize
+        ..diagnostic["primary"]["byte_end"].as_u64().unwrap() as usize;
+    assert_eq!(&text[range], "hh");
+    assert_eq!(diagnostic["fix"]["replacement"], "h");
+}
+
+#[test]
+fn names_from_a_file_are_escaped() {
+    let hostile = r#"{ "name": "a\u001b[31m|<b>", "layers": [ { "name": "=cmd", "class": "torch.nn.Linear", "parameters": { "in_features": 1, "out_features": 1 } } ] }"#;
+    for format in ["table", "json", "csv", "markdown"] {
+        let output = run_with_stdin(&["compile", "-", "--format", format], hostile);
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        assert!(!stdout(&output).contains('\u{1b}'), "{format}");
+    }
+    let csv = stdout(&run_with_stdin(&["compile", "-", "--format", "csv"], hostile));
+    assert!(csv.contains("\n'=cmd,"), "{csv}");
+    let tree = stdout(&run_with_stdin(&["tree", "-"], hostile));
+    assert!(!tree.contains('\u{1b}'), "{tree}");
+}
+
+#[test]
+fn the_other_commands_answer() {
+    let tree = stdout(&run(&["tree", "llama-2-7b-hf"]));
+    assert!(tree.contains("(0-31): 32 x LlamaDecoderLayer("), "{tree}");
+    assert!(tree.contains("(q_proj): Linear(in_features=4096, out_features=4096, bias=false)"), "{tree}");
+    assert!(tree.contains("[sdpa]: scaled_dot_product_attention("), "{tree}");
+    for (stage, word) in
+        [("document", "Document"), ("spec", "Model"), ("checked", "Checked"), ("flat", "FlatModel"), ("bound", "BoundModel")]
+    {
+        assert!(stdout(&run(&["show", "distilgpt2", "--stage", stage])).starts_with(word), "{stage}");
+    }
+    assert!(stdout(&run(&["explain", "torch.nn.Linear"])).contains("2 * tokens * in_features * out_features"));
+    assert!(stdout(&run(&["explain", "UnknownVariable"])).starts_with("E0304"));
+    assert!(stdout(&run(&["explain", "mxfp4"])).contains("4.25 bits"));
+    assert!(stdout(&run(&["list", "models"])).contains("llama-2-7b-hf"));
+    assert!(stdout(&run(&["list", "dtypes"])).contains("q6_k"));
+    assert!(stdout(&run(&["list", "classes"])).contains("scaled_dot_product_attention"));
+    assert!(stdout(&run(&["completions", "bash"])).contains("layerspec"));
+    assert!(stdout(&run(&["man"])).contains(".TH"));
+}
