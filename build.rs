@@ -32,12 +32,14 @@ fn json_files(folder: &Path) -> io::Result<Vec<(String, PathBuf)>> {
 }
 
 fn classes(root: &Path, out: &mut String) -> Result<(), Box<dyn std::error::Error>> {
+    let mut names: Vec<(String, usize)> = Vec::new();
     writeln!(out, "/// The class files, by name.\npub const CLASS_FILES: &[ClassFile] = &[")?;
-    for (stem, path) in json_files(&root.join("catalog/classes"))? {
+    for (index, (stem, path)) in json_files(&root.join("catalog/classes"))?.into_iter().enumerate() {
         let text = fs::read_to_string(&path)?;
         let json: serde_json::Value = serde_json::from_str(&text).map_err(|e| format!("{}: {e}", path.display()))?;
         let class = json["class"].as_str().ok_or_else(|| format!("{}: no `class`", path.display()))?;
         let aliases: Vec<&str> = json["aliases"].as_array().into_iter().flatten().filter_map(|a| a.as_str()).collect();
+        names.extend(std::iter::once(class).chain(aliases.iter().copied()).map(|name| (name.to_owned(), index)));
         let shown = format!("catalog/classes/{stem}.json");
         writeln!(
             out,
@@ -46,6 +48,18 @@ fn classes(root: &Path, out: &mut String) -> Result<(), Box<dyn std::error::Erro
         )?;
     }
     writeln!(out, "];")?;
+    names.sort();
+    writeln!(
+        out,
+        "/// All names and patterns with their files, sorted by name.\npub const CLASS_NAMES: &[(&str, usize)] = &{names:?};"
+    )?;
+    // A longer pattern wins, then the file that comes first.
+    let mut patterns: Vec<&(String, usize)> = names.iter().filter(|(name, _)| name.contains('*')).collect();
+    patterns.sort_by_key(|(pattern, index)| (std::cmp::Reverse(pattern.len()), *index));
+    writeln!(
+        out,
+        "/// The patterns alone, the one that wins first.\npub const CLASS_PATTERNS: &[(&str, usize)] = &{patterns:?};"
+    )?;
     Ok(())
 }
 

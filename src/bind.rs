@@ -5,12 +5,15 @@
 
 use std::cell::Cell;
 use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
+
+use foldhash::fast::RandomState;
 
 use crate::catalog::Class;
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::expr::{EvalError, Value, eval};
-use crate::flatten::{Argument, Binding, FlatModel, OwnWeight};
+use crate::flatten::{Argument, Binding, FlatModel, OwnWeight, Row};
 use crate::workload::{Request, VARIABLES, Workload, WorkloadVar, value_problem};
 
 /// A model at a workload: no expression left.
@@ -110,7 +113,32 @@ struct Binder<'f, 'd> {
     diagnostics: &'d mut Diagnostics,
 }
 
-type Key<'f> = (usize, Vec<(u16, &'f Binding)>, Vec<(u16, &'f Binding)>, Option<&'f [OwnWeight]>);
+/// What a row asks its class for, wherever it was written.
+struct Question<'f>(&'f Row);
+
+impl<'f> Question<'f> {
+    /// Arguments, then overrides.
+    fn bindings(&self) -> impl Iterator<Item = (bool, u16, &'f Binding)> + use<'f> {
+        let arguments = self.0.arguments.iter().map(|(at, argument)| (false, *at, &argument.binding));
+        arguments.chain(self.0.overrides.iter().map(|(at, argument)| (true, *at, &argument.binding)))
+    }
+}
+
+impl PartialEq for Question<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.class == other.0.class && self.0.weights == other.0.weights && self.bindings().eq(other.bindings())
+    }
+}
+
+impl Eq for Question<'_> {}
+
+impl Hash for Question<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.class.hash(state);
+        self.0.weights.hash(state);
+        self.bindings().for_each(|binding| binding.hash(state));
+    }
+}
 
 impl<'f> Binder<'f, '_> {
     /// The model's own workload variables: what was set, else their defaults, in the order of the file.
@@ -128,42 +156,30 @@ impl<'f> Binder<'f, '_> {
 
     fn rows(&mut self) -> (Vec<Signature>, Vec<BoundRow>) {
         let flat = self.flat;
-        let mut known: HashMap<Key<'f>, Option<u32>> = HashMap::with_capacity(flat.rows.len());
+        let mut known: HashMap<Question<'f>, Option<u32>, RandomState> =
+            HashMap::with_capacity_and_hasher(flat.rows.len(), RandomState::default());
         let mut signatures = Vec::new();
         let mut rows = Vec::with_capacity(flat.rows.len());
         for info in &flat.rows {
-            let row = &info.row;
-            let class = row.class.as_ref().map(|class| class.0.clone());
-            let bindings = |list: &'f [(u16, Argument)]| list.iter().map(|(at, a)| (*at, &a.binding)).collect();
-            let class_key = class.as_ref().map_or(0, |class| Arc::as_ptr(class) as usize);
-            let key: Key<'f> = (class_key, bindings(&row.arguments), bindings(&row.overrides), row.weights.as_deref());
-            let signature = match known.get(&key) {
-                Some(signature) => *signature,
-                None => {
-                    let signature = self.signature(&row.arguments, &row.overrides, class, row.weights.clone()).map(|signature| {
-                        signatures.push(signature);
-                        u32::try_from(signatures.len() - 1).unwrap_or(u32::MAX)
-                    });
-                    known.insert(key, signature);
-                    signature
-                }
-            };
+            let signature = *known.entry(Question(&info.row)).or_insert_with_key(|Question(row)| {
+                signatures.push(self.signature(row)?);
+                u32::try_from(signatures.len() - 1).ok()
+            });
             rows.push(BoundRow { signature, calls: self.calls(&info.calls) });
         }
         (signatures, rows)
     }
 
-    fn signature(
-        &mut self,
-        arguments: &[(u16, Argument)],
-        overrides: &[(u16, Argument)],
-        class: Option<Arc<Class>>,
-        weights: Option<Vec<OwnWeight>>,
-    ) -> Option<Signature> {
+    fn signature(&mut self, row: &Row) -> Option<Signature> {
         let mut values = |list: &[(u16, Argument)]| -> Option<Vec<(u16, Value)>> {
             list.iter().map(|(at, argument)| Some((*at, self.argument(argument)?))).collect()
         };
-        Some(Signature { arguments: values(arguments)?, overrides: values(overrides)?, class, weights })
+        Some(Signature {
+            arguments: values(&row.arguments)?,
+            overrides: values(&row.overrides)?,
+            class: row.class.as_ref().map(|class| class.0.clone()),
+            weights: row.weights.clone(),
+        })
     }
 
     fn calls(&mut self, calls: &[Argument]) -> u128 {

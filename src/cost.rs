@@ -2,6 +2,7 @@
 //!
 //! A [`BoundModel`] comes in, a [`CostReport`] goes out. Totals are the fold of the rows. This module knows no class.
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::sync::Arc;
 
@@ -172,9 +173,9 @@ impl Problem {
 /// # Errors
 /// What keeps a formula from having a value.
 pub fn evaluate(signature: &Signature, builtins: &[Value], phase: Phase) -> Result<Evaluated, Problem> {
-    let mut builtins = builtins.to_vec();
+    let mut builtins = Cow::Borrowed(builtins);
     for (slot, value) in &signature.overrides {
-        if let Some(cell) = builtins.get_mut(usize::from(*slot)) {
+        if let Some(cell) = builtins.to_mut().get_mut(usize::from(*slot)) {
             *cell = value.clone();
         }
     }
@@ -244,7 +245,7 @@ fn weights_alone(tensors: &[Tensor]) -> Result<Cost, Problem> {
 /// A class's names and their values in one layer. Defaults and variables are evaluated when first asked for.
 struct LayerEnv<'c> {
     class: &'c Class,
-    builtins: Vec<Value>,
+    builtins: Cow<'c, [Value]>,
     cells: Vec<OnceCell<Result<Value, EvalError>>>,
 }
 

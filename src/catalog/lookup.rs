@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use super::{CLASS_FILES, Class, ClassFile, MODEL_FILES, ModelFile, class::parse_class};
+use super::{CLASS_FILES, CLASS_NAMES, CLASS_PATTERNS, Class, ClassFile, MODEL_FILES, ModelFile, class::parse_class};
 use crate::diag::{Diagnostics, nearest};
 use crate::json;
 use crate::source::{Source, SourceId};
@@ -37,8 +37,9 @@ impl Catalog {
     /// # Errors
     /// What is wrong with the file, if it doesn't parse (a test excludes that).
     pub fn class(&self, name: &str) -> Option<Result<Arc<Class>, Diagnostics>> {
-        let index = best(name, CLASS_FILES.iter().map(names_of))?;
-        self.class_at(index)
+        let exact = CLASS_NAMES.binary_search_by_key(&name, |(known, _)| known).ok().and_then(|at| CLASS_NAMES.get(at));
+        let (_, index) = exact.or_else(|| CLASS_PATTERNS.iter().find(|(pattern, _)| fit(name, pattern).is_some()))?;
+        self.class_at(*index)
     }
 
     /// The class of the `index`th file.
@@ -66,10 +67,6 @@ fn load(file: &ClassFile, id: SourceId) -> Result<Arc<Class>, Diagnostics> {
         Some(class) if !diagnostics.has_errors() => Ok(Arc::new(class)),
         _ => Err(diagnostics),
     }
-}
-
-fn names_of(file: &ClassFile) -> impl Iterator<Item = &'static str> + use<> {
-    std::iter::once(file.class).chain(file.aliases.iter().copied())
 }
 
 /// The candidate that a class name selects: how well a name fits decides, then who comes first.

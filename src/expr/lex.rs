@@ -479,12 +479,12 @@ pub fn interpolate(text: &str) -> Result<Interpolated, ParseError> {
     let mut at = 0;
     while let Some(c) = text.get(at..).and_then(|t| t.chars().next()) {
         let inner = text.get(at + c.len_utf8()..).unwrap_or("");
-        let (name_end, end, members) = dotted(inner);
-        if !matches!(c, '<' | '{') || name_end == 0 {
+        if !matches!(c, '<' | '{') || name_length(inner) == 0 {
             literal.push(c);
             at += c.len_utf8();
             continue;
         }
+        let (name_end, end, members) = dotted(inner);
         let closing = if c == '<' { '>' } else { '}' };
         let name = inner.get(..name_end).unwrap_or("");
         if !inner.get(end..).is_some_and(|t| t.starts_with(closing)) {

@@ -9,8 +9,10 @@ mod specialise;
 mod tie;
 mod wire;
 
-use std::collections::HashMap;
 use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+use indexmap::IndexMap;
 
 pub use node::{
     Argument, Binding, ClassRef, Composite, FlatModel, Indices, Instance, Node, OwnWeight, PathPiece, Repeat, Residual, Row,
@@ -165,8 +167,8 @@ impl<'m> Flattener<'m, '_> {
             return;
         };
         let inputs = self.inputs(layer, &around);
-        let mut variants: Vec<Variant<Row>> = Vec::new();
-        let mut known: HashMap<Node<Row>, usize> = HashMap::new();
+        // It remembers hashes, which are much of the work of a repeat whose instances all differ.
+        let mut distinct: IndexMap<Node<Row>, Indices, RandomState> = IndexMap::default();
         self.counts.push(count);
         let mut index = 0;
         while index < count && !self.full {
@@ -179,26 +181,13 @@ impl<'m> Flattener<'m, '_> {
             let depends = indexed.entries.iter().any(|entry| entry.used.get());
             let last = if depends { index } else { count - 1 };
             if let Some(node) = node {
-                match known.get(&node) {
-                    Some(&at) => {
-                        if let Some(variant) = variants.get_mut(at) {
-                            variant.indices.push(index, last);
-                        }
-                    }
-                    None => {
-                        known.insert(node, variants.len());
-                        variants.push(Variant { indices: Indices::range(index, last), instance: None });
-                    }
-                }
+                distinct.entry(node).or_default().push(index, last);
             }
             index = last + 1;
         }
         self.counts.pop();
-        for (node, at) in known {
-            if let Some(variant) = variants.get_mut(at) {
-                variant.instance = Some(Box::new(node));
-            }
-        }
+        let variant = |(node, indices)| Variant { indices, instance: Some(Box::new(node)) };
+        let variants: Vec<Variant<Row>> = distinct.into_iter().map(variant).collect();
         if variants.is_empty() {
             return self.absent(layer, &around);
         }

@@ -1,0 +1,83 @@
+//! How long an answer takes: `cargo bench`. Aims: a model in under 1 ms, another workload in under 20 us, 46,000 distinct layers in under
+//! 100 ms, a body repeated 10^12 times no slower than the same body once.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a benchmark that fails should stop")]
+
+use divan::{Bencher, black_box};
+use layerspec::catalog::Catalog;
+use layerspec::compile::{Compiled, compile, evaluate, front};
+use layerspec::diag::Diagnostics;
+use layerspec::source::{Source, SourceId};
+use layerspec::workload::Request;
+use serde_json::json;
+
+fn main() {
+    divan::main();
+}
+
+const LLAMA: &str = include_str!("../models/llama-2-7b-hf.json");
+
+fn source(text: &str) -> Source {
+    Source::load(SourceId::MODEL, "bench.json", text.as_bytes()).unwrap()
+}
+
+fn costs<'c>(source: &Source, catalog: &'c Catalog) -> Compiled<'c> {
+    compile(source, catalog, &Request::default(), &mut Diagnostics::default()).expect("the model compiles")
+}
+
+/// Source text to costs; the classes are already parsed.
+#[divan::bench]
+fn llama_2_7b_warm(bencher: Bencher) {
+    let (source, catalog) = (source(LLAMA), Catalog::new());
+    costs(&source, &catalog);
+    bencher.bench_local(|| costs(black_box(&source), &catalog).report.totals);
+}
+
+/// The same in a new process: every class that is used is parsed.
+#[divan::bench]
+fn llama_2_7b_cold(bencher: Bencher) {
+    let source = source(LLAMA);
+    bencher.bench_local(|| costs(black_box(&source), &Catalog::new()).report.totals);
+}
+
+/// An already flattened model at another workload.
+#[divan::bench]
+fn llama_2_7b_another_workload(bencher: Bencher) {
+    let (source, catalog) = (source(LLAMA), Catalog::new());
+    let flattened = front(&source, &catalog, Vec::new(), &mut Diagnostics::default()).unwrap();
+    let mut batch_size = 0;
+    bencher.bench_local(|| {
+        batch_size = batch_size % 64 + 1;
+        let request = Request { batch_size: Some(batch_size), seq_len: Some(1024), ..Request::default() };
+        evaluate(&flattened.flat, &request, &mut Diagnostics::default()).1.totals
+    });
+}
+
+/// A body that doesn't use its index is compiled once, however often it is repeated.
+#[divan::bench(args = [1, 1_000_000_000_000])]
+fn llama_2_7b_layers(bencher: Bencher, layers: u64) {
+    let text = LLAMA.replacen("\"num_hidden_layers\": 32", &format!("\"num_hidden_layers\": {layers}"), 1);
+    let (text, _) = text.split_once("\"expect\"").unwrap();
+    let (source, catalog) = (source(&format!("{text} \"expect\": {{}} }}")), Catalog::new());
+    bencher.bench_local(|| costs(black_box(&source), &catalog).report.totals);
+}
+
+/// 11,500 bodies of four layers, each of another size.
+#[divan::bench(sample_count = 20)]
+fn distinct_rows_46000(bencher: Bencher) {
+    let linear = |name: &str, i: &str, o: &str| json!({ "name": name, "class": "torch.nn.modules.linear.Linear", "parameters": { "in_features": i, "out_features": o, "bias": false } });
+    let model = json!({
+        "variables": { "hidden_size": 512 },
+        "layers": [{
+            "name": "layers", "repeat": 11_500, "variables": { "width": "4 * <hidden_size> + <layer>" },
+            "sub_layers": [
+                linear("gate", "<hidden_size>", "<width>"),
+                { "name": "act", "class": "torch.nn.modules.activation.GELU", "parameters": { "features": "<width>" } },
+                { "name": "norm", "class": "torch.nn.modules.normalization.LayerNorm", "parameters": { "normalized_shape": "<width>" } },
+                linear("down", "<width>", "<hidden_size>"),
+            ]
+        }]
+    });
+    let (source, catalog) = (source(&model.to_string()), Catalog::new());
+    assert_eq!(costs(&source, &catalog).flat.rows.len(), 46_000);
+    bencher.bench_local(|| costs(black_box(&source), &catalog).report.totals);
+}
