@@ -6,11 +6,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::catalog::Class;
+use crate::catalog::{Class, Parameter, check_parameter};
+use crate::check::expected;
 use crate::diag::{Code, Diagnostic, Diagnostics};
-use crate::expr::{EvalError, Value, eval};
-use crate::flatten::{Argument, Binding, FlatModel, OwnWeight};
-use crate::workload::{Request, VARIABLES, Workload, WorkloadVar};
+use crate::expr::{EvalError, Exact, Value, eval};
+use crate::flatten::{Argument, Binding, FlatModel, OwnWeight, Residual};
+use crate::workload::{DERIVED, Request, VARIABLES, Workload, WorkloadVar};
 
 /// A model at a workload: no expression left.
 #[derive(Debug)]
@@ -45,18 +46,51 @@ pub struct BoundRow {
 
 /// Binds a model to the workload that a request asks for. What is wrong goes to `diagnostics`.
 pub fn bind(flat: &FlatModel, request: &Request, diagnostics: &mut Diagnostics) -> BoundModel {
-    let known = |(name, argument): &(Arc<str>, Argument)| match &argument.binding {
-        Binding::Known(value) => Some((name.clone(), value.clone())),
-        Binding::Workload(_) => None,
-    };
-    let defaults: Vec<(Arc<str>, Value)> = flat.workload.iter().filter_map(known).collect();
+    let defaults = defaults(flat, diagnostics);
     let mut workload = Workload::complete(request, &defaults, flat.positions.map(|(n, _)| n));
-    let builtins = workload.values(&request.settings);
-    let mut binder = Binder { flat, values: builtins.iter().take(VARIABLES.len()).cloned().collect(), diagnostics };
+    let builtins = workload.values(&defaults, &request.settings);
+    let values = builtins.iter().take(VARIABLES.len()).cloned().map(Some).collect();
+    let mut binder = Binder { flat, values, diagnostics };
     workload.more = binder.own_variables(request);
     check_workload(&workload, binder.diagnostics);
     let (signatures, rows) = binder.rows();
     BoundModel { workload, builtins, signatures, rows }
+}
+
+/// The model's own defaults for the built-in variables.
+fn defaults(flat: &FlatModel, diagnostics: &mut Diagnostics) -> Vec<(Arc<str>, Value)> {
+    let mut defaults = Vec::new();
+    for (name, argument) in flat.workload.iter().filter(|(name, _)| is_builtin(name)) {
+        let least = if matches!(&**name, "batch_size" | "seq_len") { 1 } else { 0 };
+        let problem = match &argument.binding {
+            Binding::Workload(_) => Some("it depends on the workload, whose default it is".to_owned()),
+            Binding::Known(value) => {
+                let count = value.as_number().and_then(|n| n.to_count()).and_then(|n| u64::try_from(n).ok());
+                let fits = count.is_some_and(|n| n >= least) || &**name == "index_dtype_bytes" && is_size(value);
+                (!fits).then(|| format!("it is {value}"))
+            }
+        };
+        match (problem, &argument.binding) {
+            // `check` has said why these have no default.
+            _ if DERIVED.contains(&&**name) => {}
+            (None, Binding::Known(value)) => defaults.push((name.clone(), value.clone())),
+            (problem, _) => {
+                let message = format!("the default of `{name}` makes no workload: {}", problem.unwrap_or_default());
+                let label = format!("expected an integer of at least {least}");
+                diagnostics.push(Diagnostic::new(Code::InvalidWorkload, message).at(argument.span, label));
+            }
+        }
+    }
+    defaults
+}
+
+fn is_builtin(name: &str) -> bool {
+    VARIABLES.iter().any(|(builtin, _)| *builtin == name)
+}
+
+/// Whether a value can be a number of bytes.
+fn is_size(value: &Value) -> bool {
+    value.as_number().is_some_and(|n| n >= Exact::ZERO)
 }
 
 fn check_workload(workload: &Workload, diagnostics: &mut Diagnostics) {
@@ -74,9 +108,17 @@ fn check_workload(workload: &Workload, diagnostics: &mut Diagnostics) {
 
 struct Binder<'f, 'd> {
     flat: &'f FlatModel,
-    /// The workload variables' values, built-in ones first.
-    values: Vec<Value>,
+    /// The workload variables' values, built-in ones first; `None`: it has none, which was reported.
+    values: Vec<Option<Value>>,
     diagnostics: &'d mut Diagnostics,
+}
+
+/// How far the evaluation of a variable is.
+#[derive(Clone, Copy)]
+enum State {
+    Open,
+    Busy,
+    Done,
 }
 
 type Key<'f> = (usize, Vec<(u16, &'f Binding)>, Vec<(u16, &'f Binding)>, Option<&'f [OwnWeight]>);
@@ -84,15 +126,45 @@ type Key<'f> = (usize, Vec<(u16, &'f Binding)>, Vec<(u16, &'f Binding)>, Option<
 impl<'f> Binder<'f, '_> {
     /// The model's own workload variables: what was set, else their defaults, in the order of the file.
     fn own_variables(&mut self, request: &Request) -> Vec<(Arc<str>, Value)> {
-        let flat = self.flat;
-        let mut own = Vec::new();
-        for (name, argument) in flat.workload.iter().filter(|(name, _)| VARIABLES.iter().all(|(n, _)| *n != &**name)) {
-            let setting = request.settings.iter().rev().find(|(n, _)| n == name).map(|(_, value)| value.clone());
-            let value = setting.or_else(|| self.argument(argument)).unwrap_or(Value::Null);
-            self.values.push(value.clone());
-            own.push((name.clone(), value));
+        let own: Vec<&'f (Arc<str>, Argument)> = self.flat.workload.iter().filter(|(name, _)| !is_builtin(name)).collect();
+        let first = self.values.len();
+        self.values.resize(first + own.len(), None);
+        let mut state = vec![State::Open; own.len()];
+        for at in 0..own.len() {
+            self.own_variable(at, first, &own, &mut state, request);
         }
-        own
+        let value = |at: usize| self.values.get(first + at).cloned().flatten().unwrap_or(Value::Null);
+        own.iter().enumerate().map(|(at, (name, _))| (name.clone(), value(at))).collect()
+    }
+
+    /// The value of one of them, after those that it depends on.
+    fn own_variable(&mut self, at: usize, first: usize, own: &[&'f (Arc<str>, Argument)], state: &mut [State], request: &Request) {
+        let (Some((name, argument)), Some(own_state)) = (own.get(at), state.get_mut(at)) else {
+            return;
+        };
+        match own_state {
+            State::Done => return,
+            State::Busy => {
+                let message = format!("the workload variable `{name}` depends on itself");
+                let diagnostic = Diagnostic::new(Code::CyclicVariables, message).at(argument.span, "comes back to itself");
+                if !self.diagnostics.has(Code::CyclicVariables) {
+                    self.diagnostics.push(diagnostic);
+                }
+                return;
+            }
+            State::Open => *own_state = State::Busy,
+        }
+        let setting = request.settings.iter().rev().find(|(n, _)| n == name).map(|(_, value)| value.clone());
+        if let (None, Binding::Workload(residual)) = (&setting, &argument.binding) {
+            let mut uses = Vec::new();
+            residual.expr.for_each_variable(&mut |v: &WorkloadVar| uses.extend(usize::from(v.0).checked_sub(first)));
+            uses.into_iter().for_each(|next| self.own_variable(next, first, own, state, request));
+        }
+        let value = setting.or_else(|| self.argument(argument));
+        if let (Some(cell), Some(own_state)) = (self.values.get_mut(first + at), state.get_mut(at)) {
+            *cell = value;
+            *own_state = State::Done;
+        }
     }
 
     fn rows(&mut self) -> (Vec<Signature>, Vec<BoundRow>) {
@@ -129,10 +201,39 @@ impl<'f> Binder<'f, '_> {
         class: Option<Arc<Class>>,
         weights: Option<Vec<OwnWeight>>,
     ) -> Option<Signature> {
-        let mut values = |list: &[(u16, Argument)]| -> Option<Vec<(u16, Value)>> {
-            list.iter().map(|(at, argument)| Some((*at, self.argument(argument)?))).collect()
-        };
-        Some(Signature { arguments: values(arguments)?, overrides: values(overrides)?, class, weights })
+        let parameters = class.iter().flat_map(|class| &class.parameters).collect::<Vec<_>>();
+        // All of them are looked at, so that all that is wrong is said.
+        let given: Vec<Option<(u16, Value)>> = arguments
+            .iter()
+            .map(|(at, argument)| Some((*at, self.parameter(parameters.get(usize::from(*at))?, argument)?)))
+            .collect();
+        let replaced: Vec<Option<(u16, Value)>> =
+            overrides.iter().map(|(at, argument)| Some((*at, self.bytes(argument)?))).collect();
+        let arguments = given.into_iter().collect::<Option<_>>()?;
+        Some(Signature { arguments, overrides: replaced.into_iter().collect::<Option<_>>()?, class, weights })
+    }
+
+    /// A parameter's value, of its kind.
+    fn parameter(&mut self, parameter: &Parameter, argument: &Argument) -> Option<Value> {
+        let value = self.argument(argument)?;
+        let fitting = check_parameter(parameter, &value);
+        if fitting.is_none() {
+            let code = if matches!(value, Value::Number(_)) { Code::NotACount } else { Code::ParameterType };
+            let message = format!("`{}` is {} at this workload", parameter.name, self.shown(argument, &value));
+            self.diagnostics.push(Diagnostic::new(code, message).at(argument.span, expected(parameter)));
+        }
+        fitting
+    }
+
+    /// A workload's value replaced for one layer.
+    fn bytes(&mut self, argument: &Argument) -> Option<Value> {
+        let value = self.argument(argument)?;
+        if is_size(&value) {
+            return Some(value);
+        }
+        let message = format!("a number of bytes is {} at this workload", self.shown(argument, &value));
+        self.diagnostics.push(Diagnostic::new(Code::ParameterType, message).at(argument.span, "expected a non-negative number"));
+        None
     }
 
     fn calls(&mut self, calls: &[Argument]) -> u128 {
@@ -165,35 +266,44 @@ impl<'f> Binder<'f, '_> {
             Binding::Workload(residual) => residual,
         };
         let values = &self.values;
-        let env = |variable: &WorkloadVar| Ok(values.get(usize::from(variable.0)).cloned().unwrap_or(Value::Null));
+        let env = |variable: &WorkloadVar| match values.get(usize::from(variable.0)) {
+            Some(Some(value)) => Ok(value.clone()),
+            _ => Err(EvalError::Reported),
+        };
         match eval(&residual.expr, &env, 0) {
             Ok(value) => Some(value),
             Err(EvalError::Reported) => None,
+            // `check` has reported it, unless it stands in a block that a variable chooses.
+            Err(EvalError::Unknown(_)) if self.diagnostics.has(Code::UnknownVariable) => None,
             Err(error) => {
                 let code = match error {
                     EvalError::DivisionByZero => Code::DivisionByZero,
                     EvalError::Overflow => Code::Overflow,
                     EvalError::OutOfRange { .. } => Code::OutOfRange,
                     EvalError::TooDeep => Code::EvaluationTooDeep,
+                    EvalError::Unknown(_) => Code::UnknownVariable,
                     EvalError::Type { .. } | EvalError::Reported => Code::TypeMismatch,
                 };
-                let seen = residual
-                    .expr
-                    .render(&|v: &WorkloadVar| values.get(usize::from(v.0)).map_or("?".to_owned(), Value::to_string));
+                let seen = self.render(residual);
                 self.diagnostics.push(Diagnostic::new(code, format!("{error}: {seen}")).at(argument.span, "at this workload"));
                 None
             }
         }
     }
 
+    /// An expression with the workload's values put in.
+    fn render(&self, residual: &Residual) -> String {
+        let value = |v: &WorkloadVar| self.values.get(usize::from(v.0)).cloned().flatten();
+        residual.expr.render(&|v: &WorkloadVar| value(v).map_or("?".to_owned(), |value| value.to_string()))
+    }
+
     /// `7 / 2 = 3.5`: an argument with the workload's values put in.
     fn shown(&self, argument: &Argument, value: &Value) -> String {
-        match &argument.binding {
-            Binding::Known(value) => value.to_string(),
-            Binding::Workload(residual) => {
-                let show = |v: &WorkloadVar| self.values.get(usize::from(v.0)).map_or("?".to_owned(), Value::to_string);
-                format!("{} = {value}", residual.expr.render(&show))
-            }
-        }
+        let value = value.to_string();
+        let Binding::Workload(residual) = &argument.binding else {
+            return value;
+        };
+        let seen = self.render(residual);
+        if seen == value { value } else { format!("{seen} = {value}") }
     }
 }

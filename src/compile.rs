@@ -34,19 +34,36 @@ pub struct Compiled<'c> {
 }
 
 /// Reads, checks and flattens a source. What is wrong goes to `diagnostics`; `None` if there is nothing that could be gone on with.
+///
+/// It runs on a stack of its own: within the limits that are stated (layers 128 deep, variables through 128 steps, expressions nested 128
+/// levels) it takes up to some megabytes, which not every thread has.
 pub fn front<'c>(
     source: &Source,
     catalog: &'c Catalog,
     settings: Vec<(Arc<str>, Value)>,
     diagnostics: &mut Diagnostics,
 ) -> Option<Flattened<'c>> {
-    let document = match json::read(source) {
-        Ok(document) => document,
-        Err(errors) => {
-            diagnostics.extend(errors.iter().cloned());
-            return None;
-        }
+    const STACK: usize = 32 << 20;
+    let mut work = Some((settings, diagnostics));
+    let mut run = || {
+        let (settings, diagnostics) = work.take()?;
+        phases(source, catalog, settings, diagnostics)
     };
+    std::thread::scope(|scope| {
+        let spawned = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, &mut run);
+        spawned.ok().map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    })
+    // Where no thread can be had, the stack of this one has to do.
+    .unwrap_or_else(run)
+}
+
+fn phases<'c>(
+    source: &Source,
+    catalog: &'c Catalog,
+    settings: Vec<(Arc<str>, Value)>,
+    diagnostics: &mut Diagnostics,
+) -> Option<Flattened<'c>> {
+    let document = json::read(source, diagnostics)?;
     let model = spec::parse(&document, diagnostics)?;
     let checked = check(model, catalog, settings, diagnostics);
     let flat = flatten(&checked, diagnostics);
@@ -66,6 +83,7 @@ pub fn compile<'c>(
     let Flattened { checked, flat } = front(source, catalog, request.settings.clone(), diagnostics)?;
     let (bound, report) = evaluate(&flat, request, diagnostics);
     warn_beyond_positions(&flat, &bound.workload, diagnostics);
+    nothing_is_skipped(&flat, &bound, diagnostics);
     if !diagnostics.has_errors() {
         expectations(&checked, &flat, &report, diagnostics);
     }
@@ -77,6 +95,15 @@ pub fn evaluate(flat: &FlatModel, request: &Request, diagnostics: &mut Diagnosti
     let bound = bind(flat, request, diagnostics);
     let report = cost(flat, &bound, diagnostics);
     (bound, report)
+}
+
+/// Unknown is not zero: a layer without a cost and without an error would be missing from the totals.
+fn nothing_is_skipped(flat: &FlatModel, bound: &BoundModel, diagnostics: &mut Diagnostics) {
+    let skipped = flat.rows.iter().zip(&bound.rows).find(|(_, row)| row.signature.is_none());
+    if let Some((info, _)) = skipped.filter(|_| !diagnostics.has_errors()) {
+        let message = format!("`{}` has no cost, and nothing says why: a defect of layerspec", info.path);
+        diagnostics.push(Diagnostic::new(Code::InvalidClass, message).at(info.row.span, "this layer"));
+    }
 }
 
 fn warn_beyond_positions(flat: &FlatModel, workload: &Workload, diagnostics: &mut Diagnostics) {
@@ -131,7 +158,12 @@ fn point_request(point: &Point, diagnostics: &mut Diagnostics) -> Option<Request
         };
         request.push((variable.name.value.clone(), value));
     }
-    match Request::from_pairs(&request) {
+    let request = Request::from_pairs(&request).and_then(|request| match (request.batch_size, request.seq_len) {
+        (Some(0), _) => Err(("batch_size".into(), "at least 1".to_owned())),
+        (_, Some(0)) => Err(("seq_len".into(), "at least 1".to_owned())),
+        _ => Ok(request),
+    });
+    match request {
         Ok(request) => Some(request),
         Err((name, expected)) => {
             let span = point.workload.iter().find(|v| v.name.value == name).map(|v| v.value.span)?;

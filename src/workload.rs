@@ -26,6 +26,12 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("training", "true in the train phase"),
 ];
 
+/// Variables that follow from others or from the dtypes, so that a model can't have a default for them.
+pub const DERIVED: &[&str] = &["kv_len", "dtype_bytes", "weight_dtype_bytes", "kv_dtype_bytes", "training"];
+
+/// What a workload can state besides variables.
+pub const OPTIONS: &[&str] = &["phase", "dtype", "weight_dtype", "kv_dtype", "attention", "kernel", "logits"];
+
 /// The conventions, which class formulas see after the variables.
 pub const CONVENTIONS: &[(&str, &str)] = &[
     ("attention", "'dense': every query with every key, as PyTorch counts; 'masked': only the pairs that the mask keeps"),
@@ -195,7 +201,8 @@ impl Workload {
             _ => (pick("seq_len", request.seq_len, longest), pick("past_len", request.past_len, 0)),
         };
         let logits = request.logits.unwrap_or(Logits::All);
-        let logit_len = setting("logit_len", &request.settings).unwrap_or(match logits {
+        let logit_default = || setting("logit_len", defaults).filter(|_| request.logits.is_none());
+        let logit_len = setting("logit_len", &request.settings).or_else(logit_default).unwrap_or(match logits {
             Logits::All => seq_len,
             Logits::Last => seq_len.min(1),
         });
@@ -227,9 +234,9 @@ impl Workload {
         u128::from(self.past_len) + u128::from(self.seq_len)
     }
 
-    /// The values of [`VARIABLES`], then of [`CONVENTIONS`]. `settings` replaces dtype sizes.
+    /// The values of [`VARIABLES`], then of [`CONVENTIONS`]. `settings` replaces dtype sizes, `defaults` those that no dtype decides.
     #[must_use]
-    pub fn values(&self, settings: &[(Arc<str>, Value)]) -> Vec<Value> {
+    pub fn values(&self, defaults: &[(Arc<str>, Value)], settings: &[(Arc<str>, Value)]) -> Vec<Value> {
         let kv_len = Exact::integer(i128::from(self.past_len) + i128::from(self.seq_len));
         let mut values = vec![
             Value::count(self.batch_size),
@@ -245,7 +252,8 @@ impl Workload {
         ];
         for (value, (name, _)) in values.iter_mut().zip(VARIABLES) {
             if name.ends_with("_bytes") {
-                if let Some((_, setting)) = settings.iter().rev().find(|(n, _)| **n == **name) {
+                let defaults = defaults.iter().filter(|_| *name == "index_dtype_bytes");
+                if let Some((_, setting)) = defaults.chain(settings).rev().find(|(n, _)| **n == **name) {
                     *value = setting.clone();
                 }
             }
