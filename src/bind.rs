@@ -3,18 +3,18 @@
 //! A [`FlatModel`] and a [`Workload`] come in, a [`BoundModel`] goes out. Rows that ask their class for the same share one signature, so
 //! that `cost` evaluates it once.
 
-use std::cell::Cell;
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
-use crate::catalog::Class;
+use crate::catalog::{Class, Parameter, check_parameter};
+use crate::check::expected;
 use crate::diag::{Code, Diagnostic, Diagnostics};
-use crate::expr::{EvalError, Value, eval};
-use crate::flatten::{Argument, Binding, FlatModel, OwnWeight, Row};
-use crate::workload::{Request, VARIABLES, Workload, WorkloadVar, value_problem};
+use crate::expr::{EvalError, Exact, Value, eval};
+use crate::flatten::{Argument, Binding, FlatModel, OwnWeight, Residual, Row};
+use crate::workload::{DERIVED, Request, VARIABLES, Workload, WorkloadVar, value_problem};
 
 /// A model at a workload: no expression left.
 #[derive(Debug)]
@@ -29,6 +29,7 @@ pub struct BoundModel {
 }
 
 /// A class with the values of its parameters.
+#[derive(Debug)]
 pub struct Signature {
     pub class: Option<Arc<Class>>,
     /// Given parameters, by position.
@@ -36,14 +37,6 @@ pub struct Signature {
     /// Workload values replaced, by slot.
     pub overrides: Vec<(u16, Value)>,
     pub weights: Option<Vec<OwnWeight>>,
-}
-
-impl std::fmt::Debug for Signature {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let mut out = f.debug_struct("Signature");
-        out.field("class", &self.class.as_ref().map(|class| &class.name));
-        out.field("arguments", &self.arguments).field("overrides", &self.overrides).field("weights", &self.weights).finish()
-    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -65,32 +58,45 @@ pub fn bind(flat: &FlatModel, request: &Request, diagnostics: &mut Diagnostics) 
     }
     let mut workload = Workload::complete(request, &defaults, flat.positions.map(|(n, _)| n));
     let builtins = workload.values(request, &defaults);
-    let mut binder = Binder { flat, values: builtins.iter().take(VARIABLES.len()).cloned().collect(), diagnostics };
+    let values = builtins.iter().take(VARIABLES.len()).cloned().map(Some).collect();
+    let mut binder = Binder { flat, values, diagnostics };
     workload.more = binder.own_variables(request);
     check_workload(&workload, binder.diagnostics);
     let (signatures, rows) = binder.rows();
     BoundModel { workload, builtins, signatures, rows }
 }
 
-/// The model's defaults for built-in workload variables, which must be known without a workload.
+/// The model's own defaults for the built-in variables.
 fn defaults(flat: &FlatModel, diagnostics: &mut Diagnostics) -> Vec<(Arc<str>, Value)> {
     let mut defaults = Vec::new();
-    for (name, argument) in flat.workload.iter().filter(|(name, _)| VARIABLES.iter().any(|(n, _)| *n == &**name)) {
+    for (name, argument) in flat.workload.iter().filter(|(name, _)| is_builtin(name)) {
         let problem = match &argument.binding {
-            Binding::Known(value) => {
-                value_problem(name, value).map(|expected| format!("`{name}` can't be {value}: it is {expected}"))
-            }
-            Binding::Workload(_) => Some(format!("the default of `{name}` depends on the workload itself")),
+            Binding::Workload(_) => Some("known without a workload, whose default it is"),
+            Binding::Known(Value::Number(n)) if n.is_zero() && matches!(&**name, "batch_size" | "seq_len") => Some("at least 1"),
+            Binding::Known(value) => value_problem(name, value),
         };
-        match (&argument.binding, problem) {
-            (_, Some(message)) => {
-                diagnostics.push(Diagnostic::new(Code::InvalidWorkload, message).at(argument.span, "no default for it"));
+        match (problem, &argument.binding) {
+            // `check` has said why these have no default.
+            _ if DERIVED.contains(&&**name) => {}
+            (None, Binding::Known(value)) => defaults.push((name.clone(), value.clone())),
+            (problem, binding) => {
+                let found = if let Binding::Known(value) = binding { format!(" {value}") } else { String::new() };
+                let message = format!("the default{found} of `{name}` makes no workload");
+                let label = format!("must be {}", problem.unwrap_or_default());
+                diagnostics.push(Diagnostic::new(Code::InvalidWorkload, message).at(argument.span, label));
             }
-            (Binding::Known(value), None) => defaults.push((name.clone(), value.clone())),
-            (Binding::Workload(_), None) => {}
         }
     }
     defaults
+}
+
+fn is_builtin(name: &str) -> bool {
+    VARIABLES.iter().any(|(builtin, _)| *builtin == name)
+}
+
+/// Whether a value can be a number of bytes.
+fn is_size(value: &Value) -> bool {
+    value.as_number().is_some_and(|n| n >= Exact::ZERO)
 }
 
 fn check_workload(workload: &Workload, diagnostics: &mut Diagnostics) {
@@ -108,9 +114,20 @@ fn check_workload(workload: &Workload, diagnostics: &mut Diagnostics) {
 
 struct Binder<'f, 'd> {
     flat: &'f FlatModel,
-    /// The workload variables' values, built-in ones first.
-    values: Vec<Value>,
+    /// The workload variables' values, built-in ones first; `None`: it has none, which was reported.
+    values: Vec<Option<Value>>,
     diagnostics: &'d mut Diagnostics,
+}
+
+/// Workload variables may depend on others through this many steps: bounds the stack.
+const MAX_CHAIN: usize = 128;
+
+/// How far the evaluation of a variable is.
+#[derive(Clone, Copy)]
+enum State {
+    Open,
+    Busy,
+    Done,
 }
 
 /// What a row asks its class for, wherever it was written.
@@ -143,15 +160,59 @@ impl Hash for Question<'_> {
 impl<'f> Binder<'f, '_> {
     /// The model's own workload variables: what was set, else their defaults, in the order of the file.
     fn own_variables(&mut self, request: &Request) -> Vec<(Arc<str>, Value)> {
-        let flat = self.flat;
-        let mut own = Vec::new();
-        for (name, argument) in flat.workload.iter().filter(|(name, _)| VARIABLES.iter().all(|(n, _)| *n != &**name)) {
-            let setting = request.settings.iter().rev().find(|(n, _)| n == name).map(|(_, value)| value.clone());
-            let value = setting.or_else(|| self.argument(argument)).unwrap_or(Value::Null);
-            self.values.push(value.clone());
-            own.push((name.clone(), value));
+        let own: Vec<&'f (Arc<str>, Argument)> = self.flat.workload.iter().filter(|(name, _)| !is_builtin(name)).collect();
+        let first = self.values.len();
+        self.values.resize(first + own.len(), None);
+        let mut state = vec![State::Open; own.len()];
+        for at in 0..own.len() {
+            self.own_variable(at, first, &own, &mut state, request, 0);
         }
-        own
+        let value = |at: usize| self.values.get(first + at).cloned().flatten().unwrap_or(Value::Null);
+        own.iter().enumerate().map(|(at, (name, _))| (name.clone(), value(at))).collect()
+    }
+
+    /// The value of one of them, after those that it depends on.
+    fn own_variable(
+        &mut self,
+        at: usize,
+        first: usize,
+        own: &[&'f (Arc<str>, Argument)],
+        state: &mut [State],
+        request: &Request,
+        depth: usize,
+    ) {
+        let (Some((name, argument)), Some(own_state)) = (own.get(at), state.get_mut(at)) else {
+            return;
+        };
+        match own_state {
+            State::Done => return,
+            State::Busy => {
+                let message = format!("the workload variable `{name}` depends on itself");
+                let diagnostic = Diagnostic::new(Code::CyclicVariables, message).at(argument.span, "comes back to itself");
+                if !self.diagnostics.has(Code::CyclicVariables) {
+                    self.diagnostics.push(diagnostic);
+                }
+                return;
+            }
+            State::Open if depth > MAX_CHAIN => {
+                let message = format!("the workload variable `{name}` stands behind more than {MAX_CHAIN} others");
+                self.diagnostics.push(Diagnostic::new(Code::EvaluationTooDeep, message).at(argument.span, "too long a chain"));
+                *own_state = State::Done;
+                return;
+            }
+            State::Open => *own_state = State::Busy,
+        }
+        let setting = request.settings.iter().rev().find(|(n, _)| n == name).map(|(_, value)| value.clone());
+        if let (None, Binding::Workload(residual)) = (&setting, &argument.binding) {
+            let mut uses = Vec::new();
+            residual.expr.for_each_variable(&mut |v: &WorkloadVar| uses.extend(usize::from(v.0).checked_sub(first)));
+            uses.into_iter().for_each(|next| self.own_variable(next, first, own, state, request, depth + 1));
+        }
+        let value = setting.or_else(|| self.argument(argument));
+        if let (Some(cell), Some(own_state)) = (self.values.get_mut(first + at), state.get_mut(at)) {
+            *cell = value;
+            *own_state = State::Done;
+        }
     }
 
     fn rows(&mut self) -> (Vec<Signature>, Vec<BoundRow>) {
@@ -171,15 +232,42 @@ impl<'f> Binder<'f, '_> {
     }
 
     fn signature(&mut self, row: &Row) -> Option<Signature> {
-        let mut values = |list: &[(u16, Argument)]| -> Option<Vec<(u16, Value)>> {
-            list.iter().map(|(at, argument)| Some((*at, self.argument(argument)?))).collect()
-        };
-        Some(Signature {
-            arguments: values(&row.arguments)?,
-            overrides: values(&row.overrides)?,
-            class: row.class.as_ref().map(|class| class.0.clone()),
-            weights: row.weights.clone(),
-        })
+        let class = row.class.as_ref().map(|class| class.0.clone());
+        let parameters = class.as_ref().map_or(&[][..], |class| &class.parameters);
+        let (mut arguments, mut overrides) = (Vec::with_capacity(row.arguments.len()), Vec::new());
+        // All of them are looked at, so that all that is wrong is said.
+        for (at, argument) in &row.arguments {
+            let value = parameters.get(usize::from(*at)).and_then(|parameter| self.parameter(parameter, argument));
+            arguments.extend(value.map(|value| (*at, value)));
+        }
+        for (slot, argument) in &row.overrides {
+            overrides.extend(self.bytes(argument).map(|value| (*slot, value)));
+        }
+        let complete = arguments.len() == row.arguments.len() && overrides.len() == row.overrides.len();
+        complete.then(|| Signature { arguments, overrides, weights: row.weights.clone(), class })
+    }
+
+    /// A parameter's value, of its kind.
+    fn parameter(&mut self, parameter: &Parameter, argument: &Argument) -> Option<Value> {
+        let value = self.argument(argument)?;
+        let fitting = check_parameter(parameter, &value);
+        if fitting.is_none() {
+            let code = if matches!(value, Value::Number(_)) { Code::NotACount } else { Code::ParameterType };
+            let message = format!("`{}` is {} at this workload", parameter.name, self.shown(argument, &value));
+            self.diagnostics.push(Diagnostic::new(code, message).at(argument.span, expected(parameter)));
+        }
+        fitting
+    }
+
+    /// A workload's value replaced for one layer.
+    fn bytes(&mut self, argument: &Argument) -> Option<Value> {
+        let value = self.argument(argument)?;
+        if is_size(&value) {
+            return Some(value);
+        }
+        let message = format!("a number of bytes is {} at this workload", self.shown(argument, &value));
+        self.diagnostics.push(Diagnostic::new(Code::ParameterType, message).at(argument.span, "expected a non-negative number"));
+        None
     }
 
     fn calls(&mut self, calls: &[Argument]) -> u128 {
@@ -212,47 +300,44 @@ impl<'f> Binder<'f, '_> {
             Binding::Workload(residual) => residual,
         };
         let values = &self.values;
-        let later = Cell::new(false);
-        let env = |variable: &WorkloadVar| {
-            values.get(usize::from(variable.0)).cloned().ok_or_else(|| {
-                later.set(true);
-                EvalError::Reported
-            })
+        let env = |variable: &WorkloadVar| match values.get(usize::from(variable.0)) {
+            Some(Some(value)) => Ok(value.clone()),
+            _ => Err(EvalError::Reported),
         };
         match eval(&residual.expr, &env, 0) {
             Ok(value) => Some(value),
-            Err(EvalError::Reported) if later.get() => {
-                let message =
-                    "workload variables get their values in the order of the file, and this one uses itself or a later one";
-                self.diagnostics.push(Diagnostic::new(Code::CyclicVariables, message).at(argument.span, "not known yet"));
-                None
-            }
             Err(EvalError::Reported) => None,
+            // `check` has reported it, unless it stands in a block that a variable chooses.
+            Err(EvalError::Unknown(_)) if self.diagnostics.has(Code::UnknownVariable) => None,
             Err(error) => {
                 let code = match error {
                     EvalError::DivisionByZero => Code::DivisionByZero,
                     EvalError::Overflow => Code::Overflow,
                     EvalError::OutOfRange { .. } => Code::OutOfRange,
                     EvalError::TooDeep => Code::EvaluationTooDeep,
-                    EvalError::Type { .. } | EvalError::Unknown(_) | EvalError::Reported => Code::TypeMismatch,
+                    EvalError::Unknown(_) => Code::UnknownVariable,
+                    EvalError::Type { .. } | EvalError::Reported => Code::TypeMismatch,
                 };
-                let seen = residual
-                    .expr
-                    .render(&|v: &WorkloadVar| values.get(usize::from(v.0)).map_or("?".to_owned(), Value::to_string));
+                let seen = self.render(residual);
                 self.diagnostics.push(Diagnostic::new(code, format!("{error}: {seen}")).at(argument.span, "at this workload"));
                 None
             }
         }
     }
 
+    /// An expression with the workload's values put in.
+    fn render(&self, residual: &Residual) -> String {
+        let value = |v: &WorkloadVar| self.values.get(usize::from(v.0)).cloned().flatten();
+        residual.expr.render(&|v: &WorkloadVar| value(v).map_or("?".to_owned(), |value| value.to_string()))
+    }
+
     /// `7 / 2 = 3.5`: an argument with the workload's values put in.
     fn shown(&self, argument: &Argument, value: &Value) -> String {
-        match &argument.binding {
-            Binding::Known(value) => value.to_string(),
-            Binding::Workload(residual) => {
-                let show = |v: &WorkloadVar| self.values.get(usize::from(v.0)).map_or("?".to_owned(), Value::to_string);
-                format!("{} = {value}", residual.expr.render(&show))
-            }
-        }
+        let value = value.to_string();
+        let Binding::Workload(residual) = &argument.binding else {
+            return value;
+        };
+        let seen = self.render(residual);
+        if seen == value { value } else { format!("{seen} = {value}") }
     }
 }

@@ -7,15 +7,15 @@ use std::sync::Arc;
 
 use crate::bind::{BoundModel, bind};
 use crate::catalog::Catalog;
-use crate::check::{Checked, check, own_workload};
+use crate::check::{Checked, check};
 use crate::cost::{CostReport, cost};
-use crate::diag::{Code, Diagnostic, Diagnostics, nearest};
+use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::expr::Value;
 use crate::flatten::{FlatModel, flatten};
 use crate::json;
 use crate::source::{Source, Spanned};
 use crate::spec::{self, Datum, Fact, Point};
-use crate::workload::{Request, VARIABLES, Workload};
+use crate::workload::{Request, Workload};
 
 /// A model, flattened: ready for any number of workloads.
 #[derive(Debug)]
@@ -34,19 +34,36 @@ pub struct Compiled<'c> {
 }
 
 /// Reads, checks and flattens a source. What is wrong goes to `diagnostics`; `None` if there is nothing that could be gone on with.
+///
+/// It runs on a stack of its own: within the limits that are stated (layers 128 deep, variables through 128 steps, expressions nested 128
+/// levels) it takes up to some megabytes, which not every thread has.
 pub fn front<'c>(
     source: &Source,
     catalog: &'c Catalog,
     settings: Vec<(Arc<str>, Value)>,
     diagnostics: &mut Diagnostics,
 ) -> Option<Flattened<'c>> {
-    let document = match json::read(source) {
-        Ok(document) => document,
-        Err(errors) => {
-            diagnostics.extend(errors.iter().cloned());
-            return None;
-        }
+    const STACK: usize = 32 << 20;
+    let mut work = Some((settings, diagnostics));
+    let mut run = || {
+        let (settings, diagnostics) = work.take()?;
+        phases(source, catalog, settings, diagnostics)
     };
+    std::thread::scope(|scope| {
+        let spawned = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, &mut run);
+        spawned.ok().map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    })
+    // Where no thread can be had, the stack of this one has to do.
+    .unwrap_or_else(run)
+}
+
+fn phases<'c>(
+    source: &Source,
+    catalog: &'c Catalog,
+    settings: Vec<(Arc<str>, Value)>,
+    diagnostics: &mut Diagnostics,
+) -> Option<Flattened<'c>> {
+    let document = json::read(source, diagnostics)?;
     let model = spec::parse(&document, diagnostics)?;
     let checked = check(model, catalog, settings, diagnostics);
     let flat = flatten(&checked, diagnostics);
@@ -66,6 +83,7 @@ pub fn compile<'c>(
     let Flattened { checked, flat } = front(source, catalog, request.settings.clone(), diagnostics)?;
     let (bound, report) = evaluate(&flat, request, diagnostics);
     warn_beyond_positions(&flat, &bound.workload, diagnostics);
+    nothing_is_skipped(&flat, &bound, diagnostics);
     if !diagnostics.has_errors() {
         expectations(&checked, &flat, &report, diagnostics);
     }
@@ -79,8 +97,14 @@ pub fn evaluate(flat: &FlatModel, request: &Request, diagnostics: &mut Diagnosti
     (bound, report)
 }
 
-/// What an expectation's workload may say besides workload variables.
-const POINT_OPTIONS: &[&str] = &["phase", "attention", "kernel", "logits", "dtype", "weight_dtype", "kv_dtype"];
+/// Unknown is not zero: a layer without a cost and without an error would be missing from the totals.
+fn nothing_is_skipped(flat: &FlatModel, bound: &BoundModel, diagnostics: &mut Diagnostics) {
+    let skipped = flat.rows.iter().zip(&bound.rows).find(|(_, row)| row.signature.is_none());
+    if let Some((info, _)) = skipped.filter(|_| !diagnostics.has_errors()) {
+        let message = format!("`{}` has no cost, and nothing says why: a defect of layerspec", info.path);
+        diagnostics.push(Diagnostic::new(Code::InvalidClass, message).at(info.row.span, "this layer"));
+    }
+}
 
 fn warn_beyond_positions(flat: &FlatModel, workload: &Workload, diagnostics: &mut Diagnostics) {
     let Some((positions, span)) = flat.positions else {
@@ -105,7 +129,7 @@ fn expectations(checked: &Checked<'_>, flat: &FlatModel, report: &CostReport, di
     }
     compare(&expect.facts, report, "", diagnostics);
     for point in &expect.points {
-        let Some(request) = point_request(point, checked, diagnostics) else {
+        let Some(request) = point_request(point, diagnostics) else {
             continue;
         };
         let (bound, report) = evaluate(flat, &request, diagnostics);
@@ -116,19 +140,9 @@ fn expectations(checked: &Checked<'_>, flat: &FlatModel, report: &CostReport, di
     }
 }
 
-fn point_request(point: &Point, checked: &Checked<'_>, diagnostics: &mut Diagnostics) -> Option<Request> {
-    let own: Vec<&str> = own_workload(&checked.model).map(|v| &*v.name.value).collect();
-    let names = || POINT_OPTIONS.iter().copied().chain(VARIABLES.iter().map(|(name, _)| *name)).chain(own.iter().copied());
+fn point_request(point: &Point, diagnostics: &mut Diagnostics) -> Option<Request> {
     let mut request = Vec::new();
     for variable in &point.workload {
-        let name = &variable.name;
-        if !names().any(|n| n == &*name.value) {
-            let near = nearest(&name.value, names());
-            let diagnostic = Diagnostic::new(Code::UnknownKey, format!("`{}` is no part of a workload", name.value))
-                .at(name.span, "not a workload variable");
-            diagnostics.push(near.into_iter().fold(diagnostic, |d, near| d.help(format!("did you mean `{near}`?"))));
-            return None;
-        }
         let value = match &variable.value.datum {
             Datum::Number(n) => Value::Number(*n),
             Datum::Text(text) => Value::Text(text.clone()),
@@ -144,7 +158,12 @@ fn point_request(point: &Point, checked: &Checked<'_>, diagnostics: &mut Diagnos
         };
         request.push((variable.name.value.clone(), value));
     }
-    match Request::from_pairs(&request) {
+    let request = Request::from_pairs(&request).and_then(|request| match (request.batch_size, request.seq_len) {
+        (Some(0), _) => Err(("batch_size".into(), "at least 1".to_owned())),
+        (_, Some(0)) => Err(("seq_len".into(), "at least 1".to_owned())),
+        _ => Ok(request),
+    });
+    match request {
         Ok(request) => Some(request),
         Err((name, expected)) => {
             let span = point.workload.iter().find(|v| v.name.value == name).map(|v| v.value.span)?;

@@ -65,10 +65,11 @@ pub fn cost(flat: &FlatModel, bound: &BoundModel, diagnostics: &mut Diagnostics)
         match find(at) {
             Some(Ok(found)) => {
                 cost = found.cost;
+                let mut gone: Vec<&Arc<str>> = Vec::new();
                 for tied in &info.row.tied {
                     let target = find(tied.target.0 as usize).and_then(|t| t.as_ref().ok());
                     if let Some(target) = target {
-                        untie(&mut cost, found, target, tied, info, diagnostics);
+                        untie(&mut cost, found, target, tied, info, &mut gone, diagnostics);
                     }
                 }
             }
@@ -101,7 +102,15 @@ pub fn cost(flat: &FlatModel, bound: &BoundModel, diagnostics: &mut Diagnostics)
 }
 
 /// Takes tied weights out of a row's cost: they count where they are defined.
-fn untie(cost: &mut Cost, own: &Evaluated, target: &Evaluated, tied: &Tied, info: &RowInfo, diagnostics: &mut Diagnostics) {
+fn untie<'e>(
+    cost: &mut Cost,
+    own: &'e Evaluated,
+    target: &Evaluated,
+    tied: &Tied,
+    info: &RowInfo,
+    gone: &mut Vec<&'e Arc<str>>,
+    diagnostics: &mut Diagnostics,
+) {
     for tensor in own.tensors.iter().filter(|t| tied.weight.as_ref().is_none_or(|name| *name == t.name)) {
         let wanted = tied.target_weight.as_ref().unwrap_or(&tensor.name);
         // A bias that the target lacks isn't tied.
@@ -122,6 +131,11 @@ fn untie(cost: &mut Cost, own: &Evaluated, target: &Evaluated, tied: &Tied, info
             diagnostics.push(diagnostic);
             continue;
         }
+        // A layer may be tied itself and as a part of its composite.
+        if gone.contains(&&tensor.name) {
+            continue;
+        }
+        gone.push(&tensor.name);
         cost.set(Quantity::Params, cost.get(Quantity::Params).saturating_sub(tensor.elements));
         cost.set(Quantity::WeightBytes, cost.get(Quantity::WeightBytes).saturating_sub(tensor.bytes));
     }
@@ -242,6 +256,10 @@ fn weights_alone(tensors: &[Tensor]) -> Result<Cost, Problem> {
     Ok(cost)
 }
 
+fn beyond(what: &str) -> Problem {
+    Problem::new(Code::Overflow, format!("the {what} have more bytes than are computed with"))
+}
+
 /// A class's names and their values in one layer. Defaults and variables are evaluated when first asked for.
 struct LayerEnv<'c> {
     class: &'c Class,
@@ -308,8 +326,34 @@ impl LayerEnv<'_> {
         formula.expr.render(&|slot: &Slot| self.value(slot, 0).map_or_else(|_| "?".to_owned(), |value| value.to_string()))
     }
 
+    /// The definition of a parameter's default or of a variable.
+    fn definition(&self, slot: Slot) -> Option<&Formula> {
+        let at = usize::from(slot.0).checked_sub(VARIABLES.len() + CONVENTIONS.len())?;
+        match self.class.parameters.get(at) {
+            Some(parameter) => parameter.default.as_ref(),
+            None => self.class.variables.get(at - self.class.parameters.len()).map(|(_, formula)| formula),
+        }
+    }
+
+    /// The formula whose own value is wrong, if that of another is only made from it.
+    fn culprit<'f>(&'f self, formula: &'f Formula, wrong: &dyn Fn(&Result<Value, EvalError>) -> bool) -> &'f Formula {
+        let mut at = formula;
+        for _ in 0..self.cells.len() {
+            let mut deeper = None;
+            at.expr.for_each_variable(&mut |slot: &Slot| {
+                if deeper.is_none() && wrong(&self.value(slot, 0)) {
+                    deeper = self.definition(*slot);
+                }
+            });
+            let Some(next) = deeper else { break };
+            at = next;
+        }
+        at
+    }
+
     fn value_of(&self, formula: &Formula) -> Result<Value, Problem> {
         eval(&formula.expr, self, 0).map_err(|error| {
+            let formula = self.culprit(formula, &|value| value.as_ref().is_err_and(|e| *e == error));
             let code = match error {
                 EvalError::DivisionByZero => Code::DivisionByZero,
                 EvalError::Overflow => Code::Overflow,
@@ -318,7 +362,11 @@ impl LayerEnv<'_> {
                 EvalError::Type { .. } | EvalError::Unknown(_) | EvalError::Reported => Code::TypeMismatch,
             };
             let follows = error == EvalError::Reported;
-            let message = format!("{error}: `{}` is {}", formula.text, self.render(formula));
+            let seen = self.render(formula);
+            let message = match *seen == *formula.text {
+                true => format!("{error}: `{seen}`"),
+                false => format!("{error}: `{}` is {seen}", formula.text),
+            };
             Problem { follows, ..Problem::new(code, message).in_formula(formula, "in this formula") }
         })
     }
@@ -346,7 +394,21 @@ impl LayerEnv<'_> {
     }
 
     fn not_a_count(&self, formula: &Formula, value: &Value) -> Problem {
-        let message = format!("`{}` is {} = {value}, not a non-negative integer", formula.text, self.render(formula));
+        let negative = |v: &Value| v.as_number().is_some_and(|n| n < Exact::ZERO);
+        let formula = match value {
+            Value::Number(n) if !n.is_integer() => {
+                self.culprit(formula, &|v| matches!(v, Ok(Value::Number(n)) if !n.is_integer()))
+            }
+            value if negative(value) => self.culprit(formula, &|v| v.as_ref().is_ok_and(negative)),
+            _ => formula,
+        };
+        let value = eval(&formula.expr, self, 0).unwrap_or(Value::Null);
+        let seen = self.render(formula);
+        let message = if seen == value.to_string() {
+            format!("`{}` is {value}, not a non-negative integer", formula.text)
+        } else {
+            format!("`{}` is {seen} = {value}, not a non-negative integer", formula.text)
+        };
         Problem::new(Code::NotACount, message).in_formula(formula, "a count is needed")
     }
 
@@ -416,7 +478,7 @@ impl LayerEnv<'_> {
         let mut sum = 0u128;
         for input in &self.class.inputs {
             if self.flag(input.when.as_ref(), true)? {
-                sum = sum.saturating_add(self.value_bytes(input)?);
+                sum = sum.checked_add(self.value_bytes(input)?).ok_or_else(|| beyond("inputs"))?;
             }
         }
         Ok(sum)
@@ -427,7 +489,7 @@ impl LayerEnv<'_> {
         let mut sum = 0u128;
         for output in &self.class.outputs {
             if self.flag(output.when.as_ref(), true)? && !self.flag(output.view.as_ref(), false)? {
-                sum = sum.saturating_add(self.value_bytes(output)?);
+                sum = sum.checked_add(self.value_bytes(output)?).ok_or_else(|| beyond("outputs"))?;
             }
         }
         Ok(sum)

@@ -18,6 +18,8 @@ pub enum Definition<'m> {
     /// The index of a repeat's instance.
     Index(u64),
     Workload(WorkloadVar),
+    /// Something without a value, which was reported.
+    Reported,
     /// A value given from outside (`--set`): data, never a template.
     Value(Value),
 }

@@ -52,6 +52,12 @@ impl Span {
         self.start as usize..self.end as usize
     }
 
+    /// A string's place without its quotes.
+    #[must_use]
+    pub fn inside(self) -> Self {
+        self.part(1..self.range().len().saturating_sub(1).max(1))
+    }
+
     /// The part `range` of this span, offsets counted from its start.
     #[must_use]
     pub fn part(self, range: Range<usize>) -> Self {

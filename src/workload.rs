@@ -26,6 +26,12 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("training", "true in the train phase"),
 ];
 
+/// Variables that follow from others, so that a model can't have a default for them.
+pub const DERIVED: &[&str] = &["kv_len", "training"];
+
+/// What a workload can state besides variables.
+pub const OPTIONS: &[&str] = &["phase", "dtype", "weight_dtype", "kv_dtype", "attention", "kernel", "logits"];
+
 /// The conventions, which class formulas see after the variables.
 pub const CONVENTIONS: &[(&str, &str)] = &[
     ("attention", "'dense': every query with every key, as PyTorch counts; 'masked': only the pairs that the mask keeps"),

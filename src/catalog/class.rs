@@ -267,7 +267,7 @@ pub fn parse_class(name: Option<&Arc<str>>, node: &Node, diagnostics: &mut Diagn
     let f = fields(node, "a class", CLASS_KEYS, &[], diagnostics)?;
     let mut reader = Reader { diagnostics, names: Names::default() };
     let name = name.cloned().or_else(|| f.get("class").and_then(|n| reader.text(n)))?;
-    let kind = reader.kind(f.get("kind")?)?;
+    let kind = f.get("kind").and_then(|n| reader.kind(n));
     reader.names.parameters = member_names(f.get("parameters"));
     reader.names.variables = member_names(f.get("variables"));
     if reader.names.parameters.len() + reader.names.variables.len() > MAX_NAMES {
@@ -283,16 +283,15 @@ pub fn parse_class(name: Option<&Arc<str>>, node: &Node, diagnostics: &mut Diagn
     };
     let reads = f.get("reads").and_then(|n| fields(n, "`reads`", READ_KEYS, &[], reader.diagnostics));
     let writes = f.get("writes").and_then(|n| fields(n, "`writes`", WRITE_KEYS, &[], reader.diagnostics));
+    let flops = f.get("flops").and_then(|n| reader.flops(n, "`flops`"));
     let class = Class {
         aliases: reader.texts(f.get("aliases")),
-        kind,
         doc: f.get("doc").and_then(|n| reader.text(n)).unwrap_or_default(),
         source: f.get("source").and_then(|n| reader.text(n)).unwrap_or_default(),
         require: reader.members(f.get("require"), Reader::requirement),
         weights: reader.members(f.get("weights"), Reader::weight),
         inputs: reader.members(f.get("inputs"), |r, m| r.value(m.key.clone(), &m.value)),
         outputs,
-        flops: reader.flops(f.get("flops")?, "`flops`")?,
         backward: f.get("backward").and_then(|n| reader.flops(n, "`backward`")),
         weights_read: reader.part(reads.as_ref(), "weights"),
         activations_read: reader.part(reads.as_ref(), "activations"),
@@ -303,6 +302,9 @@ pub fn parse_class(name: Option<&Arc<str>>, node: &Node, diagnostics: &mut Diagn
         derivation: reader.texts(f.get("derivation")),
         examples: reader.examples(f.get("examples")),
         tokens: reader.names.slot("tokens", None),
+        // Last, so that all that is wrong was said.
+        kind: kind?,
+        flops: flops?,
         parameters,
         variables,
         name,
@@ -546,11 +548,9 @@ impl Reader<'_> {
 
     fn flops(&mut self, node: &Node, what: &str) -> Option<FlopFormulas> {
         let f = fields(node, what, FLOP_KEYS, &[], self.diagnostics)?;
-        Some(FlopFormulas {
-            matmul: self.formula(f.get("matmul")?, None)?,
-            vector: self.formula(f.get("vector")?, None)?,
-            transcendental: self.formula(f.get("transcendental")?, None)?,
-        })
+        let [matmul, vector, transcendental] =
+            ["matmul", "vector", "transcendental"].map(|name| f.get(name).and_then(|n| self.formula(n, None)));
+        Some(FlopFormulas { matmul: matmul?, vector: vector?, transcendental: transcendental? })
     }
 
     fn examples(&mut self, node: Option<&Node>) -> Vec<Example> {
@@ -619,14 +619,12 @@ fn cycle(at: usize, definitions: &[Option<&Formula>], first: usize, state: &mut 
         Some(1) => return definitions.get(at).copied().flatten().map(|f| f.span),
         _ => return None,
     }
-    let mut found = None;
+    // Collected first: the search must not stand on the stack of a walk through a formula.
+    let mut uses: Vec<usize> = Vec::new();
     if let Some(formula) = definitions.get(at).copied().flatten() {
-        formula.expr.for_each_variable(&mut |slot| {
-            if let (None, Some(next)) = (found, usize::from(slot.0).checked_sub(first)) {
-                found = cycle(next, definitions, first, state);
-            }
-        });
+        formula.expr.for_each_variable(&mut |slot| uses.extend(usize::from(slot.0).checked_sub(first)));
     }
+    let found = uses.into_iter().find_map(|next| cycle(next, definitions, first, state));
     if let Some(s) = state.get_mut(at) {
         *s = 2;
     }

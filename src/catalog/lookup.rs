@@ -61,9 +61,9 @@ impl Catalog {
 
 fn load(file: &ClassFile, id: SourceId) -> Result<Arc<Class>, Diagnostics> {
     let source = Source { id, name: file.path.into(), text: file.text.into() };
-    let document = json::read(&source)?;
     let mut diagnostics = Diagnostics::default();
-    match parse_class(None, &document.root, &mut diagnostics) {
+    let document = json::read(&source, &mut diagnostics);
+    match document.and_then(|document| parse_class(None, &document.root, &mut diagnostics)) {
         Some(class) if !diagnostics.has_errors() => Ok(Arc::new(class)),
         _ => Err(diagnostics),
     }
@@ -113,6 +113,8 @@ fn fit(name: &str, pattern: &str) -> Option<usize> {
 pub struct Classes<'c> {
     catalog: &'c Catalog,
     own: Vec<Arc<Class>>,
+    /// Names of definitions that something is wrong with, which was reported.
+    faulty: Vec<Arc<str>>,
 }
 
 impl std::fmt::Debug for Classes<'_> {
@@ -123,13 +125,22 @@ impl std::fmt::Debug for Classes<'_> {
 
 impl<'c> Classes<'c> {
     #[must_use]
-    pub fn new(catalog: &'c Catalog, own: Vec<Arc<Class>>) -> Self {
-        Classes { catalog, own }
+    pub fn new(catalog: &'c Catalog, own: Vec<Arc<Class>>, faulty: Vec<Arc<str>>) -> Self {
+        Classes { catalog, own, faulty }
+    }
+
+    /// Whether the file defines this class, but something is wrong with the definition.
+    #[must_use]
+    pub fn is_faulty(&self, name: &str) -> bool {
+        self.faulty.iter().any(|pattern| fit(name, pattern).is_some())
     }
 
     /// The class of this name.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<Arc<Class>> {
+        if self.is_faulty(name) {
+            return None;
+        }
         let own = best(name, self.own.iter().map(|c| std::iter::once(&*c.name).chain(c.aliases.iter().map(|a| &**a))));
         match own.and_then(|index| self.own.get(index)) {
             Some(class) => Some(class.clone()),
@@ -140,7 +151,8 @@ impl<'c> Classes<'c> {
     /// The known class name nearest to an unknown one, by its last segment.
     #[must_use]
     pub fn nearest(&self, name: &str) -> Option<&str> {
-        let full = self.own.iter().map(|c| &*c.name).chain(CLASS_FILES.iter().map(|f| f.class));
+        let own = self.own.iter().map(|c| &*c.name).chain(self.faulty.iter().map(|name| &**name));
+        let full = own.chain(CLASS_FILES.iter().map(|f| f.class));
         let alias = CLASS_FILES.iter().flat_map(|f| f.aliases.iter().copied()).filter(|a| !a.contains('*'));
         let names: Vec<&str> = full.chain(alias).collect();
         let last = |text: &str| text.rsplit('.').next().unwrap_or("").to_owned();

@@ -6,23 +6,28 @@
 mod names;
 mod parameters;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use names::{Kind, Names};
-pub use names::{attr_span, depends_on_workload, for_each_template, text_depends_on_workload, unknown_variable};
-pub use parameters::{COMMON_PARAMETERS, check_parameters, expected, unknown_class, wrong_kind};
+pub use names::unknown_variable;
+use names::{Found, Names};
+pub use parameters::{
+    COMMON_PARAMETERS, check_parameters, expected, mistyped, text_like_an_expression, unknown_class, wrong_kind,
+};
 
 use crate::catalog::{Catalog, Classes, parse_class};
 use crate::diag::{Code, Diagnostic, Diagnostics, nearest};
 use crate::expr::Value;
 use crate::scope::{Definition, Entry, Scope};
-use crate::source::{Span, Spanned};
-use crate::spec::{Attr, Block, Body, Layer, Model, TextField, TieTarget};
-use crate::workload::{VARIABLES, WorkloadVar};
+use crate::source::Span;
+use crate::spec::{Block, Body, Layer, Model, TextField, TieTarget, UNREAD};
+use crate::workload::{DERIVED, OPTIONS, VARIABLES, WorkloadVar};
 
 /// How deep layers may be nested, blocks included.
 pub const MAX_LAYER_DEPTH: usize = 128;
+
+/// How many workload variables a model may add.
+const MAX_WORKLOAD_VARIABLES: usize = 1000;
 
 /// How many layers are looked at, blocks written out at each use: bounds time and memory.
 pub const MAX_LAYERS: usize = 2_000_000;
@@ -35,7 +40,7 @@ pub struct Checked<'c> {
     /// Values that replace those of the model's variables.
     pub settings: Vec<(Arc<str>, Value)>,
     /// Position of each block in `model.blocks`.
-    pub block_index: BTreeMap<Arc<str>, usize>,
+    pub block_index: HashMap<Arc<str>, usize>,
 }
 
 impl Checked<'_> {
@@ -92,9 +97,9 @@ pub fn check<'c>(
     settings: Vec<(Arc<str>, Value)>,
     diagnostics: &mut Diagnostics,
 ) -> Checked<'c> {
-    let own = own_classes(&model, diagnostics);
+    let (own, faulty) = own_classes(&model, diagnostics);
     let block_index = model.blocks.iter().enumerate().map(|(i, b)| (b.name.value.clone(), i)).collect();
-    let checked = Checked { classes: Classes::new(catalog, own), settings, block_index, model };
+    let checked = Checked { classes: Classes::new(catalog, own, faulty), settings, block_index, model };
     check_settings(&checked, diagnostics);
     check_workload_names(&checked.model, diagnostics);
     let (workload, variables) = root_entries(&checked.model, &checked.settings);
@@ -121,9 +126,21 @@ pub fn check<'c>(
     checked
 }
 
-fn own_classes(model: &Model, diagnostics: &mut Diagnostics) -> Vec<Arc<crate::catalog::Class>> {
-    let parse = |(name, node): &(Spanned<Arc<str>>, crate::json::Node)| parse_class(Some(&name.value), node, diagnostics);
-    model.classes.iter().filter_map(parse).map(Arc::new).collect()
+/// The file's own classes, and the names of those that something is wrong with: layers of these say nothing more.
+fn own_classes(model: &Model, diagnostics: &mut Diagnostics) -> (Vec<Arc<crate::catalog::Class>>, Vec<Arc<str>>) {
+    let (mut own, mut faulty) = (Vec::new(), Vec::new());
+    for (name, node) in &model.classes {
+        let mut found = Diagnostics::default();
+        match parse_class(Some(&name.value), node, &mut found) {
+            Some(class) if !found.has_errors() => own.push(Arc::new(class)),
+            class => {
+                faulty.extend(class.into_iter().flat_map(|class| class.aliases));
+                faulty.push(name.value.clone());
+            }
+        }
+        diagnostics.extend(found.iter().cloned());
+    }
+    (own, faulty)
 }
 
 fn check_settings(checked: &Checked<'_>, diagnostics: &mut Diagnostics) {
@@ -148,6 +165,31 @@ fn check_settings(checked: &Checked<'_>, diagnostics: &mut Diagnostics) {
 
 /// A variable named like a workload variable would hide it, and `--batch` would do nothing.
 fn check_workload_names(model: &Model, diagnostics: &mut Diagnostics) {
+    for variable in model.workload.iter().filter(|v| DERIVED.contains(&&*v.name.value)) {
+        let name = &variable.name.value;
+        let doc = VARIABLES.iter().find(|(n, _)| *n == &**name).map_or("", |(_, doc)| doc);
+        let diagnostic = Diagnostic::new(Code::InvalidName, format!("`{name}` can't have a default: it follows from the rest"))
+            .at(variable.name.span, "not decided here")
+            .note(format!("`{name}`: {doc}"));
+        diagnostics.push(diagnostic);
+    }
+    if let Some(variable) = own_workload(model).nth(MAX_WORKLOAD_VARIABLES) {
+        let message = format!("the model has more than {MAX_WORKLOAD_VARIABLES} workload variables of its own");
+        diagnostics.push(Diagnostic::new(Code::ModelTooLarge, message).at(variable.name.span, "too many from here on"));
+    }
+    let known = || {
+        let own = own_workload(model).map(|v| &*v.name.value);
+        own.chain(VARIABLES.iter().map(|(name, _)| *name)).chain(OPTIONS.iter().copied())
+    };
+    for variable in model.expect.iter().flat_map(|e| &e.points).flat_map(|point| &point.workload) {
+        let name = &*variable.name.value;
+        if name != UNREAD && !known().any(|known| known == name) {
+            let diagnostic = Diagnostic::new(Code::UnknownKey, format!("unknown key `{name}` in a workload"))
+                .at(variable.name.span, "neither a workload variable nor an option")
+                .did_you_mean(variable.name.span.inside(), nearest(name, known()));
+            diagnostics.push(diagnostic);
+        }
+    }
     for variable in &model.variables {
         if VARIABLES.iter().any(|(name, _)| *name == &*variable.name.value) {
             let name = &variable.name.value;
@@ -160,7 +202,7 @@ fn check_workload_names(model: &Model, diagnostics: &mut Diagnostics) {
     }
 }
 
-type KindScope<'m, 'p> = Scope<'m, 'p, Kind>;
+type KindScope<'m, 'p> = Scope<'m, 'p, Found>;
 
 struct Checker<'m, 'd> {
     checked: &'m Checked<'m>,
@@ -177,8 +219,10 @@ impl<'m> Checker<'m, '_> {
         for layer in layers {
             self.visited += 1;
             if self.visited > MAX_LAYERS {
-                let message = format!("the model has more than {MAX_LAYERS} layers, blocks written out");
-                self.names.push(Diagnostic::new(Code::ModelTooLarge, message).at(layer.span.part(0..1), "too many from here on"));
+                if self.visited == MAX_LAYERS + 1 {
+                    let message = format!("the model has more than {MAX_LAYERS} layers, blocks written out");
+                    self.names.push(Diagnostic::new(Code::ModelTooLarge, message).at(layer.place(), "too many from here on"));
+                }
                 return;
             }
             self.layer(layer, scope, depth);
@@ -187,8 +231,7 @@ impl<'m> Checker<'m, '_> {
 
     fn layer(&mut self, layer: &'m Layer, scope: &KindScope<'m, '_>, depth: usize) {
         if depth >= MAX_LAYER_DEPTH {
-            let message = format!("layers are nested deeper than {MAX_LAYER_DEPTH} levels");
-            self.names.push(Diagnostic::new(Code::LayersTooDeep, message).at(layer.span.part(0..1), "one level too many"));
+            self.names.push(too_deep(layer.place()));
             return;
         }
         if let Some(repeat) = &layer.repeat {
@@ -203,7 +246,10 @@ impl<'m> Checker<'m, '_> {
         self.names.scope(&inner);
         self.attributes(layer, &inner);
         match &layer.body {
-            Body::Basic => parameters::check_layer(layer, &self.checked.classes, self.names.diagnostics()),
+            Body::Basic => {
+                let in_scope = |name: &str| inner.find(name).is_some();
+                parameters::check_layer(layer, &self.checked.classes, &in_scope, self.names.diagnostics());
+            }
             Body::Composite(layers) => self.layers(layers, &inner, depth + 1),
             Body::Use(field) => self.block(field, layer, &inner, depth),
         }
@@ -253,14 +299,10 @@ impl<'m> Checker<'m, '_> {
         };
         if self.uses.contains(&&*block.name.value) {
             let chain: Vec<&str> = self.uses.iter().copied().chain([&**name]).collect();
-            let diagnostic =
-                Diagnostic::new(Code::RecursiveBlock, format!("the block `{name}` uses itself: {}", chain.join(" -> ")))
-                    .at(field.span, "comes back here")
-                    .also(block.name.span, "defined here");
-            self.names.push(diagnostic);
+            self.names.push(recursive_block(block, &chain, field.span));
             return;
         }
-        for diagnostic in missing_bindings(block, layer, scope) {
+        if let Some(diagnostic) = missing_binding(block, layer, scope) {
             self.names.push(diagnostic);
         }
         let taken = Scope::new(Some(scope), taken_entries(block, scope));
@@ -277,7 +319,7 @@ impl<'m> Checker<'m, '_> {
     fn unused(&mut self, layers: &'m [Layer]) {
         for layer in layers {
             match &layer.body {
-                Body::Basic => parameters::check_layer(layer, &self.checked.classes, self.names.diagnostics()),
+                Body::Basic => parameters::check_layer(layer, &self.checked.classes, &|_| true, self.names.diagnostics()),
                 Body::Composite(layers) => self.unused(layers),
                 Body::Use(_) => {}
             }
@@ -296,35 +338,58 @@ pub fn index_entry<'m, T>(layer: &'m Layer, index: u64) -> Option<Entry<'m, T>> 
 pub fn taken_entries<'m, T>(block: &'m Block, scope: &Scope<'m, '_, T>) -> Vec<Entry<'m, T>> {
     let absent = block.takes.iter().filter(|take| scope.find(&take.name.value).is_none());
     absent
-        .filter_map(|take| {
-            let default: &Attr = take.default.as_ref()?;
-            Some(Entry::new(&*take.name.value, Some(take.name.span), Definition::Attr(default)))
+        .map(|take| {
+            let definition = take.default.as_ref().map_or(Definition::Reported, Definition::Attr);
+            Entry::new(&*take.name.value, Some(take.name.span), definition)
         })
         .collect()
 }
 
-/// What a block requires and the use site doesn't have.
-pub fn missing_bindings<T>(block: &Block, layer: &Layer, scope: &Scope<'_, '_, T>) -> Vec<Diagnostic> {
-    let missing = block.takes.iter().filter(|take| take.default.is_none() && scope.find(&take.name.value).is_none());
-    missing
-        .map(|take| {
-            let name = &take.name.value;
-            Diagnostic::new(
-                Code::MissingBinding,
-                format!("the block `{}` needs `{name}`, and nothing binds it", block.name.value),
-            )
-            .at(layer.span.part(0..1), format!("used here, without `{name}`"))
-            .also(take.name.span, "required here")
-            .help(format!("bind it: \"variables\": {{ \"{name}\": ... }}"))
-        })
-        .collect()
+/// What a block requires and nothing binds where it is used.
+pub fn missing_binding<T>(block: &Block, layer: &Layer, scope: &Scope<'_, '_, T>) -> Option<Diagnostic> {
+    let required = block.takes.iter().filter(|take| take.default.is_none() && scope.find(&take.name.value).is_none());
+    let missing: Vec<_> = required.collect();
+    if missing.is_empty() || scope.find(UNREAD).is_some() {
+        return None;
+    }
+    let Body::Use(field) = &layer.body else {
+        return None;
+    };
+    let list = |left: &str, right: &str| {
+        let names: Vec<String> = missing.iter().map(|take| format!("{left}{}{right}", take.name.value)).collect();
+        names.join(", ")
+    };
+    let names = list("`", "`");
+    let it = if missing.len() == 1 { "it" } else { "them" };
+    let message = format!("the block `{}` needs {names}, and nothing binds {it}", block.name.value);
+    let diagnostic = Diagnostic::new(Code::MissingBinding, message).at(field.span, format!("used here, without {names}"));
+    let diagnostic = missing.iter().fold(diagnostic, |d, take| d.also(take.name.span, "required here"));
+    Some(diagnostic.help(format!("bind {it}: \"variables\": {{ {} }}", list("\"", "\": ..."))))
+}
+
+/// A block that comes back to itself, through the blocks of `chain`.
+#[must_use]
+pub fn recursive_block(block: &Block, chain: &[&str], span: Span) -> Diagnostic {
+    let name = &block.name.value;
+    let start = chain.iter().position(|step| **step == **name).unwrap_or(0);
+    let steps: Vec<&str> = chain.iter().skip(start).copied().collect();
+    Diagnostic::new(Code::RecursiveBlock, format!("the block `{name}` uses itself: {}", steps.join(" -> ")))
+        .at(span, "comes back here")
+        .also(block.name.span, "defined here")
+}
+
+/// One level of layers too many.
+#[must_use]
+pub fn too_deep(span: Span) -> Diagnostic {
+    let message = format!("layers are nested deeper than {MAX_LAYER_DEPTH} levels");
+    Diagnostic::new(Code::LayersTooDeep, message).at(span, "one level too many")
 }
 
 /// `use` of a block that doesn't exist.
 #[must_use]
 pub fn unknown_block(checked: &Checked<'_>, name: &str, span: Span) -> Diagnostic {
     let names = || checked.model.blocks.iter().map(|b| &*b.name.value);
-    let inner = span.part(1..span.range().len().saturating_sub(1).max(1));
+    let inner = span.inside();
     let diagnostic = Diagnostic::new(Code::UnknownBlock, format!("unknown block `{name}`"))
         .at(span, "not among this file's `blocks`")
         .did_you_mean(inner, nearest(name, names()));

@@ -4,7 +4,7 @@ use crate::diag::{Code, Diagnostic, Diagnostics, nearest};
 use crate::expr::{Name, Piece};
 use crate::scope::{Definition, Entry, Scope};
 use crate::source::Span;
-use crate::spec::{Attr, Datum, Template, TextField, unescaped_part};
+use crate::spec::{Attr, Datum, TextField, UNREAD, unescaped_part};
 
 /// What a value depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,6 +13,14 @@ pub enum Kind {
     Structural,
     /// Known once a workload is given.
     Workload,
+}
+
+/// What is known of a name's definition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Found {
+    pub kind: Kind,
+    /// Through how many others it depends on the last.
+    steps: usize,
 }
 
 /// Variables may depend on others through this many steps.
@@ -24,7 +32,7 @@ pub struct Names<'d> {
     chain: Vec<String>,
 }
 
-type KindScope<'m, 'p> = Scope<'m, 'p, Kind>;
+type KindScope<'m, 'p> = Scope<'m, 'p, Found>;
 
 impl<'d> Names<'d> {
     pub fn new(diagnostics: &'d mut Diagnostics) -> Self {
@@ -48,15 +56,17 @@ impl<'d> Names<'d> {
 
     /// An attribute that may depend on the workload.
     pub fn attr(&mut self, attr: &Attr, scope: &KindScope<'_, '_>) {
-        self.kind(attr, scope, None);
+        self.found(attr, scope, None);
     }
 
     /// An attribute that decides which layers exist: it may not depend on the workload.
     pub fn structural(&mut self, attr: &Attr, scope: &KindScope<'_, '_>, what: &str) {
-        if self.kind(attr, scope, None) == Kind::Structural {
+        if self.found(attr, scope, None).kind == Kind::Structural {
             return;
         }
-        let mut diagnostic = depends_on_workload(what, attr.span);
+        let mut diagnostic = Diagnostic::new(Code::StructureDependsOnWorkload, format!("{what} depends on the workload"))
+            .at(attr.span, "known only once a workload is given")
+            .help("which layers exist is decided before; how often a layer runs may depend on the workload: `calls`");
         if let Some((name, via)) = self.workload_name(attr, scope) {
             diagnostic = diagnostic.note(match via {
                 Some(via) => format!("`{via}` is a workload variable, on which `{name}` depends"),
@@ -73,109 +83,118 @@ impl<'d> Names<'d> {
                 continue;
             };
             let span = unescaped_part(field.span, field.plain, name.start as usize..name.end as usize);
-            if self.name(name, span, scope, None) == Kind::Workload {
-                self.push(text_depends_on_workload(&name.text, span));
+            if self.name(name, span, scope, None).kind == Kind::Workload {
+                let message = format!("`{}` depends on the workload, and this text may not", name.text);
+                self.push(Diagnostic::new(Code::StructureDependsOnWorkload, message).at(span, "a workload variable"));
             }
         }
     }
 
     /// A workload variable on which an attribute depends, for a message: the name that it uses, and the variable behind it.
     fn workload_name(&self, attr: &Attr, scope: &KindScope<'_, '_>) -> Option<(String, Option<String>)> {
-        let mut found = None;
-        for_each_template(attr, &mut |template| {
-            template.expr.for_each_variable(&mut |name: &Name| {
-                let Some((at, entry)) = scope.find(&name.text) else {
-                    return;
-                };
-                if found.is_none() && entry.state.get() == Some(&Kind::Workload) {
-                    found = Some((name.text.to_string(), self.root_cause(at, entry, 0)));
-                }
-            });
-        });
-        found
-    }
-
-    fn root_cause(&self, scope: &KindScope<'_, '_>, entry: &Entry<'_, Kind>, depth: usize) -> Option<String> {
-        let Definition::Attr(attr) = &entry.definition else {
-            return None;
+        let workload = |entry: &Entry<'_, Found>| entry.state.get().is_some_and(|found| found.kind == Kind::Workload);
+        let first = |attr: &Attr, scope: &KindScope<'_, '_>, own: Option<&str>| {
+            names_in(attr).into_iter().map(|(name, _)| name.text.clone()).find(|name| {
+                let found = own.map_or_else(|| scope.find(name), |own| scope.find_from(name, own));
+                found.is_some_and(|(_, entry)| workload(entry))
+            })
         };
-        let mut cause = None;
-        for_each_template(attr, &mut |template| {
-            template.expr.for_each_variable(&mut |name: &Name| {
-                let Some((at, next)) = scope.find_from(&name.text, entry.name) else {
-                    return;
-                };
-                if cause.is_none() && next.state.get() == Some(&Kind::Workload) && depth < MAX_CHAIN {
-                    cause = self.root_cause(at, next, depth + 1).or_else(|| Some(name.text.to_string()));
-                }
-            });
-        });
-        cause
+        let name = first(attr, scope, None)?;
+        let (mut at, mut entry) = scope.find(&name)?;
+        let mut behind = None;
+        for _ in 0..MAX_CHAIN {
+            let Definition::Attr(definition) = &entry.definition else {
+                break;
+            };
+            let next = first(definition, at, Some(entry.name))?;
+            (at, entry) = at.find_from(&next, entry.name)?;
+            behind = Some(next.to_string());
+        }
+        Some((name.to_string(), behind))
     }
 
-    fn kind(&mut self, attr: &Attr, scope: &KindScope<'_, '_>, own: Option<&str>) -> Kind {
-        let mut kind = Kind::Structural;
-        for_each_template(attr, &mut |template| {
-            template.expr.for_each_variable(&mut |name: &Name| {
-                let span = unescaped_part(attr_span(attr, template), template.plain, name.start as usize..name.end as usize);
-                if self.name(name, span, scope, own) == Kind::Workload {
-                    kind = Kind::Workload;
-                }
-            });
-        });
-        kind
+    fn found(&mut self, attr: &Attr, scope: &KindScope<'_, '_>, own: Option<&str>) -> Found {
+        let mut all = Found { kind: Kind::Structural, steps: 0 };
+        for (name, span) in names_in(attr) {
+            let found = self.name(name, span, scope, own);
+            if found.kind == Kind::Workload {
+                all.kind = Kind::Workload;
+            }
+            all.steps = all.steps.max(found.steps);
+        }
+        all
     }
 
-    fn name(&mut self, name: &Name, span: Span, scope: &KindScope<'_, '_>, own: Option<&str>) -> Kind {
+    fn name(&mut self, name: &Name, span: Span, scope: &KindScope<'_, '_>, own: Option<&str>) -> Found {
         let found = match own {
             Some(own) => scope.find_from(&name.text, own),
             None => scope.find(&name.text),
         };
         match found {
-            Some((scope, entry)) => self.entry(scope, entry),
+            Some((scope, entry)) => return self.entry(scope, entry),
             None if own == Some(&*name.text) => {
                 let diagnostic = Diagnostic::new(Code::CyclicVariables, format!("`{}` is defined by itself", name.text))
                     .at(span, "there is no variable of this name outside");
                 self.push(diagnostic);
-                Kind::Structural
             }
-            None => {
-                self.push(unknown_variable(&name.text, span, scope));
-                Kind::Structural
-            }
+            None => self.unknown(name, span, scope),
         }
+        Found { kind: Kind::Structural, steps: 0 }
     }
 
-    /// The kind of an entry, found once.
-    fn entry(&mut self, scope: &KindScope<'_, '_>, entry: &Entry<'_, Kind>) -> Kind {
-        if let Some(kind) = entry.state.get() {
-            return *kind;
+    fn unknown(&mut self, name: &Name, span: Span, scope: &KindScope<'_, '_>) {
+        if scope.find(UNREAD).is_some() {
+            return;
         }
+        let diagnostic = if self.diagnostics.crowded() {
+            Diagnostic::new(Code::UnknownVariable, format!("unknown variable `{}`", name.text)).at(span, "not in scope")
+        } else {
+            unknown_variable(&name.text, span, scope)
+        };
+        self.push(diagnostic);
+    }
+
+    /// What is known of an entry, found once.
+    fn entry(&mut self, scope: &KindScope<'_, '_>, entry: &Entry<'_, Found>) -> Found {
+        if let Some(found) = entry.state.get() {
+            return *found;
+        }
+        let constant = Found { kind: Kind::Structural, steps: 0 };
         if entry.busy.get() {
             self.cycle(entry);
-            return Kind::Structural;
+            return constant;
         }
-        let kind = match &entry.definition {
-            Definition::Index(_) | Definition::Value(_) => Kind::Structural,
-            Definition::Workload(_) => Kind::Workload,
+        let found = match &entry.definition {
+            Definition::Index(_) | Definition::Value(_) | Definition::Reported => constant,
+            Definition::Workload(_) => Found { kind: Kind::Workload, steps: 0 },
             Definition::Attr(attr) if self.chain.len() >= MAX_CHAIN => {
-                let message = format!("`{}` stands behind more than {MAX_CHAIN} other variables", entry.name);
-                self.push(Diagnostic::new(Code::EvaluationTooDeep, message).at(attr.span, "too long a chain"));
-                Kind::Structural
+                self.too_deep(attr);
+                constant
             }
             Definition::Attr(attr) => {
                 entry.busy.set(true);
                 self.chain.push(entry.name.to_owned());
-                let kind = self.kind(attr, scope, Some(entry.name));
+                let found = self.found(attr, scope, Some(entry.name));
                 self.chain.pop();
                 entry.busy.set(false);
-                kind
+                if found.steps >= MAX_CHAIN {
+                    self.too_deep(attr);
+                }
+                Found { steps: found.steps + 1, ..found }
             }
         };
-        *entry.state.get_or_init(|| kind)
+        *entry.state.get_or_init(|| found)
     }
 
-    fn cycle(&mut self, entry: &Entry<'_, Kind>) {
+    /// Said of the first one only: those behind it in the chain are as deep.
+    fn too_deep(&mut self, attr: &Attr) {
+        if !self.diagnostics.has(Code::EvaluationTooDeep) {
+            let message = format!("a variable depends on others through more than {MAX_CHAIN} steps");
+            self.push(Diagnostic::new(Code::EvaluationTooDeep, message).at(attr.span, "too long a chain of variables"));
+        }
+    }
+
+    fn cycle(&mut self, entry: &Entry<'_, Found>) {
         let Definition::Attr(attr) = &entry.definition else {
             return;
         };
@@ -189,7 +208,7 @@ impl<'d> Names<'d> {
     }
 }
 
-/// A name that isn't in scope.
+/// A name that isn't in scope, with the nearest one that is.
 #[must_use]
 pub fn unknown_variable<T>(name: &str, span: Span, scope: &Scope<'_, '_, T>) -> Diagnostic {
     let near = nearest(name, scope.names());
@@ -202,40 +221,20 @@ pub fn unknown_variable<T>(name: &str, span: Span, scope: &Scope<'_, '_, T>) -> 
     }
 }
 
-/// An attribute that decides which layers exist, and depends on the workload.
-#[must_use]
-pub fn depends_on_workload(what: &str, span: Span) -> Diagnostic {
-    Diagnostic::new(Code::StructureDependsOnWorkload, format!("{what} depends on the workload"))
-        .at(span, "known only once a workload is given")
-        .help("which layers exist is decided before; how often a layer runs may depend on the workload: `calls`")
-}
-
-/// A placeholder in a text that depends on the workload.
-#[must_use]
-pub fn text_depends_on_workload(name: &str, span: Span) -> Diagnostic {
-    let message = format!("`{name}` depends on the workload, and this text may not");
-    Diagnostic::new(Code::StructureDependsOnWorkload, message).at(span, "a workload variable")
-}
-
-/// The expressions in an attribute, those in lists and objects too.
-pub fn for_each_template<'a>(attr: &'a Attr, visit: &mut dyn FnMut(&'a Template)) {
-    match &attr.datum {
-        Datum::Template(template) => visit(template),
-        Datum::List(items) => items.iter().for_each(|item| for_each_template(item, visit)),
-        Datum::Object(members) => members.iter().for_each(|(_, item)| for_each_template(item, visit)),
-        _ => {}
-    }
-}
-
-/// Where a template of an attribute stands: inside lists and objects, at its own item.
-pub fn attr_span(attr: &Attr, template: &Template) -> Span {
-    fn search(attr: &Attr, template: &Template) -> Option<Span> {
+/// The names in an attribute, each with its place: in lists and objects too.
+fn names_in(attr: &Attr) -> Vec<(&Name, Span)> {
+    fn collect<'a>(attr: &'a Attr, out: &mut Vec<(&'a Name, Span)>) {
         match &attr.datum {
-            Datum::Template(t) if std::ptr::eq(t, template) => Some(attr.span),
-            Datum::List(items) => items.iter().find_map(|item| search(item, template)),
-            Datum::Object(members) => members.iter().find_map(|(_, item)| search(item, template)),
-            _ => None,
+            Datum::Template(template) => template.expr.for_each_variable(&mut |name: &Name| {
+                let span = unescaped_part(attr.span, template.plain, name.start as usize..name.end as usize);
+                out.push((name, span));
+            }),
+            Datum::List(items) => items.iter().for_each(|item| collect(item, out)),
+            Datum::Object(members) => members.iter().for_each(|(_, item)| collect(item, out)),
+            _ => {}
         }
     }
-    search(attr, template).unwrap_or(attr.span)
+    let mut out = Vec::new();
+    collect(attr, &mut out);
+    out
 }

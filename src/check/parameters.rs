@@ -2,23 +2,25 @@
 
 use std::sync::Arc;
 
-use crate::catalog::{Class, Classes, Parameter, check_parameter};
+use crate::catalog::{Class, Classes, Parameter, ParameterKind, check_parameter};
 use crate::diag::{Code, Diagnostic, Diagnostics, nearest};
-use crate::expr::Value;
+use crate::expr::{EvalError, Name, Syntax, Value, eval};
 use crate::source::Span;
-use crate::spec::{Datum, Layer};
+use crate::spec::{Datum, Layer, UNREAD, unescaped_part};
 
 /// Parameters that every class takes: they replace the workload's value for one layer.
 pub const COMMON_PARAMETERS: &[&str] = &["dtype_bytes", "weight_dtype_bytes", "kv_dtype_bytes", "index_dtype_bytes"];
 
 /// Checks a layer whose class is written out; one with placeholders is checked when they have values.
-pub(super) fn check_layer(layer: &Layer, classes: &Classes<'_>, diagnostics: &mut Diagnostics) {
+/// `in_scope` knows the names that the layer could use.
+pub(super) fn check_layer(layer: &Layer, classes: &Classes<'_>, in_scope: &dyn Fn(&str) -> bool, diagnostics: &mut Diagnostics) {
     let Some(field) = &layer.class else { return };
     let Some(name) = field.pieces.literal() else {
         return;
     };
     match classes.find(name) {
-        Some(class) => check_parameters(layer, &class, diagnostics),
+        Some(class) => check_parameters(layer, &class, in_scope, diagnostics),
+        None if classes.is_faulty(name) => {}
         None => diagnostics.push(unknown_class(name, field.span, classes)),
     }
 }
@@ -26,7 +28,7 @@ pub(super) fn check_layer(layer: &Layer, classes: &Classes<'_>, diagnostics: &mu
 /// A class that has no definition.
 #[must_use]
 pub fn unknown_class(name: &str, span: Span, classes: &Classes<'_>) -> Diagnostic {
-    let inner = span.part(1..span.range().len().saturating_sub(1).max(1));
+    let inner = span.inside();
     let near = classes.nearest(name);
     let diagnostic = Diagnostic::new(Code::UnknownClass, format!("unknown class `{name}`"))
         .at(span, "no definition, so no costs")
@@ -35,26 +37,33 @@ pub fn unknown_class(name: &str, span: Span, classes: &Classes<'_>) -> Diagnosti
 }
 
 /// Parameters that the class doesn't have, lacks, or wants of another kind.
-pub fn check_parameters(layer: &Layer, class: &Arc<Class>, diagnostics: &mut Diagnostics) {
+pub fn check_parameters(layer: &Layer, class: &Arc<Class>, in_scope: &dyn Fn(&str) -> bool, diagnostics: &mut Diagnostics) {
     for given in &layer.parameters {
         let name = &*given.name.value;
         match class.parameters.iter().find(|p| &*p.name == name) {
-            Some(parameter) => diagnostics.extend(mistyped(parameter, &given.value.datum, given.value.span, class)),
-            None if COMMON_PARAMETERS.contains(&name) => {}
+            Some(parameter) => diagnostics.extend(mistyped(parameter, &given.value.datum, given.value.span, class, in_scope)),
+            None if COMMON_PARAMETERS.contains(&name) || name == UNREAD => {}
             None => diagnostics.push(unknown(name, given.name.span, class)),
         }
     }
-    for parameter in &class.parameters {
-        let given = layer.parameters.iter().any(|given| given.name.value == parameter.name);
-        if parameter.default.is_none() && !given {
-            diagnostics.push(missing(parameter, layer, class));
-        }
+    let given = |name: &str| layer.parameters.iter().any(|given| *given.name.value == *name);
+    // A misspelt one is not missing too.
+    let names = || class.parameters.iter().map(|p| &*p.name);
+    let unknown = layer.parameters.iter().map(|given| &*given.name.value).filter(|name| !names().any(|n| n == *name));
+    let meant: Vec<&str> = unknown.filter_map(|name| nearest(name, names())).collect();
+    let missing: Vec<&Parameter> = class
+        .parameters
+        .iter()
+        .filter(|parameter| parameter.default.is_none() && !given(&parameter.name) && !meant.contains(&&*parameter.name))
+        .collect();
+    if !missing.is_empty() && !given(UNREAD) {
+        diagnostics.push(missing_parameters(&missing, layer, class));
     }
 }
 
 fn unknown(name: &str, span: Span, class: &Class) -> Diagnostic {
     let names = || class.parameters.iter().map(|p| &*p.name);
-    let inner = span.part(1..span.range().len().saturating_sub(1).max(1));
+    let inner = span.inside();
     let near = nearest(name, names());
     let diagnostic = Diagnostic::new(Code::UnknownParameter, format!("`{}` has no parameter `{name}`", class.name))
         .at(span, "not a parameter of this class")
@@ -65,17 +74,30 @@ fn unknown(name: &str, span: Span, class: &Class) -> Diagnostic {
     diagnostic.help(format!("its parameters are {}", names().collect::<Vec<_>>().join(", ")))
 }
 
-fn missing(parameter: &Parameter, layer: &Layer, class: &Class) -> Diagnostic {
-    let name = &parameter.name;
+fn missing_parameters(missing: &[&Parameter], layer: &Layer, class: &Class) -> Diagnostic {
     let place = layer.class.as_ref().map_or(layer.span, |field| field.span);
-    Diagnostic::new(Code::MissingParameter, format!("the parameter `{name}` is missing"))
-        .at(place, format!("this class needs `{name}`"))
-        .help(format!("`{name}` ({}): {}", parameter.kind.word(), parameter.doc))
-        .note(format!("`layerspec explain {}` lists its parameters", class.name))
+    let names: Vec<String> = missing.iter().map(|parameter| format!("`{}`", parameter.name)).collect();
+    let names = names.join(", ");
+    let message = match missing.len() {
+        1 => format!("the parameter {names} is missing"),
+        _ => format!("the parameters {names} are missing"),
+    };
+    let diagnostic = Diagnostic::new(Code::MissingParameter, message).at(place, format!("this class needs {names}"));
+    let diagnostic = missing
+        .iter()
+        .fold(diagnostic, |d, parameter| d.help(format!("`{}` ({}): {}", parameter.name, parameter.kind.word(), parameter.doc)));
+    diagnostic.note(format!("`layerspec explain {}` lists its parameters", class.name))
 }
 
 /// A constant of the wrong kind. Expressions are checked when they have values.
-fn mistyped(parameter: &Parameter, datum: &Datum, span: Span, class: &Class) -> Option<Diagnostic> {
+#[must_use]
+pub fn mistyped(
+    parameter: &Parameter,
+    datum: &Datum,
+    span: Span,
+    class: &Class,
+    in_scope: &dyn Fn(&str) -> bool,
+) -> Option<Diagnostic> {
     let value = match datum {
         Datum::Null => Value::Null,
         Datum::Bool(b) => Value::Bool(*b),
@@ -89,26 +111,39 @@ fn mistyped(parameter: &Parameter, datum: &Datum, span: Span, class: &Class) -> 
     if check_parameter(parameter, &value).is_some() {
         return None;
     }
-    Some(bare_name(parameter, datum, span).unwrap_or_else(|| wrong_kind(parameter, &value, class).at(span, expected(parameter))))
+    let bare = match datum {
+        Datum::Text(text) if parameter.kind != ParameterKind::Text => text_like_an_expression(text, span, in_scope),
+        _ => None,
+    };
+    Some(bare.unwrap_or_else(|| wrong_kind(parameter, &value, class).at(span, expected(parameter))))
 }
 
-/// Text where a number belongs is mostly an expression whose names lack their brackets.
-fn bare_name(parameter: &Parameter, datum: &Datum, span: Span) -> Option<Diagnostic> {
-    use crate::catalog::ParameterKind::{Count, Flag, Ratio, Shape};
-    let Datum::Text(text) = datum else {
-        return None;
-    };
-    if !matches!(parameter.kind, Count | Ratio | Shape | Flag) {
-        return None;
+/// Text where a number belongs is mostly an expression whose names lack their brackets, or a number in quotes.
+#[must_use]
+pub fn text_like_an_expression(text: &str, span: Span, in_scope: &dyn Fn(&str) -> bool) -> Option<Diagnostic> {
+    let plain = span.range().len() == text.len() + 2;
+    match crate::expr::parse(text, Syntax::Template) {
+        Err(error) if matches!(error.code, Code::BareName | Code::UnbalancedPlaceholder) => {
+            let word = text.get(error.range.clone())?.trim_end_matches(['>', '}']);
+            if !in_scope(word) {
+                return None;
+            }
+            let place = unescaped_part(span, plain, error.range);
+            let mut diagnostic = Diagnostic::new(error.code, error.message).at(place, "here");
+            diagnostic.help = error.help;
+            Some(diagnostic)
+        }
+        Err(_) => None,
+        Ok(expr) => {
+            let nothing = |name: &Name| Err(EvalError::Unknown(name.text.clone()));
+            let Ok(value @ Value::Number(_)) = eval(&expr, &nothing, 0) else {
+                return None;
+            };
+            let message = format!("a number is needed, found the text '{text}'");
+            let diagnostic = Diagnostic::new(Code::TypeMismatch, message).at(span, "a text, because it stands in quotes");
+            Some(diagnostic.help(format!("write the number: {value}")))
+        }
     }
-    let error = crate::expr::parse(text, crate::expr::Syntax::Template).err()?;
-    if error.code != Code::BareName {
-        return None;
-    }
-    let place = span.part(error.range.start + 1..error.range.end + 1);
-    let mut diagnostic = Diagnostic::new(Code::BareName, error.message).at(place, "here");
-    diagnostic.help = error.help;
-    Some(diagnostic)
 }
 
 /// What a parameter takes, in words.
@@ -134,6 +169,6 @@ pub fn wrong_kind(parameter: &Parameter, value: &Value, class: &Class) -> Diagno
         Value::Object(_) => "an object".to_owned(),
         value => value.to_string(),
     };
-    Diagnostic::new(Code::ParameterType, format!("`{}` is a {}, found {found}", parameter.name, parameter.kind.word()))
-        .help(format!("`{}` of `{}`: {}", parameter.name, class.name, parameter.doc))
+    let message = format!("`{}` is a {}, found {found}", parameter.name, parameter.kind.word());
+    Diagnostic::new(Code::ParameterType, message).help(format!("`{}` of `{}`: {}", parameter.name, class.name, parameter.doc))
 }

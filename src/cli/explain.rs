@@ -23,14 +23,14 @@ fn explanation(what: &str, catalog: &Catalog) -> Option<String> {
     if let Some(info) = Code::find(what) {
         return Some(explain_code(info));
     }
-    if let Some(class) = Classes::new(catalog, Vec::new()).find(what) {
+    if let Some(class) = Classes::new(catalog, Vec::new(), Vec::new()).find(what) {
         return Some(explain_class(&class));
     }
     dtypes::find(what).ok().map(|dtype| explain_dtype(&dtype))
 }
 
 fn unknown(what: &str, catalog: &Catalog) -> Diagnostic {
-    let classes = Classes::new(catalog, Vec::new());
+    let classes = Classes::new(catalog, Vec::new(), Vec::new());
     let codes = CODES.iter().flat_map(|info| [info.id, info.name]);
     let others = codes.chain(dtypes::all().iter().map(|dtype| &*dtype.name));
     let near = classes.nearest(what).or_else(|| nearest(what, others));

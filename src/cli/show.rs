@@ -33,13 +33,7 @@ pub fn run(args: &ShowArgs, terminal: &Terminal) -> io::Result<Exit> {
 
 /// The stage as Rust has it. It is shown even if something is wrong, as far as it could be made.
 fn stage(source: &Source, catalog: &Catalog, args: &ShowArgs, diagnostics: &mut Diagnostics) -> Option<String> {
-    let document = match json::read(source) {
-        Ok(document) => document,
-        Err(errors) => {
-            diagnostics.extend(errors.iter().cloned());
-            return None;
-        }
-    };
+    let document = json::read(source, diagnostics)?;
     if args.stage == Stage::Document {
         return Some(format!("{document:#?}"));
     }

@@ -133,6 +133,18 @@ impl Diagnostics {
         self.list.iter().any(|d| d.severity == Severity::Error)
     }
 
+    /// Whether more was said than anyone reads: then looking for the nearest of thousands of names is no help to anyone.
+    #[must_use]
+    pub fn crowded(&self) -> bool {
+        self.list.len() >= 200
+    }
+
+    /// Whether this was said of any place.
+    #[must_use]
+    pub fn has(&self, code: Code) -> bool {
+        self.list.iter().any(|d| d.code == code)
+    }
+
     #[must_use]
     pub fn errors(&self) -> usize {
         self.list.iter().filter(|d| d.severity == Severity::Error).count()

@@ -16,6 +16,9 @@ pub trait Sources {
 /// At most this much of a line is shown on either side of a label: a minified file is one line of megabytes.
 const CONTEXT: usize = 400;
 
+/// Labels further apart than this are shown apart: what lies between would have to be laid out only to be folded.
+const FAR: u32 = 100_000;
+
 /// A line and a column, both counted from 1; columns count characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Position {
@@ -59,10 +62,27 @@ pub fn render(diagnostic: &Diagnostic, sources: &dyn Sources, color: bool) -> St
     for text in &notes {
         group = group.element(Level::NOTE.message(text.as_str()));
     }
-    let text = renderer.render(&[group]);
-    // Without a place the renderer still draws the margin of one.
-    let text = if windows.is_empty() { text.replacen("\n |\n", "\n", 1) } else { text };
-    format!("{text}\n")
+    let mut shown = format!("{}\n", renderer.render(&[group]));
+    if windows.is_empty() {
+        // Without a place the renderer still draws the margin of one.
+        shown = shown.replacen("\n |\n", "\n", 1);
+    }
+    for window in &windows {
+        if let Some(place) = window.origin {
+            put_column(&mut shown, &window.name, place);
+        }
+    }
+    shown
+}
+
+/// The renderer counts columns from where a long line was cut; this puts the true one into `name:line:column`.
+fn put_column(shown: &mut String, name: &str, place: Position) {
+    let head = format!("{name}:{}:", place.line);
+    let Some(start) = shown.find(&head).map(|at| at + head.len()) else {
+        return;
+    };
+    let digits = shown.get(start..).and_then(|t| t.find(|c: char| !c.is_ascii_digit())).unwrap_or(0);
+    shown.replace_range(start..start + digits, &place.column.to_string());
 }
 
 /// The labels of one source, with the part of its text that they need.
@@ -70,6 +90,8 @@ struct Window {
     name: String,
     text: String,
     first_line: usize,
+    /// The first label's place, if the line was cut before it.
+    origin: Option<Position>,
     labels: Vec<(Range<usize>, AnnotationKind, String)>,
 }
 
@@ -88,31 +110,40 @@ fn windows(diagnostic: &Diagnostic, sources: &dyn Sources) -> Vec<Window> {
         let Some(source) = sources.source(id) else {
             continue;
         };
-        let here: Vec<_> = labels.iter().filter(|(label, _)| label.span.source == id).collect();
-        let Some((start, end)) = extent(&source.text, here.iter().map(|(label, _)| label.span)) else {
-            continue;
-        };
-        let text = &source.text;
-        let line_start = text.get(..start).and_then(|t| t.rfind('\n')).map_or(0, |i| i + 1);
-        let line_end = text.get(end..).and_then(|t| t.find('\n')).map_or(text.len(), |i| end + i);
-        let from = line_start.max(floor_boundary(text, start.saturating_sub(CONTEXT)));
-        let to = line_end.min(floor_boundary(text, end.saturating_add(CONTEXT)));
-        let shown = text.get(from..to).unwrap_or("");
-        windows.push(Window {
-            name: escape(&source.name),
-            first_line: position(text, from).line,
-            labels: here
-                .iter()
-                .map(|(label, kind)| {
-                    let range = whole_characters(text, label.span);
-                    let clip = |n: usize| n.clamp(from, to) - from;
-                    (clip(range.start)..clip(range.end), *kind, escape(&label.text))
-                })
-                .collect(),
-            text: neutralise(shown),
-        });
+        let mut here: Vec<_> = labels.iter().filter(|(label, _)| label.span.source == id).collect();
+        // Those far from the first get a window of their own.
+        while let Some((first, _)) = here.first() {
+            let near = |label: &Label| label.span.start.abs_diff(first.span.start) <= FAR;
+            let (near, far): (Vec<_>, Vec<_>) = here.iter().partition(|(label, _)| near(label));
+            windows.extend(window(&source, &near));
+            here = far;
+        }
     }
     windows
+}
+
+fn window(source: &Source, labels: &[&(&Label, AnnotationKind)]) -> Option<Window> {
+    let text = &source.text;
+    let (start, end) = extent(text, labels.iter().map(|(label, _)| label.span))?;
+    let line_start = text.get(..start).and_then(|t| t.rfind('\n')).map_or(0, |i| i + 1);
+    let line_end = text.get(end..).and_then(|t| t.find('\n')).map_or(text.len(), |i| end + i);
+    let from = line_start.max(floor_boundary(text, start.saturating_sub(CONTEXT)));
+    let to = line_end.min(floor_boundary(text, end.saturating_add(CONTEXT)));
+    let (first, _) = labels.first()?;
+    Some(Window {
+        name: escape(&source.name),
+        first_line: position(text, from).line,
+        origin: (from > line_start).then(|| position(text, first.span.range().start)),
+        labels: labels
+            .iter()
+            .map(|(label, kind)| {
+                let range = whole_characters(text, label.span);
+                let clip = |n: usize| n.clamp(from, to) - from;
+                (clip(range.start)..clip(range.end), *kind, escape(&label.text))
+            })
+            .collect(),
+        text: neutralise(text.get(from..to).unwrap_or("")),
+    })
 }
 
 /// From the first label's start to the last one's end.
@@ -145,7 +176,14 @@ fn floor_boundary(text: &str, offset: usize) -> usize {
 
 /// Control characters of a stranger's file must not reach the terminal. One byte for one byte, so that spans stay right.
 fn neutralise(text: &str) -> String {
-    text.chars().map(|c| if c.is_ascii_control() && c != '\n' && c != '\t' { '?' } else { c }).collect()
+    let shown = |c: char| match c {
+        '\n' | '\t' => c,
+        c if c.is_ascii_control() => '?',
+        // U+0080 to U+009F take two bytes, and so does this.
+        c if c.is_control() => '\u{bf}',
+        c => c,
+    };
+    text.chars().map(shown).collect()
 }
 
 /// A text for the terminal: control and bidirectional-override characters are spelt out, long texts are cut.

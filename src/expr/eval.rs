@@ -23,7 +23,7 @@ pub enum EvalError {
     },
     TooDeep,
     /// A name that isn't in scope.
-    Unknown(super::Name),
+    Unknown(Arc<str>),
     /// It was said already.
     Reported,
 }
@@ -34,17 +34,21 @@ impl fmt::Display for EvalError {
             EvalError::DivisionByZero => write!(f, "a division by zero"),
             EvalError::Overflow => write!(f, "a number beyond 128 bits"),
             EvalError::Type { operation, expected, found } => {
-                let kind = found.kind();
-                match found {
-                    Value::Null | Value::Bool(_) => write!(f, "{operation} wants {expected}, found {found}"),
-                    _ => write!(f, "{operation} wants {expected}, found {kind}: {found}"),
-                }
+                let kind = match found {
+                    Value::Null | Value::Bool(_) => "",
+                    Value::Number(_) => "the number ",
+                    Value::Text(_) => "the text ",
+                    Value::List(_) => "the list ",
+                    Value::Object(_) => "the object ",
+                };
+                write!(f, "{operation} wants {expected}, found {kind}{found}")
             }
+            EvalError::OutOfRange { index: Value::Null, .. } => write!(f, "an empty list has no last item"),
             EvalError::OutOfRange { index, length } => {
-                write!(f, "there is no item {index} among {length}")
+                write!(f, "there is no item {index} among {length}, counted from 0")
             }
+            EvalError::Unknown(name) => write!(f, "unknown variable `{name}`"),
             EvalError::TooDeep => write!(f, "too long a chain of variables"),
-            EvalError::Unknown(name) => write!(f, "unknown variable `{}`", name.text),
             EvalError::Reported => write!(f, "an error reported elsewhere"),
         }
     }
@@ -70,7 +74,7 @@ impl<V, F: Fn(&V) -> Result<Value, EvalError>> Env<V> for F {
 }
 
 /// How deep expressions and the definitions of their variables may be nested together: bounds the stack.
-pub const MAX_EVAL_DEPTH: u16 = 600;
+pub const MAX_EVAL_DEPTH: u16 = 300;
 
 /// The value of an expression. `if`, `default`, `choose`, `&&` and `||` look only at what they need.
 ///
@@ -87,11 +91,11 @@ pub fn eval<V>(expr: &Expr<V>, env: &dyn Env<V>, depth: u16) -> Result<Value, Ev
         Expr::Member(object, path) => member(eval(object, env, depth)?, path),
         Expr::Unary(op, operand) => apply_unary(*op, &eval(operand, env, depth)?),
         Expr::Binary(op @ (BinaryOp::And | BinaryOp::Or), pair) => {
-            let first = condition(op.symbol(), &eval(&pair.0, env, depth)?)?;
+            let first = condition(&quoted(*op), &eval(&pair.0, env, depth)?)?;
             if first == (*op == BinaryOp::Or) {
                 return Ok(Value::Bool(first));
             }
-            condition(op.symbol(), &eval(&pair.1, env, depth)?).map(Value::Bool)
+            condition(&quoted(*op), &eval(&pair.1, env, depth)?).map(Value::Bool)
         }
         Expr::Binary(op, pair) => apply_binary(*op, &eval(&pair.0, env, depth)?, &eval(&pair.1, env, depth)?),
         Expr::Call(Function::If, args) => match args.as_slice() {
@@ -159,6 +163,10 @@ pub fn member(mut value: Value, path: &[Arc<str>]) -> Result<Value, EvalError> {
     Ok(value)
 }
 
+fn quoted(op: BinaryOp) -> String {
+    format!("`{}`", op.symbol())
+}
+
 fn condition(operation: &str, value: &Value) -> Result<bool, EvalError> {
     value.as_bool().ok_or_else(|| type_error(operation, "true or false", value))
 }
@@ -192,12 +200,12 @@ pub fn apply_binary(op: BinaryOp, a: &Value, b: &Value) -> Result<Value, EvalErr
         BinaryOp::Eq => Ok(Value::Bool(a == b)),
         BinaryOp::Ne => Ok(Value::Bool(a != b)),
         BinaryOp::And | BinaryOp::Or => {
-            let (a, b) = (condition(op.symbol(), a)?, condition(op.symbol(), b)?);
+            let (a, b) = (condition(&quoted(op), a)?, condition(&quoted(op), b)?);
             Ok(Value::Bool(if op == BinaryOp::And { a && b } else { a || b }))
         }
         _ => {
             let found = if matches!(a, Value::Number(_)) { b } else { a };
-            Err(type_error(&format!("`{}`", op.symbol()), "numbers", found))
+            Err(type_error(&quoted(op), "numbers", found))
         }
     }
 }
@@ -217,7 +225,7 @@ fn arithmetic(op: BinaryOp, a: Exact, b: Exact) -> Result<Value, EvalError> {
         BinaryOp::Le => Ok(Value::Bool(a <= b)),
         BinaryOp::Gt => Ok(Value::Bool(a > b)),
         BinaryOp::Ge => Ok(Value::Bool(a >= b)),
-        BinaryOp::And | BinaryOp::Or => Err(type_error(&format!("`{}`", op.symbol()), "true or false", &Value::Number(a))),
+        BinaryOp::And | BinaryOp::Or => Err(type_error(&quoted(op), "true or false", &Value::Number(a))),
     }
 }
 
@@ -248,7 +256,7 @@ pub fn apply_function(function: Function, args: &[Value]) -> Result<Value, EvalE
         (Function::Len, [x]) => length(x).map(|n| Value::count(n as u64)).ok_or_else(|| type_error(label, "a list", x)),
         (Function::Contains, [list, x]) => contains(list, x),
         (Function::Last, [list]) => match list {
-            Value::List(items) => items.last().cloned().ok_or(EvalError::OutOfRange { index: Value::text("last"), length: 0 }),
+            Value::List(items) => items.last().cloned().ok_or(EvalError::OutOfRange { index: Value::Null, length: 0 }),
             other => Err(type_error(label, "a list", other)),
         },
         (Function::Product, [list]) => product(list),
@@ -400,8 +408,8 @@ mod tests {
             ("choose('x', 'y', 1, 2)", "2"),
             ("at(<l>, 1)", "4"),
             ("at(<t>, 0)", "'f'"),
-            ("at(<l>, 2)", "there is no item 2 among 2"),
-            ("at(<l>, 0.5)", "there is no item 0.5 among 2"),
+            ("at(<l>, 2)", "there is no item 2 among 2, counted from 0"),
+            ("at(<l>, 0.5)", "there is no item 0.5 among 2, counted from 0"),
             ("len(<t>) + len(<l>)", "16"),
             ("contains(<t>, 'full') && contains(<l>, 3)", "true"),
             ("last(<l>) * product(<l>)", "48"),
@@ -413,13 +421,13 @@ mod tests {
             ("ceil(7 / 2) + floor(-7 / 2)", "0"),
             ("1 / (1 - 1)", "a division by zero"),
             ("<n> + 1", "`+` wants numbers, found null"),
-            ("<t> * 2", "`*` wants numbers, found a text: 'full_attention'"),
-            ("if(1, 2, 3)", "`if` wants true or false, found a number: 1"),
-            ("2 ^ 0.5", "`^` wants an integer exponent, found a number: 0.5"),
+            ("<t> * 2", "`*` wants numbers, found the text 'full_attention'"),
+            ("if(1, 2, 3)", "`if` wants true or false, found the number 1"),
+            ("2 ^ 0.5", "`^` wants an integer exponent, found the number 0.5"),
             ("2 ^ 127", "a number beyond 128 bits"),
             ("0 ^ -1", "a division by zero"),
             ("<n.a.b>", "null"),
-            ("<t.a>", "`.a` wants an object, found a text: 'full_attention'"),
+            ("<t.a>", "`.a` wants an object, found the text 'full_attention'"),
             ("9223372036854775808 - 9223372036854775807", "1"),
             ("7 / 2", "3.5"),
         ] {

@@ -163,15 +163,7 @@ impl Lexer<'_> {
         let inner = self.rest().get(1..).unwrap_or("");
         let (name_end, end, members) = dotted(inner);
         if name_end == 0 || !inner.get(end..).is_some_and(|t| t.starts_with(closing)) {
-            let found = inner.get(..end).unwrap_or("");
-            let range = start..start + 1 + end;
-            let message = format!("the placeholder `{bracket}{found}` isn't closed");
-            let error = ParseError::new(Code::UnbalancedPlaceholder, message, range);
-            return Err(if found.is_empty() {
-                error.help("a placeholder is a name in brackets: `<batch_size>`")
-            } else {
-                error.help(format!("write `{bracket}{found}{closing}`"))
-            });
+            return Err(unreadable_placeholder(bracket, closing, inner, end, start));
         }
         let name = inner.get(..name_end).unwrap_or("");
         let operand = Operand::Var(self.name(name, start + 1), members);
@@ -283,6 +275,10 @@ impl Lexer<'_> {
     }
 
     fn bare(&self, word: &str, start: usize, length: usize) -> ParseError {
+        if self.text.get(start + length..).is_some_and(|t| t.starts_with("::")) {
+            return self
+                .malformed(format!("`{word}::` doesn't belong here: functions have no prefix"), start..start + length + 2);
+        }
         let rest = self.text.get(start + length..).unwrap_or("");
         let after = rest.get(1..).unwrap_or("").trim_start();
         // `n>m` may be a comparison of two bare names; `n> * 2` can't.
@@ -443,6 +439,36 @@ impl Lexer<'_> {
             '&' | '|' => self.malformed(format!("`{c}` isn't an operator"), range).help(format!("write `{c}{c}`")),
             c => self.malformed(format!("`{}` doesn't belong into an expression", c.escape_debug()), range),
         }
+    }
+}
+
+/// What is wrong with a placeholder: `inner` follows its opening bracket, its first `end` bytes are a name.
+fn unreadable_placeholder(bracket: char, closing: char, inner: &str, end: usize, start: usize) -> ParseError {
+    let unbalanced =
+        |message: String, length: usize| ParseError::new(Code::UnbalancedPlaceholder, message, start..start + 1 + length);
+    let content = inner.find(closing).and_then(|at| inner.get(..at));
+    if let Some(content) = content {
+        let length = content.len() + 1;
+        let (trimmed, whole) = (content.trim(), format!("{bracket}{content}{closing}"));
+        if trimmed.is_empty() {
+            return unbalanced(format!("the placeholder `{whole}` has no name"), length)
+                .help("a placeholder is a name in brackets: `<batch_size>`");
+        }
+        if trimmed != content && dotted(trimmed).1 == trimmed.len() {
+            return unbalanced(format!("the placeholder `{whole}` has blanks inside"), length)
+                .help(format!("write `{bracket}{trimmed}{closing}`"));
+        }
+        if content.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '.' | '-')) {
+            let message = format!("`{content}` can't be a variable's name");
+            return ParseError::new(Code::InvalidName, message, start + 1..start + length)
+                .help("a name is a letter from a to z or `_`, then letters, digits and `_`");
+        }
+    }
+    let found = inner.get(..end).unwrap_or("");
+    let error = unbalanced(format!("the placeholder `{bracket}{found}` isn't closed"), end);
+    match found {
+        "" => error.help("a placeholder is a name in brackets: `<batch_size>`"),
+        found => error.help(format!("write `{bracket}{found}{closing}`")),
     }
 }
 

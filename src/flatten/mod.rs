@@ -9,6 +9,7 @@ mod specialise;
 mod tie;
 mod wire;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
@@ -18,20 +19,20 @@ pub use node::{
     Argument, Binding, ClassRef, Composite, FlatModel, Indices, Instance, Node, OwnWeight, PathPiece, Repeat, Residual, Row,
     RowId, RowInfo, Segment, Tied, ValueRef, ValueTarget, Variant,
 };
-use specialise::{Values, text_for_a_number};
-use wire::{Body, Wiring};
+use specialise::Values;
+use wire::{Body, Unknown, Wiring};
 
-use crate::catalog::{Class, ParameterKind, builtin_slot, check_parameter};
+use crate::catalog::{Class, Parameter, ParameterKind, builtin_slot, check_parameter};
 use crate::check::{
-    Checked, MAX_LAYERS, check_parameters, index_entry, missing_bindings, root_entries, taken_entries, unknown_block,
-    unknown_class,
+    Checked, MAX_LAYERS, check_parameters, index_entry, missing_binding, mistyped, recursive_block, root_entries, taken_entries,
+    too_deep, unknown_block, unknown_class,
 };
 use crate::diag::{Code, Diagnostic, Diagnostics};
-use crate::expr::{EvalError, Value};
+use crate::expr::{EvalError, Exact, Value};
 use crate::scope::Scope;
 use crate::source::Span;
-use crate::spec::{Attr, Datum, Layer, TextField, TieTarget, name_problem};
-use node::TieSpec;
+use crate::spec::{Attr, Layer, TextField, TieTarget, Weight, name_problem};
+use node::{SingleTie, TieSpec};
 
 /// Flattens a model. What is wrong goes to `diagnostics`; with errors among them the result is incomplete.
 pub fn flatten(checked: &Checked<'_>, diagnostics: &mut Diagnostics) -> FlatModel {
@@ -42,30 +43,48 @@ pub fn flatten(checked: &Checked<'_>, diagnostics: &mut Diagnostics) -> FlatMode
         [] => vec!["input_ids".into()],
         inputs => inputs.iter().map(|input| input.name.value.clone()).collect(),
     };
+    let diagnostics_full = diagnostics.has(Code::ModelTooLarge);
     let mut flattener = Flattener {
         checked,
         values: Values::new(diagnostics),
         wiring: Wiring::new(model_inputs),
         trail: Vec::new(),
         counts: Vec::new(),
+        uses: Vec::new(),
+        dropped: Dropped::default(),
         visited: 0,
-        full: false,
-        unchecked: 0,
+        full: diagnostics_full,
     };
     flattener.wiring.open(Body::default());
     flattener.layers(&checked.model.layers, &root);
-    let body = flattener.wiring.close();
+    let body = flattener.close();
+    let dropped = std::mem::take(&mut flattener.dropped);
     let defaults = flattener.workload_defaults(&root);
     let positions = flattener.positions(&root);
-    let mut model = FlatModel::number(body.nodes, defaults, positions);
+    let mut model = FlatModel::number(body, defaults, positions);
     model.name = checked.model.name.as_ref().map(|n| n.value.clone());
     model.class = checked.model.class.clone();
     model.source = checked.model.source.clone();
-    tie::resolve(&mut model, diagnostics);
+    tie::resolve(&mut model, &dropped, diagnostics);
     model
 }
 
 type ValueScope<'m, 'p> = Scope<'m, 'p, Result<Binding, EvalError>>;
+
+/// The layers that couldn't be made, which was reported: what is tied to them is not tied to nothing.
+#[derive(Default)]
+pub struct Dropped {
+    names: HashSet<Arc<str>>,
+    nameless: bool,
+}
+
+impl Dropped {
+    /// Whether a path may lead to one of them.
+    #[must_use]
+    pub fn may_be(&self, path: &str) -> bool {
+        self.nameless || path.split('.').any(|part| self.names.contains(part))
+    }
+}
 
 struct Flattener<'m, 'd> {
     checked: &'m Checked<'m>,
@@ -75,11 +94,12 @@ struct Flattener<'m, 'd> {
     trail: Vec<String>,
     /// The counts of the repeats around.
     counts: Vec<u64>,
+    /// The blocks being written out right now.
+    uses: Vec<Arc<str>>,
+    dropped: Dropped,
     visited: usize,
     /// The limit was reached and reported.
     full: bool,
-    /// How many blocks around were chosen by a variable, so that `check` hasn't seen what is in them.
-    unchecked: usize,
 }
 
 impl<'m> Flattener<'m, '_> {
@@ -112,29 +132,75 @@ impl<'m> Flattener<'m, '_> {
             return self.repeat(layer, scope);
         }
         let inner = Scope::of_variables(scope, &layer.variables);
+        if !self.visit(layer) {
+            return self.fault(layer, &inner);
+        }
         match self.exists(layer, &inner) {
             Some(true) => {
                 let inputs = self.inputs(layer, &inner);
-                if let Some(node) = self.instance(layer, &inner, inputs, false) {
-                    self.place(layer, node);
+                match self.instance(layer, &inner, inputs, false) {
+                    Some(node) => self.place(layer, node),
+                    None => self.fault(layer, &inner),
                 }
             }
             Some(false) => self.absent(layer, &inner),
-            None => {}
+            None => self.fault(layer, &inner),
         }
     }
 
-    /// Puts a finished node into the body that is being built.
-    fn place(&mut self, layer: &Layer, node: Node<Row>) {
-        for diagnostic in self.wiring.place(node, layer.span.part(0..1)) {
+    /// Counts a layer, or an instance of one; false beyond the limit.
+    fn visit(&mut self, layer: &Layer) -> bool {
+        self.visited += 1;
+        if self.visited > MAX_LAYERS && !self.full {
+            self.full = true;
+            let message = format!("the model has more than {MAX_LAYERS} layers that have to be looked at");
+            let diagnostic = Diagnostic::new(Code::ModelTooLarge, message).at(layer.place(), "too many from here on");
+            self.report(diagnostic.help("a repeat whose body doesn't use its index is looked at once, however large it is"));
+        }
+        !self.full
+    }
+
+    /// Remembers that a layer couldn't be made, which was reported.
+    fn fault(&mut self, layer: &'m Layer, scope: &ValueScope<'m, '_>) {
+        let name = layer.name.as_ref().and_then(|field| self.values.segment(field, scope));
+        let name = name.and_then(|segment| segment.lookup_name().cloned());
+        match &name {
+            Some(name) => {
+                self.dropped.names.insert(name.clone());
+            }
+            None => self.dropped.nameless = true,
+        }
+        let group = layer.inline && !matches!(layer.body, crate::spec::Body::Basic);
+        if let Some(diagnostic) = self.wiring.fault(name, layer.place()).filter(|_| !group) {
             self.report(diagnostic);
         }
     }
 
+    /// Remembers that something without a name couldn't be made.
+    fn fault_inside(&mut self, layer: &Layer) {
+        self.dropped.nameless = true;
+        self.wiring.fault(None, layer.place());
+    }
+
+    /// Puts a finished node into the body that is being built.
+    fn place(&mut self, layer: &Layer, node: Node<Row>) {
+        for diagnostic in self.wiring.place(node, layer.place()) {
+            self.report(diagnostic);
+        }
+    }
+
+    fn close(&mut self) -> Vec<Node<Row>> {
+        let (nodes, clashes) = self.wiring.close();
+        clashes.into_iter().for_each(|diagnostic| self.report(diagnostic));
+        nodes
+    }
+
     fn absent(&mut self, layer: &'m Layer, scope: &ValueScope<'m, '_>) {
         let stand_in = self.inputs(layer, scope).into_iter().next();
-        if let Some(name) = layer.name.as_ref().and_then(|field| self.plain_text(field, scope)) {
-            self.wiring.absent(&name, stand_in);
+        let indexed = Scope::new(Some(scope), index_entry(layer, 0).into_iter().collect());
+        let name = layer.name.as_ref().and_then(|field| self.values.segment(field, &indexed));
+        if let Some(name) = name.as_ref().and_then(Segment::lookup_name) {
+            self.wiring.absent(name, stand_in);
         }
     }
 
@@ -142,19 +208,18 @@ impl<'m> Flattener<'m, '_> {
         let Some(when) = &layer.when else {
             return Some(true);
         };
-        self.condition(when, scope, "`when`")
+        self.condition(when, scope)
     }
 
-    fn condition(&mut self, attr: &Attr, scope: &ValueScope<'_, '_>, what: &str) -> Option<bool> {
-        match self.values.structural(attr, scope, what)? {
+    fn condition(&mut self, attr: &Attr, scope: &ValueScope<'_, '_>) -> Option<bool> {
+        match self.values.structural(attr, scope)? {
             Value::Bool(value) => Some(value),
-            Value::Text(text) if matches!(attr.datum, Datum::Text(_)) => {
-                self.report(text_for_a_number(&text, attr.span, what));
-                None
-            }
             other => {
-                let message = format!("a condition is true or false, found {}: {other}", other.kind());
-                self.report(Diagnostic::new(Code::TypeMismatch, message).at(attr.span, "not a condition"));
+                let diagnostic = self.values.text_for_a_number(attr, &other, scope, "a condition").unwrap_or_else(|| {
+                    let message = format!("a condition is true or false, found {}", described(&other));
+                    Diagnostic::new(Code::TypeMismatch, message).at(attr.span, "not a condition")
+                });
+                self.report(diagnostic);
                 None
             }
         }
@@ -164,19 +229,31 @@ impl<'m> Flattener<'m, '_> {
         let Some(repeat) = &layer.repeat else { return };
         let around = Scope::of_variables(scope, &layer.variables);
         let Some(count) = self.repeats(repeat, &around) else {
-            return;
+            return self.fault_repeated(layer, &around);
         };
         let inputs = self.inputs(layer, &around);
         // It remembers hashes, which are much of the work of a repeat whose instances all differ.
         let mut distinct: IndexMap<Node<Row>, Indices, RandomState> = IndexMap::default();
+        let mut faulty = false;
         self.counts.push(count);
         let mut index = 0;
-        while index < count && !self.full {
+        while index < count {
             let indexed = Scope::new(Some(scope), index_entry(layer, index).into_iter().collect());
             let inner = Scope::of_variables(&indexed, &layer.variables);
+            if !self.visit(layer) {
+                faulty = true;
+                break;
+            }
             let node = match self.exists(layer, &inner) {
-                Some(true) => self.instance(layer, &inner, inputs.clone(), true),
-                _ => None,
+                Some(true) => self.instance(layer, &inner, inputs.clone(), true).or_else(|| {
+                    faulty = true;
+                    None
+                }),
+                Some(false) => None,
+                None => {
+                    faulty = true;
+                    None
+                }
             };
             let depends = indexed.entries.iter().any(|entry| entry.used.get());
             let last = if depends { index } else { count - 1 };
@@ -186,6 +263,9 @@ impl<'m> Flattener<'m, '_> {
             index = last + 1;
         }
         self.counts.pop();
+        if faulty {
+            return self.fault_repeated(layer, &around);
+        }
         let variant = |(node, indices)| Variant { indices, instance: Some(Box::new(node)) };
         let variants: Vec<Variant<Row>> = distinct.into_iter().map(variant).collect();
         if variants.is_empty() {
@@ -195,8 +275,25 @@ impl<'m> Flattener<'m, '_> {
         self.place(layer, Node::Repeat(Repeat { name, count, parallel: layer.parallel, inputs, variants, hold: layer.hold }));
     }
 
+    fn fault_repeated(&mut self, layer: &'m Layer, around: &ValueScope<'m, '_>) {
+        let indexed = Scope::new(Some(around), index_entry(layer, 0).into_iter().collect());
+        self.fault(layer, &indexed);
+    }
+
+    fn calls(&mut self, attr: &Attr, scope: &ValueScope<'_, '_>) -> Option<Argument> {
+        let argument = self.argument(attr, scope)?;
+        match &argument.binding {
+            Binding::Known(value) if value.as_number().and_then(|n| n.to_count()).is_none() => {
+                let diagnostic = self.values.not_a_count(attr, value, scope, "`calls`");
+                self.report(diagnostic);
+                None
+            }
+            _ => Some(argument),
+        }
+    }
+
     fn repeats(&mut self, attr: &Attr, scope: &ValueScope<'_, '_>) -> Option<u64> {
-        let value = self.values.structural(attr, scope, "`repeat`")?;
+        let value = self.values.structural(attr, scope)?;
         let count = value.as_number().and_then(|n| n.to_count());
         let Some(count) = count else {
             let diagnostic = self.values.not_a_count(attr, &value, scope, "`repeat`");
@@ -219,16 +316,6 @@ impl<'m> Flattener<'m, '_> {
         inputs: Vec<ValueRef>,
         repeated: bool,
     ) -> Option<Node<Row>> {
-        self.visited += 1;
-        if self.visited > MAX_LAYERS {
-            if !self.full {
-                self.full = true;
-                let message = format!("the model has more than {MAX_LAYERS} layers that have to be looked at");
-                let diagnostic = Diagnostic::new(Code::ModelTooLarge, message).at(layer.span.part(0..1), "too many from here on");
-                self.report(diagnostic.help("a repeat whose body doesn't use its index is looked at once, however large it is"));
-            }
-            return None;
-        }
         let segment = match &layer.name {
             Some(field) => Some(self.segment(field, scope, repeated)?),
             None => None,
@@ -250,7 +337,7 @@ impl<'m> Flattener<'m, '_> {
         inputs: Vec<ValueRef>,
     ) -> Option<Node<Row>> {
         let calls = match &layer.calls {
-            Some(attr) => Some(self.argument(attr, scope)?),
+            Some(attr) => Some(self.calls(attr, scope)?),
             None => None,
         };
         if matches!(layer.body, crate::spec::Body::Basic) {
@@ -260,7 +347,7 @@ impl<'m> Flattener<'m, '_> {
         self.own_weights(layer, scope);
         self.body(layer, scope);
         let output = layer.output.as_ref().and_then(|field| self.output(field, scope));
-        let body = self.wiring.close();
+        let body = self.close();
         let class = layer.class.as_ref().and_then(|field| self.plain_text(field, scope));
         Some(Node::Composite(Composite {
             segment,
@@ -271,8 +358,8 @@ impl<'m> Flattener<'m, '_> {
             output,
             hold: layer.hold,
             tie: self.tie(layer, scope).filter(|tie| tie.all.is_some()),
-            body: body.nodes,
-            span: layer.span.part(0..1),
+            body,
+            span: layer.place(),
         }))
     }
 
@@ -282,40 +369,46 @@ impl<'m> Flattener<'m, '_> {
             crate::spec::Body::Composite(layers) => self.layers(layers, scope),
             crate::spec::Body::Use(field) => {
                 let Some(name) = self.plain_text(field, scope) else {
-                    return;
+                    return self.fault_inside(layer);
                 };
                 let checked = self.checked;
                 let Some(block) = checked.block(&name) else {
                     self.report(unknown_block(checked, &name, field.span));
-                    return;
+                    return self.fault_inside(layer);
                 };
                 // A block chosen by a variable may lead back to itself, which `check` can't see.
+                if self.uses.contains(&name) {
+                    let chain: Vec<&str> = self.uses.iter().chain([&name]).map(|name| &**name).collect();
+                    self.report(recursive_block(block, &chain, field.span));
+                    return self.fault_inside(layer);
+                }
                 if self.wiring.depth() > crate::check::MAX_LAYER_DEPTH {
-                    let message = format!("the block `{name}` is used inside itself, or layers are nested too deeply");
-                    self.report(Diagnostic::new(Code::LayersTooDeep, message).at(field.span, "one level too many"));
-                    return;
+                    if !self.values.diagnostics().has(Code::LayersTooDeep) {
+                        self.report(too_deep(field.span));
+                    }
+                    return self.fault_inside(layer);
                 }
-                // What `check` can't see: a block that a variable chooses.
-                let chosen = field.pieces.literal().is_none();
-                if chosen {
-                    missing_bindings(block, layer, scope).into_iter().for_each(|diagnostic| self.report(diagnostic));
-                }
+                missing_binding(block, layer, scope).into_iter().for_each(|diagnostic| self.report(diagnostic));
                 let taken = Scope::new(Some(scope), taken_entries(block, scope));
                 let inner = Scope::of_variables(&taken, &block.variables);
-                self.unchecked += usize::from(chosen);
+                self.uses.push(name);
                 self.layers(&block.layers, &inner);
-                self.unchecked -= usize::from(chosen);
+                self.uses.pop();
             }
         }
     }
 
     /// The tensors that a composite owns itself: rows of their own, at its start.
     fn own_weights(&mut self, layer: &Layer, scope: &ValueScope<'_, '_>) {
+        let Some(weights) = &layer.weights else { return };
         let tie = self.tie(layer, scope).filter(|tie| tie.all.is_none());
-        for weight in self.weights(layer, scope).into_iter().flatten() {
+        let Some(own) = self.weights(weights, scope) else {
+            return self.fault_inside(layer);
+        };
+        for weight in own {
             let mut tie = tie.clone();
             if let Some(tie) = &mut tie {
-                tie.single.retain(|(name, _)| *name == weight.name);
+                tie.single.retain(|single| single.weight == weight.name);
             }
             let row = Row {
                 segment: Some(Segment::text(&weight.name)),
@@ -329,7 +422,7 @@ impl<'m> Flattener<'m, '_> {
                 hold: false,
                 tie,
                 tied: Vec::new(),
-                span: layer.span.part(0..1),
+                span: layer.place(),
             };
             for diagnostic in self.wiring.place_weight(row) {
                 self.report(diagnostic);
@@ -337,23 +430,29 @@ impl<'m> Flattener<'m, '_> {
         }
     }
 
-    fn weights(&mut self, layer: &Layer, scope: &ValueScope<'_, '_>) -> Option<Vec<OwnWeight>> {
-        let weights = layer.weights.as_ref()?;
-        let mut own = Vec::with_capacity(weights.len());
+    /// The tensors of `weights` that exist. `None` if one of them has no value, which was reported.
+    fn weights(&mut self, weights: &[Weight], scope: &ValueScope<'_, '_>) -> Option<Vec<OwnWeight>> {
+        let mut own = Some(Vec::with_capacity(weights.len()));
         for weight in weights {
-            if let Some(when) = &weight.when {
-                if self.condition(when, scope, "a weight's `when`") != Some(true) {
-                    continue;
-                }
+            let exists = weight.when.as_ref().map_or(Some(true), |when| self.condition(when, scope));
+            if exists == Some(false) {
+                continue;
             }
-            let shape: Option<Vec<u128>> = weight.shape.iter().map(|dim| self.dimension(dim, scope)).collect();
-            own.push(OwnWeight { name: weight.name.value.clone(), shape: shape? });
+            let dims: Vec<Option<u128>> = weight.shape.iter().map(|dim| self.dimension(dim, scope)).collect();
+            let shape: Option<Vec<u128>> = dims.into_iter().collect();
+            own = match (own, exists, shape) {
+                (Some(mut own), Some(_), Some(shape)) => {
+                    own.push(OwnWeight { name: weight.name.value.clone(), shape });
+                    Some(own)
+                }
+                _ => None,
+            };
         }
-        Some(own)
+        own
     }
 
     fn dimension(&mut self, attr: &Attr, scope: &ValueScope<'_, '_>) -> Option<u128> {
-        let value = self.values.structural(attr, scope, "a weight's shape")?;
+        let value = self.values.structural(attr, scope)?;
         let count = value.as_number().and_then(|n| n.to_count());
         if count.is_none() {
             let diagnostic = self.values.not_a_count(attr, &value, scope, "a dimension");
@@ -374,77 +473,120 @@ impl<'m> Flattener<'m, '_> {
         let class_name = self.plain_text(field, scope)?;
         let Some(class) = self.checked.classes.find(&class_name) else {
             // A class that is written out was checked already, at the same place.
-            self.report(unknown_class(&class_name, field.span, &self.checked.classes));
+            if !self.checked.classes.is_faulty(&class_name) {
+                self.report(unknown_class(&class_name, field.span, &self.checked.classes));
+            }
             return None;
         };
-        if field.pieces.literal().is_none() || self.unchecked > 0 {
-            check_parameters(layer, &class, self.values.diagnostics());
+        if field.pieces.literal().is_none() {
+            check_parameters(layer, &class, &|name| scope.find(name).is_some(), self.values.diagnostics());
         }
-        let (arguments, overrides) = self.arguments(layer, &class, scope);
+        // All that may be wrong is said before the layer is given up.
+        let arguments = self.arguments(layer, &class, scope);
+        let weights = match &layer.weights {
+            Some(weights) => self.weights(weights, scope).map(Some),
+            None => Some(None),
+        };
+        let tie = self.tie(layer, scope);
+        let (arguments, overrides) = arguments?;
         Some(Row {
             segment,
             class_name,
             arguments,
             overrides,
-            weights: self.weights(layer, scope),
+            weights: weights?,
             calls,
             inputs,
             hold: layer.hold,
-            tie: self.tie(layer, scope),
+            tie,
             tied: Vec::new(),
             span: field.span,
             class: Some(ClassRef(class)),
         })
     }
 
+    /// Parameters by position, and workload values replaced by slot. `None` if one is missing or has no value, which was reported.
     #[expect(clippy::type_complexity, reason = "two lists of one kind, named where they are used")]
     fn arguments(
         &mut self,
         layer: &'m Layer,
         class: &Arc<Class>,
         scope: &ValueScope<'m, '_>,
-    ) -> (Vec<(u16, Argument)>, Vec<(u16, Argument)>) {
+    ) -> Option<(Vec<(u16, Argument)>, Vec<(u16, Argument)>)> {
         let (mut arguments, mut overrides) = (Vec::with_capacity(layer.parameters.len()), Vec::new());
+        let given = |name: &Arc<str>| layer.parameters.iter().any(|given| given.name.value == *name);
+        let mut complete = class.parameters.iter().all(|parameter| parameter.default.is_some() || given(&parameter.name));
         for given in &layer.parameters {
             let name = &given.name.value;
-            let index = class.parameters.iter().position(|p| p.name == *name);
             let clip = |n: usize| u16::try_from(n).unwrap_or(u16::MAX);
-            match index.and_then(|i| class.parameters.get(i).map(|p| (i, p))) {
-                Some((index, parameter)) => {
-                    let Some(mut argument) = self.argument(&given.value, scope) else {
-                        continue;
-                    };
-                    if let Binding::Known(value) = &argument.binding {
-                        let Some(value) = check_parameter(parameter, value) else {
-                            let diagnostic = self.wrong_argument(parameter, &given.value, value.clone(), scope, class);
-                            self.report(diagnostic);
-                            continue;
-                        };
-                        argument.binding = Binding::Known(value);
-                    }
-                    arguments.push((clip(index), argument));
-                }
-                None => {
-                    let Some(slot) = builtin_slot(name) else {
-                        continue;
-                    };
-                    overrides.extend(self.argument(&given.value, scope).map(|argument| (clip(slot), argument)));
-                }
+            let found = class.parameters.iter().enumerate().find(|(_, p)| p.name == *name);
+            let argument = match found {
+                Some((_, parameter)) => self.checked_argument(parameter, &given.value, scope, class),
+                None => self.override_of(name, &given.value, scope),
+            };
+            match (argument, found, builtin_slot(name)) {
+                (None, ..) => complete = false,
+                (Some(argument), Some((index, _)), _) => arguments.push((clip(index), argument)),
+                (Some(argument), None, Some(slot)) => overrides.push((clip(slot), argument)),
+                // Not a parameter, which `check` has reported.
+                (Some(_), None, None) => complete = false,
             }
         }
         arguments.sort_by_key(|(index, _)| *index);
-        (arguments, overrides)
+        complete.then_some((arguments, overrides))
+    }
+
+    fn checked_argument(
+        &mut self,
+        parameter: &Parameter,
+        attr: &Attr,
+        scope: &ValueScope<'m, '_>,
+        class: &Class,
+    ) -> Option<Argument> {
+        let mut argument = self.argument(attr, scope)?;
+        if let Binding::Known(value) = &argument.binding {
+            let Some(value) = check_parameter(parameter, value) else {
+                // A constant was checked already.
+                if mistyped(parameter, &attr.datum, attr.span, class, &|_| true).is_none() {
+                    let diagnostic = self.wrong_argument(parameter, attr, value.clone(), scope, class);
+                    self.report(diagnostic);
+                }
+                return None;
+            };
+            argument.binding = Binding::Known(value);
+        }
+        Some(argument)
+    }
+
+    /// A workload's value replaced for one layer: a number of bytes.
+    fn override_of(&mut self, name: &str, attr: &Attr, scope: &ValueScope<'m, '_>) -> Option<Argument> {
+        let argument = self.argument(attr, scope)?;
+        match &argument.binding {
+            Binding::Known(Value::Number(n)) if *n >= Exact::ZERO => Some(argument),
+            Binding::Known(value) => {
+                let message = format!("`{name}` is a number of bytes, found {value}");
+                let diagnostic = Diagnostic::new(Code::ParameterType, message).at(attr.span, "expected a non-negative number");
+                self.report(diagnostic);
+                None
+            }
+            Binding::Workload(_) => Some(argument),
+        }
     }
 
     fn wrong_argument(
         &mut self,
-        parameter: &crate::catalog::Parameter,
+        parameter: &Parameter,
         attr: &Attr,
         value: Value,
         scope: &ValueScope<'_, '_>,
         class: &Class,
     ) -> Diagnostic {
-        if parameter.kind == ParameterKind::Count && matches!(value, Value::Number(_)) {
+        if let Some(diagnostic) = self.values.text_for_a_number(attr, &value, scope, &format!("`{}`", parameter.name)) {
+            if parameter.kind != ParameterKind::Text {
+                return diagnostic;
+            }
+        }
+        if matches!(parameter.kind, ParameterKind::Count | ParameterKind::Shape) && matches!(value, Value::Number(_)) {
             return self.values.not_a_count(attr, &value, scope, &format!("`{}`", parameter.name));
         }
         let diagnostic = crate::check::wrong_kind(parameter, &value, class).at(attr.span, crate::check::expected(parameter));
@@ -459,16 +601,18 @@ impl<'m> Flattener<'m, '_> {
     fn tie(&mut self, layer: &Layer, scope: &ValueScope<'_, '_>) -> Option<TieSpec> {
         let tie = layer.tied_to.as_ref()?;
         if let Some(when) = &tie.when {
-            if !self.condition(when, scope, "a tie's `when`")? {
+            if !self.condition(when, scope)? {
                 return None;
             }
         }
         Some(match &tie.target {
-            TieTarget::Layer(field) => TieSpec { all: Some(self.plain_text(field, scope)?), single: Vec::new(), span: tie.span },
+            TieTarget::Layer(field) => {
+                TieSpec { all: Some(self.plain_text(field, scope)?), single: Vec::new(), span: field.span }
+            }
             TieTarget::Weights(weights) => {
                 let single = weights.iter().filter_map(|(name, field)| {
                     let path = self.plain_text(field, scope)?;
-                    Some((name.value.clone(), path))
+                    Some(SingleTie { weight: name.value.clone(), path, weight_span: name.span, span: field.span })
                 });
                 TieSpec { all: None, single: single.collect(), span: tie.span }
             }
@@ -487,10 +631,12 @@ impl<'m> Flattener<'m, '_> {
             };
             match self.wiring.find(&text) {
                 Ok(value) => inputs.push(value),
-                Err(near) => {
+                Err(Unknown::Reported) => {}
+                Err(Unknown::Nothing) => {
+                    let near = self.near(|wiring| wiring.nearest(&text));
                     let diagnostic = Diagnostic::new(Code::UnknownInput, format!("unknown input `{text}`"))
                         .at(field.span, "neither an earlier layer's value, nor `input`, nor a model input");
-                    let inner = field.span.part(1..field.span.range().len().saturating_sub(1).max(1));
+                    let inner = field.span.inside();
                     self.report(diagnostic.did_you_mean(inner, near.as_deref()));
                 }
             }
@@ -498,12 +644,18 @@ impl<'m> Flattener<'m, '_> {
         inputs
     }
 
+    fn near(&mut self, find: impl Fn(&Wiring) -> Option<String>) -> Option<String> {
+        if self.values.diagnostics().crowded() { None } else { find(&self.wiring) }
+    }
+
     fn output(&mut self, field: &TextField, scope: &ValueScope<'_, '_>) -> Option<ValueRef> {
         let text = self.plain_text(field, scope)?;
         match self.wiring.find_child(&text) {
             Ok(value) => Some(value),
-            Err(near) => {
-                let inner = field.span.part(1..field.span.range().len().saturating_sub(1).max(1));
+            Err(Unknown::Reported) => None,
+            Err(Unknown::Nothing) => {
+                let near = self.near(|wiring| wiring.nearest_child(&text));
+                let inner = field.span.inside();
                 let diagnostic =
                     Diagnostic::new(Code::UnknownInput, format!("`output` names `{text}`, and there is no such child"))
                         .at(field.span, "not a layer of this composite");
@@ -556,6 +708,11 @@ impl<'m> Flattener<'m, '_> {
         let count = n.to_count().and_then(|n| u64::try_from(n).ok())?;
         Some((count, entry.span?))
     }
+}
+
+/// "a number: 7", "null".
+fn described(value: &Value) -> String {
+    if *value == Value::Null { "null".to_owned() } else { format!("{}: {value}", value.kind()) }
 }
 
 /// A repeated layer's name, its index symbolic.

@@ -104,6 +104,23 @@ impl Segment {
         }
     }
 
+    /// What stands before and after the one index in this segment's midst: `layer` and nothing for `layer<i>`. `None` without one, or
+    /// with indices of repeats further out.
+    #[must_use]
+    pub fn affixes(&self) -> Option<(String, String)> {
+        if self.lookup_name().is_some() {
+            return None;
+        }
+        let at = self.pieces.iter().position(|piece| matches!(piece, PathPiece::Index(0)))?;
+        let literal = |pieces: &[PathPiece]| {
+            pieces
+                .iter()
+                .map(|piece| if let PathPiece::Text(text) = piece { Some(&**text) } else { None })
+                .collect::<Option<String>>()
+        };
+        Some((literal(self.pieces.get(..at)?)?, literal(self.pieces.get(at + 1..)?)?))
+    }
+
     /// The index that makes this segment, with one index in its midst, equal to a name: `layer<i>` and `layer12`.
     #[must_use]
     pub fn index_in(&self, name: &str) -> Option<u64> {
@@ -224,8 +241,17 @@ pub struct OwnWeight {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct TieSpec {
     pub all: Option<Arc<str>>,
-    /// Own weight, path of the other.
-    pub single: Vec<(Arc<str>, Arc<str>)>,
+    pub single: Vec<SingleTie>,
+    pub span: Span,
+}
+
+/// One weight that is another one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct SingleTie {
+    pub weight: Arc<str>,
+    pub weight_span: Span,
+    /// The path of the other.
+    pub path: Arc<str>,
     pub span: Span,
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::node::{Binding, PathPiece, Residual, Segment};
-use crate::check::{attr_span, depends_on_workload, for_each_template, text_depends_on_workload, unknown_variable};
+use crate::check::{text_like_an_expression, unknown_variable};
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::expr::{
     BinaryOp, EvalError, Exact, Expr, Function, MAX_EVAL_DEPTH, Name, Piece, Value, apply_binary, apply_function, apply_unary,
@@ -43,12 +43,16 @@ impl<'d> Values<'d> {
         self.settle(result, attr, scope, None).ok()
     }
 
-    /// An attribute that can't depend on the workload.
-    pub fn structural(&mut self, attr: &Attr, scope: &ValueScope<'_, '_>, what: &str) -> Option<Value> {
+    /// An attribute that can't depend on the workload. `check` has reported it if it does, unless it stands in a block that a variable
+    /// chooses.
+    pub fn structural(&mut self, attr: &Attr, scope: &ValueScope<'_, '_>) -> Option<Value> {
         match self.binding(attr, scope)? {
             Binding::Known(value) => Some(value),
             Binding::Workload(_) => {
-                self.push(depends_on_workload(what, attr.span));
+                self.push(
+                    Diagnostic::new(Code::StructureDependsOnWorkload, "which layers exist depends on the workload here")
+                        .at(attr.span, "known only once a workload is given"),
+                );
                 None
             }
         }
@@ -89,26 +93,30 @@ impl<'d> Values<'d> {
     }
 
     fn placeholder(&mut self, field: &TextField, name: &Name, path: &[Arc<str>], scope: &ValueScope<'_, '_>) -> Option<String> {
-        let place = unescaped_part(field.span, field.plain, name.start as usize..name.end as usize);
+        let span = unescaped_part(field.span, field.plain, name.start as usize..name.end as usize);
         let Some((at, entry)) = scope.find(&name.text) else {
-            self.push(unknown_variable(&name.text, place, scope));
+            self.push(unknown_variable(&name.text, span, scope));
             return None;
         };
         let value = match self.entry(at, entry, 0).ok()? {
             Binding::Known(value) => value,
             Binding::Workload(_) => {
-                self.push(text_depends_on_workload(&name.text, place));
+                let message = format!("`{}` depends on the workload, and this text may not", name.text);
+                self.push(Diagnostic::new(Code::StructureDependsOnWorkload, message).at(span, "a workload variable"));
                 return None;
             }
         };
+        let shown = format!("{}{}", name.text, path.iter().map(|key| format!(".{key}")).collect::<String>());
         let problem = match member(value, path) {
             Ok(Value::Text(text)) => return Some(text.to_string()),
             Ok(Value::Number(n)) if n.is_integer() => return Some(n.to_string()),
-            Ok(other) => format!("`<{}>` is {}: {other}", name.text, other.kind()),
+            Ok(Value::Null) => format!("`<{shown}>` is null; only a text or an integer can be filled into a text"),
+            Ok(other) => {
+                format!("`<{shown}>` is {}: {other}; only a text or an integer can be filled into a text", other.kind())
+            }
             Err(error) => error.to_string(),
         };
-        let diagnostic = Diagnostic::new(Code::TypeMismatch, format!("a text or an integer is filled in here; {problem}"))
-            .at(field.span, "can't be part of a text");
+        let diagnostic = Diagnostic::new(Code::TypeMismatch, problem).at(span, "can't be part of a text");
         self.push(diagnostic);
         None
     }
@@ -122,6 +130,7 @@ impl<'d> Values<'d> {
         let result = match &entry.definition {
             Definition::Index(index) => Ok(Binding::Known(Value::count(*index))),
             Definition::Value(value) => Ok(Binding::Known(value.clone())),
+            Definition::Reported => Err(EvalError::Reported),
             Definition::Workload(variable) => Ok(Binding::Workload(Residual { expr: Arc::new(Expr::Var(*variable)), size: 1 })),
             // A circle, which `check` has reported.
             Definition::Attr(_) if entry.busy.get() => return Err(EvalError::Reported),
@@ -139,19 +148,8 @@ impl<'d> Values<'d> {
     fn settle(&mut self, result: Evaluated, attr: &Attr, scope: &ValueScope<'_, '_>, own: Option<&str>) -> Evaluated {
         match result {
             Err(EvalError::Reported) => Err(EvalError::Reported),
-            // `check` says the same of the same place, unless it couldn't look here: in a block that a variable chooses.
-            Err(EvalError::Unknown(name)) => {
-                let mut place = attr.span;
-                for_each_template(attr, &mut |template| {
-                    template.expr.for_each_variable(&mut |n: &Name| {
-                        if *n == name {
-                            place = unescaped_part(attr_span(attr, template), template.plain, n.start as usize..n.end as usize);
-                        }
-                    });
-                });
-                self.push(unknown_variable(&name.text, place, scope));
-                Err(EvalError::Reported)
-            }
+            // It is one chain, wherever along it the limit is met.
+            Err(EvalError::TooDeep) if self.diagnostics.has(Code::EvaluationTooDeep) => Err(EvalError::Reported),
             Err(error) => {
                 let diagnostic = self.failure(&error, attr, scope, own);
                 self.push(diagnostic);
@@ -206,7 +204,8 @@ impl<'d> Values<'d> {
                     Some(own) => scope.find_from(&name.text, own),
                     None => scope.find(&name.text),
                 };
-                let (at, entry) = found.ok_or_else(|| EvalError::Unknown(name.clone()))?;
+                // `check` has reported it, unless it stands in a block that a variable chooses.
+                let (at, entry) = found.ok_or_else(|| EvalError::Unknown(name.text.clone()))?;
                 self.entry(at, entry, depth)
             }
             Expr::Member(object, path) => match self.expr(object, scope, own, depth)? {
@@ -344,49 +343,70 @@ impl<'d> Values<'d> {
         residual_of(Expr::Call(Function::Choose, std::iter::once(residual(&subject)).chain(args).collect()))
     }
 
-    /// "`<a> / <b>` is 768 / 7": an expression with the values that it saw.
-    fn seen(&mut self, template: &Template, scope: &ValueScope<'_, '_>, own: Option<&str>) -> Option<String> {
-        let mut values: Vec<(Arc<str>, String)> = Vec::new();
-        template.expr.for_each_variable(&mut |name: &Name| {
-            let found = match own {
-                Some(own) => scope.find_from(&name.text, own),
-                None => scope.find(&name.text),
-            };
-            let Some((at, entry)) = found else { return };
-            if let Ok(Binding::Known(value)) = self.entry(at, entry, 0) {
-                values.push((name.text.clone(), value.to_string()));
-            }
-        });
-        if values.is_empty() {
-            return None;
-        }
-        Some(template.expr.render(&|name: &Name| {
-            values.iter().find(|(n, _)| *n == name.text).map_or_else(|| format!("<{}>", name.text), |(_, value)| value.clone())
-        }))
+    /// "`<a> / <b>` is 768 / 7": an expression with the values that it saw. What it didn't look at is not evaluated for the message's sake.
+    fn seen(&self, template: &Template, scope: &ValueScope<'_, '_>, own: Option<&str>) -> Option<String> {
+        let mut any = false;
+        let filled = self.filled(&template.expr, scope, own, &mut any);
+        any.then(|| filled.render(&|name: &Name| format!("<{}>", name.text)))
     }
 
-    fn failure(&mut self, error: &EvalError, attr: &Attr, scope: &ValueScope<'_, '_>, own: Option<&str>) -> Diagnostic {
+    /// An expression in which the names that have values are these values; `any`: whether there are some.
+    fn filled(&self, expr: &Expr<Name>, scope: &ValueScope<'_, '_>, own: Option<&str>, any: &mut bool) -> Expr<Name> {
+        match expr {
+            Expr::Const(_) | Expr::Fail(_) => expr.clone(),
+            Expr::Var(name) => {
+                let found = own.map_or_else(|| scope.find(&name.text), |own| scope.find_from(&name.text, own));
+                match found.and_then(|(_, entry)| entry.state.get()) {
+                    Some(Ok(Binding::Known(value))) => {
+                        *any = true;
+                        Expr::Const(value.clone())
+                    }
+                    _ => expr.clone(),
+                }
+            }
+            Expr::Member(object, path) => match self.filled(object, scope, own, any) {
+                Expr::Const(value) => match member(value.clone(), path) {
+                    Ok(value) => Expr::Const(value),
+                    Err(_) => Expr::Member(Box::new(Expr::Const(value)), path.clone()),
+                },
+                object => Expr::Member(Box::new(object), path.clone()),
+            },
+            Expr::Unary(op, operand) => Expr::Unary(*op, Box::new(self.filled(operand, scope, own, any))),
+            Expr::Binary(op, pair) => {
+                let first = self.filled(&pair.0, scope, own, any);
+                Expr::Binary(*op, Box::new((first, self.filled(&pair.1, scope, own, any))))
+            }
+            Expr::Call(function, args) => {
+                Expr::Call(*function, args.iter().map(|arg| self.filled(arg, scope, own, any)).collect())
+            }
+            Expr::List(items) => Expr::List(items.iter().map(|item| self.filled(item, scope, own, any)).collect()),
+        }
+    }
+
+    fn failure(&self, error: &EvalError, attr: &Attr, scope: &ValueScope<'_, '_>, own: Option<&str>) -> Diagnostic {
         let (code, label) = match error {
             EvalError::DivisionByZero => (Code::DivisionByZero, "divides by zero"),
             EvalError::Overflow => (Code::Overflow, "leaves 128 bits"),
             EvalError::Type { .. } => (Code::TypeMismatch, "here"),
             EvalError::OutOfRange { .. } => (Code::OutOfRange, "no such item"),
-            EvalError::TooDeep | EvalError::Unknown(_) | EvalError::Reported => (Code::EvaluationTooDeep, "too deep"),
+            EvalError::Unknown(name) => return unknown_variable(name, place_of(attr, name), scope),
+            EvalError::TooDeep | EvalError::Reported => (Code::EvaluationTooDeep, "too deep"),
         };
         let seen = match &attr.datum {
-            Datum::Template(template) => self.seen(template, scope, own).map(|seen| (template.text.clone(), seen)),
+            Datum::Template(template) => {
+                let seen = self.seen(template, scope, own).unwrap_or_else(|| template.text.to_string());
+                Some((template.text.clone(), seen))
+            }
             _ => None,
         };
-        let mut message = match (&error, &seen) {
-            (EvalError::DivisionByZero, Some((text, seen))) => {
-                format!("`{text}` divides by zero: it is {seen}")
-            }
-            (_, Some((text, seen))) => format!("{error}: `{text}` is {seen}"),
+        let message = match (error, seen) {
+            (EvalError::TooDeep, _) => "variables stand behind too many others".to_owned(),
+            (EvalError::DivisionByZero, Some((text, seen))) if *text == *seen => format!("`{text}` divides by zero"),
+            (EvalError::DivisionByZero, Some((text, seen))) => format!("`{text}` divides by zero: it is {seen}"),
+            (error, Some((text, seen))) if *text == *seen => format!("{error}, in `{text}`"),
+            (error, Some((text, seen))) => format!("{error}: `{text}` is {seen}"),
             (error, None) => error.to_string(),
         };
-        if matches!(error, EvalError::TooDeep) {
-            message = "variables stand behind too many others".to_owned();
-        }
         let diagnostic = Diagnostic::new(code, message).at(attr.span, label);
         match error {
             EvalError::Type { found: Value::Null, .. } => diagnostic.help("`default(<x>, 0)` replaces null"),
@@ -395,7 +415,7 @@ impl<'d> Values<'d> {
     }
 
     /// Adds the values that an attribute's expression saw, if it is one.
-    pub fn with_values(&mut self, diagnostic: Diagnostic, attr: &Attr, scope: &ValueScope<'_, '_>) -> Diagnostic {
+    pub fn with_values(&self, diagnostic: Diagnostic, attr: &Attr, scope: &ValueScope<'_, '_>) -> Diagnostic {
         let Datum::Template(template) = &attr.datum else {
             return diagnostic;
         };
@@ -406,18 +426,18 @@ impl<'d> Values<'d> {
     }
 
     /// A value that isn't a count, blamed on the definition that makes it a fraction.
-    pub fn not_a_count(&mut self, attr: &Attr, value: &Value, scope: &ValueScope<'_, '_>, what: &str) -> Diagnostic {
+    pub fn not_a_count(&self, attr: &Attr, value: &Value, scope: &ValueScope<'_, '_>, what: &str) -> Diagnostic {
+        if let Some(diagnostic) = self.text_for_a_number(attr, value, scope, what) {
+            return diagnostic;
+        }
         let problem = problem(value);
         let Datum::Template(template) = &attr.datum else {
-            if let Datum::Text(text) = &attr.datum {
-                return text_for_a_number(text, attr.span, what);
-            }
-            let message = format!("{what} is a count, found {value}, {problem}");
+            let message = format!("{what} is a count, found {value}{problem}");
             return Diagnostic::new(Code::NotACount, message).at(attr.span, "expected a non-negative integer");
         };
         let culprit = self.culprit(&template.expr, scope, None, 0);
         if let Some((definition, own_text, shown)) = culprit {
-            let label = format!("makes {what} {value}, {problem}");
+            let label = format!("makes {what} {value}");
             return Diagnostic::new(Code::NotACount, format!("`{own_text}` is {shown}, not an integer"))
                 .at(definition, "not an integer")
                 .also(attr.span, label);
@@ -425,8 +445,8 @@ impl<'d> Values<'d> {
         let text = &template.text;
         let seen = self.seen(template, scope, None).filter(|seen| *seen != value.to_string());
         let message = match seen {
-            Some(seen) => format!("`{text}` is {seen} = {value}, {problem}"),
-            None => format!("`{text}` is {value}, {problem}"),
+            Some(seen) => format!("`{text}` is {seen} = {value}{problem}"),
+            None => format!("`{text}` is {value}{problem}"),
         };
         let diagnostic = Diagnostic::new(Code::NotACount, message).at(attr.span, format!("{what} is a count"));
         match value {
@@ -435,9 +455,23 @@ impl<'d> Values<'d> {
         }
     }
 
+    /// A text where a number belongs: mostly an expression whose names lack their brackets, here or where a variable is defined.
+    pub fn text_for_a_number(&self, attr: &Attr, value: &Value, scope: &ValueScope<'_, '_>, what: &str) -> Option<Diagnostic> {
+        let Value::Text(text) = value else {
+            return None;
+        };
+        let span = match &attr.datum {
+            Datum::Text(_) => attr.span,
+            Datum::Template(template) => text_definition(&template.expr, scope, None, 0)?,
+            _ => return None,
+        };
+        let diagnostic = text_like_an_expression(text, span, &|name| scope.find(name).is_some())?;
+        Some(if span == attr.span { diagnostic } else { diagnostic.also(attr.span, format!("{what} needs its value")) })
+    }
+
     /// The variable whose own definition first makes a fraction, if it isn't the expression itself.
     fn culprit(
-        &mut self,
+        &self,
         expr: &Expr<Name>,
         scope: &ValueScope<'_, '_>,
         own: Option<&str>,
@@ -451,7 +485,7 @@ impl<'d> Values<'d> {
                 None => scope.find(&name.text),
             };
             let Some((at, entry)) = found else { continue };
-            let Ok(Binding::Known(Value::Number(value))) = self.entry(at, entry, 0) else {
+            let Some(Ok(Binding::Known(Value::Number(value)))) = entry.state.get() else {
                 continue;
             };
             let Definition::Attr(attr) = &entry.definition else {
@@ -473,30 +507,50 @@ impl<'d> Values<'d> {
     }
 }
 
-/// A text where a number or a condition belongs: mostly an expression whose names lack their brackets.
-pub fn text_for_a_number(text: &str, span: Span, what: &str) -> Diagnostic {
-    match crate::expr::parse(text, crate::expr::Syntax::Template) {
-        Err(error) if error.code == Code::BareName => {
-            let place = span.part(error.range.start + 1..error.range.end + 1);
-            error.help.into_iter().fold(Diagnostic::new(Code::BareName, error.message).at(place, "here"), Diagnostic::help)
-        }
-        parsed => {
-            let diagnostic = Diagnostic::new(Code::WrongType, format!("{what} is a text")).at(span, "a text, not an expression");
-            match parsed {
-                Ok(_) => diagnostic.help("without a placeholder a string is text: write the value itself, without quotes"),
-                Err(_) => diagnostic,
+/// The place of the text that an expression of one name stands for.
+fn text_definition(expr: &Expr<Name>, scope: &ValueScope<'_, '_>, own: Option<&str>, depth: usize) -> Option<Span> {
+    let Expr::Var(name) = expr else {
+        return None;
+    };
+    let (at, entry) = own.map_or_else(|| scope.find(&name.text), |own| scope.find_from(&name.text, own))?;
+    let Definition::Attr(attr) = &entry.definition else {
+        return None;
+    };
+    match &attr.datum {
+        Datum::Text(_) => Some(attr.span),
+        Datum::Template(template) if depth < 16 => text_definition(&template.expr, at, Some(entry.name), depth + 1),
+        _ => None,
+    }
+}
+
+/// The first place of a name in an attribute.
+fn place_of(attr: &Attr, name: &str) -> Span {
+    fn search(attr: &Attr, name: &str) -> Option<Span> {
+        match &attr.datum {
+            Datum::Template(template) => {
+                let mut found = None;
+                template.expr.for_each_variable(&mut |n: &Name| {
+                    if found.is_none() && *n.text == *name {
+                        found = Some(unescaped_part(attr.span, template.plain, n.start as usize..n.end as usize));
+                    }
+                });
+                found
             }
+            Datum::List(items) => items.iter().find_map(|item| search(item, name)),
+            Datum::Object(members) => members.iter().find_map(|(_, item)| search(item, name)),
+            _ => None,
         }
     }
+    search(attr, name).unwrap_or(attr.span)
 }
 
 fn problem(value: &Value) -> &'static str {
     match value {
-        Value::Number(n) if !n.is_integer() => "not an integer",
-        Value::Number(n) if *n < Exact::ZERO => "which is negative",
-        Value::Number(_) => "too large",
-        Value::Null => "null, where a number is needed",
-        _ => "not a number",
+        Value::Number(n) if !n.is_integer() => ", not an integer",
+        Value::Number(n) if *n < Exact::ZERO => ", which is negative",
+        Value::Number(_) => ", too large",
+        Value::Null => "",
+        _ => ", not a number",
     }
 }
 

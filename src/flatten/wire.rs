@@ -1,9 +1,9 @@
 //! Which value a name in `inputs` means: bodies under construction, and the names in them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::node::{Composite, Node, PathPiece, Row, Segment, ValueRef, ValueTarget};
+use super::node::{Composite, Node, PathPiece, Repeat, Row, Segment, ValueRef, ValueTarget};
 use crate::diag::{Code, Diagnostic, nearest};
 use crate::source::Span;
 
@@ -14,7 +14,39 @@ pub struct Body {
     names: HashMap<Arc<str>, Found>,
     /// Path segments in use, those of groups' children too.
     taken: HashMap<String, Span>,
+    /// Repeated layers with the index in the midst of their names, by what stands before and after it.
+    patterns: HashMap<(String, String), u32>,
     previous: Option<u32>,
+    faults: Faults,
+    /// Nodes with faults inside.
+    faulty: HashSet<u32>,
+}
+
+/// Layers that couldn't be made, which was reported: names that may mean them are not unknown.
+#[derive(Default)]
+struct Faults {
+    names: HashSet<Arc<str>>,
+    /// One of them has no name that is known.
+    nameless: bool,
+}
+
+impl Faults {
+    fn any(&self) -> bool {
+        self.nameless || !self.names.is_empty()
+    }
+
+    fn merge(&mut self, other: Faults) {
+        self.names.extend(other.names);
+        self.nameless |= other.nameless;
+    }
+}
+
+/// Why a name stands for nothing.
+pub enum Unknown {
+    /// What it may mean couldn't be made, which was reported.
+    Reported,
+    /// There is no such name.
+    Nothing,
 }
 
 enum Found {
@@ -29,19 +61,50 @@ enum Found {
 pub struct Wiring {
     bodies: Vec<Body>,
     model_inputs: Vec<Arc<str>>,
+    /// Of the bodies that were closed since the last node was placed: those that the next node has in it.
+    closed: Closed,
+}
+
+#[derive(Default)]
+struct Closed {
+    faults: Faults,
+    /// Where the names are written that a group gives its siblings.
+    taken: HashMap<String, Span>,
 }
 
 impl Wiring {
     pub fn new(model_inputs: Vec<Arc<str>>) -> Self {
-        Wiring { bodies: Vec::new(), model_inputs }
+        Wiring { bodies: Vec::new(), model_inputs, closed: Closed::default() }
     }
 
     pub fn open(&mut self, body: Body) {
         self.bodies.push(body);
     }
 
-    pub fn close(&mut self) -> Body {
-        self.bodies.pop().unwrap_or_default()
+    /// Finishes a body. Two siblings of one path that only an index makes equal are an error.
+    pub fn close(&mut self) -> (Vec<Node<Row>>, Vec<Diagnostic>) {
+        let body = self.bodies.pop().unwrap_or_default();
+        let clashes = clashes(&body);
+        self.closed.faults.merge(body.faults);
+        if !body.faulty.is_empty() {
+            self.closed.faults.nameless = true;
+        }
+        self.closed.taken.extend(body.taken);
+        (body.nodes, clashes)
+    }
+
+    /// A layer that couldn't be made, which was reported. Its name is taken all the same.
+    pub fn fault(&mut self, name: Option<Arc<str>>, span: Span) -> Option<Diagnostic> {
+        self.closed = Closed::default();
+        let body = self.bodies.last_mut()?;
+        let Some(name) = name else {
+            body.faults.nameless = true;
+            return None;
+        };
+        let first = body.taken.insert(name.to_string(), span);
+        let duplicate = first.map(|first| duplicate(&name, first, span));
+        body.faults.names.insert(name);
+        duplicate
     }
 
     pub fn depth(&self) -> usize {
@@ -74,32 +137,41 @@ impl Wiring {
 
     fn append(&mut self, node: Node<Row>, span: Span) -> Result<u32, Vec<Diagnostic>> {
         let is_root = self.bodies.len() == 1;
+        let closed = std::mem::take(&mut self.closed);
         let Some(body) = self.bodies.last_mut() else {
             return Err(Vec::new());
         };
         let mut paths = Vec::new();
         path_names(&node, &mut paths);
         let mut errors = Vec::new();
+        let is_group = is_group(&node);
         for path in paths {
             if path.is_empty() && is_root {
                 let message = "a layer has no name, and nothing around it has one: its path would be empty";
                 errors.push(Diagnostic::new(Code::MissingKey, message).at(span, "give it a `name`"));
                 continue;
             }
-            if let Some(first) = body.taken.insert(path.clone(), span) {
-                let shown = if path.is_empty() { "(none)" } else { &path };
-                let diagnostic = Diagnostic::new(Code::DuplicateName, format!("two layers side by side have the name `{shown}`"))
-                    .at(span, "again here");
-                errors.push(if first == span { diagnostic } else { diagnostic.also(first, "first here") });
+            let place = closed.taken.get(&path).filter(|_| is_group).copied().unwrap_or(span);
+            if let Some(first) = body.taken.insert(path.clone(), place) {
+                errors.push(duplicate(&path, first, place));
             }
         }
-        if !errors.is_empty() {
-            return Err(errors);
-        }
         let at = u32::try_from(body.nodes.len()).unwrap_or(u32::MAX);
+        if closed.faults.any() {
+            if segment_of(&node).is_none() && is_group {
+                body.faults.merge(closed.faults);
+            } else {
+                body.faulty.insert(at);
+            }
+        }
         register(&node, at, &mut body.names);
+        if let Node::Repeat(Repeat { name: Some(name), .. }) = &node {
+            if let Some(affixes) = name.affixes() {
+                body.patterns.insert(affixes, at);
+            }
+        }
         body.nodes.push(node);
-        Ok(at)
+        if errors.is_empty() { Ok(at) } else { Err(errors) }
     }
 
     /// A layer that doesn't exist: its name stands for its first input.
@@ -112,16 +184,19 @@ impl Wiring {
     /// The value that a name means here: an earlier sibling's, then outward; `input`; a model input.
     ///
     /// # Errors
-    /// The nearest name, if any is near.
-    pub fn find(&self, text: &str) -> Result<ValueRef, Option<String>> {
+    /// Why it has none.
+    pub fn find(&self, text: &str) -> Result<ValueRef, Unknown> {
         let parts: Vec<Arc<str>> = text.split('.').map(Arc::from).collect();
         let Some((head, rest)) = parts.split_first() else {
-            return Err(None);
+            return Err(Unknown::Nothing);
         };
         for (up, body) in self.bodies.iter().rev().enumerate() {
             let up = u16::try_from(up).unwrap_or(u16::MAX);
             if let Some(value) = find_in(body, head, rest, up) {
                 return Ok(value);
+            }
+            if body.may_be_faulty(head) {
+                return Err(Unknown::Reported);
             }
             if up == 0 && &**head == "input" && rest.is_empty() {
                 return Ok(ValueRef { up: 0, target: ValueTarget::Input, rest: Vec::new() });
@@ -130,26 +205,127 @@ impl Wiring {
         if rest.is_empty() && self.model_inputs.contains(head) {
             return Ok(ValueRef { up: 0, target: ValueTarget::ModelInput(head.clone()), rest: Vec::new() });
         }
-        let names = self.bodies.iter().rev().flat_map(|body| body.names.keys()).map(|name| &**name);
-        let mut names: Vec<&str> = names.chain(self.model_inputs.iter().map(|name| &**name)).collect();
-        names.sort_unstable();
-        Err(nearest(text, names.iter().copied()).map(str::to_owned))
+        if self.bodies.iter().any(|body| body.faults.nameless) {
+            return Err(Unknown::Reported);
+        }
+        Err(Unknown::Nothing)
+    }
+
+    /// The name nearest to an unknown one, among those that a layer here sees.
+    pub fn nearest(&self, text: &str) -> Option<String> {
+        let names = self.bodies.iter().flat_map(|body| body.names.keys()).map(|name| &**name);
+        nearest_of(text, names.chain(self.model_inputs.iter().map(|name| &**name)))
+    }
+
+    /// The child of the body that is being built whose name is nearest.
+    pub fn nearest_child(&self, text: &str) -> Option<String> {
+        nearest_of(text, self.bodies.last()?.names.keys().map(|name| &**name))
     }
 
     /// A child of the body that is being built.
     ///
     /// # Errors
-    /// The nearest name, if any is near.
-    pub fn find_child(&self, text: &str) -> Result<ValueRef, Option<String>> {
+    /// Why there is none.
+    pub fn find_child(&self, text: &str) -> Result<ValueRef, Unknown> {
         let parts: Vec<Arc<str>> = text.split('.').map(Arc::from).collect();
         let (Some((head, rest)), Some(body)) = (parts.split_first(), self.bodies.last()) else {
-            return Err(None);
+            return Err(Unknown::Nothing);
         };
-        find_in(body, head, rest, 0).ok_or_else(|| {
-            let mut names: Vec<&str> = body.names.keys().map(|name| &**name).collect();
-            names.sort_unstable();
-            nearest(text, names.iter().copied()).map(str::to_owned)
+        if let Some(value) = find_in(body, head, rest, 0) {
+            return Ok(value);
+        }
+        if body.may_be_faulty(head) || body.faults.nameless {
+            return Err(Unknown::Reported);
+        }
+        Err(Unknown::Nothing)
+    }
+}
+
+impl Body {
+    /// Whether a name means a layer that couldn't be made, or something in a layer that lacks one.
+    fn may_be_faulty(&self, head: &str) -> bool {
+        let node = match self.names.get(head) {
+            Some(Found::Node(at) | Found::InGroup(at)) => Some(*at),
+            _ => self.patterned(head).map(|(at, _)| at),
+        };
+        self.faults.names.contains(head) || node.is_some_and(|at| self.faulty.contains(&at))
+    }
+
+    /// The repeated layer an instance of which has this name, and its index: `layer12` of `layer<i>`.
+    fn patterned(&self, name: &str) -> Option<(u32, u64)> {
+        if self.patterns.is_empty() {
+            return None;
+        }
+        splits(name).find_map(|(before, index, after)| {
+            let at = self.patterns.get(&(before.to_owned(), after.to_owned()))?;
+            Some((*at, index))
         })
+    }
+}
+
+/// Names in an order of their own, so that the nearest of them doesn't depend on a hash.
+fn nearest_of<'a>(text: &str, names: impl Iterator<Item = &'a str>) -> Option<String> {
+    let mut names: Vec<&str> = names.collect();
+    names.sort_unstable();
+    nearest(text, names.iter().copied()).map(str::to_owned)
+}
+
+/// All ways to read a name as a text, an index and a text.
+pub fn splits(name: &str) -> impl Iterator<Item = (&str, u64, &str)> {
+    const MOST_DIGITS: usize = 20;
+    let digits = move |at: usize| name.as_bytes().get(at).is_some_and(u8::is_ascii_digit);
+    (0..name.len()).filter(move |at| digits(*at)).flat_map(move |from| {
+        let ends = (from + 1..=name.len().min(from + MOST_DIGITS)).take_while(move |to| digits(to - 1));
+        ends.filter_map(move |to| {
+            let number = name.get(from..to)?;
+            if number.len() > 1 && number.starts_with('0') {
+                return None;
+            }
+            Some((name.get(..from)?, number.parse().ok()?, name.get(to..)?))
+        })
+    })
+}
+
+fn duplicate(path: &str, first: Span, again: Span) -> Diagnostic {
+    let shown = if path.is_empty() { "(none)".to_owned() } else { path.replace('#', "*") };
+    if first == again {
+        let message = format!("the instances of a repeated layer have the name `{shown}` in common");
+        return Diagnostic::new(Code::DuplicateName, message)
+            .at(again, "the same in every instance")
+            .help("give the group a name, or put the index into this one: `<layer>`");
+    }
+    Diagnostic::new(Code::DuplicateName, format!("two layers side by side have the name `{shown}`"))
+        .at(again, "again here")
+        .also(first, "first here")
+}
+
+/// `layer1` beside three `layer<i>`.
+fn clashes(body: &Body) -> Vec<Diagnostic> {
+    if body.patterns.is_empty() {
+        return Vec::new();
+    }
+    let mut clashes: Vec<Diagnostic> = Vec::new();
+    for (path, span) in &body.taken {
+        let Some((at, index)) = body.patterned(path) else {
+            continue;
+        };
+        let Some(Node::Repeat(repeat)) = body.nodes.get(at as usize) else {
+            continue;
+        };
+        let first = repeat.name.as_ref().and_then(|name| body.taken.get(&shown(name, 1)));
+        if let Some(first) = first.filter(|_| repeat.variants.iter().any(|variant| variant.indices.contains(index))) {
+            clashes.push(duplicate(path, *first.min(span), *first.max(span)));
+        }
+    }
+    clashes.sort_by_key(|diagnostic| diagnostic.primary.as_ref().map(|label| label.span));
+    clashes
+}
+
+fn is_group(node: &Node<Row>) -> bool {
+    match node {
+        Node::Layer(_) => false,
+        Node::Composite(composite) => composite.path_segment().is_none(),
+        Node::Repeat(repeat) => repeat.variants.iter().filter_map(|v| v.instance.as_deref()).all(is_group),
     }
 }
 
@@ -163,14 +339,10 @@ fn find_in(body: &Body, head: &Arc<str>, rest: &[Arc<str>], up: u16) -> Option<V
         Some(Found::InGroup(at)) => reference(*at, std::iter::once(head.clone()).chain(rest.iter().cloned()).collect()),
         Some(Found::StandIn(value)) if rest.is_empty() => Some(ValueRef { up: value.up.saturating_add(up), ..value.clone() }),
         Some(Found::StandIn(_)) => None,
-        None => body.nodes.iter().enumerate().find_map(|(at, node)| {
-            let Node::Repeat(repeat) = node else {
-                return None;
-            };
-            let index = repeat.name.as_ref()?.index_in(head)?;
-            let rest = std::iter::once(index.to_string().into()).chain(rest.iter().cloned()).collect();
-            reference(u32::try_from(at).ok()?, rest)
-        }),
+        None => {
+            let (at, index) = body.patterned(head)?;
+            reference(at, std::iter::once(index.to_string().into()).chain(rest.iter().cloned()).collect())
+        }
     }
 }
 
@@ -251,6 +423,10 @@ fn path_names(node: &Node<Row>, out: &mut Vec<String>) {
             None => composite.body.iter().for_each(|child| path_names(child, out)),
         },
         Node::Repeat(repeat) => {
+            // `layers.0` and `layers.1` are children of a `layers`.
+            if let Some(name) = repeat.name.as_ref().and_then(Segment::lookup_name).filter(|_| !is_group(node)) {
+                return out.push(name.to_string());
+            }
             let mut names = Vec::new();
             for instance in repeat.variants.iter().filter_map(|variant| variant.instance.as_deref()) {
                 instance_names(instance, &mut names);

@@ -16,6 +16,9 @@ use crate::source::{Source, SourceId, Span};
 /// How deep arrays and objects may be nested.
 pub const MAX_DEPTH: usize = 128;
 
+/// How many members and items a file may have: a tree of values takes some fifty times the memory of its text.
+const MAX_VALUES: usize = 8_000_000;
+
 /// A well-formed JSON text.
 #[derive(Debug, Clone)]
 pub struct Document {
@@ -70,34 +73,36 @@ impl Json {
     }
 }
 
-/// Reads a source as strict JSON.
-///
-/// # Errors
-/// `MalformedJson` (the first place that is wrong), `DuplicateKey` (each of them), `JsonTooDeep`.
-pub fn read(source: &Source) -> Result<Document, Diagnostics> {
-    let mut diagnostics = Diagnostics::default();
-    if let Some(offset) = too_deep(&source.text) {
-        let span = Span::new(source.id, offset..offset + 1);
-        let message = format!("arrays and objects are nested deeper than {MAX_DEPTH} levels");
-        diagnostics.push(Diagnostic::new(Code::JsonTooDeep, message).at(span, "one level too many"));
-        return Err(diagnostics);
-    }
+/// Reads a source as strict JSON. What is wrong goes to `diagnostics`: `MalformedJson` (the first place that is), `JsonTooDeep`, and
+/// then there is no document; or `DuplicateKey` (each of them), and the last of the equal keys is kept.
+pub fn read(source: &Source, diagnostics: &mut Diagnostics) -> Option<Document> {
+    let control = match scan(source) {
+        Ok(control) => control,
+        Err(too_much) => {
+            diagnostics.push(*too_much);
+            return None;
+        }
+    };
     let collect = CollectOptions { comments: CommentCollectionStrategy::Off, tokens: false };
-    match parse_to_ast(&source.text, &collect, &STRICT) {
-        Ok(parsed) => {
+    match (parse_to_ast(&source.text, &collect, &STRICT), control) {
+        (Ok(parsed), None) => {
             let Some(value) = parsed.value else {
                 let end = source.text.len();
                 let span = Span::new(source.id, end..end);
                 let message = format!("`{}` is empty, expected a JSON object", source.name);
                 diagnostics.push(Diagnostic::new(Code::MalformedJson, message).at(span, "nothing here"));
-                return Err(diagnostics);
+                return None;
             };
-            let root = Builder { source: source.id, diagnostics: &mut diagnostics }.node(value);
-            if diagnostics.is_empty() { Ok(Document { root }) } else { Err(diagnostics) }
+            Some(Document { root: Builder { source: source.id, diagnostics }.node(value) })
         }
-        Err(error) => {
-            diagnostics.push(malformed(source, &error));
-            Err(diagnostics)
+        (Err(error), control) => {
+            let first = control.filter(|(at, _)| *at < error.range().start);
+            diagnostics.push(first.map_or_else(|| malformed(source, &error), |(_, diagnostic)| diagnostic));
+            None
+        }
+        (Ok(_), Some((_, diagnostic))) => {
+            diagnostics.push(diagnostic);
+            None
         }
     }
 }
@@ -115,26 +120,51 @@ const STRICT: ParseOptions = ParseOptions {
     allow_extended_string_escapes: false,
 };
 
-/// The offset of the first bracket beyond the depth limit. Brackets in strings don't count.
-fn too_deep(text: &str) -> Option<usize> {
-    let (mut depth, mut in_string, mut escaped) = (0usize, false, false);
-    for (offset, byte) in text.bytes().enumerate() {
+/// What the parser would be overwhelmed by, as an error: nesting beyond the limit (brackets in texts don't count), more values than any
+/// model has. What it lets pass, with its place: the first control character in a text.
+fn scan(source: &Source) -> Result<Option<(usize, Diagnostic)>, Box<Diagnostic>> {
+    let (mut depth, mut values, mut opened, mut escaped, mut control) = (0usize, 0usize, None, false, None);
+    let at = |offset: usize| Span::new(source.id, offset..offset + 1);
+    for (offset, byte) in source.text.bytes().enumerate() {
         match byte {
+            0..0x20 if opened.is_some() => {
+                escaped = false;
+                control = control.or_else(|| Some(control_character(byte, offset, opened?, at)));
+            }
             _ if escaped => escaped = false,
-            b'\\' if in_string => escaped = true,
-            b'"' => in_string = !in_string,
-            _ if in_string => {}
+            b'\\' if opened.is_some() => escaped = true,
+            b'"' => opened = if opened.is_some() { None } else { Some(offset) },
+            _ if opened.is_some() => {}
             b'[' | b'{' => {
                 depth += 1;
                 if depth > MAX_DEPTH {
-                    return Some(offset);
+                    let message = format!("arrays and objects are nested deeper than {MAX_DEPTH} levels");
+                    return Err(Diagnostic::new(Code::JsonTooDeep, message).at(at(offset), "one level too many").boxed());
                 }
             }
             b']' | b'}' => depth = depth.saturating_sub(1),
+            b',' => {
+                values += 1;
+                if values > MAX_VALUES {
+                    let message = format!("the file has more than {MAX_VALUES} values");
+                    return Err(Diagnostic::new(Code::FileTooLarge, message).at(at(offset), "too many from here on").boxed());
+                }
+            }
             _ => {}
         }
     }
-    None
+    Ok(control)
+}
+
+/// A control character in a text; if it ends the line, the quote that began the text is what to change.
+fn control_character(byte: u8, offset: usize, opened: usize, at: impl Fn(usize) -> Span) -> (usize, Diagnostic) {
+    if matches!(byte, b'\n' | b'\r') {
+        let message = "malformed JSON: a text ends on the line on which it begins";
+        return (opened, Diagnostic::new(Code::MalformedJson, message).at(at(opened), "this quote isn't closed on its line"));
+    }
+    let message = format!("malformed JSON: a text has a control character in it, U+{byte:04X}");
+    let diagnostic = Diagnostic::new(Code::MalformedJson, message).at(at(offset), "not allowed as such");
+    (offset, diagnostic.help(format!("write `\\u{byte:04x}`")))
 }
 
 fn malformed(source: &Source, error: &jsonc_parser::errors::ParseError) -> Diagnostic {
@@ -151,6 +181,10 @@ fn malformed(source: &Source, error: &jsonc_parser::errors::ParseError) -> Diagn
     let mut message = error.kind().to_string();
     if let Some(first) = message.get(..1) {
         message = format!("{}{}", first.to_lowercase(), message.get(1..).unwrap_or(""));
+    }
+    let after = |n: usize| start.checked_sub(n).and_then(|at| source.text.as_bytes().get(at));
+    if after(1) == Some(&b'0') && after(0).is_some_and(u8::is_ascii_digit) && !after(2).is_some_and(u8::is_ascii_digit) {
+        message = "a number has no zeros before its first digit".to_owned();
     }
     let message = message.trim_end_matches('.').to_owned();
     Diagnostic::new(Code::MalformedJson, format!("malformed JSON: {message}"))
@@ -177,19 +211,27 @@ impl Builder<'_> {
     }
 
     fn members(&mut self, object: ast::Object<'_>) -> Vec<Member> {
-        let mut seen: HashMap<Arc<str>, Span> = HashMap::with_capacity(object.properties.len());
-        let mut members = Vec::with_capacity(object.properties.len());
+        let mut seen: HashMap<Arc<str>, (Span, usize)> = HashMap::with_capacity(object.properties.len());
+        let mut members: Vec<Member> = Vec::with_capacity(object.properties.len());
         for property in object.properties {
             let key_span = self.span(&property.name);
             let key: Arc<str> = property.name.as_str().into();
-            if let Some(first) = seen.insert(key.clone(), key_span) {
-                let diagnostic = Diagnostic::new(Code::DuplicateKey, format!("the key `{key}` stands twice in one object"))
-                    .at(key_span, "again here")
-                    .also(first, "first here");
-                self.diagnostics.push(diagnostic);
-            }
             let value = self.node(property.value);
-            members.push(Member { key, key_span, value });
+            let member = Member { key: key.clone(), key_span, value };
+            match seen.get(&key) {
+                Some((first, at)) => {
+                    let message = format!("the key `{key}` stands twice in one object");
+                    self.diagnostics
+                        .push(Diagnostic::new(Code::DuplicateKey, message).at(key_span, "again here").also(*first, "first here"));
+                    if let Some(place) = members.get_mut(*at) {
+                        *place = member;
+                    }
+                }
+                None => {
+                    seen.insert(key, (key_span, members.len()));
+                    members.push(member);
+                }
+            }
         }
         members
     }

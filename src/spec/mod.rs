@@ -6,7 +6,7 @@ mod keys;
 mod parse;
 
 pub use keys::{BLOCK_KEYS, EXPECT_KEYS, INPUT_KEYS, Key, KeyKind, LAYER_KEYS, MODEL_KEYS, POINT_KEYS, TIE_KEYS, WEIGHT_KEYS};
-pub use parse::{Fields, fields, name_problem, parse, unescaped_part};
+pub use parse::{Fields, UNREAD, fields, name_problem, parse, unescaped_part};
 
 use std::sync::Arc;
 
@@ -97,6 +97,14 @@ pub struct Layer {
     pub output: Option<TextField>,
     pub hold: bool,
     pub tied_to: Option<Tie>,
+}
+
+impl Layer {
+    /// Where to point at the layer as a whole: its name, or its opening bracket.
+    #[must_use]
+    pub fn place(&self) -> Span {
+        self.name.as_ref().map_or_else(|| self.span.part(0..1), |name| name.span)
+    }
 }
 
 #[derive(Debug, Clone)]

@@ -13,6 +13,9 @@ use crate::json::{Document, Json, Member, Node, Text};
 use crate::quantity::{FACTS, WORKLOAD_FREE_FACTS};
 use crate::source::{Span, Spanned};
 
+/// The name of a variable that stands for all that couldn't be read: no name is unknown beside it.
+pub const UNREAD: &str = "*";
+
 /// Parses a document as a model. What is wrong goes to `diagnostics`; what could be read comes back all the same, so that the next
 /// phase finds its own errors. `None` if it isn't an object.
 pub fn parse(document: &Document, diagnostics: &mut Diagnostics) -> Option<Model> {
@@ -29,12 +32,15 @@ pub fn unescaped_part(span: Span, plain: bool, range: std::ops::Range<usize>) ->
 /// The members of an object whose keys are known.
 pub struct Fields<'a> {
     members: &'a [Member],
+    /// Misspelt keys, by the key that was meant: what they hold is read all the same.
+    meant: Vec<(&'static str, &'a Node)>,
 }
 
 impl<'a> Fields<'a> {
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&'a Node> {
-        self.members.iter().find(|m| &*m.key == key).map(|m| &m.value)
+        let meant = || self.meant.iter().find(|(name, _)| *name == key).map(|(_, node)| *node);
+        self.members.iter().find(|m| &*m.key == key).map(|m| &m.value).or_else(meant)
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &'a Member> {
@@ -48,38 +54,35 @@ pub fn fields<'a>(node: &'a Node, what: &str, keys: &[Key], more: &[&str], diagn
         diagnostics.push(wrong_type(node, what, "an object"));
         return None;
     };
+    let mut meant = Vec::new();
     for member in members {
         if keys.iter().any(|key| key.name == &*member.key) || more.contains(&&*member.key) {
             continue;
         }
         let names = keys.iter().map(|key| key.name).chain(more.iter().copied());
         let near = nearest(&member.key, names.clone());
+        if let Some(key) = near.and_then(|near| keys.iter().find(|key| key.name == near)) {
+            meant.push((key.name, &member.value));
+        }
         let mut diagnostic = Diagnostic::new(Code::UnknownKey, format!("unknown key `{}` in {what}", member.key))
             .at(member.key_span, "not a key here")
-            .did_you_mean(inside(member.key_span), near);
+            .did_you_mean(member.key_span.inside(), near);
         if near.is_none() {
             let names: Vec<&str> = names.filter(|name| *name != "$schema").collect();
             diagnostic = diagnostic.help(format!("the keys of {what} are {}", names.join(", ")));
         }
         diagnostics.push(diagnostic);
     }
-    let found = Fields { members };
-    for key in keys.iter().filter(|key| key.required) {
-        if found.get(key.name).is_none() {
-            let span = node.span.part(0..1);
-            let diagnostic = Diagnostic::new(Code::MissingKey, format!("{what} has no `{}`", key.name))
-                .at(span, format!("`{}` is missing in this object", key.name))
-                .note(format!("`{}`: {}", key.name, key.doc));
-            diagnostics.push(diagnostic);
-        }
+    let found = Fields { members, meant };
+    let missing: Vec<&Key> = keys.iter().filter(|key| key.required && found.get(key.name).is_none()).collect();
+    if !missing.is_empty() {
+        let names: Vec<String> = missing.iter().map(|key| format!("`{}`", key.name)).collect();
+        let names = names.join(", ");
+        let diagnostic = Diagnostic::new(Code::MissingKey, format!("{what} has no {names}"))
+            .at(node.span.part(0..1), format!("this object lacks {names}"));
+        diagnostics.push(missing.iter().fold(diagnostic, |d, key| d.note(format!("`{}`: {}", key.name, key.doc))));
     }
     Some(found)
-}
-
-/// A string's place without its quotes.
-fn inside(span: Span) -> Span {
-    let length = span.range().len();
-    span.part(1..length.saturating_sub(1).max(1))
 }
 
 fn wrong_type(node: &Node, what: &str, expected: &str) -> Diagnostic {
@@ -213,6 +216,10 @@ impl Parser<'_> {
 
     fn variables(&mut self, node: &Node, what: &str, names: bool) -> Vec<Variable> {
         let members = self.members(node, what);
+        if !matches!(node.json, Json::Object(_)) {
+            let unread = Attr { span: node.span, datum: Datum::Invalid };
+            return vec![Variable { name: Spanned::new(UNREAD.into(), node.span), value: unread }];
+        }
         members
             .iter()
             .filter_map(|member| {
@@ -242,7 +249,7 @@ impl Parser<'_> {
 
     fn layer(&mut self, node: &Node, alone: bool) -> Option<Layer> {
         let f = fields(node, "a layer", LAYER_KEYS, &[], self.diagnostics)?;
-        let body = self.body(node, &f);
+        let body = self.body(&f);
         let layer = Layer {
             span: node.span,
             name: f.get("name").and_then(|n| self.layer_name(n)),
@@ -266,18 +273,18 @@ impl Parser<'_> {
         Some(layer)
     }
 
-    fn body(&mut self, node: &Node, f: &Fields<'_>) -> Body {
+    fn body(&mut self, f: &Fields<'_>) -> Body {
         match (f.get("sub_layers"), f.get("use")) {
             (Some(layers), None) => Body::Composite(self.layers(layers, false)),
             (None, Some(block)) => self.text_field(block, "`use`").map_or(Body::Composite(Vec::new()), Body::Use),
             (None, None) => Body::Basic,
             (Some(layers), Some(block)) => {
+                let key = |name: &str, node: &Node| f.iter().find(|m| &*m.key == name).map_or(node.span, |m| m.key_span);
                 let diagnostic = Diagnostic::new(Code::ConflictingKeys, "a layer has both `sub_layers` and `use`")
-                    .at(block.span, "a block's layers")
-                    .also(layers.span.part(0..1), "layers of its own")
+                    .at(key("use", block), "a block's layers")
+                    .also(key("sub_layers", layers), "layers of its own")
                     .help("leave out one of the two");
                 self.diagnostics.push(diagnostic);
-                let _ = node;
                 Body::Composite(self.layers(layers, false))
             }
         }
@@ -287,15 +294,19 @@ impl Parser<'_> {
     fn complete(&mut self, node: &Node, f: &Fields<'_>, layer: &Layer, alone: bool) {
         let place = node.span.part(0..1);
         let basic = matches!(layer.body, Body::Basic);
-        if basic && f.get("class").is_none() {
-            let diagnostic = Diagnostic::new(Code::MissingKey, "a basic layer has no `class`")
-                .at(place, "`class` is missing in this object")
+        if basic && f.get("class").is_none() && f.get("name").is_none() && !alone {
+            let diagnostic = Diagnostic::new(Code::MissingKey, "a basic layer has neither `name` nor `class`")
+                .at(place, "this object lacks `name`, `class`")
                 .help("a basic layer's class has its formulas; a composite has `sub_layers` or `use` instead");
             self.diagnostics.push(diagnostic);
-        }
-        if basic && f.get("name").is_none() && !alone {
+        } else if basic && f.get("class").is_none() {
+            let diagnostic = Diagnostic::new(Code::MissingKey, "a basic layer has no `class`")
+                .at(place, "this object lacks `class`")
+                .help("a basic layer's class has its formulas; a composite has `sub_layers` or `use` instead");
+            self.diagnostics.push(diagnostic);
+        } else if basic && f.get("name").is_none() && !alone {
             let diagnostic = Diagnostic::new(Code::MissingKey, "a basic layer has no `name`")
-                .at(place, "`name` is missing in this object")
+                .at(place, "this object lacks `name`")
                 .help("only a layer that is alone in its composite may go without: it takes the composite's path");
             self.diagnostics.push(diagnostic);
         }
@@ -307,9 +318,9 @@ impl Parser<'_> {
             ("parallel", layer.repeat.is_none(), "there is nothing to run in parallel without `repeat`"),
         ];
         for (key, wrong, why) in misplaced {
-            if let (true, Some(value)) = (*wrong, f.get(key)) {
+            if let (true, Some(member)) = (*wrong, f.iter().find(|member| &*member.key == *key)) {
                 let diagnostic = Diagnostic::new(Code::ConflictingKeys, format!("`{key}` doesn't belong into this layer"))
-                    .at(value.span, *why);
+                    .at(member.key_span, *why);
                 self.diagnostics.push(diagnostic);
             }
         }
@@ -391,9 +402,9 @@ impl Parser<'_> {
                 self.diagnostics.push(diagnostic);
                 return None;
             }
-            (Some(layer), Some(_)) => {
+            (Some(_), Some(_)) => {
                 let diagnostic = Diagnostic::new(Code::ConflictingKeys, "`tied_to` has both `layer` and `weights`")
-                    .at(layer.span, "leave out one of the two");
+                    .at(node.span, "leave out one of the two");
                 self.diagnostics.push(diagnostic);
                 return None;
             }
