@@ -17,7 +17,10 @@ pub trait Sources {
 const CONTEXT: usize = 400;
 
 /// Labels further apart than this are shown apart: what lies between would have to be laid out only to be folded.
-const FAR: u32 = 100_000;
+const FAR: usize = 100_000;
+
+/// The same on one line, which a minified file has only one of.
+const FAR_ON_A_LINE: usize = 300;
 
 /// A line and a column, both counted from 1; columns count characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -113,13 +116,20 @@ fn windows(diagnostic: &Diagnostic, sources: &dyn Sources) -> Vec<Window> {
         let mut here: Vec<_> = labels.iter().filter(|(label, _)| label.span.source == id).collect();
         // Those far from the first get a window of their own.
         while let Some((first, _)) = here.first() {
-            let near = |label: &Label| label.span.start.abs_diff(first.span.start) <= FAR;
+            let near = |label: &Label| together(&source.text, label.span, first.span);
             let (near, far): (Vec<_>, Vec<_>) = here.iter().partition(|(label, _)| near(label));
             windows.extend(window(&source, &near));
             here = far;
         }
     }
     windows
+}
+
+/// Whether two places are shown in one window.
+fn together(text: &str, a: Span, b: Span) -> bool {
+    let (start, end) = (a.range().start.min(b.range().start), a.range().start.max(b.range().start));
+    let between = text.as_bytes().get(start..end).unwrap_or(&[]);
+    between.len() <= FAR_ON_A_LINE || between.len() <= FAR && between.contains(&b'\n')
 }
 
 fn window(source: &Source, labels: &[&(&Label, AnnotationKind)]) -> Option<Window> {
