@@ -37,8 +37,9 @@ fn classes(root: &Path, out: &mut String) -> Result<(), Box<dyn std::error::Erro
     for (index, (stem, path)) in json_files(&root.join("catalog/classes"))?.into_iter().enumerate() {
         let text = fs::read_to_string(&path)?;
         let json: serde_json::Value = serde_json::from_str(&text).map_err(|e| format!("{}: {e}", path.display()))?;
-        let class = json["class"].as_str().ok_or_else(|| format!("{}: no `class`", path.display()))?;
-        let aliases: Vec<&str> = json["aliases"].as_array().into_iter().flatten().filter_map(|a| a.as_str()).collect();
+        let class = json.get("class").and_then(|c| c.as_str()).ok_or_else(|| format!("{}: no `class`", path.display()))?;
+        let aliases: Vec<&str> =
+            json.get("aliases").and_then(|a| a.as_array()).into_iter().flatten().filter_map(|a| a.as_str()).collect();
         names.extend(std::iter::once(class).chain(aliases.iter().copied()).map(|name| (name.to_owned(), index)));
         let shown = format!("catalog/classes/{stem}.json");
         writeln!(

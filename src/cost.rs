@@ -241,7 +241,7 @@ fn tensor(name: &Arc<str>, shape: Vec<u128>, element: Exact) -> Result<Tensor, P
 
 /// Rounded up once.
 fn bytes_of(elements: u128, element: Exact) -> Option<u128> {
-    Exact::from_count(elements)?.mul(element)?.ceil()?.to_count()
+    Exact::from_count(elements)?.checked_mul(element)?.ceil()?.to_count()
 }
 
 fn weights_alone(tensors: &[Tensor]) -> Result<Cost, Problem> {

@@ -1,5 +1,5 @@
 //! The catalog tests itself: every file loads, says what it must, and its worked examples come out exactly.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;

@@ -245,8 +245,8 @@ fn messages_for_editors_are_json() {
     let diagnostic = &lines[0];
     assert_eq!(diagnostic["code"], "E0304");
     assert_eq!(diagnostic["primary"]["start"]["line"], 2);
-    let range = diagnostic["primary"]["byte_start"].as_u64().unwrap() as usize
-        ..diagnostic["primary"]["byte_end"].as_u64().unwrap() as usize;
+    let offset = |key: &str| usize::try_from(diagnostic["primary"][key].as_u64().unwrap()).unwrap();
+    let range = offset("byte_start")..offset("byte_end");
     assert_eq!(&text[range], "hh");
     assert_eq!(diagnostic["fix"]["replacement"], "h");
 }

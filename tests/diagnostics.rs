@@ -2,14 +2,14 @@
 //!
 //! A new case is a new file; its name says the point. Reviewing a snapshot is reviewing the product.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
 use std::fmt::Write as _;
 use std::path::Path;
 
 use layerspec::catalog::Catalog;
 use layerspec::compile::{Compiled, compile};
-use layerspec::diag::{CODES, Code, Diagnostics, Sources, render};
+use layerspec::diag::{Diagnostics, Sources, render};
 use layerspec::quantity::QUANTITIES;
 use layerspec::source::{Source, SourceId};
 use layerspec::workload::Request;

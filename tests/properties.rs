@@ -1,7 +1,14 @@
 //! What holds for any input: no panic, and folded figures that equal the written-out list's.
 //!
 //! Random models are trees that this test can render as a model file and, by itself, expand and cost.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "a test may panic"
+)]
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
@@ -478,6 +485,7 @@ fn figures(report: &CostReport) -> (Cost, u128, u128) {
 }
 
 /// The child lists of a forest: the forest itself, and those of its composites, in order.
+#[expect(clippy::ptr_arg, reason = "passed as a function over lists, which are vectors")]
 fn lists(trees: &mut Vec<Tree>) -> usize {
     1 + trees.iter_mut().map(|tree| tree.body.as_mut().err().map_or(0, lists)).sum::<usize>()
 }
@@ -535,7 +543,7 @@ proptest! {
     #[test]
     fn a_wrapper_changes_nothing(trees in vec(tree(), 1..4), work in work(), list in any::<prop::sample::Index>(), from in any::<prop::sample::Index>(), repeated in any::<bool>()) {
         let plain = must_compile(&model(&trees), &work.request());
-        let mut wrapped = trees.clone();
+        let mut wrapped = trees;
         let mut n = list.index(lists(&mut wrapped));
         nth_list(&mut wrapped, &mut n, &mut |children| {
             let inner = children.split_off(from.index(children.len()));

@@ -1,5 +1,5 @@
 //! The six models against what PyTorch and transformers say of them (`tests/reference/`), to the last digit.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
 use std::collections::BTreeMap;
 use std::path::Path;

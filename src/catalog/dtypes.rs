@@ -22,7 +22,7 @@ impl Dtype {
     /// Bytes per element, a fraction for most quantized types.
     #[must_use]
     pub fn bytes(&self) -> Exact {
-        self.bits.div(Exact::integer(8)).unwrap_or(Exact::ZERO)
+        self.bits.checked_div(Exact::integer(8)).unwrap_or(Exact::ZERO)
     }
 }
 

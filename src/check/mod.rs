@@ -340,7 +340,7 @@ pub fn taken_entries<'m, T>(block: &'m Block, scope: &Scope<'m, '_, T>) -> Vec<E
     absent
         .map(|take| {
             let definition = take.default.as_ref().map_or(Definition::Reported, Definition::Attr);
-            Entry::new(&*take.name.value, Some(take.name.span), definition)
+            Entry::new(&take.name.value, Some(take.name.span), definition)
         })
         .collect()
 }

@@ -134,10 +134,8 @@ fn choose<V>(args: &[Expr<V>], env: &dyn Env<V>, depth: u16) -> Result<Value, Ev
     let mut cases = rest.chunks(2);
     for case in &mut cases {
         match case {
-            [key, result] => {
-                if eval(key, env, depth)? == subject {
-                    return eval(result, env, depth);
-                }
+            [key, result] if eval(key, env, depth)? == subject => {
+                return eval(result, env, depth);
             }
             [otherwise] => return eval(otherwise, env, depth),
             _ => {}
@@ -183,7 +181,7 @@ fn checked(number: Option<Exact>) -> Result<Value, EvalError> {
 /// `Type`, or `Overflow` for the negative of the least integer.
 pub fn apply_unary(op: UnaryOp, value: &Value) -> Result<Value, EvalError> {
     match op {
-        UnaryOp::Neg => checked(number("`-`", value)?.neg()),
+        UnaryOp::Neg => checked(number("`-`", value)?.checked_neg()),
         UnaryOp::Not => condition("`!`", value).map(|b| Value::Bool(!b)),
     }
 }
@@ -212,12 +210,12 @@ pub fn apply_binary(op: BinaryOp, a: &Value, b: &Value) -> Result<Value, EvalErr
 
 fn arithmetic(op: BinaryOp, a: Exact, b: Exact) -> Result<Value, EvalError> {
     match op {
-        BinaryOp::Add => checked(a.add(b)),
-        BinaryOp::Sub => checked(a.sub(b)),
-        BinaryOp::Mul => checked(a.mul(b)),
+        BinaryOp::Add => checked(a.checked_add(b)),
+        BinaryOp::Sub => checked(a.checked_sub(b)),
+        BinaryOp::Mul => checked(a.checked_mul(b)),
         BinaryOp::Div | BinaryOp::Rem if b.is_zero() => Err(EvalError::DivisionByZero),
-        BinaryOp::Div => checked(a.div(b)),
-        BinaryOp::Rem => checked(a.rem(b)),
+        BinaryOp::Div => checked(a.checked_div(b)),
+        BinaryOp::Rem => checked(a.checked_rem(b)),
         BinaryOp::Pow => power(a, b),
         BinaryOp::Eq => Ok(Value::Bool(a == b)),
         BinaryOp::Ne => Ok(Value::Bool(a != b)),
@@ -236,7 +234,7 @@ fn power(base: Exact, exponent: Exact) -> Result<Value, EvalError> {
     if base.is_zero() && exponent < Exact::ZERO {
         return Err(EvalError::DivisionByZero);
     }
-    checked(base.pow(exponent))
+    checked(base.checked_pow(exponent))
 }
 
 /// A function all of whose arguments are looked at.
@@ -249,7 +247,7 @@ pub fn apply_function(function: Function, args: &[Value]) -> Result<Value, EvalE
     match (function, args) {
         (Function::Min, args) => extreme(label, args, |a, b| a < b),
         (Function::Max, args) => extreme(label, args, |a, b| a > b),
-        (Function::Abs, [x]) => checked(number(label, x)?.abs()),
+        (Function::Abs, [x]) => checked(number(label, x)?.checked_abs()),
         (Function::Ceil, [x]) => checked(number(label, x)?.ceil()),
         (Function::Floor, [x]) => checked(number(label, x)?.floor()),
         (Function::At, [list, index]) => at(list, index),
@@ -327,7 +325,7 @@ fn product(list: &Value) -> Result<Value, EvalError> {
     };
     let mut result = Exact::ONE;
     for item in items.iter() {
-        result = result.mul(number("`product`", item)?).ok_or(EvalError::Overflow)?;
+        result = result.checked_mul(number("`product`", item)?).ok_or(EvalError::Overflow)?;
     }
     Ok(Value::Number(result))
 }
@@ -338,9 +336,9 @@ fn conv_out(size: Exact, kernel: Exact, stride: Exact, padding: Exact, dilation:
         return Err(EvalError::DivisionByZero);
     }
     let result = || {
-        let padded = size.add(padding.mul(Exact::integer(2))?)?;
-        let reach = dilation.mul(kernel.sub(Exact::ONE)?)?.add(Exact::ONE)?;
-        padded.sub(reach)?.div(stride)?.floor()?.add(Exact::ONE)
+        let padded = size.checked_add(padding.checked_mul(Exact::integer(2))?)?;
+        let reach = dilation.checked_mul(kernel.checked_sub(Exact::ONE)?)?.checked_add(Exact::ONE)?;
+        padded.checked_sub(reach)?.checked_div(stride)?.floor()?.checked_add(Exact::ONE)
     };
     checked(result())
 }

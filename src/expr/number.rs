@@ -92,23 +92,23 @@ impl Exact {
     }
 
     #[must_use]
-    pub fn add(self, other: Self) -> Option<Self> {
+    pub fn checked_add(self, other: Self) -> Option<Self> {
         self.with(other, i128::checked_add, Ratio::checked_add)
     }
 
     #[must_use]
-    pub fn sub(self, other: Self) -> Option<Self> {
+    pub fn checked_sub(self, other: Self) -> Option<Self> {
         self.with(other, i128::checked_sub, Ratio::checked_sub)
     }
 
     #[must_use]
-    pub fn mul(self, other: Self) -> Option<Self> {
+    pub fn checked_mul(self, other: Self) -> Option<Self> {
         self.with(other, i128::checked_mul, Ratio::checked_mul)
     }
 
     /// The quotient; `None` also for a zero divisor, which the caller has excluded.
     #[must_use]
-    pub fn div(self, other: Self) -> Option<Self> {
+    pub fn checked_div(self, other: Self) -> Option<Self> {
         if let (Some(a), Some(b)) = (self.to_integer(), other.to_integer()) {
             return if b != 0 && b != -1 && a % b == 0 { Some(Exact::integer(a / b)) } else { Exact::ratio(a, b) };
         }
@@ -117,13 +117,13 @@ impl Exact {
 
     /// `a - b * floor(a / b)`: has the sign of `b`, as in Python.
     #[must_use]
-    pub fn rem(self, other: Self) -> Option<Self> {
-        self.sub(other.mul(self.div(other)?.floor()?)?)
+    pub fn checked_rem(self, other: Self) -> Option<Self> {
+        self.checked_sub(other.checked_mul(self.checked_div(other)?.floor()?)?)
     }
 
     /// A power with an integer exponent; `None` when the exponent isn't one, or for a zero to a negative power.
     #[must_use]
-    pub fn pow(self, exponent: Self) -> Option<Self> {
+    pub fn checked_pow(self, exponent: Self) -> Option<Self> {
         let exponent = exponent.to_integer()?;
         let magnitude = u32::try_from(exponent.unsigned_abs()).ok()?;
         let power = |n: i128| match n {
@@ -136,13 +136,13 @@ impl Exact {
     }
 
     #[must_use]
-    pub fn neg(self) -> Option<Self> {
-        Exact::ZERO.sub(self)
+    pub fn checked_neg(self) -> Option<Self> {
+        Exact::ZERO.checked_sub(self)
     }
 
     #[must_use]
-    pub fn abs(self) -> Option<Self> {
-        if self.0.is_negative() { self.neg() } else { Some(self) }
+    pub fn checked_abs(self) -> Option<Self> {
+        if self.0.is_negative() { self.checked_neg() } else { Some(self) }
     }
 
     #[must_use]
@@ -155,7 +155,7 @@ impl Exact {
 
     #[must_use]
     pub fn ceil(self) -> Option<Self> {
-        if self.is_integer() { Some(self) } else { self.floor()?.add(Exact::ONE) }
+        if self.is_integer() { Some(self) } else { self.floor()?.checked_add(Exact::ONE) }
     }
 
     /// The nearest `f64`, for display only.
@@ -183,11 +183,11 @@ impl fmt::Display for Exact {
         if let Some(n) = self.to_integer() {
             return write!(f, "{n}");
         }
-        let scaled = self.mul(Exact::integer(10_000));
+        let scaled = self.checked_mul(Exact::integer(10_000));
         match scaled.and_then(|s| s.to_integer()) {
             Some(_) => write!(f, "{}", self.to_f64()),
             None => {
-                let cut = scaled.and_then(Exact::abs).and_then(Exact::floor).and_then(|s| s.to_integer());
+                let cut = scaled.and_then(Exact::checked_abs).and_then(Exact::floor).and_then(|s| s.to_integer());
                 match cut {
                     Some(n) => {
                         let sign = if self.0.is_negative() { "-" } else { "" };
@@ -210,7 +210,7 @@ mod tests {
 
     #[test]
     fn decimals_are_exact() {
-        assert_eq!(exact("0.1").add(exact("0.2")), Some(exact("0.3")));
+        assert_eq!(exact("0.1").checked_add(exact("0.2")), Some(exact("0.3")));
         assert_eq!(exact("1.50"), Exact::ratio(3, 2).unwrap());
         assert_eq!(exact("1e-6"), Exact::ratio(1, 1_000_000).unwrap());
         assert_eq!(exact("2.5e3"), Exact::integer(2500));
@@ -221,19 +221,19 @@ mod tests {
 
     #[test]
     fn division_and_remainder() {
-        assert_eq!(Exact::integer(7).div(Exact::integer(2)), Exact::ratio(7, 2));
-        assert_eq!(Exact::integer(-7).rem(Exact::integer(3)), Some(Exact::integer(2)));
-        assert_eq!(Exact::integer(i128::MIN).div(Exact::integer(-1)), None);
-        assert_eq!(Exact::integer(i128::MAX).add(Exact::ONE), None);
+        assert_eq!(Exact::integer(7).checked_div(Exact::integer(2)), Exact::ratio(7, 2));
+        assert_eq!(Exact::integer(-7).checked_rem(Exact::integer(3)), Some(Exact::integer(2)));
+        assert_eq!(Exact::integer(i128::MIN).checked_div(Exact::integer(-1)), None);
+        assert_eq!(Exact::integer(i128::MAX).checked_add(Exact::ONE), None);
     }
 
     #[test]
     fn powers() {
-        assert_eq!(Exact::integer(2).pow(Exact::integer(10)), Some(Exact::integer(1024)));
-        assert_eq!(Exact::integer(2).pow(Exact::integer(-2)), Exact::ratio(1, 4));
-        assert_eq!(Exact::ZERO.pow(Exact::integer(-1)), None);
-        assert_eq!(Exact::integer(2).pow(Exact::ratio(1, 2).unwrap()), None);
-        assert_eq!(Exact::ONE.pow(Exact::integer(1_000_000)), Some(Exact::ONE));
+        assert_eq!(Exact::integer(2).checked_pow(Exact::integer(10)), Some(Exact::integer(1024)));
+        assert_eq!(Exact::integer(2).checked_pow(Exact::integer(-2)), Exact::ratio(1, 4));
+        assert_eq!(Exact::ZERO.checked_pow(Exact::integer(-1)), None);
+        assert_eq!(Exact::integer(2).checked_pow(Exact::ratio(1, 2).unwrap()), None);
+        assert_eq!(Exact::ONE.checked_pow(Exact::integer(1_000_000)), Some(Exact::ONE));
     }
 
     #[test]

@@ -548,7 +548,7 @@ impl<'m> Flattener<'m, '_> {
             let Some(value) = check_parameter(parameter, value) else {
                 // A constant was checked already.
                 if mistyped(parameter, &attr.datum, attr.span, class, &|_| true).is_none() {
-                    let diagnostic = self.wrong_argument(parameter, attr, value.clone(), scope, class);
+                    let diagnostic = self.wrong_argument(parameter, attr, value, scope, class);
                     self.report(diagnostic);
                 }
                 return None;
@@ -577,19 +577,19 @@ impl<'m> Flattener<'m, '_> {
         &mut self,
         parameter: &Parameter,
         attr: &Attr,
-        value: Value,
+        value: &Value,
         scope: &ValueScope<'_, '_>,
         class: &Class,
     ) -> Diagnostic {
-        if let Some(diagnostic) = self.values.text_for_a_number(attr, &value, scope, &format!("`{}`", parameter.name)) {
-            if parameter.kind != ParameterKind::Text {
-                return diagnostic;
-            }
+        if let Some(diagnostic) = self.values.text_for_a_number(attr, value, scope, &format!("`{}`", parameter.name))
+            && parameter.kind != ParameterKind::Text
+        {
+            return diagnostic;
         }
         if matches!(parameter.kind, ParameterKind::Count | ParameterKind::Shape) && matches!(value, Value::Number(_)) {
-            return self.values.not_a_count(attr, &value, scope, &format!("`{}`", parameter.name));
+            return self.values.not_a_count(attr, value, scope, &format!("`{}`", parameter.name));
         }
-        let diagnostic = crate::check::wrong_kind(parameter, &value, class).at(attr.span, crate::check::expected(parameter));
+        let diagnostic = crate::check::wrong_kind(parameter, value, class).at(attr.span, crate::check::expected(parameter));
         self.values.with_values(diagnostic, attr, scope)
     }
 
@@ -600,10 +600,10 @@ impl<'m> Flattener<'m, '_> {
 
     fn tie(&mut self, layer: &Layer, scope: &ValueScope<'_, '_>) -> Option<TieSpec> {
         let tie = layer.tied_to.as_ref()?;
-        if let Some(when) = &tie.when {
-            if !self.condition(when, scope)? {
-                return None;
-            }
+        if let Some(when) = &tie.when
+            && !self.condition(when, scope)?
+        {
+            return None;
         }
         Some(match &tie.target {
             TieTarget::Layer(field) => {

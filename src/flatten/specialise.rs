@@ -170,7 +170,7 @@ impl<'d> Values<'d> {
             Datum::List(items) => {
                 let items: Vec<Binding> =
                     items.iter().map(|item| self.attr(item, scope, own, depth)).collect::<Result<_, _>>()?;
-                return list(items);
+                return list(&items);
             }
             Datum::Object(members) => {
                 let mut values = Vec::with_capacity(members.len());
@@ -221,7 +221,7 @@ impl<'d> Values<'d> {
             Expr::List(items) => {
                 let items: Vec<Binding> =
                     items.iter().map(|item| self.expr(item, scope, own, depth)).collect::<Result<_, _>>()?;
-                list(items)
+                list(&items)
             }
             Expr::Fail(error) => Err(error.clone()),
         }
@@ -237,10 +237,10 @@ impl<'d> Values<'d> {
         depth: u16,
     ) -> Evaluated {
         let a = self.expr(first, scope, own, depth)?;
-        if let (BinaryOp::And | BinaryOp::Or, Binding::Known(Value::Bool(value))) = (op, &a) {
-            if *value == (op == BinaryOp::Or) {
-                return Ok(a);
-            }
+        if let (BinaryOp::And | BinaryOp::Or, Binding::Known(Value::Bool(value))) = (op, &a)
+            && *value == (op == BinaryOp::Or)
+        {
+            return Ok(a);
         }
         let b = if matches!(op, BinaryOp::And | BinaryOp::Or) && matches!(a, Binding::Workload(_)) {
             self.branch(second, scope, own, depth)
@@ -494,10 +494,10 @@ impl<'d> Values<'d> {
             let (false, Datum::Template(template)) = (value.is_integer(), &attr.datum) else {
                 continue;
             };
-            if depth < 16 {
-                if let Some(deeper) = self.culprit(&template.expr, at, Some(entry.name), depth + 1) {
-                    return Some(deeper);
-                }
+            if depth < 16
+                && let Some(deeper) = self.culprit(&template.expr, at, Some(entry.name), depth + 1)
+            {
+                return Some(deeper);
             }
             let seen = self.seen(template, at, Some(entry.name));
             let shown = seen.map_or_else(|| value.to_string(), |seen| format!("{seen} = {value}"));
@@ -583,7 +583,7 @@ fn residual_of(expr: Expr<crate::workload::WorkloadVar>) -> Evaluated {
     Ok(Binding::Workload(Residual { expr: Arc::new(expr), size }))
 }
 
-fn list(items: Vec<Binding>) -> Evaluated {
+fn list(items: &[Binding]) -> Evaluated {
     let known: Option<Vec<Value>> =
         items.iter().map(|b| if let Binding::Known(v) = b { Some(v.clone()) } else { None }).collect();
     match known {

@@ -288,11 +288,11 @@ impl<'m> Search<'m, '_> {
         if self.dropped.may_be(path) {
             return;
         }
-        if let Some((layer, weight)) = path.rsplit_once('.') {
-            if let Some(Target::Row(row)) = self.find(layer, scopes) {
-                let names = self.row(row).map(weight_names).unwrap_or_default();
-                return self.refuse(format!("`{layer}` has no weight `{weight}`"), span, "tied here", Some((weight, &names)));
-            }
+        if let Some((layer, weight)) = path.rsplit_once('.')
+            && let Some(Target::Row(row)) = self.find(layer, scopes)
+        {
+            let names = self.row(row).map(weight_names).unwrap_or_default();
+            return self.refuse(format!("`{layer}` has no weight `{weight}`"), span, "tied here", Some((weight, &names)));
         }
         let paths = self.model.rows.iter().take(10_000).map(|info| info.path.as_str());
         let near = if self.diagnostics.crowded() { None } else { nearest(path, paths) };

@@ -165,10 +165,10 @@ impl Wiring {
             }
         }
         register(&node, at, &mut body.names);
-        if let Node::Repeat(Repeat { name: Some(name), .. }) = &node {
-            if let Some(affixes) = name.affixes() {
-                body.patterns.insert(affixes, at);
-            }
+        if let Node::Repeat(Repeat { name: Some(name), .. }) = &node
+            && let Some(affixes) = name.affixes()
+        {
+            body.patterns.insert(affixes, at);
         }
         body.nodes.push(node);
         if errors.is_empty() { Ok(at) } else { Err(errors) }

@@ -16,19 +16,15 @@ pub fn explain_class(class: &Class) -> String {
         let _ = writeln!(out, "  also: {}", aliases.join(", "));
     }
     let _ = writeln!(out, "  source: {}", class.source);
-    section(&mut out, "parameters", class.parameters.iter().map(parameter).collect());
+    section(&mut out, "parameters", class.parameters.iter().map(parameter));
     let weights = class.weights.iter().map(|w| vec![w.name.to_string(), shape(&w.shape), when(w.when.as_ref())]);
-    section(&mut out, "weights", weights.collect());
-    section(&mut out, "inputs", class.inputs.iter().map(value).collect());
-    section(&mut out, "outputs", class.outputs.iter().map(value).collect());
+    section(&mut out, "weights", weights);
+    section(&mut out, "inputs", class.inputs.iter().map(value));
+    section(&mut out, "outputs", class.outputs.iter().map(value));
     section(&mut out, "formulas", formulas(class));
-    section(&mut out, "with", class.variables.iter().map(|(name, f)| vec![name.to_string(), f.text.to_string()]).collect());
-    section(
-        &mut out,
-        "required",
-        class.require.iter().map(|(f, message)| vec![f.text.to_string(), message.to_string()]).collect(),
-    );
-    section(&mut out, "derivation", class.derivation.iter().map(|line| vec![line.to_string()]).collect());
+    section(&mut out, "with", class.variables.iter().map(|(name, f)| vec![name.to_string(), f.text.to_string()]));
+    section(&mut out, "required", class.require.iter().map(|(f, message)| vec![f.text.to_string(), message.to_string()]));
+    section(&mut out, "derivation", class.derivation.iter().map(|line| vec![line.to_string()]));
     if !class.examples.is_empty() {
         out.push_str("\nexamples\n");
         class.examples.iter().for_each(|e| example(&mut out, e));
@@ -37,7 +33,8 @@ pub fn explain_class(class: &Class) -> String {
 }
 
 /// Lines of aligned cells under a title; nothing if there are none.
-fn section(out: &mut String, title: &str, rows: Vec<Vec<String>>) {
+fn section(out: &mut String, title: &str, rows: impl IntoIterator<Item = Vec<String>>) {
+    let rows: Vec<Vec<String>> = rows.into_iter().collect();
     if rows.is_empty() {
         return;
     }

@@ -77,12 +77,12 @@ pub fn grid(compiled: &Compiled<'_>, options: &Options) -> Grid {
     let maker = Maker { compiled, options };
     let mut rows = match (options.by, options.expand) {
         (By::Layer, false) => maker.tree(),
-        (By::Layer, true) => expanded(compiled).map(|line| maker.line(line.path.to_string(), 0, &line)).collect(),
+        (By::Layer, true) => expanded(compiled).map(|line| maker.line(&line.path, 0, &line)).collect(),
         (by, _) => maker.groups(by),
     };
     let report = &compiled.report;
     let all = Facts { class: "", count: report.layers, calls: 1, cost: &report.totals, tied: false };
-    rows.push(maker.row(RowKind::Total, "total".to_owned(), 0, &all));
+    rows.push(maker.row(RowKind::Total, "total", 0, &all));
     let calls = report.rows.iter().any(|row| row.calls != 1);
     let train = compiled.bound.workload.phase == Phase::Train;
     let cache = report.totals.get(Quantity::CacheBytes) > 0;
@@ -128,7 +128,7 @@ impl Maker<'_> {
             }
             open = prefixes.iter().take(under).map(|p| (*p).to_owned()).collect();
             let outer = under.checked_sub(1).and_then(|at| prefixes.get(at)).copied().unwrap_or("");
-            rows.push(self.line(relative(&info.path, outer).to_owned(), under, &line));
+            rows.push(self.line(relative(&info.path, outer), under, &line));
         }
         rows
     }
@@ -145,18 +145,18 @@ impl Maker<'_> {
             .iter()
             .map(|group| {
                 let facts = Facts { class: "", count: group.layers, calls: 1, cost: &group.cost, tied: false };
-                self.row(RowKind::Layer, group.name.clone(), 0, &facts)
+                self.row(RowKind::Layer, &group.name, 0, &facts)
             })
             .collect()
     }
 
-    fn line(&self, name: String, indent: usize, line: &Line<'_>) -> Row {
+    fn line(&self, name: &str, indent: usize, line: &Line<'_>) -> Row {
         let facts =
             Facts { class: line.class, count: line.repeats, calls: line.calls, cost: &line.cost, tied: line.tied_to.is_some() };
         self.row(RowKind::Layer, name, indent, &facts)
     }
 
-    fn row(&self, kind: RowKind, name: String, indent: usize, facts: &Facts<'_>) -> Row {
+    fn row(&self, kind: RowKind, name: &str, indent: usize, facts: &Facts<'_>) -> Row {
         let cost = facts.cost;
         let count = |quantity| self.count(cost.get(quantity));
         let bytes = |n: u128| self.bytes(n);
@@ -168,7 +168,7 @@ impl Maker<'_> {
         let class = facts.class.rsplit('.').next().unwrap_or(facts.class);
         let params = cost.get(Quantity::Params);
         let cells = [
-            super::escape_terminal(&name).into_owned(),
+            super::escape_terminal(name).into_owned(),
             super::escape_terminal(class).into_owned(),
             units::exact(facts.count),
             facts.calls.to_string(),

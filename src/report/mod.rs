@@ -1,6 +1,6 @@
 //! Reports: what people and programs see of a compiled model.
 //!
-//! A [`Compiled`](crate::compile::Compiled) comes in, bytes go out. Rounding and human units happen here (`units`) and nowhere else; names
+//! A [`Compiled`] comes in, bytes go out. Rounding and human units happen here (`units`) and nowhere else; names
 //! from a file are data and are escaped in every format.
 
 mod csv;

@@ -84,10 +84,10 @@ impl Tree<'_> {
         let calls = composite.calls.as_ref().map(|calls| format!("{} calls of ", self.shown(calls))).unwrap_or_default();
         let pad = "  ".repeat(depth);
         // A layer that has its composite's path is that module.
-        if let [Node::Layer(id)] = composite.body.as_slice() {
-            if self.flat.row(**id).is_some_and(|info| info.row.segment.is_none()) {
-                return self.layer(**id, Some(&name), depth, out);
-            }
+        if let [Node::Layer(id)] = composite.body.as_slice()
+            && self.flat.row(**id).is_some_and(|info| info.row.segment.is_none())
+        {
+            return self.layer(**id, Some(&name), depth, out);
         }
         writeln!(out, "{pad}{}", escape_terminal(&format!("({name}): {calls}{class}(")))?;
         self.nodes(&composite.body, depth + 1, out)?;
