@@ -283,5 +283,6 @@ fn the_other_commands_answer() {
     assert!(stdout(&run(&["list", "dtypes"])).contains("q6_k"));
     assert!(stdout(&run(&["list", "classes"])).contains("scaled_dot_product_attention"));
     assert!(stdout(&run(&["completions", "bash"])).contains("layerspec"));
-    assert!(stdout(&run(&["man"])).contains(".TH"));
+    assert!(stdout(&run(&["man"])).contains(".TH layerspec"));
+    assert!(stdout(&run(&["man", "compile"])).contains("\\-\\-weight\\-dtype"));
 }

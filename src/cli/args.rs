@@ -49,8 +49,8 @@ pub enum Command {
     Schema(SchemaArgs),
     /// Completions for a shell
     Completions(CompletionsArgs),
-    /// The man page
-    Man(OutputArgs),
+    /// The man page, of all or of one command
+    Man(ManArgs),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -230,6 +230,18 @@ pub struct CompletionsArgs {
     pub output: OutputArgs,
 }
 
+#[derive(Debug, ClapArgs)]
+pub struct ManArgs {
+    /// The command whose page it is; left out: the program's
+    #[arg(value_parser = clap::builder::PossibleValuesParser::new(COMMANDS))]
+    pub command: Option<String>,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// The names of the subcommands that have man pages; a test compares them with the command line.
+const COMMANDS: &[&str] = &["compile", "check", "tree", "explain", "list", "show", "schema", "completions", "man"];
+
 /// The names of [`FORMATS`]: clap wants them as a constant, and a test compares the two.
 const FORMAT_NAMES: &[&str] = &["table", "json", "jsonl", "csv", "markdown"];
 
@@ -307,6 +319,9 @@ mod tests {
         command().debug_assert();
         let names: Vec<&str> = FORMATS.iter().map(|format| format.name).collect();
         assert_eq!(names, FORMAT_NAMES);
+        let command = command();
+        let commands: Vec<&str> = command.get_subcommands().map(clap::Command::get_name).collect();
+        assert_eq!(commands, COMMANDS);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::args::{CompletionsArgs, OutputArgs, command};
+use super::args::{CompletionsArgs, ManArgs, command};
 use super::output::{Exit, Terminal, write_to};
 
 pub fn completions(args: &CompletionsArgs, _terminal: &Terminal) -> io::Result<Exit> {
@@ -12,9 +12,15 @@ pub fn completions(args: &CompletionsArgs, _terminal: &Terminal) -> io::Result<E
     Ok(Exit::Fine)
 }
 
-pub fn man(args: &OutputArgs, _terminal: &Terminal) -> io::Result<Exit> {
+pub fn man(args: &ManArgs, _terminal: &Terminal) -> io::Result<Exit> {
+    let mut program = command();
+    program.build();
+    let page = match &args.command {
+        Some(name) => program.find_subcommand(name).cloned().unwrap_or(program),
+        None => program,
+    };
     let mut text = Vec::new();
-    clap_mangen::Man::new(command()).render(&mut text)?;
-    write_to(args.output.as_deref(), |out| out.write_all(&text))?;
+    clap_mangen::Man::new(page).render(&mut text)?;
+    write_to(args.output.output.as_deref(), |out| out.write_all(&text))?;
     Ok(Exit::Fine)
 }
