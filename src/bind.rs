@@ -12,7 +12,7 @@ use foldhash::fast::RandomState;
 use crate::catalog::{Class, Parameter, check_parameter};
 use crate::check::expected;
 use crate::diag::{Code, Diagnostic, Diagnostics};
-use crate::expr::{EvalError, Exact, Value, eval};
+use crate::expr::{EvalError, Exact, MOST_VALUES, Value, eval};
 use crate::flatten::{Argument, Binding, FlatModel, OwnWeight, Residual, Row};
 use crate::workload::{DERIVED, Request, VARIABLES, Workload, WorkloadVar, value_problem};
 
@@ -209,6 +209,12 @@ impl<'f> Binder<'f, '_> {
             uses.into_iter().for_each(|next| self.own_variable(next, first, own, state, request, depth + 1));
         }
         let value = setting.or_else(|| self.argument(argument));
+        let too_large = value.as_ref().is_some_and(|value| value.size(MOST_VALUES + 1) > MOST_VALUES);
+        if too_large {
+            let message = format!("`{name}` has more than {MOST_VALUES} values");
+            self.diagnostics.push(Diagnostic::new(Code::ExpressionTooLarge, message).at(argument.span, "too large"));
+        }
+        let value = value.filter(|_| !too_large);
         if let (Some(cell), Some(own_state)) = (self.values.get_mut(first + at), state.get_mut(at)) {
             *cell = value;
             *own_state = State::Done;
@@ -315,6 +321,7 @@ impl<'f> Binder<'f, '_> {
                     EvalError::Overflow => Code::Overflow,
                     EvalError::OutOfRange { .. } => Code::OutOfRange,
                     EvalError::TooDeep => Code::EvaluationTooDeep,
+                    EvalError::TooLarge(_) => Code::ExpressionTooLarge,
                     EvalError::Unknown(_) => Code::UnknownVariable,
                     EvalError::Type { .. } | EvalError::Reported => Code::TypeMismatch,
                 };

@@ -359,6 +359,7 @@ impl LayerEnv<'_> {
                 EvalError::Overflow => Code::Overflow,
                 EvalError::OutOfRange { .. } => Code::OutOfRange,
                 EvalError::TooDeep => Code::EvaluationTooDeep,
+                EvalError::TooLarge(_) => Code::ExpressionTooLarge,
                 EvalError::Type { .. } | EvalError::Unknown(_) | EvalError::Reported => Code::TypeMismatch,
             };
             let follows = error == EvalError::Reported;

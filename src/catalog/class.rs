@@ -645,6 +645,9 @@ fn plain_value(node: &Node) -> Option<Value> {
     })
 }
 
+/// More dimensions than any tensor has.
+const MAX_DIMS: usize = 1000;
+
 /// A value as a parameter of this kind takes it: 0 and 1 are flags, a count is a shape of one dimension. `None` if it doesn't fit.
 #[must_use]
 pub fn check_parameter(parameter: &Parameter, value: &Value) -> Option<Value> {
@@ -657,7 +660,9 @@ pub fn check_parameter(parameter: &Parameter, value: &Value) -> Option<Value> {
         (ParameterKind::Text, Value::Text(text)) => {
             (parameter.values.is_empty() || parameter.values.contains(text)).then(|| value.clone())
         }
-        (ParameterKind::Shape, Value::List(items)) if items.iter().all(is_count) => Some(value.clone()),
+        (ParameterKind::Shape, Value::List(items)) if items.len() <= MAX_DIMS && items.iter().all(is_count) => {
+            Some(value.clone())
+        }
         (ParameterKind::Shape, v) if is_count(v) => Some(Value::List([v.clone()].into())),
         _ => None,
     }

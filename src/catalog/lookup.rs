@@ -1,6 +1,7 @@
 //! Finds classes by name.
 
-use std::sync::{Arc, OnceLock};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::{CLASS_FILES, CLASS_NAMES, CLASS_PATTERNS, Class, ClassFile, MODEL_FILES, ModelFile, class::parse_class};
 use crate::diag::{Diagnostics, nearest};
@@ -94,6 +95,10 @@ fn fit(name: &str, pattern: &str) -> Option<usize> {
         return None;
     }
     let last = name.rsplit('.').next().unwrap_or(name);
+    // No class is called so; a stranger's pattern with many stars would be tried at every place of it.
+    if last.len() > 300 {
+        return None;
+    }
     let mut rest = last;
     let mut pieces = pattern.split('*').peekable();
     if let Some(first) = pieces.next() {
@@ -115,6 +120,18 @@ pub struct Classes<'c> {
     own: Vec<Arc<Class>>,
     /// Names of definitions that something is wrong with, which was reported.
     faulty: Vec<Arc<str>>,
+    /// Positions in `own` by exact name.
+    exact: HashMap<Arc<str>, usize>,
+    /// What names were found to select: a model has few classes and many layers.
+    known: Mutex<HashMap<Arc<str>, Found>>,
+}
+
+/// What a class name selects.
+#[derive(Debug, Clone)]
+enum Found {
+    Class(Arc<Class>),
+    Faulty,
+    Nothing,
 }
 
 impl std::fmt::Debug for Classes<'_> {
@@ -126,26 +143,51 @@ impl std::fmt::Debug for Classes<'_> {
 impl<'c> Classes<'c> {
     #[must_use]
     pub fn new(catalog: &'c Catalog, own: Vec<Arc<Class>>, faulty: Vec<Arc<str>>) -> Self {
-        Classes { catalog, own, faulty }
+        let names = own.iter().enumerate().flat_map(|(at, class)| {
+            let aliases = class.aliases.iter().filter(|alias| !alias.contains('*'));
+            std::iter::once(&class.name).chain(aliases).map(move |name| (name.clone(), at))
+        });
+        // The first of two wins.
+        let mut exact = HashMap::new();
+        names.for_each(|(name, at)| {
+            exact.entry(name).or_insert(at);
+        });
+        Classes { catalog, exact, own, faulty, known: Mutex::default() }
     }
 
     /// Whether the file defines this class, but something is wrong with the definition.
     #[must_use]
     pub fn is_faulty(&self, name: &str) -> bool {
-        self.faulty.iter().any(|pattern| fit(name, pattern).is_some())
+        matches!(self.look_up(name), Found::Faulty)
     }
 
     /// The class of this name.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<Arc<Class>> {
-        if self.is_faulty(name) {
-            return None;
+        match self.look_up(name) {
+            Found::Class(class) => Some(class),
+            Found::Faulty | Found::Nothing => None,
         }
-        let own = best(name, self.own.iter().map(|c| std::iter::once(&*c.name).chain(c.aliases.iter().map(|a| &**a))));
-        match own.and_then(|index| self.own.get(index)) {
-            Some(class) => Some(class.clone()),
-            None => self.catalog.class(name)?.ok(),
+    }
+
+    fn look_up(&self, name: &str) -> Found {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = known.get(name) {
+            return found.clone();
         }
+        let found = self.select(name);
+        known.insert(name.into(), found.clone());
+        found
+    }
+
+    fn select(&self, name: &str) -> Found {
+        if self.faulty.iter().any(|pattern| fit(name, pattern).is_some()) {
+            return Found::Faulty;
+        }
+        let patterned = || best(name, self.own.iter().map(|c| c.aliases.iter().map(|a| &**a)));
+        let own = self.exact.get(name).copied().or_else(patterned).and_then(|index| self.own.get(index)).cloned();
+        let found = own.or_else(|| self.catalog.class(name)?.ok());
+        found.map_or(Found::Nothing, Found::Class)
     }
 
     /// The known class name nearest to an unknown one, by its last segment.

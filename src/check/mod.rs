@@ -30,7 +30,10 @@ pub const MAX_LAYER_DEPTH: usize = 128;
 const MAX_WORKLOAD_VARIABLES: usize = 1000;
 
 /// How many layers are looked at, blocks written out at each use: bounds time and memory.
-pub const MAX_LAYERS: usize = 2_000_000;
+pub const MAX_LAYERS: usize = 500_000;
+
+/// How many classes a model may define.
+const MAX_CLASSES: usize = 1000;
 
 /// A checked model: names resolve, classes are known.
 #[derive(Debug)]
@@ -129,7 +132,15 @@ pub fn check<'c>(
 /// The file's own classes, and the names of those that something is wrong with: layers of these say nothing more.
 fn own_classes(model: &Model, diagnostics: &mut Diagnostics) -> (Vec<Arc<crate::catalog::Class>>, Vec<Arc<str>>) {
     let (mut own, mut faulty) = (Vec::new(), Vec::new());
-    for (name, node) in &model.classes {
+    if let Some((name, _)) = model.classes.get(MAX_CLASSES) {
+        let message = format!("the model defines more than {MAX_CLASSES} classes");
+        diagnostics.push(Diagnostic::new(Code::ModelTooLarge, message).at(name.span, "too many from here on"));
+    }
+    for (at, (name, node)) in model.classes.iter().enumerate() {
+        if at >= MAX_CLASSES {
+            faulty.push(name.value.clone());
+            continue;
+        }
         let mut found = Diagnostics::default();
         match parse_class(Some(&name.value), node, &mut found) {
             Some(class) if !found.has_errors() => own.push(Arc::new(class)),
@@ -294,7 +305,8 @@ impl<'m> Checker<'m, '_> {
             return;
         };
         let Some(block) = self.checked.block(name) else {
-            self.names.push(unknown_block(self.checked, name, field.span));
+            let suggest = !self.names.diagnostics().crowded();
+            self.names.push(unknown_block(self.checked, name, field.span, suggest));
             return;
         };
         if self.uses.contains(&&*block.name.value) {
@@ -355,15 +367,17 @@ pub fn missing_binding<T>(block: &Block, layer: &Layer, scope: &Scope<'_, '_, T>
     let Body::Use(field) = &layer.body else {
         return None;
     };
+    const SHOWN: usize = 8;
     let list = |left: &str, right: &str| {
-        let names: Vec<String> = missing.iter().map(|take| format!("{left}{}{right}", take.name.value)).collect();
-        names.join(", ")
+        let shown = missing.iter().take(SHOWN).map(|take| format!("{left}{}{right}", take.name.value));
+        let more = (missing.len() > SHOWN).then(|| format!("{} more", missing.len() - SHOWN));
+        shown.chain(more).collect::<Vec<String>>().join(", ")
     };
     let names = list("`", "`");
     let it = if missing.len() == 1 { "it" } else { "them" };
     let message = format!("the block `{}` needs {names}, and nothing binds {it}", block.name.value);
     let diagnostic = Diagnostic::new(Code::MissingBinding, message).at(field.span, format!("used here, without {names}"));
-    let diagnostic = missing.iter().fold(diagnostic, |d, take| d.also(take.name.span, "required here"));
+    let diagnostic = missing.iter().take(SHOWN).fold(diagnostic, |d, take| d.also(take.name.span, "required here"));
     Some(diagnostic.help(format!("bind {it}: \"variables\": {{ {} }}", list("\"", "\": ..."))))
 }
 
@@ -387,12 +401,12 @@ pub fn too_deep(span: Span) -> Diagnostic {
 
 /// `use` of a block that doesn't exist.
 #[must_use]
-pub fn unknown_block(checked: &Checked<'_>, name: &str, span: Span) -> Diagnostic {
+pub fn unknown_block(checked: &Checked<'_>, name: &str, span: Span, suggest: bool) -> Diagnostic {
     let names = || checked.model.blocks.iter().map(|b| &*b.name.value);
     let inner = span.inside();
     let diagnostic = Diagnostic::new(Code::UnknownBlock, format!("unknown block `{name}`"))
         .at(span, "not among this file's `blocks`")
-        .did_you_mean(inner, nearest(name, names()));
+        .did_you_mean(inner, if suggest { nearest(name, names()) } else { None });
     if checked.model.blocks.is_empty() {
         return diagnostic.help("the file has no `blocks`");
     }

@@ -21,15 +21,18 @@ pub(super) fn check_layer(layer: &Layer, classes: &Classes<'_>, in_scope: &dyn F
     match classes.find(name) {
         Some(class) => check_parameters(layer, &class, in_scope, diagnostics),
         None if classes.is_faulty(name) => {}
-        None => diagnostics.push(unknown_class(name, field.span, classes)),
+        None => {
+            let suggest = !diagnostics.crowded();
+            diagnostics.push(unknown_class(name, field.span, classes, suggest));
+        }
     }
 }
 
 /// A class that has no definition.
 #[must_use]
-pub fn unknown_class(name: &str, span: Span, classes: &Classes<'_>) -> Diagnostic {
+pub fn unknown_class(name: &str, span: Span, classes: &Classes<'_>, suggest: bool) -> Diagnostic {
     let inner = span.inside();
-    let near = classes.nearest(name);
+    let near = if suggest { classes.nearest(name) } else { None };
     let diagnostic = Diagnostic::new(Code::UnknownClass, format!("unknown class `{name}`"))
         .at(span, "no definition, so no costs")
         .did_you_mean(inner, near);

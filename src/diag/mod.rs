@@ -109,6 +109,7 @@ impl Diagnostic {
 pub struct Diagnostics {
     list: Vec<Diagnostic>,
     seen: HashSet<(Code, Option<Span>, String)>,
+    codes: HashSet<Code>,
 }
 
 impl Diagnostics {
@@ -118,6 +119,7 @@ impl Diagnostics {
         let place = diagnostic.primary.as_ref().map(|label| label.span);
         let text = if place.is_some() { String::new() } else { diagnostic.message.clone() };
         if self.seen.insert((diagnostic.code, place, text)) {
+            self.codes.insert(diagnostic.code);
             self.list.push(diagnostic);
         }
     }
@@ -130,19 +132,25 @@ impl Diagnostics {
 
     #[must_use]
     pub fn has_errors(&self) -> bool {
-        self.list.iter().any(|d| d.severity == Severity::Error)
+        self.codes.iter().any(|code| code.severity() == Severity::Error)
     }
 
     /// Whether more was said than anyone reads: then looking for the nearest of thousands of names is no help to anyone.
     #[must_use]
     pub fn crowded(&self) -> bool {
-        self.list.len() >= 200
+        self.list.len() >= 50
+    }
+
+    /// Whether this was said of this place.
+    #[must_use]
+    pub fn said(&self, code: Code, span: Span) -> bool {
+        self.seen.contains(&(code, Some(span), String::new()))
     }
 
     /// Whether this was said of any place.
     #[must_use]
     pub fn has(&self, code: Code) -> bool {
-        self.list.iter().any(|d| d.code == code)
+        self.codes.contains(&code)
     }
 
     #[must_use]

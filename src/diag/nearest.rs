@@ -15,9 +15,8 @@ pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
     let mut best: Option<(usize, &str)> = None;
     for candidate in candidates {
         // Their lengths alone keep most apart, which is quick to see.
-        if candidate.len() > 200
-            || candidate.len().abs_diff(name.len()) > limit.saturating_mul(4) && !alike_at_the_end(name, candidate)
-        {
+        let widest = if name.is_ascii() && candidate.is_ascii() { limit } else { limit.saturating_mul(4) };
+        if candidate.len() > 200 || candidate.len().abs_diff(name.len()) > widest && !alike_at_the_end(name, candidate) {
             continue;
         }
         let other = candidate.to_lowercase();

@@ -22,6 +22,8 @@ pub enum EvalError {
         length: usize,
     },
     TooDeep,
+    /// What has grown beyond all measure.
+    TooLarge(&'static str),
     /// A name that isn't in scope.
     Unknown(Arc<str>),
     /// It was said already.
@@ -48,6 +50,7 @@ impl fmt::Display for EvalError {
                 write!(f, "there is no item {index} among {length}, counted from 0")
             }
             EvalError::Unknown(name) => write!(f, "unknown variable `{name}`"),
+            EvalError::TooLarge(what) => write!(f, "{what}"),
             EvalError::TooDeep => write!(f, "too long a chain of variables"),
             EvalError::Reported => write!(f, "an error reported elsewhere"),
         }

@@ -15,7 +15,7 @@ pub use functions::{FUNCTIONS, Function, FunctionInfo};
 pub use lex::{Interpolated, Piece, interpolate, is_name, is_reserved, looks_like_template};
 pub use number::Exact;
 pub use parse::{ParseError, Syntax, parse};
-pub use value::Value;
+pub use value::{MOST_VALUES, Value};
 
 use std::sync::Arc;
 

@@ -17,7 +17,28 @@ pub enum Value {
     Object(Arc<[(Arc<str>, Value)]>),
 }
 
+/// The most values in one list or object, those inside it included.
+pub const MOST_VALUES: u64 = 1_000_000;
+
 impl Value {
+    /// How many values this is, itself and those inside it; no more than `limit` are counted.
+    #[must_use]
+    pub fn size(&self, limit: u64) -> u64 {
+        let inside: &mut dyn Iterator<Item = &Value> = match self {
+            Value::List(items) => &mut items.iter(),
+            Value::Object(members) => &mut members.iter().map(|(_, value)| value),
+            _ => return 1,
+        };
+        let mut count = 1u64;
+        for value in inside {
+            if count >= limit {
+                return limit;
+            }
+            count = count.saturating_add(value.size(limit - count));
+        }
+        count
+    }
+
     #[must_use]
     pub fn count(n: u64) -> Self {
         Value::Number(Exact::integer(i128::from(n)))
@@ -86,28 +107,39 @@ impl From<bool> for Value {
 }
 
 impl fmt::Display for Value {
-    /// As one would write it in an expression; long lists, objects and texts are cut.
+    /// As one would write it in an expression; long lists, objects and texts are cut, and so are those deep inside others.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write(f, 0)
+    }
+}
+
+impl Value {
+    fn write(&self, f: &mut fmt::Formatter<'_>, depth: usize) -> fmt::Result {
         const SHOWN: usize = 6;
+        const DEEPEST: usize = 3;
         match self {
             Value::Null => write!(f, "null"),
             Value::Bool(b) => write!(f, "{b}"),
             Value::Number(n) => write!(f, "{n}"),
-            Value::Text(t) if t.chars().count() > 60 => {
+            Value::Text(t) if t.chars().nth(60).is_some() => {
                 write!(f, "'{}...'", t.chars().take(60).collect::<String>())
             }
             Value::Text(t) => write!(f, "'{t}'"),
+            Value::List(_) if depth == DEEPEST => write!(f, "[...]"),
+            Value::Object(_) if depth == DEEPEST => write!(f, "{{...}}"),
             Value::List(items) => {
                 write!(f, "[")?;
                 for (i, item) in items.iter().take(SHOWN).enumerate() {
-                    write!(f, "{}{item}", if i > 0 { ", " } else { "" })?;
+                    write!(f, "{}", if i > 0 { ", " } else { "" })?;
+                    item.write(f, depth + 1)?;
                 }
                 write!(f, "{}]", if items.len() > SHOWN { ", ..." } else { "" })
             }
             Value::Object(members) => {
                 write!(f, "{{")?;
                 for (i, (key, value)) in members.iter().take(SHOWN).enumerate() {
-                    write!(f, "{}{key}: {value}", if i > 0 { ", " } else { "" })?;
+                    write!(f, "{}{key}: ", if i > 0 { ", " } else { "" })?;
+                    value.write(f, depth + 1)?;
                 }
                 write!(f, "{}}}", if members.len() > SHOWN { ", ..." } else { "" })
             }

@@ -226,6 +226,8 @@ impl<'m> Flattener<'m, '_> {
     }
 
     fn repeat(&mut self, layer: &'m Layer, scope: &ValueScope<'m, '_>) {
+        /// What is wrong with so many instances is wrong with the rest.
+        const MOST_FAULTY: usize = 1000;
         let Some(repeat) = &layer.repeat else { return };
         let around = Scope::of_variables(scope, &layer.variables);
         let Some(count) = self.repeats(repeat, &around) else {
@@ -233,40 +235,34 @@ impl<'m> Flattener<'m, '_> {
         };
         let inputs = self.inputs(layer, &around);
         // It remembers hashes, which are much of the work of a repeat whose instances all differ.
-        let mut distinct: IndexMap<Node<Row>, Indices, RandomState> = IndexMap::default();
-        let mut faulty = false;
+        let mut distinct: IndexMap<Box<Node<Row>>, Indices, RandomState> = IndexMap::default();
+        let mut faulty = 0;
         self.counts.push(count);
         let mut index = 0;
         while index < count {
             let indexed = Scope::new(Some(scope), index_entry(layer, index).into_iter().collect());
             let inner = Scope::of_variables(&indexed, &layer.variables);
-            if !self.visit(layer) {
-                faulty = true;
+            if faulty > MOST_FAULTY || !self.visit(layer) {
+                faulty += 1;
                 break;
             }
-            let node = match self.exists(layer, &inner) {
-                Some(true) => self.instance(layer, &inner, inputs.clone(), true).or_else(|| {
-                    faulty = true;
-                    None
-                }),
-                Some(false) => None,
-                None => {
-                    faulty = true;
-                    None
-                }
-            };
+            let exists = self.exists(layer, &inner);
+            let node = if exists == Some(true) { self.instance(layer, &inner, inputs.clone(), true) } else { None };
+            if node.is_none() && exists != Some(false) {
+                faulty += 1;
+            }
             let depends = indexed.entries.iter().any(|entry| entry.used.get());
             let last = if depends { index } else { count - 1 };
-            if let Some(node) = node {
+            if let Some(node) = node.map(Box::new) {
                 distinct.entry(node).or_default().push(index, last);
             }
             index = last + 1;
         }
         self.counts.pop();
-        if faulty {
+        if faulty > 0 {
             return self.fault_repeated(layer, &around);
         }
-        let variant = |(node, indices)| Variant { indices, instance: Some(Box::new(node)) };
+        let variant = |(node, indices)| Variant { indices, instance: Some(node) };
         let variants: Vec<Variant<Row>> = distinct.into_iter().map(variant).collect();
         if variants.is_empty() {
             return self.absent(layer, &around);
@@ -373,7 +369,8 @@ impl<'m> Flattener<'m, '_> {
                 };
                 let checked = self.checked;
                 let Some(block) = checked.block(&name) else {
-                    self.report(unknown_block(checked, &name, field.span));
+                    let suggest = !self.values.diagnostics().crowded();
+                    self.report(unknown_block(checked, &name, field.span, suggest));
                     return self.fault_inside(layer);
                 };
                 // A block chosen by a variable may lead back to itself, which `check` can't see.
@@ -473,8 +470,10 @@ impl<'m> Flattener<'m, '_> {
         let class_name = self.plain_text(field, scope)?;
         let Some(class) = self.checked.classes.find(&class_name) else {
             // A class that is written out was checked already, at the same place.
-            if !self.checked.classes.is_faulty(&class_name) {
-                self.report(unknown_class(&class_name, field.span, &self.checked.classes));
+            let said = self.values.diagnostics().said(Code::UnknownClass, field.span);
+            if !said && !self.checked.classes.is_faulty(&class_name) {
+                let suggest = !self.values.diagnostics().crowded();
+                self.report(unknown_class(&class_name, field.span, &self.checked.classes, suggest));
             }
             return None;
         };
@@ -629,7 +628,13 @@ impl<'m> Flattener<'m, '_> {
             let Some(text) = self.plain_text(field, scope) else {
                 continue;
             };
-            match self.wiring.find(&text) {
+            let found = self.wiring.find(&text);
+            if self.wiring.exhausted() && !self.full {
+                self.full = true;
+                let message = "the model's inputs lead through more layers than are looked through";
+                self.report(Diagnostic::new(Code::ModelTooLarge, message).at(field.span, "too many from here on"));
+            }
+            match found {
                 Ok(value) => inputs.push(value),
                 Err(Unknown::Reported) => {}
                 Err(Unknown::Nothing) => {

@@ -6,8 +6,8 @@ use super::node::{Binding, PathPiece, Residual, Segment};
 use crate::check::{text_like_an_expression, unknown_variable};
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::expr::{
-    BinaryOp, EvalError, Exact, Expr, Function, MAX_EVAL_DEPTH, Name, Piece, Value, apply_binary, apply_function, apply_unary,
-    member,
+    BinaryOp, EvalError, Exact, Expr, Function, MAX_EVAL_DEPTH, MOST_VALUES, Name, Piece, Value, apply_binary, apply_function,
+    apply_unary, member,
 };
 use crate::scope::{Definition, Entry, Scope};
 use crate::source::Span;
@@ -22,11 +22,20 @@ const MAX_RESIDUAL: usize = 2000;
 /// Evaluates attributes in scopes, reporting what fails where it is written.
 pub struct Values<'d> {
     diagnostics: &'d mut Diagnostics,
+    /// How many items of lists and objects were looked at: variables that double each other make lists that no walk comes to the end of.
+    looked: u64,
 }
+
+/// The most items of lists and objects that are looked at in all.
+const MOST_ITEMS: u64 = 100_000_000;
+const LIST_TOO_LARGE: EvalError = EvalError::TooLarge("a list or an object has more than 1000000 values");
+const LISTS_TOO_LARGE: EvalError = EvalError::TooLarge("lists and objects have more items than are looked through");
+const EXPRESSION_TOO_LARGE: EvalError =
+    EvalError::TooLarge("the expression has more than 2000 parts once its variables are put in");
 
 impl<'d> Values<'d> {
     pub fn new(diagnostics: &'d mut Diagnostics) -> Self {
-        Values { diagnostics }
+        Values { diagnostics, looked: 0 }
     }
 
     pub fn diagnostics(&mut self) -> &mut Diagnostics {
@@ -148,6 +157,9 @@ impl<'d> Values<'d> {
     fn settle(&mut self, result: Evaluated, attr: &Attr, scope: &ValueScope<'_, '_>, own: Option<&str>) -> Evaluated {
         match result {
             Err(EvalError::Reported) => Err(EvalError::Reported),
+            Err(EvalError::Unknown(name)) if self.diagnostics.said(Code::UnknownVariable, place_of(attr, &name)) => {
+                Err(EvalError::Reported)
+            }
             // It is one chain, wherever along it the limit is met.
             Err(EvalError::TooDeep) if self.diagnostics.has(Code::EvaluationTooDeep) => Err(EvalError::Reported),
             Err(error) => {
@@ -170,7 +182,7 @@ impl<'d> Values<'d> {
             Datum::List(items) => {
                 let items: Vec<Binding> =
                     items.iter().map(|item| self.attr(item, scope, own, depth)).collect::<Result<_, _>>()?;
-                return list(&items);
+                return self.list(&items);
             }
             Datum::Object(members) => {
                 let mut values = Vec::with_capacity(members.len());
@@ -187,9 +199,44 @@ impl<'d> Values<'d> {
                         }
                     }
                 }
-                Value::Object(values.into())
+                let object = Value::Object(values.into());
+                self.look_through(&object)?;
+                object
             }
         }))
+    }
+
+    fn list(&mut self, items: &[Binding]) -> Evaluated {
+        let list = list(items)?;
+        if let Binding::Known(list) = &list {
+            self.look_through(list)?;
+        }
+        Ok(list)
+    }
+
+    /// Charges for a walk through a value.
+    fn look_through(&mut self, value: &Value) -> Result<(), EvalError> {
+        if !matches!(value, Value::List(_) | Value::Object(_)) {
+            return Ok(());
+        }
+        let size = value.size(MOST_VALUES + 1);
+        self.looked = self.looked.saturating_add(size);
+        match () {
+            () if size > MOST_VALUES => Err(LIST_TOO_LARGE),
+            () if self.looked > MOST_ITEMS => Err(LISTS_TOO_LARGE),
+            () => Ok(()),
+        }
+    }
+
+    /// Charges for a search in an object or a text; an item of a list is found at once.
+    fn look_at(&mut self, value: &Value) -> Result<(), EvalError> {
+        let items = match value {
+            Value::Object(members) => members.len(),
+            Value::Text(text) => text.len() / 16,
+            _ => 0,
+        };
+        self.looked = self.looked.saturating_add(items as u64);
+        if self.looked > MOST_ITEMS { Err(LISTS_TOO_LARGE) } else { Ok(()) }
     }
 
     fn expr(&mut self, expr: &Expr<Name>, scope: &ValueScope<'_, '_>, own: Option<&str>, depth: u16) -> Evaluated {
@@ -209,7 +256,10 @@ impl<'d> Values<'d> {
                 self.entry(at, entry, depth)
             }
             Expr::Member(object, path) => match self.expr(object, scope, own, depth)? {
-                Binding::Known(value) => member(value, path).map(Binding::Known),
+                Binding::Known(value) => {
+                    self.look_at(&value)?;
+                    member(value, path).map(Binding::Known)
+                }
                 Binding::Workload(residual) => residual_of(Expr::Member(Box::new((*residual.expr).clone()), path.clone())),
             },
             Expr::Unary(op, operand) => match self.expr(operand, scope, own, depth)? {
@@ -221,7 +271,7 @@ impl<'d> Values<'d> {
             Expr::List(items) => {
                 let items: Vec<Binding> =
                     items.iter().map(|item| self.expr(item, scope, own, depth)).collect::<Result<_, _>>()?;
-                list(&items)
+                self.list(&items)
             }
             Expr::Fail(error) => Err(error.clone()),
         }
@@ -248,7 +298,10 @@ impl<'d> Values<'d> {
             self.expr(second, scope, own, depth)?
         };
         match (&a, &b) {
-            (Binding::Known(a), Binding::Known(b)) => apply_binary(op, a, b).map(Binding::Known),
+            (Binding::Known(a), Binding::Known(b)) => {
+                self.look_through(a)?;
+                apply_binary(op, a, b).map(Binding::Known)
+            }
             _ => residual_of(Expr::Binary(op, Box::new((residual(&a), residual(&b))))),
         }
     }
@@ -288,7 +341,14 @@ impl<'d> Values<'d> {
                 let known: Option<Vec<Value>> =
                     values.iter().map(|b| if let Binding::Known(v) = b { Some(v.clone()) } else { None }).collect();
                 match known {
-                    Some(values) => apply_function(function, &values).map(Binding::Known),
+                    Some(values) => {
+                        // Only these walk through what they are given; the rest take one item or a length.
+                        let walks = matches!(function, Function::Contains | Function::Product);
+                        for value in &values {
+                            if walks { self.look_through(value)? } else { self.look_at(value)? }
+                        }
+                        apply_function(function, &values).map(Binding::Known)
+                    }
                     None => residual_of(Expr::Call(function, values.iter().map(residual).collect())),
                 }
             }
@@ -390,6 +450,7 @@ impl<'d> Values<'d> {
             EvalError::Type { .. } => (Code::TypeMismatch, "here"),
             EvalError::OutOfRange { .. } => (Code::OutOfRange, "no such item"),
             EvalError::Unknown(name) => return unknown_variable(name, place_of(attr, name), scope),
+            EvalError::TooLarge(_) => (Code::ExpressionTooLarge, "too large"),
             EvalError::TooDeep | EvalError::Reported => (Code::EvaluationTooDeep, "too deep"),
         };
         let seen = match &attr.datum {
@@ -401,6 +462,7 @@ impl<'d> Values<'d> {
         };
         let message = match (error, seen) {
             (EvalError::TooDeep, _) => "variables stand behind too many others".to_owned(),
+            (EvalError::TooLarge(what), _) => (*what).to_owned(),
             (EvalError::DivisionByZero, Some((text, seen))) if *text == *seen => format!("`{text}` divides by zero"),
             (EvalError::DivisionByZero, Some((text, seen))) => format!("`{text}` divides by zero: it is {seen}"),
             (error, Some((text, seen))) if *text == *seen => format!("{error}, in `{text}`"),
@@ -578,7 +640,7 @@ fn residual(binding: &Binding) -> Expr<crate::workload::WorkloadVar> {
 fn residual_of(expr: Expr<crate::workload::WorkloadVar>) -> Evaluated {
     let size = expr.size();
     if size > MAX_RESIDUAL {
-        return Err(EvalError::TooDeep);
+        return Err(EXPRESSION_TOO_LARGE);
     }
     Ok(Binding::Workload(Residual { expr: Arc::new(expr), size }))
 }

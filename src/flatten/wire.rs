@@ -1,5 +1,6 @@
 //! Which value a name in `inputs` means: bodies under construction, and the names in them.
 
+use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -61,6 +62,8 @@ enum Found {
 pub struct Wiring {
     bodies: Vec<Body>,
     model_inputs: Vec<Arc<str>>,
+    /// How many nodes were looked at below earlier siblings.
+    looked: Cell<u64>,
     /// Of the bodies that were closed since the last node was placed: those that the next node has in it.
     closed: Closed,
 }
@@ -74,7 +77,7 @@ struct Closed {
 
 impl Wiring {
     pub fn new(model_inputs: Vec<Arc<str>>) -> Self {
-        Wiring { bodies: Vec::new(), model_inputs, closed: Closed::default() }
+        Wiring { bodies: Vec::new(), model_inputs, looked: Cell::new(0), closed: Closed::default() }
     }
 
     pub fn open(&mut self, body: Body) {
@@ -105,6 +108,12 @@ impl Wiring {
         let duplicate = first.map(|first| duplicate(&name, first, span));
         body.faults.names.insert(name);
         duplicate
+    }
+
+    /// Whether names have led through more nodes than any model needs.
+    pub fn exhausted(&self) -> bool {
+        const MOST: u64 = 200_000_000;
+        self.looked.get() > MOST
     }
 
     pub fn depth(&self) -> usize {
@@ -192,7 +201,7 @@ impl Wiring {
         };
         for (up, body) in self.bodies.iter().rev().enumerate() {
             let up = u16::try_from(up).unwrap_or(u16::MAX);
-            if let Some(value) = find_in(body, head, rest, up) {
+            if let Some(value) = find_in(body, head, rest, up, &self.looked) {
                 return Ok(value);
             }
             if body.may_be_faulty(head) {
@@ -231,7 +240,7 @@ impl Wiring {
         let (Some((head, rest)), Some(body)) = (parts.split_first(), self.bodies.last()) else {
             return Err(Unknown::Nothing);
         };
-        if let Some(value) = find_in(body, head, rest, 0) {
+        if let Some(value) = find_in(body, head, rest, 0, &self.looked) {
             return Ok(value);
         }
         if body.may_be_faulty(head) || body.faults.nameless {
@@ -329,9 +338,9 @@ fn is_group(node: &Node<Row>) -> bool {
     }
 }
 
-fn find_in(body: &Body, head: &Arc<str>, rest: &[Arc<str>], up: u16) -> Option<ValueRef> {
+fn find_in(body: &Body, head: &Arc<str>, rest: &[Arc<str>], up: u16, looked: &Cell<u64>) -> Option<ValueRef> {
     let reference = |at: u32, rest: Vec<Arc<str>>| {
-        let exists = body.nodes.get(at as usize).is_some_and(|node| leads_somewhere(node, &rest));
+        let exists = body.nodes.get(at as usize).is_some_and(|node| leads_somewhere(node, &rest, looked));
         exists.then_some(ValueRef { up, target: ValueTarget::Node(at), rest })
     };
     match body.names.get(head) {
@@ -381,7 +390,7 @@ impl HasSegment for Row {
 }
 
 /// Whether children, indices and outputs named by `rest` exist.
-fn leads_somewhere(node: &Node<Row>, rest: &[Arc<str>]) -> bool {
+fn leads_somewhere(node: &Node<Row>, rest: &[Arc<str>], looked: &Cell<u64>) -> bool {
     let Some((head, tail)) = rest.split_first() else {
         return true;
     };
@@ -390,25 +399,28 @@ fn leads_somewhere(node: &Node<Row>, rest: &[Arc<str>]) -> bool {
             let outputs = row.class.iter().flat_map(|class| class.0.outputs.iter());
             tail.is_empty() && outputs.into_iter().any(|output| output.name == *head)
         }
-        Node::Composite(composite) => child(&composite.body, head).is_some_and(|node| leads_somewhere(node, tail)),
+        Node::Composite(composite) => {
+            child(&composite.body, head, looked).is_some_and(|node| leads_somewhere(node, tail, looked))
+        }
         Node::Repeat(repeat) => {
             let Ok(index) = head.parse::<u64>() else {
                 return false;
             };
             let variant = repeat.variants.iter().find(|variant| variant.indices.contains(index));
-            variant.and_then(|v| v.instance.as_deref()).is_some_and(|node| leads_somewhere(node, tail))
+            variant.and_then(|v| v.instance.as_deref()).is_some_and(|node| leads_somewhere(node, tail, looked))
         }
     }
 }
 
 /// A child by name, in groups too.
-fn child<'n>(body: &'n [Node<Row>], name: &str) -> Option<&'n Node<Row>> {
+fn child<'n>(body: &'n [Node<Row>], name: &str, looked: &Cell<u64>) -> Option<&'n Node<Row>> {
     body.iter().find_map(|node| {
+        looked.set(looked.get() + 1);
         if segment_of(node).and_then(Segment::lookup_name).is_some_and(|n| &**n == name) {
             return Some(node);
         }
         match node {
-            Node::Composite(Composite { segment: None, body, .. }) => child(body, name),
+            Node::Composite(Composite { segment: None, body, .. }) => child(body, name, looked),
             _ => None,
         }
     })

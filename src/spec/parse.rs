@@ -60,7 +60,7 @@ pub fn fields<'a>(node: &'a Node, what: &str, keys: &[Key], more: &[&str], diagn
             continue;
         }
         let names = keys.iter().map(|key| key.name).chain(more.iter().copied());
-        let near = nearest(&member.key, names.clone());
+        let near = if diagnostics.crowded() { None } else { nearest(&member.key, names.clone()) };
         if let Some(key) = near.and_then(|near| keys.iter().find(|key| key.name == near)) {
             meant.push((key.name, &member.value));
         }
