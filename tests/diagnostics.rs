@@ -9,7 +9,7 @@ use std::path::Path;
 
 use layerspec::catalog::Catalog;
 use layerspec::compile::{Compiled, compile};
-use layerspec::diag::{Diagnostics, Sources, render};
+use layerspec::diag::{CODES, Code, Diagnostics, Sources, render};
 use layerspec::quantity::QUANTITIES;
 use layerspec::source::{Source, SourceId};
 use layerspec::workload::Request;
@@ -59,15 +59,88 @@ fn check_case(path: &Path) {
     settings.set_omit_expression(true);
     settings.set_input_file(format!("tests/cases/{folder}/{name}"));
     settings.set_snapshot_path(format!("snapshots/{folder}"));
-    settings.bind(|| insta::assert_snapshot!(outcome(&name, &std::fs::read(path).unwrap())));
+    settings.set_snapshot_suffix(&*name);
+    settings.bind(|| insta::assert_snapshot!("check_case", outcome(&name, &std::fs::read(path).unwrap())));
+}
+
+/// All cases of a folder, so that one run shows every snapshot that differs. (insta's own `glob!` keeps its failures in one place for
+/// all threads, and books them to whichever test looks first.)
+fn check_folder(folder: &str) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases").join(folder);
+    let mut paths: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    assert!(!paths.is_empty());
+    let failed: Vec<_> = paths.iter().filter(|path| std::panic::catch_unwind(|| check_case(path)).is_err()).collect();
+    assert!(failed.is_empty(), "{failed:#?}");
 }
 
 macro_rules! folders {
-    ($($name:ident),*) => {$(
-        #[test]
-        fn $name() {
-            insta::glob!(concat!("cases/", stringify!($name), "/*.json"), check_case);
-        }
-    )*};
+    ($($name:ident),*) => {
+        const FOLDERS: &[&str] = &[$(stringify!($name)),*];
+        $(
+            #[test]
+            fn $name() {
+                check_folder(stringify!($name));
+            }
+        )*
+    };
 }
 folders!(json, spec, expr, check, flatten, bind, cost, expect, ok);
+
+#[test]
+fn every_folder_is_looked_at() {
+    let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
+    for entry in std::fs::read_dir(cases).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        assert!(FOLDERS.contains(&name.as_str()), "{name}");
+    }
+}
+
+/// Inputs whose point is their size are made here rather than kept as files.
+fn made() -> Vec<(Code, Vec<u8>)> {
+    let silu = r#"{ "name": "a", "class": "torch.nn.SiLU", "parameters": { "features": "<layer>" } }"#;
+    let nested = format!("{}{}", "[".repeat(129), "]".repeat(129));
+    // 200 blocks, each of which uses the next: deeper than any JSON can nest.
+    let block = |at: usize| format!(r#""b{at}": {{ "layers": [ {{ "name": "x", "use": "b{}" }} ] }}"#, at + 1);
+    let blocks: Vec<String> = (0..200).map(block).collect();
+    let chain = format!(
+        r#"{{ "blocks": {{ {}, "b200": {{ "layers": [] }} }}, "layers": [ {{ "name": "a", "use": "b0" }} ] }}"#,
+        blocks.join(", ")
+    );
+    let many = format!(r#"{{ "layers": [ {{ "name": "layers", "repeat": 1000000000000, "sub_layers": [ {silu} ] }} ] }}"#);
+    vec![
+        (Code::FileTooLarge, vec![b' '; Source::MAX_BYTES + 1]),
+        (Code::NotUtf8, b"{ \"name\": \"\xff\" }".to_vec()),
+        (Code::JsonTooDeep, nested.into_bytes()),
+        (Code::LayersTooDeep, chain.into_bytes()),
+        (Code::ModelTooLarge, many.into_bytes()),
+    ]
+}
+
+#[test]
+fn inputs_beyond_a_limit_are_refused() {
+    for (code, bytes) in made() {
+        let shown = outcome("made.json", &bytes);
+        assert!(shown.contains(&format!("[{}]", code.id())), "{code:?}: {shown}");
+        assert_eq!(shown.matches("error[").count(), 1, "{code:?}: {shown}");
+    }
+}
+
+/// Every code that a model file can cause has a case; those of the command line are in tests/cli.rs.
+#[test]
+fn every_code_has_a_case() {
+    let mut seen = String::new();
+    for folder in FOLDERS {
+        let snapshots = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots").join(folder);
+        for entry in std::fs::read_dir(snapshots).unwrap() {
+            seen += &std::fs::read_to_string(entry.unwrap().path()).unwrap();
+        }
+    }
+    let made: Vec<Code> = made().into_iter().map(|(code, _)| code).collect();
+    let cli = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli.rs")).unwrap();
+    for info in CODES {
+        let shown =
+            seen.contains(&format!("[{}]", info.id)) || made.contains(&info.code) || cli.contains(&format!("\"{}\"", info.id));
+        assert!(shown, "{} {} has no case", info.id, info.name);
+    }
+}

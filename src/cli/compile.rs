@@ -40,6 +40,8 @@ pub fn run(args: &CompileArgs, terminal: &Terminal) -> io::Result<Exit> {
         width: terminal.width(),
     };
     write_to(file, |out| (format.render)(&compiled, &options, out))?;
+    // The process ends here: giving back a large model's memory piece by piece would only take time.
+    std::mem::forget(compiled);
     Ok(Exit::Fine)
 }
 

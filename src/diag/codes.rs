@@ -51,7 +51,6 @@ pub enum Code {
     CannotRead,
     UnknownModel,
     UnknownSetting,
-    UnknownDtype,
     InvalidWorkload,
     UnknownSubject,
     BeyondPositions,
@@ -519,15 +518,6 @@ pub const CODES: &[CodeInfo] = &[
         explanation: "`--set NAME=VALUE` gives a variable of the model's `variables`, or of its workload, another value.",
         wrong: Some("--set num_layers=40"),
         right: Some("--set num_hidden_layers=40"),
-    },
-    CodeInfo {
-        code: Code::UnknownDtype,
-        id: "E0704",
-        name: "UnknownDtype",
-        summary: "a dtype that the catalog doesn't have",
-        explanation: "`layerspec list dtypes` shows them.",
-        wrong: Some("--dtype float17"),
-        right: Some("--dtype fp16"),
     },
     CodeInfo {
         code: Code::InvalidWorkload,

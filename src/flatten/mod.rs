@@ -12,9 +12,6 @@ mod wire;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use foldhash::fast::RandomState;
-use indexmap::IndexMap;
-
 pub use node::{
     Argument, Binding, ClassRef, Composite, FlatModel, Indices, Instance, Node, OwnWeight, PathPiece, Repeat, Residual, Row,
     RowId, RowInfo, Segment, Tied, ValueRef, ValueTarget, Variant,
@@ -196,12 +193,14 @@ impl<'m> Flattener<'m, '_> {
     }
 
     fn absent(&mut self, layer: &'m Layer, scope: &ValueScope<'m, '_>) {
-        let stand_in = self.inputs(layer, scope).into_iter().next();
+        let stand_in = match self.counts.is_empty() {
+            true => self.inputs(layer, scope).into_iter().next(),
+            // In other instances it may exist, and then read what isn't there yet in this one.
+            false => self.first_known_input(layer, scope),
+        };
         let indexed = Scope::new(Some(scope), index_entry(layer, 0).into_iter().collect());
         let name = layer.name.as_ref().and_then(|field| self.values.segment(field, &indexed));
-        if let Some(name) = name.as_ref().and_then(Segment::lookup_name) {
-            self.wiring.absent(name, stand_in);
-        }
+        self.wiring.absent(name.as_ref().and_then(Segment::lookup_name), stand_in);
     }
 
     fn exists(&mut self, layer: &Layer, scope: &ValueScope<'_, '_>) -> Option<bool> {
@@ -234,8 +233,8 @@ impl<'m> Flattener<'m, '_> {
             return self.fault_repeated(layer, &around);
         };
         let inputs = self.inputs(layer, &around);
-        // It remembers hashes, which are much of the work of a repeat whose instances all differ.
-        let mut distinct: IndexMap<Box<Node<Row>>, Indices, RandomState> = IndexMap::default();
+        let name = layer.name.as_ref().and_then(|field| field.pieces.literal()).cloned();
+        self.wiring.begin_repeat(name);
         let mut faulty = 0;
         self.counts.push(count);
         let mut index = 0;
@@ -253,17 +252,16 @@ impl<'m> Flattener<'m, '_> {
             }
             let depends = indexed.entries.iter().any(|entry| entry.used.get());
             let last = if depends { index } else { count - 1 };
-            if let Some(node) = node.map(Box::new) {
-                distinct.entry(node).or_default().push(index, last);
+            if let Some(node) = node {
+                self.wiring.instance(node, index, last);
             }
             index = last + 1;
         }
         self.counts.pop();
+        let variants = self.wiring.end_repeat();
         if faulty > 0 {
             return self.fault_repeated(layer, &around);
         }
-        let variant = |(node, indices)| Variant { indices, instance: Some(node) };
-        let variants: Vec<Variant<Row>> = distinct.into_iter().map(variant).collect();
         if variants.is_empty() {
             return self.absent(layer, &around);
         }
@@ -647,6 +645,15 @@ impl<'m> Flattener<'m, '_> {
             }
         }
         inputs
+    }
+
+    /// The first input of a layer that doesn't exist, if there is such a value.
+    fn first_known_input(&mut self, layer: &Layer, scope: &ValueScope<'_, '_>) -> Option<ValueRef> {
+        let Some(fields) = &layer.inputs else {
+            return Some(self.wiring.previous());
+        };
+        let text = self.plain_text(fields.first()?, scope)?;
+        self.wiring.find(&text).ok()
     }
 
     fn near(&mut self, find: impl Fn(&Wiring) -> Option<String>) -> Option<String> {

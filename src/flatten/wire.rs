@@ -4,7 +4,10 @@ use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::node::{Composite, Node, PathPiece, Repeat, Row, Segment, ValueRef, ValueTarget};
+use foldhash::fast::RandomState;
+use indexmap::IndexMap;
+
+use super::node::{Composite, Indices, Node, PathPiece, Repeat, Row, Segment, ValueRef, ValueTarget, Variant};
 use crate::diag::{Code, Diagnostic, nearest};
 use crate::source::Span;
 
@@ -17,10 +20,20 @@ pub struct Body {
     taken: HashMap<String, Span>,
     /// Repeated layers with the index in the midst of their names, by what stands before and after it.
     patterns: HashMap<(String, String), u32>,
-    previous: Option<u32>,
+    /// What the next sibling reads if it doesn't say.
+    previous: Option<ValueRef>,
+    /// The repeated layer whose instances are being made right now.
+    pending: Option<Pending>,
     faults: Faults,
     /// Nodes with faults inside.
     faulty: HashSet<u32>,
+}
+
+/// A repeated layer in the making: its distinct instances so far, with the indices that have them.
+#[derive(Default)]
+pub struct Pending {
+    name: Option<Arc<str>>,
+    pub distinct: IndexMap<Box<Node<Row>>, Indices, RandomState>,
 }
 
 /// Layers that couldn't be made, which was reported: names that may mean them are not unknown.
@@ -122,18 +135,37 @@ impl Wiring {
 
     /// The previous sibling's output; for the first, what the composite was given.
     pub fn previous(&self) -> ValueRef {
-        let target = match self.bodies.last().and_then(|body| body.previous) {
-            Some(at) => ValueTarget::Node(at),
-            None => ValueTarget::Input,
-        };
-        ValueRef { up: 0, target, rest: Vec::new() }
+        let input = || ValueRef { up: 0, target: ValueTarget::Input, rest: Vec::new() };
+        self.bodies.last().and_then(|body| body.previous.clone()).unwrap_or_else(input)
+    }
+
+    /// A repeated layer whose instances are about to be made; a layer in one of them may read an earlier one.
+    pub fn begin_repeat(&mut self, name: Option<Arc<str>>) {
+        if let Some(body) = self.bodies.last_mut() {
+            // Its hasher remembers hashes, which are much of the work of a repeat whose instances all differ.
+            body.pending = Some(Pending { name, distinct: IndexMap::default() });
+        }
+    }
+
+    /// An instance of it, made; `first` to `last` are the indices that it stands for.
+    pub fn instance(&mut self, node: Node<Row>, first: u64, last: u64) {
+        if let Some(pending) = self.bodies.last_mut().and_then(|body| body.pending.as_mut()) {
+            pending.distinct.entry(Box::new(node)).or_default().push(first, last);
+        }
+    }
+
+    /// Its distinct instances, in the order in which they first run.
+    pub fn end_repeat(&mut self) -> Vec<Variant<Row>> {
+        let pending = self.bodies.last_mut().and_then(|body| body.pending.take()).unwrap_or_default();
+        let variant = |(node, indices)| Variant { indices, instance: Some(node) };
+        pending.distinct.into_iter().map(variant).collect()
     }
 
     /// Appends a node. Two siblings of one path are an error.
     pub fn place(&mut self, node: Node<Row>, span: Span) -> Vec<Diagnostic> {
         let at = self.append(node, span);
         if let (Some(body), Ok(at)) = (self.bodies.last_mut(), &at) {
-            body.previous = Some(*at);
+            body.previous = Some(ValueRef { up: 0, target: ValueTarget::Node(*at), rest: Vec::new() });
         }
         at.err().unwrap_or_default()
     }
@@ -183,10 +215,13 @@ impl Wiring {
         if errors.is_empty() { Ok(at) } else { Err(errors) }
     }
 
-    /// A layer that doesn't exist: its name stands for its first input.
-    pub fn absent(&mut self, name: &Arc<str>, stand_in: Option<ValueRef>) {
+    /// A layer that doesn't exist: its name stands for its first input, and so it does for the next sibling.
+    pub fn absent(&mut self, name: Option<&Arc<str>>, stand_in: Option<ValueRef>) {
         if let (Some(body), Some(value)) = (self.bodies.last_mut(), stand_in) {
-            body.names.entry(name.clone()).or_insert(Found::StandIn(value));
+            if let Some(name) = name {
+                body.names.entry(name.clone()).or_insert_with(|| Found::StandIn(value.clone()));
+            }
+            body.previous = Some(value);
         }
     }
 
@@ -348,11 +383,25 @@ fn find_in(body: &Body, head: &Arc<str>, rest: &[Arc<str>], up: u16, looked: &Ce
         Some(Found::InGroup(at)) => reference(*at, std::iter::once(head.clone()).chain(rest.iter().cloned()).collect()),
         Some(Found::StandIn(value)) if rest.is_empty() => Some(ValueRef { up: value.up.saturating_add(up), ..value.clone() }),
         Some(Found::StandIn(_)) => None,
-        None => {
-            let (at, index) = body.patterned(head)?;
-            reference(at, std::iter::once(index.to_string().into()).chain(rest.iter().cloned()).collect())
-        }
+        None => match body.patterned(head) {
+            Some((at, index)) => reference(at, std::iter::once(index.to_string().into()).chain(rest.iter().cloned()).collect()),
+            None => earlier_instance(body, head, rest, up, looked),
+        },
     }
+}
+
+/// `layers.3.x` inside a later instance of `layers`.
+fn earlier_instance(body: &Body, head: &Arc<str>, rest: &[Arc<str>], up: u16, looked: &Cell<u64>) -> Option<ValueRef> {
+    let pending = body.pending.as_ref().filter(|pending| pending.name.as_ref() == Some(head))?;
+    let (index, inside) = rest.split_first()?;
+    let index: u64 = index.parse().ok()?;
+    let has = |indices: &Indices| {
+        looked.set(looked.get() + 1);
+        indices.contains(index)
+    };
+    let (node, _) = pending.distinct.iter().find(|(_, indices)| has(indices))?;
+    let at = u32::try_from(body.nodes.len()).ok()?;
+    leads_somewhere(node, inside, looked).then(|| ValueRef { up, target: ValueTarget::Node(at), rest: rest.to_vec() })
 }
 
 /// The names under which values of a node are found.

@@ -8,7 +8,9 @@ use super::{
     ModelInput, POINT_KEYS, Point, TIE_KEYS, Take, Template, TextField, Tie, TieTarget, Variable, WEIGHT_KEYS, Weight,
 };
 use crate::diag::{Code, Diagnostic, Diagnostics, nearest};
-use crate::expr::{Exact, Expr, Name, ParseError, Syntax, interpolate, is_name, is_reserved, looks_like_template};
+use crate::expr::{
+    Exact, Expr, Interpolated, Name, ParseError, Piece, Syntax, interpolate, is_name, is_reserved, looks_like_template,
+};
 use crate::json::{Document, Json, Member, Node, Text};
 use crate::quantity::{FACTS, WORKLOAD_FREE_FACTS};
 use crate::source::{Span, Spanned};
@@ -252,7 +254,7 @@ impl Parser<'_> {
         let body = self.body(&f);
         let layer = Layer {
             span: node.span,
-            name: f.get("name").and_then(|n| self.layer_name(n)),
+            name: f.get("name").map(|n| self.layer_name(n)),
             inline: f.get("inline").is_some_and(|n| self.flag(n, "`inline`")),
             class: f.get("class").and_then(|n| self.text_field(n, "`class`")),
             body,
@@ -326,14 +328,19 @@ impl Parser<'_> {
         }
     }
 
-    fn layer_name(&mut self, node: &Node) -> Option<TextField> {
-        let field = self.text_field(node, "a layer's `name`")?;
+    fn layer_name(&mut self, node: &Node) -> TextField {
+        let Some(field) = self.text_field(node, "a layer's `name`") else {
+            // It has a name, though not one that can be read: a name of its own keeps others from stumbling over that.
+            let stand_in: Arc<str> = format!("?{}", node.span.start).into();
+            let pieces = Interpolated { pieces: vec![Piece::Literal(stand_in.clone())] };
+            return TextField { span: node.span, text: stand_in, plain: false, pieces };
+        };
         if let Some(problem) = field.pieces.literal().and_then(|name| name_problem(name)) {
             let diagnostic = Diagnostic::new(Code::InvalidName, format!("`{}` can't be a layer's name: {problem}", field.text))
                 .at(node.span, "a path segment");
             self.diagnostics.push(diagnostic);
         }
-        Some(field)
+        field
     }
 
     fn index(&mut self, node: &Node) -> Option<Spanned<Arc<str>>> {
