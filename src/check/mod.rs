@@ -30,7 +30,7 @@ pub const MAX_LAYER_DEPTH: usize = 128;
 const MAX_WORKLOAD_VARIABLES: usize = 1000;
 
 /// How many layers are looked at, blocks written out at each use: bounds time and memory.
-pub const MAX_LAYERS: usize = 500_000;
+pub const MAX_LAYERS: usize = 250_000;
 
 /// How many classes a model may define.
 const MAX_CLASSES: usize = 1000;

@@ -16,11 +16,14 @@ pub trait Sources {
 /// At most this much of a line is shown on either side of a label: a minified file is one line of megabytes.
 const CONTEXT: usize = 400;
 
-/// Labels further apart than this are shown apart: what lies between would have to be laid out only to be folded.
-const FAR: usize = 100_000;
+/// No more of a label than this is shown: a wrong value may be most of a file.
+const LONGEST_LABEL: usize = 2000;
 
-/// The same on one line, which a minified file has only one of.
-const FAR_ON_A_LINE: usize = 300;
+/// Labels further apart than this are shown apart: what lies between would have to be laid out only to be folded.
+const FAR: u32 = 100_000;
+
+/// Labels on one line further apart than this are shown apart: the renderer never cuts a line between them.
+const NEAR: u32 = 130;
 
 /// A line and a column, both counted from 1; columns count characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -70,22 +73,25 @@ pub fn render(diagnostic: &Diagnostic, sources: &dyn Sources, color: bool) -> St
         // Without a place the renderer still draws the margin of one.
         shown = shown.replacen("\n |\n", "\n", 1);
     }
+    let mut after = 0;
     for window in &windows {
-        if let Some(place) = window.origin {
-            put_column(&mut shown, &window.name, place);
-        }
+        after = put_column(&mut shown, after, window);
     }
     shown
 }
 
-/// The renderer counts columns from where a long line was cut; this puts the true one into `name:line:column`.
-fn put_column(shown: &mut String, name: &str, place: Position) {
-    let head = format!("{name}:{}:", place.line);
-    let Some(start) = shown.find(&head).map(|at| at + head.len()) else {
-        return;
+/// The renderer counts columns from where a long line was cut; this puts the true one into the window's `name:line:column`, which stands
+/// behind `after`. Gives where it stands.
+fn put_column(shown: &mut String, after: usize, window: &Window) -> usize {
+    let head = format!("{}:{}:", window.name, window.line);
+    let Some(start) = shown.get(after..).and_then(|t| t.find(&head)).map(|at| after + at + head.len()) else {
+        return after;
     };
-    let digits = shown.get(start..).and_then(|t| t.find(|c: char| !c.is_ascii_digit())).unwrap_or(0);
-    shown.replace_range(start..start + digits, &place.column.to_string());
+    if let Some(place) = window.origin {
+        let digits = shown.get(start..).and_then(|t| t.find(|c: char| !c.is_ascii_digit())).unwrap_or(0);
+        shown.replace_range(start..start + digits, &place.column.to_string());
+    }
+    start
 }
 
 /// The labels of one source, with the part of its text that they need.
@@ -93,8 +99,10 @@ struct Window {
     name: String,
     text: String,
     first_line: usize,
-    /// The first label's place, if the line was cut before it.
+    /// The first label's place, if its line was cut before it.
     origin: Option<Position>,
+    /// The first label's line.
+    line: usize,
     labels: Vec<(Range<usize>, AnnotationKind, String)>,
 }
 
@@ -116,7 +124,7 @@ fn windows(diagnostic: &Diagnostic, sources: &dyn Sources) -> Vec<Window> {
         let mut here: Vec<_> = labels.iter().filter(|(label, _)| label.span.source == id).collect();
         // Those far from the first get a window of their own.
         while let Some((first, _)) = here.first() {
-            let near = |label: &Label| together(&source.text, label.span, first.span);
+            let near = |label: &Label| is_near(&source.text, label.span, first.span);
             let (near, far): (Vec<_>, Vec<_>) = here.iter().partition(|(label, _)| near(label));
             windows.extend(window(&source, &near));
             here = far;
@@ -125,11 +133,11 @@ fn windows(diagnostic: &Diagnostic, sources: &dyn Sources) -> Vec<Window> {
     windows
 }
 
-/// Whether two places are shown in one window.
-fn together(text: &str, a: Span, b: Span) -> bool {
-    let (start, end) = (a.range().start.min(b.range().start), a.range().start.max(b.range().start));
-    let between = text.as_bytes().get(start..end).unwrap_or(&[]);
-    between.len() <= FAR_ON_A_LINE || between.len() <= FAR && between.contains(&b'\n')
+/// Whether two labels can be shown in one window.
+fn is_near(text: &str, a: Span, b: Span) -> bool {
+    let (start, end) = (a.start.min(b.start), a.start.max(b.start));
+    let between = text.get(start as usize..end as usize).unwrap_or("");
+    end - start <= NEAR || end - start <= FAR && between.contains('\n')
 }
 
 fn window(source: &Source, labels: &[&(&Label, AnnotationKind)]) -> Option<Window> {
@@ -140,10 +148,13 @@ fn window(source: &Source, labels: &[&(&Label, AnnotationKind)]) -> Option<Windo
     let from = line_start.max(floor_boundary(text, start.saturating_sub(CONTEXT)));
     let to = line_end.min(floor_boundary(text, end.saturating_add(CONTEXT)));
     let (first, _) = labels.first()?;
+    let place = position(text, first.span.range().start);
+    let first_line_start = text.get(..first.span.range().start).and_then(|t| t.rfind('\n')).map_or(0, |i| i + 1);
     Some(Window {
         name: escape(&source.name),
         first_line: position(text, from).line,
-        origin: (from > line_start).then(|| position(text, first.span.range().start)),
+        origin: (from > first_line_start).then_some(place),
+        line: place.line,
         labels: labels
             .iter()
             .map(|(label, kind)| {
@@ -161,6 +172,7 @@ fn extent(text: &str, spans: impl Iterator<Item = Span>) -> Option<(usize, usize
     let mut extent: Option<(usize, usize)> = None;
     for span in spans {
         let Range { start, end } = whole_characters(text, span);
+        let end = floor_boundary(text, end.min(start + LONGEST_LABEL));
         extent = Some(extent.map_or((start, end), |(s, e)| (s.min(start), e.max(end))));
     }
     extent
@@ -199,9 +211,11 @@ fn neutralise(text: &str) -> String {
 /// A text for the terminal: control and bidirectional-override characters are spelt out, long texts are cut.
 fn escape(text: &str) -> String {
     const LONGEST: usize = 1000;
-    let mut out = crate::report::escape_terminal(text).into_owned();
-    if out.chars().count() > LONGEST {
-        out = out.chars().take(LONGEST).collect();
+    let end = text.char_indices().nth(LONGEST).map_or(text.len(), |(at, _)| at);
+    // A message is one line, whatever is in the names that it shows.
+    let shown = text.get(..end).unwrap_or("").replace('\n', "\\n").replace('\t', "\\t");
+    let mut out = neutralise(&crate::report::escape_terminal(&shown));
+    if end < text.len() {
         out.push_str("...");
     }
     out

@@ -125,7 +125,7 @@ impl Wiring {
 
     /// Whether names have led through more nodes than any model needs.
     pub fn exhausted(&self) -> bool {
-        const MOST: u64 = 200_000_000;
+        const MOST: u64 = 20_000_000;
         self.looked.get() > MOST
     }
 
@@ -239,7 +239,7 @@ impl Wiring {
             if let Some(value) = find_in(body, head, rest, up, &self.looked) {
                 return Ok(value);
             }
-            if body.may_be_faulty(head) {
+            if body.may_be_faulty(head) || body.faults.names.contains(text) {
                 return Err(Unknown::Reported);
             }
             if up == 0 && &**head == "input" && rest.is_empty() {

@@ -17,7 +17,7 @@ use crate::source::{Source, SourceId, Span};
 pub const MAX_DEPTH: usize = 128;
 
 /// How many members and items a file may have: a tree of values takes some fifty times the memory of its text.
-const MAX_VALUES: usize = 8_000_000;
+const MAX_VALUES: usize = 2_000_000;
 
 /// A well-formed JSON text.
 #[derive(Debug, Clone)]
