@@ -35,8 +35,8 @@ pub struct Compiled<'c> {
 
 /// Reads, checks and flattens a source. What is wrong goes to `diagnostics`; `None` if there is nothing that could be gone on with.
 ///
-/// It runs on a stack of its own: within the limits that are stated (layers 128 deep, variables through 128 steps, expressions nested 128
-/// levels) it takes up to some megabytes, which not every thread has.
+/// An unoptimised build runs it on a stack of its own: within the limits that are stated (layers 128 deep, variables through 128 steps,
+/// expressions nested 128 levels) it takes some megabytes, which a test's thread doesn't have. Optimised, it stays under two.
 pub fn front<'c>(
     source: &Source,
     catalog: &'c Catalog,
@@ -44,6 +44,9 @@ pub fn front<'c>(
     diagnostics: &mut Diagnostics,
 ) -> Option<Flattened<'c>> {
     const STACK: usize = 32 << 20;
+    if !cfg!(debug_assertions) {
+        return phases(source, catalog, settings, diagnostics);
+    }
     let mut work = Some((settings, diagnostics));
     let mut run = || {
         let (settings, diagnostics) = work.take()?;
