@@ -316,17 +316,9 @@ impl<'f> Binder<'f, '_> {
             // `check` has reported it, unless it stands in a block that a variable chooses.
             Err(EvalError::Unknown(_)) if self.diagnostics.has(Code::UnknownVariable) => None,
             Err(error) => {
-                let code = match error {
-                    EvalError::DivisionByZero => Code::DivisionByZero,
-                    EvalError::Overflow => Code::Overflow,
-                    EvalError::OutOfRange { .. } => Code::OutOfRange,
-                    EvalError::TooDeep => Code::EvaluationTooDeep,
-                    EvalError::TooLarge(_) => Code::ExpressionTooLarge,
-                    EvalError::Unknown(_) => Code::UnknownVariable,
-                    EvalError::Type { .. } | EvalError::Reported => Code::TypeMismatch,
-                };
                 let seen = self.render(residual);
-                self.diagnostics.push(Diagnostic::new(code, format!("{error}: {seen}")).at(argument.span, "at this workload"));
+                self.diagnostics
+                    .push(Diagnostic::new(error.code(), format!("{error}: {seen}")).at(argument.span, "at this workload"));
                 None
             }
         }

@@ -354,21 +354,13 @@ impl LayerEnv<'_> {
     fn value_of(&self, formula: &Formula) -> Result<Value, Problem> {
         eval(&formula.expr, self, 0).map_err(|error| {
             let formula = self.culprit(formula, &|value| value.as_ref().is_err_and(|e| *e == error));
-            let code = match error {
-                EvalError::DivisionByZero => Code::DivisionByZero,
-                EvalError::Overflow => Code::Overflow,
-                EvalError::OutOfRange { .. } => Code::OutOfRange,
-                EvalError::TooDeep => Code::EvaluationTooDeep,
-                EvalError::TooLarge(_) => Code::ExpressionTooLarge,
-                EvalError::Type { .. } | EvalError::Unknown(_) | EvalError::Reported => Code::TypeMismatch,
-            };
             let follows = error == EvalError::Reported;
             let seen = self.render(formula);
             let message = match *seen == *formula.text {
                 true => format!("{error}: `{seen}`"),
                 false => format!("{error}: `{}` is {seen}", formula.text),
             };
-            Problem { follows, ..Problem::new(code, message).in_formula(formula, "in this formula") }
+            Problem { follows, ..Problem::new(error.code(), message).in_formula(formula, "in this formula") }
         })
     }
 

@@ -12,12 +12,8 @@ use crate::report::{By, Format, Options};
 
 pub fn run(args: &CompileArgs, terminal: &Terminal) -> io::Result<Exit> {
     let catalog = Catalog::new();
-    let source = match input::read(&args.model, &catalog) {
-        Ok(source) => source,
-        Err(diagnostic) => {
-            terminal.report_one(*diagnostic, &catalog);
-            return Ok(Exit::Wrong);
-        }
+    let Some(source) = input::read_or_report(&args.model, &catalog, terminal) else {
+        return Ok(Exit::Wrong);
     };
     let Some(format) = args.report.format() else { return Ok(Exit::Usage) };
     let mut diagnostics = Diagnostics::default();

@@ -3,9 +3,15 @@
 use std::io::Read;
 use std::path::Path;
 
+use super::output::Terminal;
 use crate::catalog::Catalog;
 use crate::diag::{Code, Diagnostic, nearest};
 use crate::source::{Source, SourceId};
+
+/// Reads a model as [`read`] does; what keeps it from being read goes to the terminal.
+pub fn read_or_report(model: &str, catalog: &Catalog, terminal: &Terminal) -> Option<Source> {
+    read(model, catalog).map_err(|diagnostic| terminal.report_one(*diagnostic, catalog)).ok()
+}
 
 /// Reads a model: a file, `-` for standard input, or an embedded model by its file's or its own name.
 ///

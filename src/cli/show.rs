@@ -15,12 +15,8 @@ use crate::{json, spec};
 
 pub fn run(args: &ShowArgs, terminal: &Terminal) -> io::Result<Exit> {
     let catalog = Catalog::new();
-    let source = match input::read(&args.model, &catalog) {
-        Ok(source) => source,
-        Err(diagnostic) => {
-            terminal.report_one(*diagnostic, &catalog);
-            return Ok(Exit::Wrong);
-        }
+    let Some(source) = input::read_or_report(&args.model, &catalog, terminal) else {
+        return Ok(Exit::Wrong);
     };
     let mut diagnostics = Diagnostics::default();
     let text = stage(&source, &catalog, args, &mut diagnostics);

@@ -12,12 +12,8 @@ use crate::report::render_tree;
 
 pub fn run(args: &TreeArgs, terminal: &Terminal) -> io::Result<Exit> {
     let catalog = Catalog::new();
-    let source = match input::read(&args.model, &catalog) {
-        Ok(source) => source,
-        Err(diagnostic) => {
-            terminal.report_one(*diagnostic, &catalog);
-            return Ok(Exit::Wrong);
-        }
+    let Some(source) = input::read_or_report(&args.model, &catalog, terminal) else {
+        return Ok(Exit::Wrong);
     };
     let mut diagnostics = Diagnostics::default();
     let model = front(&source, &catalog, args.settings.clone(), &mut diagnostics);

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::{BinaryOp, Exact, Expr, Function, UnaryOp, Value};
+use crate::diag::Code;
 
 /// What an evaluation runs into.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -53,6 +54,22 @@ impl fmt::Display for EvalError {
             EvalError::TooLarge(what) => write!(f, "{what}"),
             EvalError::TooDeep => write!(f, "too long a chain of variables"),
             EvalError::Reported => write!(f, "an error reported elsewhere"),
+        }
+    }
+}
+
+impl EvalError {
+    /// The diagnostic that says so.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            EvalError::DivisionByZero => Code::DivisionByZero,
+            EvalError::Overflow => Code::Overflow,
+            EvalError::OutOfRange { .. } => Code::OutOfRange,
+            EvalError::TooDeep => Code::EvaluationTooDeep,
+            EvalError::TooLarge(_) => Code::ExpressionTooLarge,
+            EvalError::Unknown(_) => Code::UnknownVariable,
+            EvalError::Type { .. } | EvalError::Reported => Code::TypeMismatch,
         }
     }
 }

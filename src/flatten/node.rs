@@ -431,6 +431,22 @@ impl FlatModel {
     }
 }
 
+/// Adds a segment to a path; gives the length to cut it back to. `index` writes that of the n-th of `depth` enclosing repeats.
+fn enter(path: &mut String, segment: Option<&Segment>, depth: usize, index: &dyn Fn(usize, &mut String)) -> usize {
+    let length = path.len();
+    if let Some(segment) = segment {
+        if length > 0 {
+            path.push('.');
+        }
+        segment.write(path, &|level, out| {
+            if let Some(at) = depth.checked_sub(1 + usize::from(level)) {
+                index(at, out);
+            }
+        });
+    }
+    length
+}
+
 #[derive(Default)]
 struct Numbering {
     rows: Vec<RowInfo>,
@@ -469,20 +485,9 @@ impl Numbering {
         Variant { indices: variant.indices, instance }
     }
 
-    /// Adds a segment to the path; gives the length to cut it back to.
     fn enter(&mut self, segment: Option<&Segment>) -> usize {
-        let length = self.path.len();
-        if let Some(segment) = segment {
-            if length > 0 {
-                self.path.push('.');
-            }
-            let indices = &self.indices;
-            segment.write(&mut self.path, &|level, out| {
-                let at = indices.len().checked_sub(1 + usize::from(level));
-                out.push_str(at.and_then(|at| indices.get(at)).map_or("?", String::as_str));
-            });
-        }
-        length
+        let indices = &self.indices;
+        enter(&mut self.path, segment, indices.len(), &|at, out| out.push_str(indices.get(at).map_or("?", String::as_str)))
     }
 
     fn composite(&mut self, composite: Composite<Row>) -> Composite<RowId> {
@@ -549,18 +554,10 @@ impl<'f> Instances<'f> {
     }
 
     fn enter(&mut self, segment: Option<&Segment>) -> usize {
-        let length = self.path.len();
-        if let Some(segment) = segment {
-            if length > 0 {
-                self.path.push('.');
-            }
-            let indices = &self.indices;
-            segment.write(&mut self.path, &|level, out| {
-                let at = indices.len().checked_sub(1 + usize::from(level));
-                let _ = write!(out, "{}", at.and_then(|at| indices.get(at)).copied().unwrap_or_default());
-            });
-        }
-        length
+        let indices = &self.indices;
+        enter(&mut self.path, segment, indices.len(), &|at, out| {
+            let _ = write!(out, "{}", indices.get(at).copied().unwrap_or_default());
+        })
     }
 
     /// Goes into a node; a layer comes back.

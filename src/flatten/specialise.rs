@@ -444,14 +444,14 @@ impl<'d> Values<'d> {
     }
 
     fn failure(&self, error: &EvalError, attr: &Attr, scope: &ValueScope<'_, '_>, own: Option<&str>) -> Diagnostic {
-        let (code, label) = match error {
-            EvalError::DivisionByZero => (Code::DivisionByZero, "divides by zero"),
-            EvalError::Overflow => (Code::Overflow, "leaves 128 bits"),
-            EvalError::Type { .. } => (Code::TypeMismatch, "here"),
-            EvalError::OutOfRange { .. } => (Code::OutOfRange, "no such item"),
+        let label = match error {
+            EvalError::DivisionByZero => "divides by zero",
+            EvalError::Overflow => "leaves 128 bits",
+            EvalError::Type { .. } => "here",
+            EvalError::OutOfRange { .. } => "no such item",
             EvalError::Unknown(name) => return unknown_variable(name, place_of(attr, name), scope),
-            EvalError::TooLarge(_) => (Code::ExpressionTooLarge, "too large"),
-            EvalError::TooDeep | EvalError::Reported => (Code::EvaluationTooDeep, "too deep"),
+            EvalError::TooLarge(_) => "too large",
+            EvalError::TooDeep | EvalError::Reported => "too deep",
         };
         let seen = match &attr.datum {
             Datum::Template(template) => {
@@ -469,7 +469,7 @@ impl<'d> Values<'d> {
             (error, Some((text, seen))) => format!("{error}: `{text}` is {seen}"),
             (error, None) => error.to_string(),
         };
-        let diagnostic = Diagnostic::new(code, message).at(attr.span, label);
+        let diagnostic = Diagnostic::new(error.code(), message).at(attr.span, label);
         match error {
             EvalError::Type { found: Value::Null, .. } => diagnostic.help("`default(<x>, 0)` replaces null"),
             _ => diagnostic,
