@@ -3,17 +3,13 @@
 //! A [`FlatModel`] and a [`Workload`] come in, a [`BoundModel`] goes out. Rows that ask their class for the same share one signature, so
 //! that `cost` evaluates it once.
 
-use std::collections::HashMap;
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
-
-use foldhash::fast::RandomState;
 
 use crate::catalog::{Class, Parameter, check_parameter};
 use crate::check::expected;
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::expr::{EvalError, Exact, MOST_VALUES, Value, eval};
-use crate::flatten::{Argument, Binding, FlatModel, OwnWeight, Residual, Row};
+use crate::flatten::{Argument, Binding, FlatModel, OwnWeight, Residual, Row, RowInfo};
 use crate::workload::{DERIVED, Request, VARIABLES, Workload, WorkloadVar, value_problem};
 
 /// A model at a workload: no expression left.
@@ -130,33 +126,6 @@ enum State {
     Done,
 }
 
-/// What a row asks its class for, wherever it was written.
-struct Question<'f>(&'f Row);
-
-impl<'f> Question<'f> {
-    /// Arguments, then overrides.
-    fn bindings(&self) -> impl Iterator<Item = (bool, u16, &'f Binding)> + use<'f> {
-        let arguments = self.0.arguments.iter().map(|(at, argument)| (false, *at, &argument.binding));
-        arguments.chain(self.0.overrides.iter().map(|(at, argument)| (true, *at, &argument.binding)))
-    }
-}
-
-impl PartialEq for Question<'_> {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.class == other.0.class && self.0.weights == other.0.weights && self.bindings().eq(other.bindings())
-    }
-}
-
-impl Eq for Question<'_> {}
-
-impl Hash for Question<'_> {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.class.hash(state);
-        self.0.weights.hash(state);
-        self.bindings().for_each(|binding| binding.hash(state));
-    }
-}
-
 impl<'f> Binder<'f, '_> {
     /// The model's own workload variables: what was set, else their defaults, in the order of the file.
     fn own_variables(&mut self, request: &Request) -> Vec<(Arc<str>, Value)> {
@@ -223,18 +192,18 @@ impl<'f> Binder<'f, '_> {
 
     fn rows(&mut self) -> (Vec<Signature>, Vec<BoundRow>) {
         let flat = self.flat;
-        let mut known: HashMap<Question<'f>, Option<u32>, RandomState> =
-            HashMap::with_capacity_and_hasher(flat.rows.len(), RandomState::default());
-        let mut signatures = Vec::new();
-        let mut rows = Vec::with_capacity(flat.rows.len());
-        for info in &flat.rows {
-            let signature = *known.entry(Question(&info.row)).or_insert_with_key(|Question(row)| {
-                signatures.push(self.signature(row)?);
-                u32::try_from(signatures.len() - 1).ok()
-            });
-            rows.push(BoundRow { signature, calls: self.calls(&info.calls) });
+        let mut signatures = Vec::with_capacity(flat.signatures.len());
+        let mut bound: Vec<Option<u32>> = Vec::with_capacity(flat.signatures.len());
+        for row in flat.signatures.iter().map(|id| flat.row(*id)) {
+            let signature = row.and_then(|info| self.signature(&info.row));
+            bound.push(signature.is_some().then(|| u32::try_from(signatures.len()).unwrap_or(u32::MAX)));
+            signatures.extend(signature);
         }
-        (signatures, rows)
+        let row = |info: &RowInfo| BoundRow {
+            signature: bound.get(info.signature as usize).copied().flatten(),
+            calls: self.calls(&info.calls),
+        };
+        (signatures, flat.rows.iter().map(row).collect())
     }
 
     fn signature(&mut self, row: &Row) -> Option<Signature> {

@@ -1,8 +1,11 @@
 //! The flat list, folded: rows, and the tree that says how often and in which order they run.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
+
+use foldhash::fast::RandomState;
 
 use crate::catalog::{Class, ClassKind};
 use crate::expr::{Expr, Value};
@@ -371,6 +374,8 @@ impl<L> Repeat<L> {
 #[derive(Debug)]
 pub struct RowInfo {
     pub row: Row,
+    /// Rows with the same cost, tied weights aside, have the same.
+    pub signature: u32,
     /// `model.layers.[0-31].mlp.up_proj`.
     pub path: String,
     /// How many instances share it.
@@ -389,6 +394,8 @@ pub struct FlatModel {
     pub source: Option<Arc<str>>,
     /// The distinct layers, in order of first execution.
     pub rows: Vec<RowInfo>,
+    /// A row for each distinct question that rows ask their classes: `RowInfo::signature` is a position here.
+    pub signatures: Vec<RowId>,
     pub body: Vec<Node<RowId>>,
     /// The model's own workload: defaults, and further variables.
     pub workload: Vec<(Arc<str>, Argument)>,
@@ -403,7 +410,9 @@ impl FlatModel {
     pub(super) fn number(body: Vec<Node<Row>>, workload: Vec<(Arc<str>, Argument)>, positions: Option<(u64, Span)>) -> Self {
         let mut numbering = Numbering::default();
         let body = numbering.nodes(body);
-        FlatModel { rows: numbering.rows, body, workload, positions, overflow: numbering.overflow, ..FlatModel::default() }
+        let mut rows = numbering.rows;
+        let signatures = sign(&mut rows);
+        FlatModel { rows, signatures, body, workload, positions, overflow: numbering.overflow, ..FlatModel::default() }
     }
 
     #[must_use]
@@ -431,6 +440,26 @@ impl FlatModel {
     }
 }
 
+/// Gives rows that ask their class for the same the same signature; a row for each comes back.
+fn sign(rows: &mut [RowInfo]) -> Vec<RowId> {
+    let clip = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    let mut known: HashMap<Question<'_>, u32, RandomState> =
+        HashMap::with_capacity_and_hasher(rows.len(), RandomState::default());
+    let mut first = Vec::new();
+    let mut found = Vec::with_capacity(rows.len());
+    for (at, info) in rows.iter().enumerate() {
+        found.push(*known.entry(Question(&info.row)).or_insert_with(|| {
+            first.push(RowId(clip(at)));
+            clip(first.len() - 1)
+        }));
+    }
+    drop(known);
+    for (info, signature) in rows.iter_mut().zip(found) {
+        info.signature = signature;
+    }
+    first
+}
+
 /// Adds a segment to a path; gives the length to cut it back to. `index` writes that of the n-th of `depth` enclosing repeats.
 fn enter(path: &mut String, segment: Option<&Segment>, depth: usize, index: &dyn Fn(usize, &mut String)) -> usize {
     let length = path.len();
@@ -445,6 +474,33 @@ fn enter(path: &mut String, segment: Option<&Segment>, depth: usize, index: &dyn
         });
     }
     length
+}
+
+/// What a row asks its class for, wherever it was written.
+struct Question<'f>(&'f Row);
+
+impl<'f> Question<'f> {
+    /// Arguments, then overrides.
+    fn bindings(&self) -> impl Iterator<Item = (bool, u16, &'f Binding)> + use<'f> {
+        let arguments = self.0.arguments.iter().map(|(at, argument)| (false, *at, &argument.binding));
+        arguments.chain(self.0.overrides.iter().map(|(at, argument)| (true, *at, &argument.binding)))
+    }
+}
+
+impl PartialEq for Question<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.class == other.0.class && self.0.weights == other.0.weights && self.bindings().eq(other.bindings())
+    }
+}
+
+impl Eq for Question<'_> {}
+
+impl Hash for Question<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.class.hash(state);
+        self.0.weights.hash(state);
+        self.bindings().for_each(|binding| binding.hash(state));
+    }
 }
 
 #[derive(Default)]
@@ -518,8 +574,14 @@ impl Numbering {
         let mut calls = self.calls.clone();
         calls.extend(row.calls.clone());
         let id = RowId(u32::try_from(self.rows.len()).unwrap_or(u32::MAX));
-        let info =
-            RowInfo { path: self.path.clone(), repeats: repeats.unwrap_or(0), calls, prefixes: self.prefixes.clone(), row };
+        let info = RowInfo {
+            signature: 0,
+            path: self.path.clone(),
+            repeats: repeats.unwrap_or(0),
+            calls,
+            prefixes: self.prefixes.clone(),
+            row,
+        };
         self.rows.push(info);
         self.path.truncate(length);
         id
