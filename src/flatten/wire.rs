@@ -183,7 +183,7 @@ impl Wiring {
             return Err(Vec::new());
         };
         let mut paths = Vec::new();
-        path_names(&node, &mut paths);
+        path_names(&node, 0, &mut paths);
         let mut errors = Vec::new();
         let is_group = is_group(&node);
         for path in paths {
@@ -331,7 +331,7 @@ pub fn splits(name: &str) -> impl Iterator<Item = (&str, u64, &str)> {
 }
 
 fn duplicate(path: &str, first: Span, again: Span) -> Diagnostic {
-    let shown = if path.is_empty() { "(none)".to_owned() } else { path.replace('#', "*") };
+    let shown = if path.is_empty() { "(none)".to_owned() } else { starred(path) };
     if first == again {
         let message = format!("the instances of a repeated layer have the name `{shown}` in common");
         return Diagnostic::new(Code::DuplicateName, message)
@@ -475,27 +475,29 @@ fn child<'n>(body: &'n [Node<Row>], name: &str, looked: &Cell<u64>) -> Option<&'
     })
 }
 
-/// The path segments that a node takes beside its siblings.
-fn path_names(node: &Node<Row>, out: &mut Vec<String>) {
+/// The path segments that a node takes beside its siblings; `depth` repeats have been entered on the way to it.
+fn path_names(node: &Node<Row>, depth: u16, out: &mut Vec<String>) {
     match node {
-        Node::Layer(row) => out.push(row.segment.as_ref().map_or_else(String::new, |segment| shown(segment, 0))),
+        Node::Layer(row) => out.push(row.segment.as_ref().map_or_else(String::new, |segment| shown(segment, depth))),
         Node::Composite(composite) => match composite.path_segment() {
-            Some(segment) => out.push(shown(segment, 0)),
-            None => composite.body.iter().for_each(|child| path_names(child, out)),
+            Some(segment) => out.push(shown(segment, depth)),
+            None => composite.body.iter().for_each(|child| path_names(child, depth, out)),
         },
         Node::Repeat(repeat) => {
             // `layers.0` and `layers.1` are children of a `layers`.
             if let Some(name) = repeat.name.as_ref().and_then(Segment::lookup_name).filter(|_| !is_group(node)) {
                 return out.push(name.to_string());
             }
+            let inside = depth.saturating_add(1);
             let mut names = Vec::new();
             for instance in repeat.variants.iter().filter_map(|variant| variant.instance.as_deref()) {
-                instance_names(instance, &mut names);
+                path_names(instance, inside, &mut names);
             }
             names.sort_unstable();
             names.dedup();
-            // Several instances of a group have their children's names in common, unless those contain the index.
-            let clashing = |name: &&String| repeat.count > 1 && !name.contains('#');
+            // Several instances of a group have their children's names in common, unless those contain this repeat's index.
+            let own = index_mark(inside);
+            let clashing = |name: &&String| repeat.count > 1 && !name.contains(&own);
             let clashes: Vec<String> = names.iter().filter(clashing).cloned().collect();
             out.extend(names);
             out.extend(clashes);
@@ -503,27 +505,35 @@ fn path_names(node: &Node<Row>, out: &mut Vec<String>) {
     }
 }
 
-fn instance_names(node: &Node<Row>, out: &mut Vec<String>) {
-    match node {
-        Node::Layer(row) => out.push(row.segment.as_ref().map_or_else(String::new, |segment| shown(segment, 1))),
-        Node::Composite(composite) => match composite.path_segment() {
-            Some(segment) => out.push(shown(segment, 1)),
-            None => composite.body.iter().for_each(|child| instance_names(child, out)),
-        },
-        Node::Repeat(_) => path_names(node, out),
-    }
+// Around the number of a repeat, where its index stands in a name: names have no control characters.
+const MARK: (char, char) = ('\u{1}', '\u{2}');
+
+/// What stands in a name for the index of the repeat entered as the `depth`-th.
+fn index_mark(depth: u16) -> String {
+    format!("{}{depth}{}", MARK.0, MARK.1)
 }
 
-/// A segment with its indices told apart: `#` for the repeat's own, `<k>` for those further out.
-fn shown(segment: &Segment, inside: u16) -> String {
+/// A segment with its indices told apart: a mark for the `depth` repeats that were entered, `<k>` for those further out.
+fn shown(segment: &Segment, depth: u16) -> String {
     let mut out = String::new();
     for piece in &segment.pieces {
         match piece {
             PathPiece::Text(text) => out.push_str(text),
             PathPiece::Dot => out.push('.'),
-            PathPiece::Index(level) if *level < inside => out.push('#'),
-            PathPiece::Index(level) => out.push_str(&format!("<{}>", level - inside)),
+            PathPiece::Index(level) if *level < depth => out.push_str(&index_mark(depth - level)),
+            PathPiece::Index(level) => out.push_str(&format!("<{}>", level - depth)),
         }
+    }
+    out
+}
+
+/// A name as a person reads it, with `*` for the marks.
+fn starred(name: &str) -> String {
+    let mut pieces = name.split(MARK.0);
+    let mut out = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        out.push('*');
+        out.push_str(piece.split_once(MARK.1).map_or(piece, |(_, rest)| rest));
     }
     out
 }
