@@ -3,14 +3,13 @@
 //! JSON comes in, a [`Class`] goes out whose formulas have their names resolved to [`Slot`]s; `cost` evaluates them. A catalog file and a
 //! model's own `classes` go through the same door.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use crate::diag::{Code, Diagnostic, Diagnostics, nearest};
 use crate::expr::{EvalError, Exact, Expr, Name, Syntax, Value, is_name, is_reserved};
 use crate::json::{Json, Member, Node};
 use crate::source::Span;
-use crate::spec::{Fields, Key, KeyKind, fields, unescaped_part};
+use crate::spec::{Fields, Key, KeyKind, fields, name_part, syntax_error};
 use crate::workload::{CONVENTIONS, VARIABLES};
 
 /// What a name in a formula stands for: an index into workload variables and conventions, then parameters, then variables.
@@ -461,13 +460,10 @@ impl Reader<'_> {
     }
 
     fn formula_text(&mut self, text: &Arc<str>, plain: bool, span: Span, outside: Option<&str>) -> Option<Formula> {
-        let place = |range: Range<usize>| unescaped_part(span, plain, range);
         let parsed = match crate::expr::parse(text, Syntax::Formula) {
             Ok(parsed) => parsed,
             Err(error) => {
-                let mut diagnostic = Diagnostic::new(error.code, error.message).at(place(error.range), "here");
-                diagnostic.help = error.help;
-                self.diagnostics.push(diagnostic);
+                self.diagnostics.push(syntax_error(error, span, plain));
                 return None;
             }
         };
@@ -480,7 +476,7 @@ impl Reader<'_> {
             }))
         });
         for name in &unknown {
-            let span = place(name.start as usize..name.end as usize);
+            let span = name_part(span, plain, name);
             let near = nearest(&name.text, self.names.all());
             let diagnostic = Diagnostic::new(Code::UnknownVariable, format!("unknown name `{}` in a formula", name.text))
                 .at(span, "neither a parameter, nor a variable of the class, nor of the workload")

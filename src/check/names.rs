@@ -4,7 +4,7 @@ use crate::diag::{Code, Diagnostic, Diagnostics, nearest};
 use crate::expr::{Name, Piece};
 use crate::scope::{Definition, Entry, Scope};
 use crate::source::Span;
-use crate::spec::{Attr, Datum, TextField, UNREAD, unescaped_part};
+use crate::spec::{Attr, Datum, TextField, UNREAD, name_part};
 
 /// What a value depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,7 +82,7 @@ impl<'d> Names<'d> {
             let Piece::Name(name, _) = piece else {
                 continue;
             };
-            let span = unescaped_part(field.span, field.plain, name.start as usize..name.end as usize);
+            let span = name_part(field.span, field.plain, name);
             if self.name(name, span, scope, None).kind == Kind::Workload {
                 let message = format!("`{}` depends on the workload, and this text may not", name.text);
                 self.push(Diagnostic::new(Code::StructureDependsOnWorkload, message).at(span, "a workload variable"));
@@ -226,7 +226,7 @@ fn names_in(attr: &Attr) -> Vec<(&Name, Span)> {
     fn collect<'a>(attr: &'a Attr, out: &mut Vec<(&'a Name, Span)>) {
         match &attr.datum {
             Datum::Template(template) => template.expr.for_each_variable(&mut |name: &Name| {
-                let span = unescaped_part(attr.span, template.plain, name.start as usize..name.end as usize);
+                let span = name_part(attr.span, template.plain, name);
                 out.push((name, span));
             }),
             Datum::List(items) => items.iter().for_each(|item| collect(item, out)),

@@ -6,7 +6,7 @@ use crate::catalog::{Class, Classes, Parameter, ParameterKind, check_parameter};
 use crate::diag::{Code, Diagnostic, Diagnostics, nearest};
 use crate::expr::{EvalError, Name, Syntax, Value, eval};
 use crate::source::Span;
-use crate::spec::{Datum, Layer, UNREAD, unescaped_part};
+use crate::spec::{Datum, Layer, UNREAD, syntax_error};
 
 /// Parameters that every class takes: they replace the workload's value for one layer.
 pub const COMMON_PARAMETERS: &[&str] = &["dtype_bytes", "weight_dtype_bytes", "kv_dtype_bytes", "index_dtype_bytes"];
@@ -131,10 +131,7 @@ pub fn text_like_an_expression(text: &str, span: Span, in_scope: &dyn Fn(&str) -
             if !in_scope(word) {
                 return None;
             }
-            let place = unescaped_part(span, plain, error.range);
-            let mut diagnostic = Diagnostic::new(error.code, error.message).at(place, "here");
-            diagnostic.help = error.help;
-            Some(diagnostic)
+            Some(syntax_error(error, span, plain))
         }
         Err(_) => None,
         Ok(expr) => {

@@ -11,7 +11,7 @@ use crate::expr::{
 };
 use crate::scope::{Definition, Entry, Scope};
 use crate::source::Span;
-use crate::spec::{Attr, Datum, Template, TextField, unescaped_part};
+use crate::spec::{Attr, Datum, Template, TextField, name_part};
 
 type Evaluated = Result<Binding, EvalError>;
 type ValueScope<'m, 'p> = Scope<'m, 'p, Evaluated>;
@@ -102,7 +102,7 @@ impl<'d> Values<'d> {
     }
 
     fn placeholder(&mut self, field: &TextField, name: &Name, path: &[Arc<str>], scope: &ValueScope<'_, '_>) -> Option<String> {
-        let span = unescaped_part(field.span, field.plain, name.start as usize..name.end as usize);
+        let span = name_part(field.span, field.plain, name);
         let Some((at, entry)) = scope.find(&name.text) else {
             self.push(unknown_variable(&name.text, span, scope));
             return None;
@@ -593,7 +593,7 @@ fn place_of(attr: &Attr, name: &str) -> Span {
                 let mut found = None;
                 template.expr.for_each_variable(&mut |n: &Name| {
                     if found.is_none() && *n.text == *name {
-                        found = Some(unescaped_part(attr.span, template.plain, n.start as usize..n.end as usize));
+                        found = Some(name_part(attr.span, template.plain, n));
                     }
                 });
                 found

@@ -6,7 +6,7 @@ mod keys;
 mod parse;
 
 pub use keys::{BLOCK_KEYS, EXPECT_KEYS, INPUT_KEYS, Key, KeyKind, LAYER_KEYS, MODEL_KEYS, POINT_KEYS, TIE_KEYS, WEIGHT_KEYS};
-pub use parse::{Fields, UNREAD, fields, name_problem, parse, unescaped_part};
+pub use parse::{Fields, UNREAD, fields, name_part, name_problem, parse, syntax_error};
 
 use std::sync::Arc;
 

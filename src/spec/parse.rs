@@ -25,10 +25,23 @@ pub fn parse(document: &Document, diagnostics: &mut Diagnostics) -> Option<Model
 }
 
 /// The place of `range` in a string: exact where the string has no escapes, else the whole string.
-#[must_use]
-pub fn unescaped_part(span: Span, plain: bool, range: std::ops::Range<usize>) -> Span {
+fn unescaped_part(span: Span, plain: bool, range: std::ops::Range<usize>) -> Span {
     // The quote before the text.
     if plain { span.part(range.start + 1..range.end + 1) } else { span }
+}
+
+/// The place of a name in the string at `span`; `plain`: the string has no escapes.
+#[must_use]
+pub fn name_part(span: Span, plain: bool, name: &Name) -> Span {
+    unescaped_part(span, plain, name.start as usize..name.end as usize)
+}
+
+/// What is wrong with the expression in the string at `span`; `plain`: the string has no escapes.
+#[must_use]
+pub fn syntax_error(error: ParseError, span: Span, plain: bool) -> Diagnostic {
+    let mut diagnostic = Diagnostic::new(error.code, error.message).at(unescaped_part(span, plain, error.range), "here");
+    diagnostic.help = error.help;
+    diagnostic
 }
 
 /// The members of an object whose keys are known.
@@ -152,10 +165,7 @@ impl Parser<'_> {
     }
 
     fn syntax_error(&mut self, error: ParseError, span: Span, plain: bool) {
-        let place = unescaped_part(span, plain, error.range);
-        let mut diagnostic = Diagnostic::new(error.code, error.message).at(place, "here");
-        diagnostic.help = error.help;
-        self.diagnostics.push(diagnostic);
+        self.diagnostics.push(syntax_error(error, span, plain));
     }
 
     fn text_field(&mut self, node: &Node, what: &str) -> Option<TextField> {
