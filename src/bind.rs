@@ -5,12 +5,12 @@
 
 use std::sync::Arc;
 
-use crate::catalog::{Class, Parameter, check_parameter};
+use crate::catalog::{Class, Element, Parameter, check_parameter};
 use crate::check::expected;
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::expr::{EvalError, Exact, MOST_VALUES, Value, eval};
-use crate::flatten::{Argument, Binding, FlatModel, OwnWeight, Residual, Row, RowInfo};
-use crate::workload::{DERIVED, Request, VARIABLES, Workload, WorkloadVar, value_problem};
+use crate::flatten::{Argument, Binding, FlatModel, InputTensor, OwnWeight, Residual, Row, RowInfo};
+use crate::workload::{Cache, DERIVED, Phase, Request, VARIABLES, Workload, WorkloadVar, value_problem};
 
 /// A model at a workload: no expression left.
 #[derive(Debug)]
@@ -22,6 +22,37 @@ pub struct BoundModel {
     pub signatures: Vec<Signature>,
     /// One a row of the flat model.
     pub rows: Vec<BoundRow>,
+    /// The tensors that the model is called with.
+    pub inputs: Vec<BoundInput>,
+    /// The workload variables' values; `None`: it has none, which was reported.
+    values: Vec<Option<Value>>,
+}
+
+/// A tensor that the model is called with.
+#[derive(Debug)]
+pub struct BoundInput {
+    pub name: Arc<str>,
+    /// `None`: it couldn't be had, which was reported.
+    pub shape: Option<Vec<u128>>,
+    pub element: Element,
+}
+
+impl BoundModel {
+    /// The count that an argument is at this workload; what is wrong with it was reported when its row was bound.
+    #[must_use]
+    pub fn count(&self, argument: &Argument) -> Option<u128> {
+        let value = match &argument.binding {
+            Binding::Known(value) => value.clone(),
+            Binding::Workload(residual) => {
+                let env = |variable: &WorkloadVar| match self.values.get(usize::from(variable.0)) {
+                    Some(Some(value)) => Ok(value.clone()),
+                    _ => Err(EvalError::Reported),
+                };
+                eval(&residual.expr, &env, 0).ok()?
+            }
+        };
+        value.as_number().and_then(|n| n.to_count())
+    }
 }
 
 /// A class with the values of its parameters.
@@ -59,7 +90,9 @@ pub fn bind(flat: &FlatModel, request: &Request, diagnostics: &mut Diagnostics) 
     workload.more = binder.own_variables(request);
     check_workload(&workload, binder.diagnostics);
     let (signatures, rows) = binder.rows();
-    BoundModel { workload, builtins, signatures, rows }
+    let inputs = binder.inputs(&workload);
+    let values = binder.values;
+    BoundModel { workload, builtins, signatures, rows, inputs, values }
 }
 
 /// The model's own defaults for the built-in variables.
@@ -100,6 +133,11 @@ fn check_workload(workload: &Workload, diagnostics: &mut Diagnostics) {
         if value == 0 {
             diagnostics.push(Diagnostic::new(Code::InvalidWorkload, format!("`{name}` is 0, it must be at least 1")));
         }
+    }
+    if workload.past_len > 0 && workload.cache == Cache::Off && workload.phase != Phase::Train {
+        let message = format!("without a cache there are no {} cached tokens", workload.past_len);
+        let help = "leave out `--cache off`, or set `--past 0`";
+        diagnostics.push(Diagnostic::new(Code::InvalidWorkload, message).help(help));
     }
     if workload.logit_len > workload.seq_len {
         let message =
@@ -204,6 +242,31 @@ impl<'f> Binder<'f, '_> {
             calls: self.calls(&info.calls),
         };
         (signatures, flat.rows.iter().map(row).collect())
+    }
+
+    fn inputs(&mut self, workload: &Workload) -> Vec<BoundInput> {
+        let flat = self.flat;
+        let Some(inputs) = &flat.inputs else {
+            let shape = Some(vec![u128::from(workload.batch_size), u128::from(workload.seq_len)]);
+            return vec![BoundInput { name: "input_ids".into(), shape, element: Element::Index }];
+        };
+        let bound = |binder: &mut Self, input: &InputTensor| BoundInput {
+            name: input.name.clone(),
+            shape: input.shape.as_ref().and_then(|dims| dims.iter().map(|dim| binder.dimension(dim)).collect()),
+            element: Element::from_word(&input.dtype).unwrap_or(Element::Activation),
+        };
+        inputs.iter().map(|input| bound(self, input)).collect()
+    }
+
+    fn dimension(&mut self, argument: &Argument) -> Option<u128> {
+        let value = self.argument(argument)?;
+        let count = value.as_number().and_then(|n| n.to_count());
+        if count.is_none() {
+            let message = format!("a dimension is {} at this workload", self.shown(argument, &value));
+            let diagnostic = Diagnostic::new(Code::NotACount, message).at(argument.span, "expected a non-negative integer");
+            self.diagnostics.push(diagnostic);
+        }
+        count
     }
 
     fn signature(&mut self, row: &Row) -> Option<Signature> {

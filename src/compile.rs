@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use crate::analysis::flow::{self, Flow, Peak};
 use crate::bind::{BoundModel, bind};
 use crate::catalog::Catalog;
 use crate::check::{Checked, check};
@@ -15,7 +16,7 @@ use crate::flatten::{FlatModel, flatten};
 use crate::json;
 use crate::source::{Source, Spanned};
 use crate::spec::{self, Datum, Fact, Point};
-use crate::workload::{Request, Workload};
+use crate::workload::{Phase, Request, Workload};
 
 /// A model, flattened: ready for any number of workloads.
 #[derive(Debug)]
@@ -31,6 +32,7 @@ pub struct Compiled<'c> {
     pub flat: FlatModel,
     pub bound: BoundModel,
     pub report: CostReport,
+    pub flow: Flow,
 }
 
 /// Reads, checks and flattens a source. What is wrong goes to `diagnostics`; `None` if there is nothing that could be gone on with.
@@ -85,12 +87,17 @@ pub fn compile<'c>(
 ) -> Option<Compiled<'c>> {
     let Flattened { checked, flat } = front(source, catalog, request.settings.clone(), diagnostics)?;
     let (bound, report) = evaluate(&flat, request, diagnostics);
+    // Without all of the layers, what one gives says nothing of what the next takes.
+    let flow = if diagnostics.has_errors() { Flow::default() } else { flow::run(&flat, &bound, &report, diagnostics) };
+    if bound.workload.phase == Phase::Train {
+        saves_are_known(&flat, &flow, diagnostics);
+    }
     warn_beyond_positions(&flat, &bound.workload, diagnostics);
     nothing_is_skipped(&flat, &bound, diagnostics);
     if !diagnostics.has_errors() {
         expectations(&checked, &flat, &report, diagnostics);
     }
-    (!diagnostics.has_errors()).then_some(Compiled { checked, flat, bound, report })
+    (!diagnostics.has_errors()).then_some(Compiled { checked, flat, bound, report, flow })
 }
 
 /// Binds and costs a flat model. What is wrong goes to `diagnostics`.
@@ -106,6 +113,15 @@ fn nothing_is_skipped(flat: &FlatModel, bound: &BoundModel, diagnostics: &mut Di
     if let Some((info, _)) = skipped.filter(|_| !diagnostics.has_errors()) {
         let message = format!("`{}` has no cost, and nothing says why: a defect of layerspec", info.path);
         diagnostics.push(Diagnostic::new(Code::InvalidClass, message).at(info.row.span, "this layer"));
+    }
+}
+
+/// Unknown is not zero: what a class doesn't say that it keeps would be missing from the memory of training.
+fn saves_are_known(flat: &FlatModel, flow: &Flow, diagnostics: &mut Diagnostics) {
+    for info in flow.unknown_saves.iter().filter_map(|id| flat.row(*id)) {
+        let message = format!("`{}` doesn't say what its backward pass needs kept, which training needs", info.row.class_name);
+        let diagnostic = Diagnostic::new(Code::UnknownSaves, message).at(info.row.span, "a class without `saves`");
+        diagnostics.push(diagnostic.note(format!("in layer `{}`", info.path)));
     }
 }
 
@@ -130,16 +146,20 @@ fn expectations(checked: &Checked<'_>, flat: &FlatModel, report: &CostReport, di
         diagnostics.push(Diagnostic::new(Code::ExpectationsSkipped, message));
         return;
     }
-    compare(&expect.facts, report, "", diagnostics);
+    compare(&expect.facts, report, None, "", diagnostics);
     for point in &expect.points {
         let Some(request) = point_request(point, diagnostics) else {
             continue;
         };
         let (bound, report) = evaluate(flat, &request, diagnostics);
+        let flow = (!diagnostics.has_errors()).then(|| flow::run(flat, &bound, &report, diagnostics));
+        if let Some(flow) = flow.as_ref().filter(|_| point.facts.iter().any(|fact| &*fact.quantity.value == "saved_bytes")) {
+            saves_are_known(flat, flow, diagnostics);
+        }
         let workload = &bound.workload;
         let place =
             format!(" at {} {}x{}, {} cached", workload.phase.word(), workload.batch_size, workload.seq_len, workload.past_len);
-        compare(&point.facts, &report, &place, diagnostics);
+        compare(&point.facts, &report, flow.as_ref(), &place, diagnostics);
     }
 }
 
@@ -178,11 +198,14 @@ fn point_request(point: &Point, diagnostics: &mut Diagnostics) -> Option<Request
     }
 }
 
-fn compare(facts: &[Fact], report: &CostReport, place: &str, diagnostics: &mut Diagnostics) {
+fn compare(facts: &[Fact], report: &CostReport, flow: Option<&Flow>, place: &str, diagnostics: &mut Diagnostics) {
     for Fact { quantity, value } in facts {
         let found = match &*quantity.value {
             "layers" => Some(report.layers),
             "modules" => Some(report.modules),
+            "peak_bytes" => flow.and_then(|flow| flow.peak.as_ref()).map(|peak| peak.bytes),
+            "peak_activation_bytes" => flow.and_then(|flow| flow.peak.as_ref()).map(Peak::activation_bytes),
+            "saved_bytes" => flow.map(|flow| flow.saved_bytes),
             name => report.totals.named(name),
         };
         if let Some(found) = found.filter(|found| *found != value.value) {

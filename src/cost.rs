@@ -2,12 +2,16 @@
 //!
 //! A [`BoundModel`] comes in, a [`CostReport`] goes out. Totals are the fold of the rows. This module knows no class.
 
+pub mod ports;
+
 use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::sync::Arc;
 
+use ports::Ports;
+
 use crate::bind::{BoundModel, Signature};
-use crate::catalog::{Class, Dim, Element, Formula, ShapeDef, Slot, ValueDef, builtin_slot, check_parameter};
+use crate::catalog::{Class, Dim, Formula, ShapeDef, Slot, builtin_slot, check_parameter};
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::expr::{Env, EvalError, Exact, Value, eval};
 use crate::flatten::{FlatModel, RowInfo, Tied};
@@ -24,6 +28,8 @@ pub struct CostReport {
     /// Basic layers, and how many of them are modules.
     pub layers: u128,
     pub modules: u128,
+    /// What layers take, give, need and keep: one a signature; `None` where something was wrong.
+    pub ports: Vec<Option<Ports>>,
 }
 
 #[derive(Debug, Clone)]
@@ -40,6 +46,7 @@ pub struct RowCost {
 pub struct Evaluated {
     pub cost: Cost,
     pub tensors: Vec<Tensor>,
+    pub ports: Ports,
 }
 
 /// A weight with its size.
@@ -59,7 +66,13 @@ pub fn cost(flat: &FlatModel, bound: &BoundModel, diagnostics: &mut Diagnostics)
         let signature = bound.rows.get(row)?.signature?;
         evaluated.get(signature as usize)
     };
-    let mut report = CostReport { rows: Vec::with_capacity(flat.rows.len()), totals: Cost::default(), layers: 0, modules: 0 };
+    let mut report = CostReport {
+        rows: Vec::with_capacity(flat.rows.len()),
+        totals: Cost::default(),
+        layers: 0,
+        modules: 0,
+        ports: Vec::new(),
+    };
     for (at, info) in flat.rows.iter().enumerate() {
         let (mut cost, calls) = (Cost::default(), bound.rows.get(at).map_or(0, |row| row.calls));
         match find(at) {
@@ -98,6 +111,7 @@ pub fn cost(flat: &FlatModel, bound: &BoundModel, diagnostics: &mut Diagnostics)
             .push(Diagnostic::new(Code::Overflow, "the model has more than 2^128 - 1 layers").at(span, "too many instances"));
     }
     (report.layers, report.modules) = flat.counts().unwrap_or_default();
+    report.ports = evaluated.into_iter().map(|result| result.ok().map(|found| found.ports)).collect();
     report
 }
 
@@ -199,7 +213,7 @@ pub fn evaluate(signature: &Signature, builtins: &[Value], phase: Phase) -> Resu
     };
     let Some(class) = &signature.class else {
         let tensors = own_tensors(signature, weight_bytes)?;
-        return Ok(Evaluated { cost: weights_alone(&tensors)?, tensors });
+        return Ok(Evaluated { cost: weights_alone(&tensors)?, tensors, ports: Ports::default() });
     };
     let cells = (0..class.parameters.len() + class.variables.len()).map(|_| OnceCell::new()).collect();
     let layer = LayerEnv { class, builtins, cells };
@@ -224,7 +238,8 @@ pub fn evaluate(signature: &Signature, builtins: &[Value], phase: Phase) -> Resu
         None => layer.tensors(weight_bytes)?,
     };
     let cost = layer.cost(&tensors, phase)?;
-    Ok(Evaluated { cost, tensors })
+    let ports = layer.ports(phase == Phase::Train)?;
+    Ok(Evaluated { cost, tensors, ports })
 }
 
 fn own_tensors(signature: &Signature, bytes: Exact) -> Result<Vec<Tensor>, Problem> {
@@ -407,20 +422,36 @@ impl LayerEnv<'_> {
 
     fn shape(&self, shape: &ShapeDef) -> Result<Vec<u128>, Problem> {
         match shape {
-            ShapeDef::Dims(dims) => dims
-                .iter()
-                .map(|dim| match dim {
-                    Dim::Size(formula) => self.count(formula),
-                    Dim::Leading => self.tokens(),
-                })
-                .collect(),
+            ShapeDef::Dims(dims) => {
+                let mut out = Vec::with_capacity(dims.len());
+                for dim in dims {
+                    match dim {
+                        Dim::Size(formula) => self.dims(formula, &mut out)?,
+                        Dim::Leading => out.push(self.tokens()?),
+                    }
+                }
+                Ok(out)
+            }
             ShapeDef::List(formula) => {
-                let value = self.value_of(formula)?;
-                let Value::List(items) = &value else {
-                    return Err(self.not_a_count(formula, &value));
-                };
-                let count = |item: &Value| item.as_number().and_then(|n| n.to_count());
-                items.iter().map(|item| count(item).ok_or_else(|| self.not_a_count(formula, &value))).collect()
+                let mut out = Vec::new();
+                self.dims(formula, &mut out)?;
+                Ok(out)
+            }
+        }
+    }
+
+    /// The dimensions that a formula gives: a count is one, a list several.
+    fn dims(&self, formula: &Formula, out: &mut Vec<u128>) -> Result<(), Problem> {
+        let value = self.value_of(formula)?;
+        let count = |item: &Value| item.as_number().and_then(|n| n.to_count()).ok_or_else(|| self.not_a_count(formula, &value));
+        match &value {
+            Value::List(items) => items.iter().try_for_each(|item| {
+                out.push(count(item)?);
+                Ok(())
+            }),
+            single => {
+                out.push(count(single)?);
+                Ok(())
             }
         }
     }
@@ -447,26 +478,6 @@ impl LayerEnv<'_> {
         Ok(tensors)
     }
 
-    fn element_bytes(&self, element: Element) -> Result<Exact, Problem> {
-        let slot = match element {
-            Element::Activation => "dtype_bytes",
-            Element::Index => "index_dtype_bytes",
-            Element::Float32 => return Ok(Exact::integer(4)),
-            Element::Bool => return Ok(Exact::ONE),
-        };
-        let value = builtin_slot(slot).and_then(|slot| self.builtins.get(slot)).and_then(Value::as_number);
-        value.ok_or_else(|| Problem::new(Code::ParameterType, format!("`{slot}` is not a number")))
-    }
-
-    fn value_bytes(&self, value: &ValueDef) -> Result<u128, Problem> {
-        let shape = self.shape(&value.shape)?;
-        let elements = shape.iter().try_fold(1u128, |product, dim| product.checked_mul(*dim));
-        let bytes = elements.and_then(|n| bytes_of(n, self.element_bytes(value.element).ok()?));
-        bytes.ok_or_else(|| {
-            Problem::new(Code::Overflow, format!("the value `{}` is larger than what is computed with", value.name))
-        })
-    }
-
     fn inputs_bytes(&self) -> Result<u128, Problem> {
         let mut sum = 0u128;
         for input in &self.class.inputs {
@@ -477,11 +488,12 @@ impl LayerEnv<'_> {
         Ok(sum)
     }
 
-    /// The outputs' own storage: views have none.
+    /// The outputs' own storage: views have none, and what persists is cache.
     fn outputs_bytes(&self) -> Result<u128, Problem> {
         let mut sum = 0u128;
         for output in &self.class.outputs {
-            if self.flag(output.when.as_ref(), true)? && !self.flag(output.view.as_ref(), false)? {
+            let own = !self.flag(output.view.as_ref(), false)? && !self.flag(output.persistent.as_ref(), false)?;
+            if self.flag(output.when.as_ref(), true)? && own {
                 sum = sum.checked_add(self.value_bytes(output)?).ok_or_else(|| beyond("outputs"))?;
             }
         }

@@ -30,12 +30,14 @@ pub const VARIABLES: &[(&str, &str)] = &[
 pub const DERIVED: &[&str] = &["kv_len", "training"];
 
 /// What a workload can state besides variables.
-pub const OPTIONS: &[&str] = &["phase", "dtype", "weight_dtype", "kv_dtype", "attention", "kernel", "logits"];
+pub const OPTIONS: &[&str] = &["phase", "dtype", "weight_dtype", "kv_dtype", "attention", "kernel", "logits", "cache", "backend"];
 
 /// The conventions, which class formulas see after the variables.
 pub const CONVENTIONS: &[(&str, &str)] = &[
     ("attention", "'dense': every query with every key, as PyTorch counts; 'masked': only the pairs that the mask keeps"),
     ("kernel", "'flash', 'eager' or 'math': how attention is computed"),
+    ("use_cache", "true where keys, values and states are kept for later steps"),
+    ("backend", "'cpu' or 'cuda': whose kernels decide what is kept for the backward pass"),
 ];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +58,19 @@ pub enum Kernel {
     Flash,
     Eager,
     Math,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cache {
+    On,
+    Off,
+}
+
+/// Whose kernels: they differ in what they save for the backward pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Backend {
+    Cpu,
+    Cuda,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,6 +101,8 @@ macro_rules! words {
 words!(Phase, Prefill = "prefill", Decode = "decode", Train = "train");
 words!(Attention, Dense = "dense", Masked = "masked");
 words!(Kernel, Flash = "flash", Eager = "eager", Math = "math");
+words!(Cache, On = "on", Off = "off");
+words!(Backend, Cpu = "cpu", Cuda = "cuda");
 words!(Logits, All = "all", Last = "last");
 
 /// What was asked for; what is `None` gets a default.
@@ -101,6 +118,8 @@ pub struct Request {
     pub attention: Option<Attention>,
     pub kernel: Option<Kernel>,
     pub logits: Option<Logits>,
+    pub cache: Option<Cache>,
+    pub backend: Option<Backend>,
     /// Other values for variables of the model, structural or workload.
     pub settings: Vec<(Arc<str>, Value)>,
 }
@@ -132,6 +151,8 @@ impl Request {
             "attention" => self.attention = Some(Attention::from_word(word).ok_or_else(|| one_of(Attention::WORDS))?),
             "kernel" => self.kernel = Some(Kernel::from_word(word).ok_or_else(|| one_of(Kernel::WORDS))?),
             "logits" => self.logits = Some(Logits::from_word(word).ok_or_else(|| one_of(Logits::WORDS))?),
+            "cache" => self.cache = Some(Cache::from_word(word).ok_or_else(|| one_of(Cache::WORDS))?),
+            "backend" => self.backend = Some(Backend::from_word(word).ok_or_else(|| one_of(Backend::WORDS))?),
             "batch_size" => self.batch_size = count()?,
             "seq_len" => self.seq_len = count()?,
             "past_len" => self.past_len = count()?,
@@ -180,6 +201,8 @@ pub struct Workload {
     pub attention: Attention,
     pub kernel: Kernel,
     pub logits: Logits,
+    pub cache: Cache,
+    pub backend: Backend,
     /// The model's own workload variables, after the built-in ones.
     pub more: Vec<(Arc<str>, Value)>,
     /// What nobody asked for, in words: "seq_len (the model's positions)".
@@ -249,6 +272,12 @@ impl Workload {
             attention: request.attention.unwrap_or(Attention::Dense),
             kernel: request.kernel.unwrap_or(Kernel::Flash),
             logits,
+            // Training keeps no cache.
+            cache: match phase {
+                Phase::Train => Cache::Off,
+                _ => request.cache.unwrap_or(Cache::On),
+            },
+            backend: request.backend.unwrap_or(Backend::Cpu),
             more: Vec::new(),
             defaulted,
         }
@@ -291,6 +320,8 @@ impl Workload {
         }
         values.push(Value::text(self.attention.word()));
         values.push(Value::text(self.kernel.word()));
+        values.push(Value::Bool(self.cache == Cache::On));
+        values.push(Value::text(self.backend.word()));
         values
     }
 }

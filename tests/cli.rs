@@ -86,9 +86,9 @@ fn json_is_the_public_format() {
     assert_eq!(json["format"], "layerspec.compile/1");
     assert_eq!(json["model"]["name"], "meta-llama/Llama-2-7b-hf");
     let layers = json["layers"].as_array().unwrap();
-    assert_eq!(layers.len(), 549);
+    assert_eq!(layers.len(), 551);
     assert_eq!(layers.iter().filter(|layer| layer["kind"] == "module").count(), 324);
-    assert_eq!(json["totals"]["layers"], 549);
+    assert_eq!(json["totals"]["layers"], 551);
     assert_eq!(json["totals"]["modules"], 324);
     assert_eq!(json["totals"]["params"], 6_738_415_616_u64);
     assert_eq!(json["totals"]["matmul_flops"], 29_261_612_187_648_u64);
@@ -110,8 +110,8 @@ fn every_format_has_the_same_rows() {
         let output = run(&["compile", "qwen3-0.6b", "--format", format]);
         stdout(&output)
     };
-    assert_eq!(rows("jsonl").lines().count(), 537);
-    assert_eq!(rows("csv").lines().count(), 538);
+    assert_eq!(rows("jsonl").lines().count(), 595);
+    assert_eq!(rows("csv").lines().count(), 596);
     let mut reader = csv::Reader::from_reader(std::io::Cursor::new(rows("csv")));
     let params: u64 = reader.records().map(|record| record.unwrap()[4].parse::<u64>().unwrap()).sum();
     assert_eq!(params, 596_049_920);

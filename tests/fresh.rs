@@ -87,7 +87,7 @@ fn the_schema_rejects_errors_of_shape() {
         r#"{ "layers": [ { "name": "l" } ] }"#.to_owned(),
         // Wrong types.
         r#"{ "layers": {} }"#.to_owned(),
-        r#"{ "layers": [ { "name": "l", "sub_layers": [], "hold": "yes" } ] }"#.to_owned(),
+        r#"{ "layers": [ { "name": "l", "sub_layers": [], "hold": 3 } ] }"#.to_owned(),
         r#"{ "layers": [ { "name": "l", "sub_layers": [], "repeat": "many" } ] }"#.to_owned(),
         // Keys that exclude each other.
         r#"{ "layers": [ { "name": "l", "sub_layers": [], "use": "b" } ] }"#.to_owned(),

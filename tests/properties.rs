@@ -13,8 +13,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
+use layerspec::analysis::flow;
 use layerspec::catalog::Catalog;
-use layerspec::compile::{Compiled, compile};
+use layerspec::compile::{Compiled, Flattened, compile, evaluate, front};
 use layerspec::cost::CostReport;
 use layerspec::diag::{Diagnostics, Sources, render, render_json};
 use layerspec::expr::{Exact, Expr, Name, Syntax, Value, eval, interpolate, parse};
@@ -62,7 +63,13 @@ fn must_compile(model: &Json, request: &Request) -> Compiled<'static> {
     let text = serde_json::to_string_pretty(model).unwrap();
     let source = Source::load(SourceId::MODEL, "random.json", text.as_bytes()).unwrap();
     let mut diagnostics = Diagnostics::default();
-    let compiled = compile(&source, &CATALOG, request, &mut diagnostics);
+    // Random classes one after another don't fit together: what flows between them is another test's.
+    let compiled =
+        front(&source, &CATALOG, request.settings.clone(), &mut diagnostics).and_then(|Flattened { checked, flat }| {
+            let (bound, report) = evaluate(&flat, request, &mut diagnostics);
+            let flow = flow::run(&flat, &bound, &report, &mut Diagnostics::default());
+            (!diagnostics.has_errors()).then_some(Compiled { checked, flat, bound, report, flow })
+        });
     let shown: String = diagnostics.sorted().into_iter().map(|d| render(d, &Shown(&source), false)).collect();
     compiled.unwrap_or_else(|| panic!("{shown}\n{text}"))
 }

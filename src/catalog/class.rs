@@ -62,6 +62,12 @@ pub struct Class {
     pub activations_written: Option<Formula>,
     pub cache_written: Option<Formula>,
     pub cache: Option<Formula>,
+    /// Bytes of the cache's storage before the step, which this layer frees.
+    pub past: Option<Formula>,
+    /// The most bytes it holds at once while it runs, outputs included, inputs not.
+    pub workspace: Option<Formula>,
+    /// What the backward pass needs kept; `None`: it isn't known.
+    pub saves: Option<Vec<SaveDef>>,
     pub derivation: Vec<Arc<str>>,
     pub examples: Vec<Example>,
     /// The slot of `tokens`, the product of leading dimensions, if some shape has any.
@@ -133,29 +139,61 @@ pub struct WeightDef {
 pub struct ValueDef {
     pub name: Arc<str>,
     pub shape: ShapeDef,
-    pub element: Element,
-    /// Whether it shares its input's storage.
+    pub element: ElementDef,
+    /// Whether it shares the storage of the input of its name, else of the first.
     pub view: Option<Formula>,
     pub when: Option<Formula>,
+    /// Whether an input's dimensions of size 1 stretch to those of the first input.
+    pub broadcast: bool,
+    /// Whether an input may be left out though it would exist.
+    pub optional: bool,
+    /// Whether an output stays when the model has returned, as a cache does.
+    pub persistent: Option<Formula>,
+    /// How many enclosing composites an output outlives its readers in.
+    pub hold: u16,
+}
+
+/// An element type, or the formula that gives its word.
+#[derive(Debug)]
+pub enum ElementDef {
+    Fixed(Element),
+    Formula(Formula),
+}
+
+/// What the backward pass needs kept.
+#[derive(Debug)]
+pub enum SaveDef {
+    /// An input or output, by name.
+    Value { name: Arc<str>, when: Option<Formula> },
+    /// A tensor of its own.
+    Tensor(Box<ValueDef>),
 }
 
 /// The element type of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Element {
     Activation,
+    /// A cached key or value.
+    Cache,
     Index,
     Float32,
     Bool,
 }
 
 impl Element {
-    const WORDS: [(Element, &'static str); 5] = [
+    const WORDS: [(Element, &'static str); 6] = [
         (Element::Activation, "activation"),
+        (Element::Cache, "cache"),
         (Element::Index, "index"),
         (Element::Index, "int64"),
         (Element::Float32, "float32"),
         (Element::Bool, "bool"),
     ];
+
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::WORDS.iter().find(|(_, w)| *w == word).map(|(element, _)| *element)
+    }
 
     #[must_use]
     pub fn word(self) -> &'static str {
@@ -217,6 +255,9 @@ pub const CLASS_KEYS: &[Key] = &[
     key("reads", KeyKind::Variables, false, "bytes read: weights, activations, cache"),
     key("writes", KeyKind::Variables, false, "bytes written: activations, cache"),
     key("cache", KeyKind::Count, false, "bytes that stay between steps"),
+    key("past", KeyKind::Count, false, "bytes of the cache's storage before the step, which this layer frees"),
+    key("workspace", KeyKind::Count, false, "the most bytes held at once while it runs, outputs included, inputs not"),
+    key("saves", KeyKind::Variables, false, "what the backward pass needs kept: names of inputs and outputs, and tensors"),
     key("derivation", KeyKind::Text, false, "how the formulas come about"),
     key("examples", KeyKind::Text, false, "worked examples, checked exactly"),
 ];
@@ -229,8 +270,14 @@ const PARAMETER_KEYS: &[Key] = &[
 ];
 
 const VALUE_KEYS: &[Key] = &[
-    key("shape", KeyKind::Shape, true, "its shape"),
-    key("dtype", KeyKind::Text, false, "activation, index, float32 or bool"),
+    key("shape", KeyKind::Shape, false, "its shape"),
+    key("name", KeyKind::Text, false, "of a tensor in `saves`: what it is"),
+    key("value", KeyKind::Text, false, "in `saves`: the input or output that is kept"),
+    key("dtype", KeyKind::Text, false, "activation, cache, index, float32 or bool, or a formula that gives one of them"),
+    key("broadcast", KeyKind::Flag, false, "of an input: dimensions of size 1 stretch to those of the first input"),
+    key("optional", KeyKind::Flag, false, "of an input: whether it may be left out though it would exist"),
+    key("persistent", KeyKind::Condition, false, "of an output: whether it stays when the model has returned, as a cache does"),
+    key("hold", KeyKind::Count, false, "of an output: how many enclosing composites hold it until they return"),
     key("view", KeyKind::Condition, false, "whether it shares its input's storage"),
     key("when", KeyKind::Condition, false, "whether it exists"),
 ];
@@ -298,6 +345,9 @@ pub fn parse_class(name: Option<&Arc<str>>, node: &Node, diagnostics: &mut Diagn
         activations_written: reader.part(writes.as_ref(), "activations"),
         cache_written: reader.part(writes.as_ref(), "cache"),
         cache: f.get("cache").and_then(|n| reader.formula(n, None)),
+        past: f.get("past").and_then(|n| reader.formula(n, None)),
+        workspace: f.get("workspace").and_then(|n| reader.formula(n, None)),
+        saves: f.get("saves").map(|n| reader.saves(n)),
         derivation: reader.texts(f.get("derivation")),
         examples: reader.examples(f.get("examples")),
         tokens: reader.names.slot("tokens", None),
@@ -310,6 +360,7 @@ pub fn parse_class(name: Option<&Arc<str>>, node: &Node, diagnostics: &mut Diagn
         span: node.span.part(0..1),
     };
     reader.check_tokens(&class);
+    reader.check_saves(&class);
     reader.check_cycles(&class);
     Some(class)
 }
@@ -519,27 +570,83 @@ impl Reader<'_> {
 
     fn value(&mut self, name: Arc<str>, node: &Node) -> Option<ValueDef> {
         if !matches!(node.json, Json::Object(_)) {
-            return Some(ValueDef { name, shape: self.shape(node)?, element: Element::Activation, view: None, when: None });
+            return Some(ValueDef {
+                name,
+                shape: self.shape(node)?,
+                element: ElementDef::Fixed(Element::Activation),
+                view: None,
+                when: None,
+                broadcast: false,
+                optional: false,
+                persistent: None,
+                hold: 0,
+            });
         }
         let f = fields(node, "a value", VALUE_KEYS, &[], self.diagnostics)?;
-        let element = match f.get("dtype") {
-            None => Element::Activation,
-            Some(node) => {
-                let word = self.text(node)?;
-                let found = Element::WORDS.iter().find(|(_, w)| **w == *word).map(|(element, _)| *element);
-                if found.is_none() {
-                    self.invalid(node.span, format!("`{word}` is no dtype of a value"), "activation, index, float32 or bool");
-                }
-                found?
-            }
+        let Some(shape) = f.get("shape") else {
+            self.invalid(node.span.part(0..1), format!("`{name}` has no `shape`"), "a value needs one");
+            return None;
         };
+        let element = match f.get("dtype") {
+            None => ElementDef::Fixed(Element::Activation),
+            Some(node) => self.element(node)?,
+        };
+        let hold = f.get("hold").and_then(plain_value).and_then(|v| v.as_number()).and_then(|n| n.to_count());
         Some(ValueDef {
             name,
-            shape: self.shape(f.get("shape")?)?,
+            shape: self.shape(shape)?,
             element,
             view: f.get("view").and_then(|n| self.formula(n, None)),
             when: f.get("when").and_then(|n| self.formula(n, None)),
+            broadcast: f.get("broadcast").is_some_and(|n| matches!(n.json, Json::Bool(true))),
+            optional: f.get("optional").is_some_and(|n| matches!(n.json, Json::Bool(true))),
+            persistent: f.get("persistent").and_then(|n| self.formula(n, None)),
+            hold: hold.and_then(|n| u16::try_from(n).ok()).unwrap_or(0),
         })
+    }
+
+    fn element(&mut self, node: &Node) -> Option<ElementDef> {
+        let word = self.text(node)?;
+        if let Some(element) = Element::from_word(&word) {
+            return Some(ElementDef::Fixed(element));
+        }
+        if word.contains('(') {
+            return self.formula(node, None).map(ElementDef::Formula);
+        }
+        self.invalid(node.span, format!("`{word}` is no dtype of a value"), "activation, cache, index, float32 or bool");
+        None
+    }
+
+    fn saves(&mut self, node: &Node) -> Vec<SaveDef> {
+        match &node.json {
+            Json::List(items) => items.iter().filter_map(|item| self.save(item)).collect(),
+            _ => {
+                self.wrong(node, "a list of names and tensors");
+                Vec::new()
+            }
+        }
+    }
+
+    fn save(&mut self, node: &Node) -> Option<SaveDef> {
+        if let Json::Text(text) = &node.json {
+            return Some(SaveDef::Value { name: text.value.clone(), when: None });
+        }
+        let f = fields(node, "what is saved", VALUE_KEYS, &[], self.diagnostics)?;
+        if let Some(value) = f.get("value") {
+            return Some(SaveDef::Value { name: self.text(value)?, when: f.get("when").and_then(|n| self.formula(n, None)) });
+        }
+        let name = f.get("name").and_then(|n| self.text(n)).unwrap_or_else(|| "tensor".into());
+        self.value(name, node).map(Box::new).map(SaveDef::Tensor)
+    }
+
+    fn check_saves(&mut self, class: &Class) {
+        for save in class.saves.iter().flatten() {
+            if let SaveDef::Value { name, .. } = save
+                && !class.inputs.iter().chain(&class.outputs).any(|value| value.name == *name)
+            {
+                self.invalid(class.span, format!("`{name}` in `saves` is neither an input nor an output"), "in this class");
+            }
+        }
     }
 
     fn flops(&mut self, node: &Node, what: &str) -> Option<FlopFormulas> {

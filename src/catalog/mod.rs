@@ -8,8 +8,8 @@ pub mod dtypes;
 mod lookup;
 
 pub use class::{
-    Class, ClassKind, Dim, Element, Example, FlopFormulas, Formula, Parameter, ParameterKind, ShapeDef, Slot, ValueDef,
-    WeightDef, builtin_slot, check_parameter, parse_class,
+    Class, ClassKind, Dim, Element, ElementDef, Example, FlopFormulas, Formula, Parameter, ParameterKind, SaveDef, ShapeDef,
+    Slot, ValueDef, WeightDef, builtin_slot, check_parameter, parse_class,
 };
 pub use lookup::{Catalog, Classes};
 

@@ -9,7 +9,7 @@ use crate::catalog::dtypes::{self, Dtype};
 use crate::expr::Value;
 use crate::report::units::Units;
 use crate::report::{By, FORMATS};
-use crate::workload::{Attention, Kernel, Logits, Phase, Request};
+use crate::workload::{Attention, Backend, Cache, Kernel, Logits, Phase, Request};
 
 /// Compiles hierarchical descriptions of neural networks: parameters, FLOPs and memory of every basic layer, exactly as PyTorch has them.
 #[derive(Debug, Parser)]
@@ -107,6 +107,12 @@ pub struct WorkloadArgs {
     /// Positions whose logits are computed [default: all]
     #[arg(long, value_parser = words(Logits::WORDS))]
     pub logits: Option<String>,
+    /// Whether keys, values and states are kept for later steps [default: on; train: off]
+    #[arg(long, value_parser = words(Cache::WORDS))]
+    pub cache: Option<String>,
+    /// Whose kernels decide what is kept for the backward pass [default: cpu, as the reference]
+    #[arg(long, value_parser = words(Backend::WORDS))]
+    pub backend: Option<String>,
     /// Give a variable of the model, structural or workload, another value
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = parse_setting)]
     pub settings: Vec<(Arc<str>, Value)>,
@@ -163,9 +169,8 @@ pub struct CheckArgs {
 pub struct TreeArgs {
     /// A file, `-` for standard input, or the name of an embedded model
     pub model: String,
-    /// Give a variable of the model another value
-    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = parse_setting)]
-    pub settings: Vec<(Arc<str>, Value)>,
+    #[command(flatten)]
+    pub workload: WorkloadArgs,
     #[command(flatten)]
     pub output: OutputArgs,
 }
@@ -283,6 +288,8 @@ impl WorkloadArgs {
             kv_dtype: self.kv_dtype.clone(),
             attention: self.attention.as_deref().and_then(Attention::from_word),
             kernel: self.kernel.as_deref().and_then(Kernel::from_word),
+            cache: self.cache.as_deref().and_then(Cache::from_word),
+            backend: self.backend.as_deref().and_then(Backend::from_word),
             logits: self.logits.as_deref().and_then(Logits::from_word),
             settings: self.settings.clone(),
         }

@@ -5,8 +5,9 @@ use std::io;
 use super::args::TreeArgs;
 use super::input;
 use super::output::{Exit, Terminal, write_to};
+use crate::analysis::flow::{self, Flow};
 use crate::catalog::Catalog;
-use crate::compile::front;
+use crate::compile::{evaluate, front};
 use crate::diag::Diagnostics;
 use crate::report::render_tree;
 
@@ -16,9 +17,14 @@ pub fn run(args: &TreeArgs, terminal: &Terminal) -> io::Result<Exit> {
         return Ok(Exit::Wrong);
     };
     let mut diagnostics = Diagnostics::default();
-    let model = front(&source, &catalog, args.settings.clone(), &mut diagnostics);
+    let request = args.workload.request();
+    let model = front(&source, &catalog, request.settings.clone(), &mut diagnostics);
+    let flow = model.as_ref().filter(|_| !diagnostics.has_errors()).map(|model| {
+        let (bound, report) = evaluate(&model.flat, &request, &mut diagnostics);
+        if diagnostics.has_errors() { Flow::default() } else { flow::run(&model.flat, &bound, &report, &mut diagnostics) }
+    });
     terminal.report(&diagnostics, Some(&source), &catalog);
-    let (Some(model), false) = (model, diagnostics.has_errors()) else { return Ok(Exit::Wrong) };
-    write_to(args.output.output.as_deref(), |out| render_tree(&model, out))?;
+    let (Some(model), Some(flow), false) = (model, flow, diagnostics.has_errors()) else { return Ok(Exit::Wrong) };
+    write_to(args.output.output.as_deref(), |out| render_tree(&model, &flow, out))?;
     Ok(Exit::Fine)
 }

@@ -80,7 +80,7 @@ impl<'m> Flattener<'m, '_> {
             weights: weights?,
             calls,
             inputs,
-            hold: layer.hold,
+            hold: layer.hold.clone(),
             tie,
             tied: Vec::new(),
             span: field.span,

@@ -14,8 +14,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 pub use node::{
-    Argument, Binding, ClassRef, Composite, FlatModel, Indices, Instance, Node, OwnWeight, PathPiece, Repeat, Residual, Row,
-    RowId, RowInfo, Segment, Tied, ValueRef, ValueTarget, Variant,
+    Argument, Binding, ClassRef, Composite, FlatModel, Indices, InputTensor, Instance, Node, OwnWeight, PathPiece, Repeat,
+    Residual, Row, RowId, RowInfo, Segment, Tied, ValueRef, ValueTarget, Variant,
 };
 use specialise::Values;
 use wire::{Body, Unknown, Wiring};
@@ -27,7 +27,7 @@ use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::expr::{EvalError, Value};
 use crate::scope::Scope;
 use crate::source::Span;
-use crate::spec::{Attr, Layer, TextField, name_problem};
+use crate::spec::{Attr, Layer, ModelInput, TextField, name_problem};
 
 /// Flattens a model. What is wrong goes to `diagnostics`; with errors among them the result is incomplete.
 pub fn flatten(checked: &Checked<'_>, diagnostics: &mut Diagnostics) -> FlatModel {
@@ -56,7 +56,9 @@ pub fn flatten(checked: &Checked<'_>, diagnostics: &mut Diagnostics) -> FlatMode
     let dropped = std::mem::take(&mut flattener.dropped);
     let defaults = flattener.workload_defaults(&root);
     let positions = flattener.positions(&root);
+    let inputs = flattener.model_inputs(&root);
     let mut model = FlatModel::number(body, defaults, positions);
+    model.inputs = inputs;
     model.name = checked.model.name.as_ref().map(|n| n.value.clone());
     model.class = checked.model.class.clone();
     model.source = checked.model.source.clone();
@@ -264,7 +266,10 @@ impl<'m> Flattener<'m, '_> {
             return self.absent(layer, &around);
         }
         let name = variants.first().and_then(|variant| variant.instance.as_deref()).and_then(instance_name);
-        self.place(layer, Node::Repeat(Repeat { name, count, parallel: layer.parallel, inputs, variants, hold: layer.hold }));
+        self.place(
+            layer,
+            Node::Repeat(Repeat { name, count, parallel: layer.parallel, inputs, variants, hold: layer.hold.clone() }),
+        );
     }
 
     fn fault_repeated(&mut self, layer: &'m Layer, around: &ValueScope<'m, '_>) {
@@ -348,7 +353,7 @@ impl<'m> Flattener<'m, '_> {
             calls,
             inputs,
             output,
-            hold: layer.hold,
+            hold: layer.hold.clone(),
             tie: self.tie(layer, scope).filter(|tie| tie.all.is_some()),
             body,
             span: layer.place(),
@@ -412,7 +417,7 @@ impl<'m> Flattener<'m, '_> {
                 weights: Some(vec![weight]),
                 calls: None,
                 inputs: Vec::new(),
-                hold: false,
+                hold: None,
                 tie,
                 tied: Vec::new(),
                 span: layer.place(),
@@ -515,6 +520,17 @@ impl<'m> Flattener<'m, '_> {
     fn workload_defaults(&mut self, root: &ValueScope<'m, '_>) -> Vec<(Arc<str>, Argument)> {
         let variables = &self.checked.model.workload;
         variables.iter().filter_map(|v| Some((v.name.value.clone(), self.argument(&v.value, root)?))).collect()
+    }
+
+    /// The tensors that the model is called with; `None`: token ids.
+    fn model_inputs(&mut self, root: &ValueScope<'m, '_>) -> Option<Vec<InputTensor>> {
+        let inputs = self.checked.model.inputs.as_slice();
+        let tensor = |flattener: &mut Self, input: &'m ModelInput| InputTensor {
+            name: input.name.value.clone(),
+            shape: input.shape.iter().map(|dim| flattener.argument(dim, root)).collect(),
+            dtype: input.dtype.value.clone(),
+        };
+        (!inputs.is_empty()).then(|| inputs.iter().map(|input| tensor(self, input)).collect())
     }
 
     /// How many positions the model has, if it says so.

@@ -10,6 +10,7 @@ use foldhash::fast::RandomState;
 use crate::catalog::{Class, ClassKind};
 use crate::expr::{Expr, Value};
 use crate::source::Span;
+use crate::spec::Hold;
 use crate::workload::WorkloadVar;
 
 /// A value, or an expression over workload variables alone: the two kinds of variables are two types.
@@ -287,7 +288,7 @@ pub struct Row {
     pub weights: Option<Vec<OwnWeight>>,
     pub calls: Option<Argument>,
     pub inputs: Vec<ValueRef>,
-    pub hold: bool,
+    pub hold: Option<Hold>,
     pub(super) tie: Option<TieSpec>,
     pub tied: Vec<Tied>,
     pub span: Span,
@@ -324,7 +325,7 @@ pub struct Composite<L> {
     pub inputs: Vec<ValueRef>,
     /// The child whose value it returns; `None`: the last one.
     pub output: Option<ValueRef>,
-    pub hold: bool,
+    pub hold: Option<Hold>,
     /// All its layers' weights are those of another composite.
     pub(super) tie: Option<TieSpec>,
     pub body: Vec<Node<L>>,
@@ -347,7 +348,7 @@ pub struct Repeat<L> {
     pub parallel: bool,
     /// What the first instance reads (all, if parallel).
     pub inputs: Vec<ValueRef>,
-    pub hold: bool,
+    pub hold: Option<Hold>,
     pub variants: Vec<Variant<L>>,
 }
 
@@ -386,12 +387,23 @@ pub struct RowInfo {
     pub prefixes: Vec<u32>,
 }
 
+/// A tensor that the model is called with.
+#[derive(Debug)]
+pub struct InputTensor {
+    pub name: Arc<str>,
+    /// `None`: a dimension has no value, which was reported.
+    pub shape: Option<Vec<Argument>>,
+    pub dtype: Arc<str>,
+}
+
 /// The flat list of a model, folded.
 #[derive(Debug, Default)]
 pub struct FlatModel {
     pub name: Option<Arc<str>>,
     pub class: Option<Arc<str>>,
     pub source: Option<Arc<str>>,
+    /// The tensors that the model is called with; `None`: `input_ids`, `[batch_size, seq_len]`, int64.
+    pub inputs: Option<Vec<InputTensor>>,
     /// The distinct layers, in order of first execution.
     pub rows: Vec<RowInfo>,
     /// A row for each distinct question that rows ask their classes: `RowInfo::signature` is a position here.

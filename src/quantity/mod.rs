@@ -132,6 +132,9 @@ pub const FACTS: &[&str] = &[
     "cache_written",
     "activation_bytes",
     "cache_bytes",
+    "peak_bytes",
+    "peak_activation_bytes",
+    "saved_bytes",
 ];
 
 const fn q(quantity: Quantity, name: &'static str, unit: Unit, fold: Fold, doc: &'static str) -> QuantityInfo {
@@ -255,7 +258,7 @@ mod tests {
             assert_eq!(info.quantity as usize, index, "{}", info.name);
             assert!(FACTS.contains(&info.name), "{}", info.name);
         }
-        assert_eq!(FACTS.len(), QUANTITIES.len() + 3);
+        assert_eq!(FACTS.len(), QUANTITIES.len() + 6);
     }
 
     #[test]

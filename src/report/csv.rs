@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::{By, Options, escape_csv, expanded, groups};
+use super::{By, Options, escape_csv, expanded, groups, units};
 use crate::compile::Compiled;
 use crate::quantity::{Cost, QUANTITIES, QuantityInfo};
 use crate::workload::Phase;
@@ -12,8 +12,11 @@ pub fn render(compiled: &Compiled<'_>, options: &Options, out: &mut dyn Write) -
     let columns: Vec<&QuantityInfo> = QUANTITIES.iter().filter(|info| train || !info.train_only).collect();
     let mut writer = ::csv::Writer::from_writer(out);
     let names = columns.iter().map(|info| info.name).chain(["arithmetic_intensity"]);
+    let saved = train.then_some("saved_bytes");
     if options.by == By::Layer {
-        writer.write_record(["path", "class", "kind", "calls"].into_iter().chain(names).chain(["tied_to"]))?;
+        writer.write_record(
+            ["path", "class", "kind", "calls"].into_iter().chain(names).chain(saved).chain(["tied_to", "output_shape"]),
+        )?;
         for line in expanded(compiled) {
             let head = [
                 escape_csv(&line.path).into_owned(),
@@ -22,14 +25,21 @@ pub fn render(compiled: &Compiled<'_>, options: &Options, out: &mut dyn Write) -
                 line.calls.to_string(),
             ];
             let tied = escape_csv(line.tied_to.unwrap_or("")).into_owned();
-            writer.write_record(head.into_iter().chain(cells(&columns, &line.cost)).chain([tied]))?;
+            let shape = line.output_shape.map(units::shape).unwrap_or_default();
+            writer.write_record(
+                head.into_iter()
+                    .chain(cells(&columns, &line.cost))
+                    .chain(train.then(|| line.saved_bytes.to_string()))
+                    .chain([tied, shape]),
+            )?;
         }
     } else {
         let key = if options.by == By::Class { "class" } else { "path" };
-        writer.write_record([key, "layers"].into_iter().chain(names))?;
+        writer.write_record([key, "layers"].into_iter().chain(names).chain(saved))?;
         for group in groups(compiled, options.by, options.depth) {
             let head = [escape_csv(&group.name).into_owned(), group.layers.to_string()];
-            writer.write_record(head.into_iter().chain(cells(&columns, &group.cost)))?;
+            let saved = train.then(|| group.saved_bytes.to_string());
+            writer.write_record(head.into_iter().chain(cells(&columns, &group.cost)).chain(saved))?;
         }
     }
     writer.flush()

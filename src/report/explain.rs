@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::units;
 use crate::catalog::dtypes::Dtype;
-use crate::catalog::{Class, Dim, Example, Formula, Parameter, ShapeDef, ValueDef};
+use crate::catalog::{Class, Dim, ElementDef, Example, Formula, Parameter, ShapeDef, ValueDef};
 use crate::diag::{CODES, CodeInfo};
 
 /// All there is to say about a class.
@@ -78,7 +78,7 @@ fn value(value: &ValueDef) -> Vec<String> {
         Some("true") => "a view".to_owned(),
         Some(condition) => format!("a view when {condition}"),
     };
-    vec![value.name.to_string(), shape(&value.shape), value.element.word().to_owned(), view, when(value.when.as_ref())]
+    vec![value.name.to_string(), shape(&value.shape), element(&value.element), view, when(value.when.as_ref())]
 }
 
 fn formulas(class: &Class) -> Vec<Vec<String>> {
@@ -165,4 +165,11 @@ pub fn errors_page() -> String {
         }
     }
     out
+}
+
+fn element(element: &ElementDef) -> String {
+    match element {
+        ElementDef::Fixed(element) => element.word().to_owned(),
+        ElementDef::Formula(formula) => formula.text.to_string(),
+    }
 }

@@ -47,19 +47,21 @@ const fn right(title: &'static str, rank: u8) -> Column {
 
 /// The columns after the name, in display order.
 const COLUMNS: &[Column] = &[
-    left("class", 3),
+    left("class", 4),
     right("x", 0),
     right("calls", 3),
     right("params", 0),
     right("weights", 6),
     right("FLOPs", 0),
-    right("share", 2),
+    right("share", 3),
     right("backward", 0),
     right("vector", 5),
     right("transc.", 9),
-    right("moved", 1),
+    right("moved", 2),
+    left("shape", 1),
     right("FLOP/B", 4),
     right("output", 8),
+    right("saved", 2),
     right("cache", 7),
 ];
 
@@ -70,6 +72,8 @@ struct Facts<'a> {
     calls: u128,
     cost: &'a Cost,
     tied: bool,
+    shape: Option<&'a [u128]>,
+    saved: u128,
 }
 
 /// Makes the grid of a compiled model. Columns that would be empty all the way are left out.
@@ -81,7 +85,15 @@ pub fn grid(compiled: &Compiled<'_>, options: &Options) -> Grid {
         (by, _) => maker.groups(by),
     };
     let report = &compiled.report;
-    let all = Facts { class: "", count: report.layers, calls: 1, cost: &report.totals, tied: false };
+    let all = Facts {
+        class: "",
+        count: report.layers,
+        calls: 1,
+        cost: &report.totals,
+        tied: false,
+        shape: None,
+        saved: compiled.flow.saved_bytes,
+    };
     rows.push(maker.row(RowKind::Total, "total", 0, &all));
     let calls = report.rows.iter().any(|row| row.calls != 1);
     let train = compiled.bound.workload.phase == Phase::Train;
@@ -90,7 +102,8 @@ pub fn grid(compiled: &Compiled<'_>, options: &Options) -> Grid {
         "calls" => calls && options.by == By::Layer,
         "class" => options.by == By::Layer,
         "x" => !options.expand || options.by != By::Layer,
-        "backward" => train,
+        "backward" | "saved" => train,
+        "shape" => options.by == By::Layer,
         "cache" => cache,
         _ => true,
     };
@@ -144,15 +157,30 @@ impl Maker<'_> {
         groups
             .iter()
             .map(|group| {
-                let facts = Facts { class: "", count: group.layers, calls: 1, cost: &group.cost, tied: false };
+                let facts = Facts {
+                    class: "",
+                    count: group.layers,
+                    calls: 1,
+                    cost: &group.cost,
+                    tied: false,
+                    shape: None,
+                    saved: group.saved_bytes,
+                };
                 self.row(RowKind::Layer, &group.name, 0, &facts)
             })
             .collect()
     }
 
     fn line(&self, name: &str, indent: usize, line: &Line<'_>) -> Row {
-        let facts =
-            Facts { class: line.class, count: line.repeats, calls: line.calls, cost: &line.cost, tied: line.tied_to.is_some() };
+        let facts = Facts {
+            class: line.class,
+            count: line.repeats,
+            calls: line.calls,
+            cost: &line.cost,
+            tied: line.tied_to.is_some(),
+            shape: line.output_shape,
+            saved: line.saved_bytes,
+        };
         self.row(RowKind::Layer, name, indent, &facts)
     }
 
@@ -180,8 +208,10 @@ impl Maker<'_> {
             count(Quantity::VectorFlops),
             count(Quantity::Transcendentals),
             bytes(cost.bytes_moved().map_or(0, |b| b.0)),
+            facts.shape.map(units::shape).unwrap_or_default(),
             cost.arithmetic_intensity().map(units::ratio).unwrap_or_default(),
             of(Quantity::ActivationBytes),
+            bytes(facts.saved),
             of(Quantity::CacheBytes),
         ];
         Row { kind, indent, cells: cells.into() }
@@ -267,6 +297,17 @@ pub fn summary(compiled: &Compiled<'_>, units: Units) -> Vec<(&'static str, Stri
     lines.push(("moved", moved));
     if totals.get(Quantity::CacheBytes) > 0 {
         lines.push(("cache", format!("{} bytes ({}) after the step", exact(Quantity::CacheBytes), bytes(Quantity::CacheBytes))));
+    }
+    if let Some(peak) = &compiled.flow.peak {
+        let at = super::escape_terminal(&peak.path).into_owned();
+        let activations = peak.activation_bytes();
+        let text =
+            format!("{} bytes ({}) of activations at most, at {at}", units::exact(activations), units::bytes(activations, units));
+        lines.push(("peak", text));
+    }
+    if train {
+        let saved = compiled.flow.saved_bytes;
+        lines.push(("saved", format!("{} bytes ({}) for the backward pass", units::exact(saved), units::bytes(saved, units))));
     }
     lines.push(("counted", conventions(compiled, units)));
     if !workload.defaulted.is_empty() {

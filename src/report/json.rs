@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::{By, Group, Line, Options, expanded, groups};
+use crate::analysis::flow::Peak;
 use crate::compile::Compiled;
 use crate::quantity::{Cost, QUANTITIES};
 use crate::workload::{Phase, Workload};
@@ -70,10 +71,14 @@ impl Serialize for LineJson<'_> {
         map.serialize_entry("path", &*self.line.path)?;
         map.serialize_entry("class", self.line.class)?;
         map.serialize_entry("kind", self.line.kind)?;
+        map.serialize_entry("output_shape", &self.line.output_shape)?;
         if self.line.calls != 1 {
             map.serialize_entry("calls", &self.line.calls)?;
         }
         quantities(&mut map, &self.line.cost, self.train)?;
+        if self.train {
+            map.serialize_entry("saved_bytes", &self.line.saved_bytes)?;
+        }
         if let Some(tied) = self.line.tied_to {
             map.serialize_entry("tied_to", tied)?;
         }
@@ -93,6 +98,9 @@ impl Serialize for GroupJson<'_> {
         map.serialize_entry(if self.by == By::Class { "class" } else { "path" }, &self.group.name)?;
         map.serialize_entry("layers", &self.group.layers)?;
         quantities(&mut map, &self.group.cost, self.train)?;
+        if self.train {
+            map.serialize_entry("saved_bytes", &self.group.saved_bytes)?;
+        }
         map.end()
     }
 }
@@ -121,6 +129,13 @@ impl Serialize for TotalsJson<'_> {
         map.serialize_entry("layers", &report.layers)?;
         map.serialize_entry("modules", &report.modules)?;
         quantities(&mut map, &report.totals, self.train)?;
+        let flow = &self.compiled.flow;
+        if self.train {
+            map.serialize_entry("saved_bytes", &flow.saved_bytes)?;
+        }
+        map.serialize_entry("peak_activation_bytes", &flow.peak.as_ref().map(Peak::activation_bytes))?;
+        map.serialize_entry("peak_bytes", &flow.peak.as_ref().map(|peak| peak.bytes))?;
+        map.serialize_entry("peak_path", &flow.peak.as_ref().map(|peak| &*peak.path))?;
         map.serialize_entry("flops", &report.totals.named("flops"))?;
         map.serialize_entry("macs", &report.totals.macs())?;
         map.end()
@@ -161,6 +176,8 @@ impl Serialize for ConventionsJson<'_> {
         map.serialize_entry("attention", self.0.attention.word())?;
         map.serialize_entry("kernel", self.0.kernel.word())?;
         map.serialize_entry("logits", self.0.logits.word())?;
+        map.serialize_entry("cache", self.0.cache.word())?;
+        map.serialize_entry("backend", self.0.backend.word())?;
         map.serialize_entry("flops_per_multiply_add", &2)?;
         map.end()
     }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use indexmap::IndexMap;
 
+use crate::analysis::flow::RowFlow;
 use crate::compile::Compiled;
 use crate::flatten::{RowInfo, Tied};
 use crate::quantity::Cost;
@@ -30,6 +31,10 @@ pub struct Line<'c> {
     /// The cost of all of them.
     pub cost: Cost,
     pub tied_to: Option<&'c str>,
+    /// The shape of its output, the first if there are several.
+    pub output_shape: Option<&'c [u128]>,
+    /// What it keeps for the backward pass, booked to it as the first to need it.
+    pub saved_bytes: u128,
 }
 
 /// Rows put together.
@@ -38,33 +43,61 @@ pub struct Group {
     pub name: String,
     pub layers: u128,
     pub cost: Cost,
+    pub saved_bytes: u128,
 }
 
 /// One line a distinct layer.
 pub fn folded<'c>(compiled: &'c Compiled<'_>) -> impl Iterator<Item = Line<'c>> {
-    let rows = compiled.flat.rows.iter().zip(&compiled.report.rows);
-    rows.map(|(info, row)| line(info, Cow::Borrowed(info.path.as_str()), info.repeats, row.calls, row.total))
+    let rows = compiled.flat.rows.iter().zip(&compiled.report.rows).zip(compiled.flow.rows.iter());
+    rows.map(|((info, row), flow)| {
+        line(info, Cow::Borrowed(info.path.as_str()), info.repeats, row.calls, row.total, flow, flow.saved_total())
+    })
 }
 
 /// One line an instance, in the order of execution.
 pub fn expanded<'c>(compiled: &'c Compiled<'_>) -> impl Iterator<Item = Line<'c>> {
-    compiled.flat.instances().filter_map(|instance| {
+    // How many instances of each row have been.
+    let mut before = vec![0u128; compiled.flat.rows.len()];
+    compiled.flat.instances().filter_map(move |instance| {
         let info = compiled.flat.row(instance.row)?;
         let row = compiled.report.rows.get(instance.row.0 as usize)?;
         let cost = if row.calls == 1 { row.cost } else { row.cost.times(1, row.calls)? };
-        Some(line(info, Cow::Owned(instance.path), 1, row.calls, cost))
+        let flow = compiled.flow.rows.get(instance.row.0 as usize)?;
+        let nth = before.get_mut(instance.row.0 as usize)?;
+        let saved = flow.saved_by(*nth);
+        *nth += 1;
+        Some(line(info, Cow::Owned(instance.path), 1, row.calls, cost, flow, saved))
     })
 }
 
-fn line<'c>(info: &'c RowInfo, path: Cow<'c, str>, repeats: u128, calls: u128, cost: Cost) -> Line<'c> {
+fn line<'c>(
+    info: &'c RowInfo,
+    path: Cow<'c, str>,
+    repeats: u128,
+    calls: u128,
+    cost: Cost,
+    flow: &'c RowFlow,
+    saved_bytes: u128,
+) -> Line<'c> {
+    let output_shape = flow.outputs.iter().find_map(|shape| shape.as_deref());
     let tied_to = info.row.tied.first().map(|tied: &Tied| &*tied.path);
-    Line { path, class: &info.row.class_name, kind: info.row.kind_word(), repeats, calls, cost, tied_to }
+    Line {
+        path,
+        class: &info.row.class_name,
+        kind: info.row.kind_word(),
+        repeats,
+        calls,
+        cost,
+        tied_to,
+        output_shape,
+        saved_bytes,
+    }
 }
 
 /// Rows put together by class, or by the first `depth` segments of their paths.
 #[must_use]
 pub fn groups(compiled: &Compiled<'_>, by: By, depth: usize) -> Vec<Group> {
-    let mut groups: IndexMap<String, (u128, Cost)> = IndexMap::new();
+    let mut groups: IndexMap<String, (u128, Cost, u128)> = IndexMap::new();
     for (info, line) in compiled.flat.rows.iter().zip(folded(compiled)) {
         let key = match by {
             By::Class => line.class.to_owned(),
@@ -75,8 +108,9 @@ pub fn groups(compiled: &Compiled<'_>, by: By, depth: usize) -> Vec<Group> {
         entry.0 = entry.0.saturating_add(line.repeats);
         // The totals were formed without overflow, and a part of them can't exceed them.
         entry.1 = entry.1.plus(&line.cost).unwrap_or(entry.1);
+        entry.2 = entry.2.saturating_add(line.saved_bytes);
     }
-    groups.into_iter().map(|(name, (layers, cost))| Group { name, layers, cost }).collect()
+    groups.into_iter().map(|(name, (layers, cost, saved_bytes))| Group { name, layers, cost, saved_bytes }).collect()
 }
 
 /// The path of the composite `depth` levels down, or the row's own if it isn't that deep.

@@ -47,6 +47,7 @@ fn kind(kind: KeyKind) -> Value {
     let values_of = |schema: Value| json!({ "type": "object", "additionalProperties": schema });
     match kind {
         KeyKind::Text | KeyKind::Template => json!({ "type": "string" }),
+        KeyKind::Hold => json!({ "type": ["boolean", "string"] }),
         KeyKind::Flag => json!({ "type": "boolean" }),
         KeyKind::Count => reference("count"),
         KeyKind::Condition => reference("condition"),

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use crate::analysis::flow::Flow;
 use crate::catalog::ClassKind;
 use crate::check::Checked;
 use crate::compile::Flattened;
@@ -14,19 +15,20 @@ use super::escape_terminal;
 ///
 /// # Errors
 /// Those of `out`.
-pub fn render_tree(model: &Flattened<'_>, out: &mut dyn Write) -> io::Result<()> {
-    let tree = Tree { flat: &model.flat, checked: &model.checked };
+pub fn render_tree(model: &Flattened<'_>, flow: &Flow, out: &mut dyn Write) -> io::Result<()> {
+    let tree = Tree { flat: &model.flat, checked: &model.checked, flow };
     let name = model.flat.name.as_deref().unwrap_or("model");
     let class = model.flat.class.as_deref().map_or(name, last_segment);
     writeln!(out, "{}(", escape_terminal(class))?;
     tree.nodes(&model.flat.body, 1, out)?;
     writeln!(out, ")")?;
-    writeln!(out, "\n(name): a module of PyTorch; [name]: a functional layer")
+    writeln!(out, "\n(name): a module of PyTorch; [name]: a functional layer; ->: the shape of its output")
 }
 
 struct Tree<'a> {
     flat: &'a FlatModel,
     checked: &'a Checked<'a>,
+    flow: &'a Flow,
 }
 
 impl Tree<'_> {
@@ -60,7 +62,10 @@ impl Tree<'_> {
         }
         let calls = row.calls.as_ref().map(|calls| format!(", {} calls", self.shown(calls))).unwrap_or_default();
         let tied = row.tied.first().map(|tied| format!(", tied to {}", tied.path)).unwrap_or_default();
-        let text = format!("{open}{name}{close}: {}({}){calls}{tied}", last_segment(&row.class_name), facts.join(", "));
+        let outputs = self.flow.rows.get(id.0 as usize).map_or(&[][..], |row| &row.outputs);
+        let shapes: Vec<String> = outputs.iter().flatten().map(|shape| tuple(shape)).collect();
+        let output = if shapes.is_empty() { String::new() } else { format!(" -> {}", shapes.join(", ")) };
+        let text = format!("{open}{name}{close}: {}({}){calls}{tied}{output}", last_segment(&row.class_name), facts.join(", "));
         writeln!(out, "{}{}", "  ".repeat(depth), escape_terminal(&text))
     }
 
@@ -134,6 +139,12 @@ fn indexed_name(repeat: &Repeat<RowId>) -> bool {
 
 fn name_of(segment: Option<&Segment>) -> String {
     segment.map(Segment::pattern).unwrap_or_default()
+}
+
+/// `(1, 2048, 4096)`, as PyTorch writes a shape.
+fn tuple(shape: &[u128]) -> String {
+    let dims: Vec<String> = shape.iter().map(u128::to_string).collect();
+    format!("({})", dims.join(", "))
 }
 
 fn last_segment(class: &str) -> &str {

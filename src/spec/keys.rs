@@ -17,6 +17,8 @@ pub enum KeyKind {
     /// A text in which placeholders are filled in.
     Template,
     Flag,
+    /// true, false, or the name of a later sibling.
+    Hold,
     /// A count or an expression.
     Count,
     /// true, false, or an expression.
@@ -88,7 +90,11 @@ pub const LAYER_KEYS: &[Key] = &[
         "the values it reads: `input`, or names of earlier layers; left out: the previous layer's output",
     ),
     key("output", KeyKind::Template, "of a composite: the child whose value it returns; left out: the last one's"),
-    key("hold", KeyKind::Flag, "its output lives until the enclosing composite returns"),
+    key(
+        "hold",
+        KeyKind::Hold,
+        "its output lives until the enclosing composite returns (true), or until the later sibling of this name has run",
+    ),
     key("tied_to", KeyKind::Tie, "the layer whose weights these are"),
 ];
 

@@ -95,8 +95,17 @@ pub struct Layer {
     pub weights: Option<Vec<Weight>>,
     pub inputs: Option<Vec<TextField>>,
     pub output: Option<TextField>,
-    pub hold: bool,
+    pub hold: Option<Hold>,
     pub tied_to: Option<Tie>,
+}
+
+/// How long a layer's output lives beyond its last reader, because the source code has a name for it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Hold {
+    /// Until the enclosing composite returns.
+    Composite,
+    /// Until this later sibling has run.
+    Until { sibling: Arc<str>, span: Span },
 }
 
 impl Layer {

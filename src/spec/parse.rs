@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::{
-    Attr, BLOCK_KEYS, Block, Body, Datum, EXPECT_KEYS, Expect, Fact, INPUT_KEYS, Key, LAYER_KEYS, Layer, MODEL_KEYS, Model,
+    Attr, BLOCK_KEYS, Block, Body, Datum, EXPECT_KEYS, Expect, Fact, Hold, INPUT_KEYS, Key, LAYER_KEYS, Layer, MODEL_KEYS, Model,
     ModelInput, POINT_KEYS, Point, TIE_KEYS, Take, Template, TextField, Tie, TieTarget, Variable, WEIGHT_KEYS, Weight,
 };
 use crate::diag::{Code, Diagnostic, Diagnostics, nearest};
@@ -164,6 +164,17 @@ impl Parser<'_> {
         false
     }
 
+    fn hold(&mut self, node: &Node) -> Option<Hold> {
+        match &node.json {
+            Json::Bool(value) => value.then_some(Hold::Composite),
+            Json::Text(text) => Some(Hold::Until { sibling: text.value.clone(), span: node.span }),
+            _ => {
+                self.diagnostics.push(wrong_type(node, "`hold`", "true, false, or the name of a later sibling"));
+                None
+            }
+        }
+    }
+
     fn syntax_error(&mut self, error: ParseError, span: Span, plain: bool) {
         self.diagnostics.push(syntax_error(error, span, plain));
     }
@@ -278,7 +289,7 @@ impl Parser<'_> {
             weights: f.get("weights").map(|n| self.weights(n)),
             inputs: f.get("inputs").map(|n| self.inputs(n)),
             output: f.get("output").and_then(|n| self.text_field(n, "`output`")),
-            hold: f.get("hold").is_some_and(|n| self.flag(n, "`hold`")),
+            hold: f.get("hold").and_then(|n| self.hold(n)),
             tied_to: f.get("tied_to").and_then(|n| self.tie(n)),
         };
         self.complete(node, &f, &layer, alone);
