@@ -1,4 +1,5 @@
 //! layerspec: a compiler for hierarchical descriptions of neural networks.
+pub mod analysis;
 pub mod bind;
 pub mod catalog;
 pub mod check;

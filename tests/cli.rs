@@ -266,6 +266,30 @@ fn names_from_a_file_are_escaped() {
 }
 
 #[test]
+fn graphs_are_drawn_in_two_languages() {
+    let dot = stdout(&run(&["graph", "llama-2-7b-hf"]));
+    for line in [
+        "label=\"layers.[0-31] x32: LlamaDecoderLayer\"",
+        "  n1 -> n6 [label=\"cos\"]",
+        "  n18 -> n2 [label=\"next\", style=dashed, constraint=false]",
+        "  n18 -> n19\n",
+    ] {
+        assert!(dot.contains(line), "{line}: {dot}");
+    }
+    // What the 22 distinct layers read, and the step from one layer to the next.
+    assert_eq!(dot.matches(" -> ").count(), 32 + 1);
+    let mermaid = stdout(&run(&["graph", "llama-2-7b-hf", "--format", "mermaid"]));
+    assert!(mermaid.starts_with("flowchart TD\n") && mermaid.contains("n18 -.->|\"next\"| n2"), "{mermaid}");
+    let three = stdout(&run(&["graph", "llama-2-7b-hf", "--set", "num_hidden_layers=3"]));
+    assert!(three.contains("layers.[0-2] x3"), "{three}");
+    assert_eq!(run(&["graph", "no-such-model"]).status.code(), Some(1));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("graph.dot");
+    assert_eq!(run(&["graph", "llama-2-7b-hf", "-o", file.to_str().unwrap()]).status.code(), Some(0));
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), dot);
+}
+
+#[test]
 fn the_other_commands_answer() {
     let tree = stdout(&run(&["tree", "llama-2-7b-hf"]));
     assert!(tree.contains("(0-31): 32 x LlamaDecoderLayer("), "{tree}");

@@ -39,6 +39,8 @@ pub enum Command {
     Check(CheckArgs),
     /// The hierarchy, as print(model) shows it, repeats folded
     Tree(TreeArgs),
+    /// The data flow as a drawing for Graphviz or Mermaid, repeats folded
+    Graph(GraphArgs),
     /// Explain a class, a dtype, or a diagnostic code
     Explain(ExplainArgs),
     /// List models, classes, or dtypes
@@ -171,6 +173,28 @@ pub struct TreeArgs {
 }
 
 #[derive(Debug, ClapArgs)]
+pub struct GraphArgs {
+    /// A file, `-` for standard input, or the name of an embedded model
+    pub model: String,
+    /// The language of the drawing
+    #[arg(long, value_enum, default_value_t = GraphFormat::Dot)]
+    pub format: GraphFormat,
+    /// Give a variable of the model another value
+    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = parse_setting)]
+    pub settings: Vec<(Arc<str>, Value)>,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum GraphFormat {
+    /// For Graphviz
+    Dot,
+    /// For Mermaid, which Markdown pages show
+    Mermaid,
+}
+
+#[derive(Debug, ClapArgs)]
 pub struct ShowArgs {
     /// A file, `-` for standard input, or the name of an embedded model
     pub model: String,
@@ -240,7 +264,7 @@ pub struct ManArgs {
 }
 
 /// The names of the subcommands that have man pages; a test compares them with the command line.
-const COMMANDS: &[&str] = &["compile", "check", "tree", "explain", "list", "show", "schema", "completions", "man"];
+const COMMANDS: &[&str] = &["compile", "check", "tree", "graph", "explain", "list", "show", "schema", "completions", "man"];
 
 /// The names of [`FORMATS`]: clap wants them as a constant, and a test compares the two.
 const FORMAT_NAMES: &[&str] = &["table", "json", "jsonl", "csv", "markdown"];

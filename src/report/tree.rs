@@ -136,6 +136,6 @@ fn name_of(segment: Option<&Segment>) -> String {
     segment.map(Segment::pattern).unwrap_or_default()
 }
 
-fn last_segment(class: &str) -> &str {
+pub(super) fn last_segment(class: &str) -> &str {
     class.rsplit('.').next().unwrap_or(class)
 }
