@@ -41,7 +41,7 @@ pub enum Command {
     Tree(TreeArgs),
     /// The data flow as a drawing for Graphviz or Mermaid, repeats folded
     Graph(GraphArgs),
-    /// Explain a class, a dtype, or a diagnostic code
+    /// Explain a class, a dtype, a diagnostic code, or a layer of a model
     Explain(ExplainArgs),
     /// List models, classes, or dtypes
     List(ListArgs),
@@ -218,9 +218,14 @@ pub enum Stage {
 }
 
 #[derive(Debug, ClapArgs)]
+#[command(mut_group("WorkloadArgs", |group| group.requires("path")))]
 pub struct ExplainArgs {
-    /// A class (torch.nn.Linear), a dtype (q4_k), or a diagnostic code (E0304)
+    /// A class (torch.nn.Linear), a dtype (q4_k), a diagnostic code (E0304), or a model
     pub what: String,
+    /// Of a model: the path of the layer to explain (model.layers.0.mlp.up_proj)
+    pub path: Option<String>,
+    #[command(flatten)]
+    pub workload: WorkloadArgs,
     #[command(flatten)]
     pub output: OutputArgs,
 }

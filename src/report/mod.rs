@@ -18,6 +18,7 @@ mod schema;
 mod table;
 mod tree;
 pub mod units;
+mod why;
 
 use std::io::{self, Write};
 
@@ -29,6 +30,8 @@ pub use list::{list_classes, list_dtypes, list_models};
 pub use mermaid::render_mermaid;
 pub use schema::model_schema;
 pub use tree::render_tree;
+
+pub use why::{explain_composite, explain_layer};
 
 use crate::compile::Compiled;
 use units::Units;
