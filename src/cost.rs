@@ -201,12 +201,7 @@ impl Problem {
 /// # Errors
 /// What keeps a formula from having a value.
 pub fn evaluate(signature: &Signature, builtins: &[Value], phase: Phase) -> Result<Evaluated, Problem> {
-    let mut builtins = Cow::Borrowed(builtins);
-    for (slot, value) in &signature.overrides {
-        if let Some(cell) = builtins.to_mut().get_mut(usize::from(*slot)) {
-            *cell = value.clone();
-        }
-    }
+    let builtins = LayerEnv::builtins(signature, builtins);
     let weight_bytes = builtin_slot("weight_dtype_bytes").and_then(|slot| builtins.get(slot)).and_then(Value::as_number);
     let Some(weight_bytes) = weight_bytes else {
         return Err(Problem::new(Code::ParameterType, "`weight_dtype_bytes` is not a number"));
@@ -215,23 +210,7 @@ pub fn evaluate(signature: &Signature, builtins: &[Value], phase: Phase) -> Resu
         let tensors = own_tensors(signature, weight_bytes)?;
         return Ok(Evaluated { cost: weights_alone(&tensors)?, tensors, ports: Ports::default() });
     };
-    let cells = (0..class.parameters.len() + class.variables.len()).map(|_| OnceCell::new()).collect();
-    let layer = LayerEnv { class, builtins, cells };
-    for (position, value) in &signature.arguments {
-        let Some(parameter) = class.parameters.get(usize::from(*position)) else {
-            continue;
-        };
-        let Some(value) = check_parameter(parameter, value) else {
-            let problem = Problem::new(
-                if matches!(value, Value::Number(_)) { Code::NotACount } else { Code::ParameterType },
-                format!("`{}` is a {}, found {value} at this workload", parameter.name, parameter.kind.word()),
-            );
-            return Err(problem);
-        };
-        if let Some(cell) = layer.cells.get(usize::from(*position)) {
-            let _ = cell.set(Ok(value));
-        }
-    }
+    let layer = LayerEnv::new(class, signature, builtins)?;
     layer.require()?;
     let tensors = match &signature.weights {
         Some(_) => own_tensors(signature, weight_bytes)?,
@@ -276,7 +255,7 @@ fn beyond(what: &str) -> Problem {
 }
 
 /// A class's names and their values in one layer. Defaults and variables are evaluated when first asked for.
-struct LayerEnv<'c> {
+pub(crate) struct LayerEnv<'c> {
     class: &'c Class,
     builtins: Cow<'c, [Value]>,
     cells: Vec<OnceCell<Result<Value, EvalError>>>,
@@ -317,7 +296,48 @@ impl Env<Slot> for LayerEnv<'_> {
     }
 }
 
+impl<'c> LayerEnv<'c> {
+    /// What class formulas see of the workload in a layer.
+    pub(crate) fn builtins<'b>(signature: &Signature, builtins: &'b [Value]) -> Cow<'b, [Value]> {
+        let mut builtins = Cow::Borrowed(builtins);
+        for (slot, value) in &signature.overrides {
+            if let Some(cell) = builtins.to_mut().get_mut(usize::from(*slot)) {
+                *cell = value.clone();
+            }
+        }
+        builtins
+    }
+
+    /// The names of a class where a layer gives these parameters.
+    pub(crate) fn new(class: &'c Class, signature: &Signature, builtins: Cow<'c, [Value]>) -> Result<Self, Problem> {
+        let cells = (0..class.parameters.len() + class.variables.len()).map(|_| OnceCell::new()).collect();
+        let layer = LayerEnv { class, builtins, cells };
+        for (position, value) in &signature.arguments {
+            let Some(parameter) = class.parameters.get(usize::from(*position)) else {
+                continue;
+            };
+            let Some(value) = check_parameter(parameter, value) else {
+                let problem = Problem::new(
+                    if matches!(value, Value::Number(_)) { Code::NotACount } else { Code::ParameterType },
+                    format!("`{}` is a {}, found {value} at this workload", parameter.name, parameter.kind.word()),
+                );
+                return Err(problem);
+            };
+            if let Some(cell) = layer.cells.get(usize::from(*position)) {
+                let _ = cell.set(Ok(value));
+            }
+        }
+        Ok(layer)
+    }
+}
+
 impl LayerEnv<'_> {
+    /// Whether anything has asked for a parameter or a variable of the class.
+    pub(crate) fn is_known(&self, slot: Slot) -> bool {
+        let at = usize::from(slot.0).checked_sub(VARIABLES.len() + CONVENTIONS.len());
+        at.and_then(|at| self.cells.get(at)).is_some_and(|cell| cell.get().is_some())
+    }
+
     fn require(&self) -> Result<(), Problem> {
         for (condition, message) in &self.class.require {
             match self.value_of(condition)? {
@@ -337,7 +357,7 @@ impl LayerEnv<'_> {
     }
 
     /// A formula with the values put in.
-    fn render(&self, formula: &Formula) -> String {
+    pub(crate) fn render(&self, formula: &Formula) -> String {
         formula.expr.render(&|slot: &Slot| self.value(slot, 0).map_or_else(|_| "?".to_owned(), |value| value.to_string()))
     }
 
@@ -366,7 +386,7 @@ impl LayerEnv<'_> {
         at
     }
 
-    fn value_of(&self, formula: &Formula) -> Result<Value, Problem> {
+    pub(crate) fn value_of(&self, formula: &Formula) -> Result<Value, Problem> {
         eval(&formula.expr, self, 0).map_err(|error| {
             let formula = self.culprit(formula, &|value| value.as_ref().is_err_and(|e| *e == error));
             let follows = error == EvalError::Reported;
@@ -379,7 +399,7 @@ impl LayerEnv<'_> {
         })
     }
 
-    fn flag(&self, formula: Option<&Formula>, absent: bool) -> Result<bool, Problem> {
+    pub(crate) fn flag(&self, formula: Option<&Formula>, absent: bool) -> Result<bool, Problem> {
         let Some(formula) = formula else {
             return Ok(absent);
         };
@@ -420,7 +440,7 @@ impl LayerEnv<'_> {
         Problem::new(Code::NotACount, message).in_formula(formula, "a count is needed")
     }
 
-    fn shape(&self, shape: &ShapeDef) -> Result<Vec<u128>, Problem> {
+    pub(crate) fn shape(&self, shape: &ShapeDef) -> Result<Vec<u128>, Problem> {
         match shape {
             ShapeDef::Dims(dims) => {
                 let mut out = Vec::with_capacity(dims.len());

@@ -266,6 +266,71 @@ fn names_from_a_file_are_escaped() {
 }
 
 #[test]
+fn a_layer_is_explained_with_its_values() {
+    let mut settings = insta::Settings::clone_current();
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.set_snapshot_path("snapshots/explain");
+    let explain = |arguments: &str| run(&[&["explain", "llama-2-7b-hf"], &*arguments.split(' ').collect::<Vec<_>>()].concat());
+    settings.bind(|| {
+        for (name, arguments) in [
+            ("sdpa", "model.layers.3.self_attn.sdpa --batch 1 --seq 2048"),
+            ("q_proj", "model.layers.31.self_attn.q_proj --batch 2 --seq 512 --weight-dtype q4_k --phase train"),
+            ("composite", "model.layers.3"),
+        ] {
+            let output = explain(arguments);
+            assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+            insta::assert_snapshot!(name, stdout(&output));
+        }
+    });
+    for (path, help) in [
+        ("model.layers.3.self_atn.sdpa", "did you mean `model.layers.3.self_attn.sdpa`?"),
+        ("model.layers.32.mlp", "`model.layers` has the instances [0-31]"),
+        ("model.layers.3.mlp.up_proj.weight", "`model.layers.3.mlp.up_proj` is a basic layer: nothing is below it"),
+        ("colour", "the model has model, logit_positions, lm_head"),
+    ] {
+        let output = explain(path);
+        assert_eq!(output.status.code(), Some(1), "{path}");
+        assert!(output.stdout.is_empty() && stderr(&output).contains("E0706"), "{path}");
+        assert!(stderr(&output).contains(help), "{path}: {}", stderr(&output));
+    }
+    // A workload without a path to a layer would be of no effect.
+    assert_eq!(run(&["explain", "add", "--batch", "2"]).status.code(), Some(2));
+    let tied = stdout(&run(&["explain", "llama-3.2-1b", "lm_head"]));
+    assert!(tied.contains("tied to model.embed_tokens, where it counts"), "{tied}");
+    assert!(tied.contains("  = 262,668,288\n  counted here, without what is tied: 0\n"), "{tied}");
+    let own = TINY.replace("\"<h>\",", "\"<h>\", \"dtype_bytes\": 4,");
+    let own = stdout(&run_with_stdin(&["explain", "-", "up", "--seq", "3"], &own));
+    assert!(own.contains("dtype_bytes   4     given") && own.contains("\n  = 3 * 8 * 4\n"), "{own}");
+    let parameter = stdout(&run(&["explain", "tests/cases/ok/own-weights.json", "vit.cls_token"]));
+    assert!(parameter.contains("the weights' elements: cls_token [1, 1, 4]\n  = 1 * 1 * 4\n  = 4\n"), "{parameter}");
+}
+
+#[test]
+fn graphs_are_drawn_in_two_languages() {
+    let dot = stdout(&run(&["graph", "llama-2-7b-hf"]));
+    for line in [
+        "label=\"layers.[0-31] x32: LlamaDecoderLayer\"",
+        "  n3 -> n8 [label=\"cos\"]",
+        "  n20 -> n4 [label=\"next\", style=dashed, constraint=false]",
+        "  n20 -> n21\n",
+    ] {
+        assert!(dot.contains(line), "{line}: {dot}");
+    }
+    // What the 24 distinct layers read, and the step from one layer to the next.
+    assert_eq!(dot.matches(" -> ").count(), 35 + 1);
+    let mermaid = stdout(&run(&["graph", "llama-2-7b-hf", "--format", "mermaid"]));
+    assert!(mermaid.starts_with("flowchart TD\n") && mermaid.contains("n20 -.->|\"next\"| n4"), "{mermaid}");
+    let three = stdout(&run(&["graph", "llama-2-7b-hf", "--set", "num_hidden_layers=3"]));
+    assert!(three.contains("layers.[0-2] x3"), "{three}");
+    assert_eq!(run(&["graph", "no-such-model"]).status.code(), Some(1));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("graph.dot");
+    assert_eq!(run(&["graph", "llama-2-7b-hf", "-o", file.to_str().unwrap()]).status.code(), Some(0));
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), dot);
+}
+
+#[test]
 fn the_other_commands_answer() {
     let tree = stdout(&run(&["tree", "llama-2-7b-hf"]));
     assert!(tree.contains("(0-31): 32 x LlamaDecoderLayer("), "{tree}");

@@ -1,5 +1,12 @@
-//! Analyses of a model at a workload: what follows from its data flow.
+//! What can be said of a model beyond its rows: how values flow and how long they live, who reads whom, and how a cost comes about.
+//!
+//! A flat model comes in, plain data goes out; how it is shown is `report`'s business.
 
 pub mod flow;
+mod graph;
 mod lifetime;
+mod reasons;
 mod shape;
+
+pub use graph::{Cluster, Edge, Graph, Next, Part, Producer, TooManyEdges, graph};
+pub use reasons::{Because, Given, Reason, Reasons, Step, Term, reasons};

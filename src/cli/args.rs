@@ -39,7 +39,9 @@ pub enum Command {
     Check(CheckArgs),
     /// The hierarchy, as print(model) shows it, repeats folded
     Tree(TreeArgs),
-    /// Explain a class, a dtype, or a diagnostic code
+    /// The data flow as a drawing for Graphviz or Mermaid, repeats folded
+    Graph(GraphArgs),
+    /// Explain a class, a dtype, a diagnostic code, or a layer of a model
     Explain(ExplainArgs),
     /// List models, classes, or dtypes
     List(ListArgs),
@@ -176,6 +178,28 @@ pub struct TreeArgs {
 }
 
 #[derive(Debug, ClapArgs)]
+pub struct GraphArgs {
+    /// A file, `-` for standard input, or the name of an embedded model
+    pub model: String,
+    /// The language of the drawing
+    #[arg(long, value_enum, default_value_t = GraphFormat::Dot)]
+    pub format: GraphFormat,
+    /// Give a variable of the model another value
+    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = parse_setting)]
+    pub settings: Vec<(Arc<str>, Value)>,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum GraphFormat {
+    /// For Graphviz
+    Dot,
+    /// For Mermaid, which Markdown pages show
+    Mermaid,
+}
+
+#[derive(Debug, ClapArgs)]
 pub struct ShowArgs {
     /// A file, `-` for standard input, or the name of an embedded model
     pub model: String,
@@ -199,9 +223,14 @@ pub enum Stage {
 }
 
 #[derive(Debug, ClapArgs)]
+#[command(mut_group("WorkloadArgs", |group| group.requires("path")))]
 pub struct ExplainArgs {
-    /// A class (torch.nn.Linear), a dtype (q4_k), or a diagnostic code (E0304)
+    /// A class (torch.nn.Linear), a dtype (q4_k), a diagnostic code (E0304), or a model
     pub what: String,
+    /// Of a model: the path of the layer to explain (model.layers.0.mlp.up_proj)
+    pub path: Option<String>,
+    #[command(flatten)]
+    pub workload: WorkloadArgs,
     #[command(flatten)]
     pub output: OutputArgs,
 }
@@ -245,7 +274,7 @@ pub struct ManArgs {
 }
 
 /// The names of the subcommands that have man pages; a test compares them with the command line.
-const COMMANDS: &[&str] = &["compile", "check", "tree", "explain", "list", "show", "schema", "completions", "man"];
+const COMMANDS: &[&str] = &["compile", "check", "tree", "graph", "explain", "list", "show", "schema", "completions", "man"];
 
 /// The names of [`FORMATS`]: clap wants them as a constant, and a test compares the two.
 const FORMAT_NAMES: &[&str] = &["table", "json", "jsonl", "csv", "markdown"];

@@ -6,6 +6,7 @@ mod args;
 mod check;
 mod compile;
 mod explain;
+mod graph;
 mod input;
 mod list;
 mod output;
@@ -32,6 +33,7 @@ pub fn run() -> ExitCode {
         Command::Compile(options) => compile::run(options, &terminal),
         Command::Check(options) => check::run(options, &terminal),
         Command::Tree(options) => tree::run(options, &terminal),
+        Command::Graph(options) => graph::run(options, &terminal),
         Command::Explain(options) => explain::run(options, &terminal),
         Command::List(options) => list::run(options, &terminal),
         Command::Show(options) => show::run(options, &terminal),

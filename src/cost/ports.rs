@@ -138,7 +138,7 @@ impl LayerEnv<'_> {
         Ok(pattern)
     }
 
-    pub(super) fn element(&self, element: &ElementDef) -> Result<Element, Problem> {
+    pub(crate) fn element(&self, element: &ElementDef) -> Result<Element, Problem> {
         let formula = match element {
             ElementDef::Fixed(element) => return Ok(*element),
             ElementDef::Formula(formula) => formula,
@@ -150,7 +150,7 @@ impl LayerEnv<'_> {
         })
     }
 
-    pub(super) fn element_bytes(&self, element: Element) -> Result<Exact, Problem> {
+    pub(crate) fn element_bytes(&self, element: Element) -> Result<Exact, Problem> {
         let slot = match element {
             Element::Activation => "dtype_bytes",
             Element::Cache => "kv_dtype_bytes",

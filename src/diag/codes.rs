@@ -563,7 +563,7 @@ pub const CODES: &[CodeInfo] = &[
         id: "E0706",
         name: "UnknownSubject",
         summary: "nothing of that name to explain",
-        explanation: "`layerspec explain` takes a class, a dtype, or a diagnostic code.",
+        explanation: "`layerspec explain` takes a class, a dtype, a diagnostic code, or a model and the path of one of its layers.",
         wrong: None,
         right: None,
     },

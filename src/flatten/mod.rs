@@ -5,6 +5,7 @@
 //! a variant when nothing in them differs.
 
 mod basic;
+mod locate;
 mod node;
 mod specialise;
 mod tie;
@@ -13,6 +14,7 @@ mod wire;
 use std::collections::HashSet;
 use std::sync::Arc;
 
+pub use locate::{Child, Located, Lost};
 pub use node::{
     Argument, Binding, ClassRef, Composite, FlatModel, Indices, InputTensor, Instance, Node, OwnWeight, PathPiece, Repeat,
     Residual, Row, RowId, RowInfo, Segment, Tied, ValueRef, ValueTarget, Variant,

@@ -52,6 +52,38 @@ pub fn escape_markdown(text: &str) -> String {
     out
 }
 
+/// A text inside the quotes of a DOT label: no escape sequence, entity or end of the quotes in it.
+#[must_use]
+pub fn escape_dot(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in escape_terminal(text).chars() {
+        match c {
+            '\n' | '\r' | '\t' => out.push(' '),
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '&' => out.push_str("&amp;"),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// A text inside the quotes of a Mermaid label. Only what is known to be harmless stays: Mermaid also looks for Markdown, HTML, comments
+/// and directives in there.
+#[must_use]
+pub fn escape_mermaid(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in escape_terminal(text).chars() {
+        match c {
+            '\n' | '\r' | '\t' => out.push(' '),
+            ' ' | '.' | ',' | ':' | '-' | '_' | '[' | ']' | '(' | ')' => out.push(c),
+            c if c.is_alphanumeric() => out.push(c),
+            c => out.push_str(&format!("#{};", u32::from(c))),
+        }
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -62,5 +94,7 @@ mod tests {
         assert_eq!(escape_csv("=1+1"), "'=1+1");
         assert_eq!(escape_csv("a=1"), "a=1");
         assert_eq!(escape_markdown("a|<b>_"), "a\\|&lt;b&gt;\\_");
+        assert_eq!(escape_dot("\"]\\N\n&lt;<b>\u{1b}"), "\\\"]\\\\N &amp;lt;<b>\\\\u{1b}");
+        assert_eq!(escape_mermaid("\"]`%%{<b>#lt;\n"), "#34;]#96;#37;#37;#123;#60;b#62;#35;lt#59; ");
     }
 }

@@ -33,7 +33,7 @@ pub fn explain_class(class: &Class) -> String {
 }
 
 /// Lines of aligned cells under a title; nothing if there are none.
-fn section(out: &mut String, title: &str, rows: impl IntoIterator<Item = Vec<String>>) {
+pub(super) fn section(out: &mut String, title: &str, rows: impl IntoIterator<Item = Vec<String>>) {
     let rows: Vec<Vec<String>> = rows.into_iter().collect();
     if rows.is_empty() {
         return;
@@ -58,7 +58,7 @@ fn parameter(parameter: &Parameter) -> Vec<String> {
     vec![parameter.name.to_string(), parameter.kind.word().to_owned(), default, doc]
 }
 
-fn shape(shape: &ShapeDef) -> String {
+pub(super) fn shape(shape: &ShapeDef) -> String {
     match shape {
         ShapeDef::List(formula) => formula.text.to_string(),
         ShapeDef::Dims(dims) => {

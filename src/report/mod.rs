@@ -4,6 +4,8 @@
 //! from a file are data and are escaped in every format.
 
 mod csv;
+mod dot;
+mod drawing;
 mod escape;
 mod explain;
 mod grid;
@@ -11,19 +13,25 @@ mod json;
 mod lines;
 mod list;
 mod markdown;
+mod mermaid;
 mod schema;
 mod table;
 mod tree;
 pub mod units;
+mod why;
 
 use std::io::{self, Write};
 
-pub use escape::{escape_csv, escape_markdown, escape_terminal};
+pub use dot::render_dot;
+pub use escape::{escape_csv, escape_dot, escape_markdown, escape_mermaid, escape_terminal};
 pub use explain::{errors_page, explain_class, explain_code, explain_dtype};
 pub use lines::{By, Group, Line, expanded, folded, groups};
 pub use list::{list_classes, list_dtypes, list_models};
+pub use mermaid::render_mermaid;
 pub use schema::model_schema;
 pub use tree::render_tree;
+
+pub use why::{explain_composite, explain_layer};
 
 use crate::compile::Compiled;
 use units::Units;

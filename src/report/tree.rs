@@ -147,6 +147,6 @@ fn tuple(shape: &[u128]) -> String {
     format!("({})", dims.join(", "))
 }
 
-fn last_segment(class: &str) -> &str {
+pub(super) fn last_segment(class: &str) -> &str {
     class.rsplit('.').next().unwrap_or(class)
 }

@@ -1,0 +1,278 @@
+//! Why a layer costs what it does: each quantity's formula, with the values that it saw.
+//!
+//! A row's signature comes in, [`Reasons`] go out. The figures themselves are `cost`'s; here is only how they come about.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use crate::bind::Signature;
+use crate::catalog::{Class, Dim, Formula, ShapeDef, Slot, ValueDef, builtin_slot};
+use crate::cost::{Evaluated, LayerEnv, Problem, Tensor, evaluate};
+use crate::expr::{Env, Exact, Value};
+use crate::quantity::{QUANTITIES, Quantity, QuantityInfo};
+use crate::workload::{CONVENTIONS, Phase, VARIABLES};
+
+/// All that a layer's cost is made of.
+#[derive(Debug)]
+pub struct Reasons<'c> {
+    pub parameters: Vec<Given<'c>>,
+    pub weights: Vec<Tensor>,
+    /// In the order of [`QUANTITIES`].
+    pub quantities: Vec<Reason<'c>>,
+}
+
+/// A parameter and its value.
+#[derive(Debug)]
+pub struct Given<'c> {
+    pub name: &'c str,
+    /// `None`: nothing asks for it, and its default has no value here.
+    pub value: Option<Value>,
+    /// The default that it is; `None`: the layer says it.
+    pub default: Option<&'c Formula>,
+}
+
+/// Why a quantity is what it is.
+#[derive(Debug)]
+pub struct Reason<'c> {
+    pub info: &'static QuantityInfo,
+    pub because: Because<'c>,
+    /// The class's variables that were asked for, innermost first.
+    pub steps: Vec<Step<'c>>,
+    pub result: u128,
+}
+
+#[derive(Debug)]
+pub enum Because<'c> {
+    /// A formula of the class, and the same with the values put in.
+    Formula { formula: &'c Formula, with_values: String },
+    /// A sum over tensors.
+    Sum { of: &'static str, terms: Vec<Term<'c>> },
+}
+
+/// A tensor's share in a sum: its elements, times the bytes of one.
+#[derive(Debug)]
+pub struct Term<'c> {
+    pub name: Arc<str>,
+    /// As the class has it; `None`: the layer says its shape itself.
+    pub shape: Option<&'c ShapeDef>,
+    pub dims: Vec<u128>,
+    pub bytes: Option<Exact>,
+}
+
+/// A variable of the class.
+#[derive(Debug)]
+pub struct Step<'c> {
+    pub name: &'c str,
+    pub formula: &'c Formula,
+    pub with_values: String,
+    pub result: String,
+}
+
+/// Finds out how a layer's cost comes about.
+///
+/// # Errors
+/// What keeps a formula from having a value.
+pub fn reasons<'c>(signature: &'c Signature, builtins: &'c [Value], phase: Phase) -> Result<Reasons<'c>, Problem> {
+    let Evaluated { cost, tensors, .. } = evaluate(signature, builtins, phase)?;
+    let asked = Asked { signature, builtins, tensors: &tensors };
+    let mut quantities = Vec::new();
+    for info in QUANTITIES.iter().filter(|info| phase == Phase::Train || !info.train_only) {
+        if let Some((because, steps)) = asked.because(info.quantity)? {
+            quantities.push(Reason { info, because, steps, result: cost.get(info.quantity) });
+        }
+    }
+    Ok(Reasons { parameters: asked.parameters()?, quantities, weights: tensors })
+}
+
+struct Asked<'c, 't> {
+    signature: &'c Signature,
+    builtins: &'c [Value],
+    tensors: &'t [Tensor],
+}
+
+type Found<'c> = (Because<'c>, Vec<Step<'c>>);
+
+impl<'c> Asked<'c, '_> {
+    /// The class's names, of which nothing but what the layer says has been asked for.
+    fn env(&self, class: &'c Class) -> Result<LayerEnv<'c>, Problem> {
+        LayerEnv::new(class, self.signature, LayerEnv::builtins(self.signature, self.builtins))
+    }
+
+    fn parameters(&self) -> Result<Vec<Given<'c>>, Problem> {
+        let Some(class) = &self.signature.class else { return Ok(Vec::new()) };
+        let env = self.env(class)?;
+        let given = |at: usize| self.signature.arguments.iter().any(|(position, _)| usize::from(*position) == at);
+        let parameters = class.parameters.iter().enumerate().map(|(at, parameter)| Given {
+            name: &parameter.name,
+            value: slot_at(at).and_then(|slot| env.value(&slot, 0).ok()),
+            default: parameter.default.as_ref().filter(|_| !given(at)),
+        });
+        // A layer's own `dtype_bytes` and the like.
+        let overrides = self.signature.overrides.iter().filter_map(|(slot, value)| {
+            let (name, _) = VARIABLES.get(usize::from(*slot))?;
+            Some(Given { name, value: Some(value.clone()), default: None })
+        });
+        Ok(parameters.chain(overrides).collect())
+    }
+
+    /// Why a quantity is what it is; `None`: the class has nothing to do with it.
+    fn because(&self, quantity: Quantity) -> Result<Option<Found<'c>>, Problem> {
+        let class = self.signature.class.as_deref();
+        let sum = match quantity {
+            Quantity::Params => return self.weights("the weights' elements", false),
+            Quantity::WeightBytes => return self.weights("the weights", true),
+            Quantity::ActivationBytes => ("the outputs", class.map(|class| &class.outputs)),
+            Quantity::ActivationsRead => ("the inputs, once", class.map(|class| &class.inputs)),
+            Quantity::ActivationsWritten => ("the outputs, once", class.map(|class| &class.outputs)),
+            _ => ("", None),
+        };
+        let Some(class) = class else {
+            return if quantity == Quantity::WeightsRead { self.weights("the weights, once", true) } else { Ok(None) };
+        };
+        match (formula(class, quantity), sum) {
+            (Some(formula), _) => self.formula(class, formula).map(Some),
+            (None, (of, Some(values))) => self.values(class, of, values).map(Some),
+            (None, _) if quantity == Quantity::WeightsRead => self.weights("the weights, once", true),
+            _ => Ok(None),
+        }
+    }
+
+    fn formula(&self, class: &'c Class, formula: &'c Formula) -> Result<Found<'c>, Problem> {
+        let env = self.env(class)?;
+        env.value_of(formula)?;
+        let mut slots = Vec::new();
+        formula.expr.for_each_variable(&mut |slot| slots.push(*slot));
+        let steps = steps(class, &env, slots);
+        Ok((Because::Formula { formula, with_values: env.render(formula) }, steps))
+    }
+
+    fn weights(&self, of: &'static str, bytes: bool) -> Result<Option<Found<'c>>, Problem> {
+        let bytes = if bytes { self.weight_bytes() } else { None };
+        let class = self.signature.class.as_deref().filter(|_| self.signature.weights.is_none());
+        let shape = |name: &str| class?.weights.iter().find(|weight| *weight.name == *name).map(|weight| &weight.shape);
+        let term =
+            |tensor: &Tensor| Term { name: tensor.name.clone(), shape: shape(&tensor.name), dims: tensor.shape.clone(), bytes };
+        let terms: Vec<Term<'c>> = self.tensors.iter().map(term).collect();
+        let mut slots = Vec::new();
+        let mut found = Vec::new();
+        if let Some(class) = class {
+            let env = self.env(class)?;
+            for shape in terms.iter().filter_map(|term| term.shape) {
+                env.shape(shape)?;
+                shape_slots(class, shape, &mut slots);
+            }
+            found = steps(class, &env, slots);
+        }
+        Ok(Some((Because::Sum { of, terms }, found)))
+    }
+
+    /// Bytes of one element of a weight.
+    fn weight_bytes(&self) -> Option<Exact> {
+        let builtins = LayerEnv::builtins(self.signature, self.builtins);
+        builtins.get(builtin_slot("weight_dtype_bytes")?)?.as_number()
+    }
+
+    /// Inputs or outputs; a view has no bytes of its own.
+    fn values(&self, class: &'c Class, of: &'static str, values: &'c [ValueDef]) -> Result<Found<'c>, Problem> {
+        let env = self.env(class)?;
+        let (mut terms, mut slots) = (Vec::new(), Vec::new());
+        for value in values {
+            let own = !env.flag(value.view.as_ref(), false)? && !env.flag(value.persistent.as_ref(), false)?;
+            if own && env.flag(value.when.as_ref(), true)? {
+                let dims = env.shape(&value.shape)?;
+                shape_slots(class, &value.shape, &mut slots);
+                let bytes = Some(env.element_bytes(env.element(&value.element)?)?);
+                terms.push(Term { name: value.name.clone(), shape: Some(&value.shape), dims, bytes });
+            }
+        }
+        let steps = steps(class, &env, slots);
+        Ok((Because::Sum { of, terms }, steps))
+    }
+}
+
+/// The formula that a class has for a quantity.
+fn formula(class: &Class, quantity: Quantity) -> Option<&Formula> {
+    let backward = class.backward.as_ref();
+    match quantity {
+        Quantity::Params | Quantity::WeightBytes | Quantity::ActivationBytes => None,
+        Quantity::MatmulFlops => Some(&class.flops.matmul),
+        Quantity::VectorFlops => Some(&class.flops.vector),
+        Quantity::Transcendentals => Some(&class.flops.transcendental),
+        Quantity::BackwardMatmulFlops => backward.map(|flops| &flops.matmul),
+        Quantity::BackwardVectorFlops => backward.map(|flops| &flops.vector),
+        Quantity::BackwardTranscendentals => backward.map(|flops| &flops.transcendental),
+        Quantity::WeightsRead => class.weights_read.as_ref(),
+        Quantity::ActivationsRead => class.activations_read.as_ref(),
+        Quantity::ActivationsWritten => class.activations_written.as_ref(),
+        Quantity::CacheRead => class.cache_read.as_ref(),
+        Quantity::CacheWritten => class.cache_written.as_ref(),
+        Quantity::CacheBytes => class.cache.as_ref(),
+    }
+}
+
+/// The names in a shape; `...` stands for the class's `tokens`.
+fn shape_slots(class: &Class, shape: &ShapeDef, slots: &mut Vec<Slot>) {
+    let mut add = |formula: &Formula| formula.expr.for_each_variable(&mut |slot| slots.push(*slot));
+    match shape {
+        ShapeDef::List(formula) => add(formula),
+        ShapeDef::Dims(dims) => {
+            dims.iter().for_each(|dim| {
+                if let Dim::Size(formula) = dim {
+                    add(formula)
+                }
+            });
+            if dims.iter().any(|dim| matches!(dim, Dim::Leading)) {
+                slots.extend(class.tokens);
+            }
+        }
+    }
+}
+
+/// The class's variables behind some names, innermost first: those that were asked for, and not those of a branch that wasn't taken.
+fn steps<'c>(class: &'c Class, env: &LayerEnv<'c>, slots: Vec<Slot>) -> Vec<Step<'c>> {
+    let (mut seen, mut order) = (HashSet::new(), Vec::new());
+    let asked: HashSet<Slot> = slots_of(class).filter(|slot| env.is_known(*slot)).collect();
+    slots.into_iter().for_each(|slot| visit(slot, class, &asked, &mut seen, &mut order));
+    let step = |slot: Slot| {
+        let (name, formula) = variable(class, slot)?;
+        let result = env.value(&slot, 0).map_or_else(|_| "?".to_owned(), |value| value.to_string());
+        Some(Step { name, formula, with_values: env.render(formula), result })
+    };
+    order.into_iter().filter_map(step).collect()
+}
+
+/// Depth first; as deep as the evaluation that asked for them was.
+fn visit(slot: Slot, class: &Class, asked: &HashSet<Slot>, seen: &mut HashSet<Slot>, order: &mut Vec<Slot>) {
+    if !asked.contains(&slot) || !seen.insert(slot) {
+        return;
+    }
+    let mut uses = Vec::new();
+    definition(class, slot).iter().for_each(|formula| formula.expr.for_each_variable(&mut |slot| uses.push(*slot)));
+    uses.into_iter().for_each(|slot| visit(slot, class, asked, seen, order));
+    order.push(slot);
+}
+
+/// The slot of a parameter, or after those of a variable.
+fn slot_at(at: usize) -> Option<Slot> {
+    u16::try_from(VARIABLES.len() + CONVENTIONS.len() + at).ok().map(Slot)
+}
+
+fn slots_of(class: &Class) -> impl Iterator<Item = Slot> {
+    (0..class.parameters.len() + class.variables.len()).filter_map(slot_at)
+}
+
+fn position(slot: Slot) -> Option<usize> {
+    usize::from(slot.0).checked_sub(VARIABLES.len() + CONVENTIONS.len())
+}
+
+fn variable(class: &Class, slot: Slot) -> Option<(&str, &Formula)> {
+    let at = position(slot)?.checked_sub(class.parameters.len())?;
+    class.variables.get(at).map(|(name, formula)| (&**name, formula))
+}
+
+fn definition(class: &Class, slot: Slot) -> Option<&Formula> {
+    match class.parameters.get(position(slot)?) {
+        Some(parameter) => parameter.default.as_ref(),
+        None => variable(class, slot).map(|(_, formula)| formula),
+    }
+}

@@ -1,0 +1,37 @@
+//! `layerspec graph`.
+
+use std::io;
+
+use super::args::{GraphArgs, GraphFormat};
+use super::input;
+use super::output::{Exit, Terminal, write_to};
+use crate::analysis::{TooManyEdges, graph};
+use crate::catalog::Catalog;
+use crate::compile::front;
+use crate::diag::{Code, Diagnostic, Diagnostics};
+use crate::report::{render_dot, render_mermaid};
+
+pub fn run(args: &GraphArgs, terminal: &Terminal) -> io::Result<Exit> {
+    let catalog = Catalog::new();
+    let Some(source) = input::read_or_report(&args.model, &catalog, terminal) else {
+        return Ok(Exit::Wrong);
+    };
+    let mut diagnostics = Diagnostics::default();
+    let model = front(&source, &catalog, args.settings.clone(), &mut diagnostics);
+    terminal.report(&diagnostics, Some(&source), &catalog);
+    let (Some(model), false) = (model, diagnostics.has_errors()) else { return Ok(Exit::Wrong) };
+    let Ok(graph) = graph(&model) else {
+        terminal.report_one(too_many_edges(), &catalog);
+        return Ok(Exit::Wrong);
+    };
+    write_to(args.output.output.as_deref(), |out| match args.format {
+        GraphFormat::Dot => render_dot(&model, &graph, out),
+        GraphFormat::Mermaid => render_mermaid(&model, &graph, out),
+    })?;
+    Ok(Exit::Fine)
+}
+
+fn too_many_edges() -> Diagnostic {
+    let message = format!("the model's layers read more than {} values of each other", TooManyEdges::MOST);
+    Diagnostic::new(Code::ModelTooLarge, message)
+}
