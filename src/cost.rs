@@ -30,6 +30,8 @@ pub struct CostReport {
     pub modules: u128,
     /// What layers take, give, need and keep: one a signature; `None` where something was wrong.
     pub ports: Vec<Option<Ports>>,
+    /// The tensors that layers own: one list a signature.
+    pub tensors: Vec<Vec<Tensor>>,
 }
 
 #[derive(Debug, Clone)]
@@ -39,6 +41,8 @@ pub struct RowCost {
     pub calls: u128,
     /// The cost of all instances and calls.
     pub total: Cost,
+    /// The names of its weights that count where they are defined, elsewhere.
+    pub tied: Vec<Arc<str>>,
 }
 
 /// What a signature costs.
@@ -72,8 +76,10 @@ pub fn cost(flat: &FlatModel, bound: &BoundModel, diagnostics: &mut Diagnostics)
         layers: 0,
         modules: 0,
         ports: Vec::new(),
+        tensors: Vec::new(),
     };
     for (at, info) in flat.rows.iter().enumerate() {
+        let mut away = Vec::new();
         let (mut cost, calls) = (Cost::default(), bound.rows.get(at).map_or(0, |row| row.calls));
         match find(at) {
             Some(Ok(found)) => {
@@ -85,6 +91,7 @@ pub fn cost(flat: &FlatModel, bound: &BoundModel, diagnostics: &mut Diagnostics)
                         untie(&mut cost, found, target, tied, info, &mut gone, diagnostics);
                     }
                 }
+                away = gone.into_iter().cloned().collect();
             }
             // What a missing value is the consequence of was reported where it went missing.
             Some(Err(problem)) if problem.follows => {}
@@ -96,13 +103,13 @@ pub fn cost(flat: &FlatModel, bound: &BoundModel, diagnostics: &mut Diagnostics)
         match (total, sum) {
             (Some(total), Some(sum)) => {
                 report.totals = sum;
-                report.rows.push(RowCost { cost, calls, total });
+                report.rows.push(RowCost { cost, calls, total, tied: away });
             }
             _ => {
                 let message = "the total is beyond 2^128 - 1";
                 diagnostics
                     .push(Diagnostic::new(Code::Overflow, message).at(info.row.span, "this layer's share leaves 128 bits"));
-                report.rows.push(RowCost { cost, calls, total: Cost::default() });
+                report.rows.push(RowCost { cost, calls, total: Cost::default(), tied: away });
             }
         }
     }
@@ -111,7 +118,11 @@ pub fn cost(flat: &FlatModel, bound: &BoundModel, diagnostics: &mut Diagnostics)
             .push(Diagnostic::new(Code::Overflow, "the model has more than 2^128 - 1 layers").at(span, "too many instances"));
     }
     (report.layers, report.modules) = flat.counts().unwrap_or_default();
-    report.ports = evaluated.into_iter().map(|result| result.ok().map(|found| found.ports)).collect();
+    for result in evaluated {
+        let (ports, tensors) = result.map_or((None, Vec::new()), |found| (Some(found.ports), found.tensors));
+        report.ports.push(ports);
+        report.tensors.push(tensors);
+    }
     report
 }
 

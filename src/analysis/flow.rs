@@ -30,6 +30,20 @@ pub struct Flow {
     pub cache_storage: u128,
     /// Classes that don't say what they save.
     pub unknown_saves: Vec<RowId>,
+    /// The instances of the outermost repeated composites: what activation checkpointing recomputes.
+    pub blocks: Vec<Block>,
+    /// The shape of what the model returns.
+    pub output: Option<Vec<u128>>,
+}
+
+/// Instances of a repeated composite that are alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Block {
+    pub count: u128,
+    /// What one of them is given.
+    pub input_bytes: u128,
+    /// What is booked to one of them for the backward pass.
+    pub saved_bytes: u128,
 }
 
 /// What flows out of a layer.
@@ -39,6 +53,8 @@ pub struct RowFlow {
     pub outputs: Vec<Option<Rc<[u128]>>>,
     /// Bytes booked to its instances, in the order in which they run: so many bytes, so many times.
     pub saved: Vec<(u128, u128)>,
+    /// Whether it stands in one of the blocks that checkpointing recomputes.
+    pub in_block: bool,
     inputs: Vec<Option<Rc<[u128]>>>,
     seen: bool,
 }
@@ -200,6 +216,8 @@ struct Machine<'f, 'd> {
     /// What was booked to rows.
     booked: Vec<(RowId, u128, u128)>,
     full: bool,
+    /// How many repeats of composites are around.
+    blocks: u32,
 }
 
 impl<'f, 'd> Machine<'f, 'd> {
@@ -227,6 +245,7 @@ impl<'f, 'd> Machine<'f, 'd> {
             freed_past: Vec::new(),
             booked: Vec::new(),
             full: false,
+            blocks: 0,
         };
         machine.earlier_steps();
         machine
@@ -257,6 +276,8 @@ impl<'f, 'd> Machine<'f, 'd> {
         let input = self.model_input(None);
         self.frames.push(Frame { input, values: Vec::new(), held: Vec::new() });
         self.body(&self.flat.body, plan);
+        let last = self.frames.last().and_then(|frame| frame.values.last()).and_then(|values| values.own.first());
+        self.flow.output = last.and_then(|value| value.shape.as_deref()).map(<[u128]>::to_vec);
     }
 
     fn finish(mut self) -> Flow {
@@ -331,6 +352,14 @@ impl<'f, 'd> Machine<'f, 'd> {
     fn release_values(&mut self, values: &Values) {
         for value in values.own.iter().chain(values.inner.iter().map(|(_, value)| value)) {
             self.release(value.storage);
+        }
+    }
+
+    /// The bytes of a value, by its storage or by its shape.
+    fn size(&self, value: &Value) -> u128 {
+        match self.storages.get(value.storage as usize) {
+            Some(storage) => storage.bytes,
+            None => 0,
         }
     }
 
@@ -496,6 +525,8 @@ impl<'f, 'd> Machine<'f, 'd> {
                     }
                 }
                 let mark = self.mark();
+                let input_bytes = self.size(&input);
+                self.blocks += 1;
                 let mut made = match (node, &plan.inside) {
                     (Node::Layer(id), _) => self.layer(**id, others),
                     (Node::Composite(composite), Inside::Composite(body)) => {
@@ -503,6 +534,11 @@ impl<'f, 'd> Machine<'f, 'd> {
                     }
                     _ => Values::default(),
                 };
+                self.blocks -= 1;
+                if self.blocks == 0 && matches!(node, Node::Composite(_)) {
+                    let saved_bytes = self.flow.saved_bytes.saturating_sub(mark.saved);
+                    self.flow.blocks.push(Block { count: 1, input_bytes, saved_bytes });
+                }
                 self.publish(index, exports, &mut made);
                 let earlier = std::mem::replace(&mut values, made);
                 self.release_values(&earlier);
@@ -518,6 +554,9 @@ impl<'f, 'd> Machine<'f, 'd> {
                 index += 1;
                 if index > first + 1 && stop > index {
                     self.again(&mark, u128::from(stop - index));
+                    if let Some(block) = self.flow.blocks.last_mut().filter(|_| self.blocks == 0) {
+                        block.count = block.count.saturating_add(u128::from(stop - index));
+                    }
                     index = stop;
                 }
             }
@@ -628,6 +667,11 @@ impl<'f, 'd> Machine<'f, 'd> {
             let own = class.outputs.iter().map(|_| Value::unknown()).collect();
             return Values { own, class: Some(class.clone()), inner: Vec::new() };
         };
+        if self.blocks > 0
+            && let Some(row) = self.flow.rows.get_mut(at)
+        {
+            row.in_block = true;
+        }
         let inputs = self.assumed(ports, inputs);
         self.shapes(id, class, ports, &inputs);
         let calls = info.row.calls.as_ref().map_or(Some(1), |calls| self.bound.count(calls)).unwrap_or(1);

@@ -2,9 +2,12 @@
 //!
 //! A flat model comes in, plain data goes out; how it is shown is `report`'s business.
 
+pub mod cache;
+pub mod fit;
 pub mod flow;
 mod graph;
 mod lifetime;
+pub mod memory;
 mod reasons;
 mod shape;
 

@@ -6,6 +6,7 @@
 mod class;
 pub mod dtypes;
 mod lookup;
+pub mod optimizers;
 
 pub use class::{
     Class, ClassKind, Dim, Element, ElementDef, Example, FlopFormulas, Formula, Parameter, ParameterKind, SaveDef, ShapeDef,

@@ -1,0 +1,137 @@
+//! The cache that a model keeps between steps: which kind of attention makes it, how large it is at which length.
+
+use std::sync::Arc;
+
+use super::reasons;
+use crate::bind::{BoundModel, bind};
+use crate::cost::cost;
+use crate::diag::Diagnostics;
+use crate::expr::{Exact, Value};
+use crate::flatten::FlatModel;
+use crate::quantity::Quantity;
+use crate::workload::{Phase, Request};
+
+/// The lengths that a report shows.
+pub const LENGTHS: &[u64] = &[512, 1024, 2048, 4096, 8192, 16384, 32768, 65536, 131_072];
+
+/// A model's cache.
+#[derive(Debug, Clone)]
+pub struct CacheReport {
+    /// Rows that keep something, with the bytes of all their instances at the workload.
+    pub rows: Vec<CacheRow>,
+    /// Bytes that one more token of one sequence adds while it is short: before any window is full.
+    pub bytes_per_token: u128,
+    /// Bytes of one sequence that don't grow with it.
+    pub constant_bytes: u128,
+    /// Bytes at these lengths, at the workload's batch size.
+    pub at: Vec<(u64, u128)>,
+    /// Attention by its heads and reach.
+    pub attention: Vec<AttentionKind>,
+    /// What as many key and value heads as query heads and no window would keep at the workload; 0 without attention.
+    pub mha_bytes: u128,
+    /// What is kept at the workload.
+    pub bytes: u128,
+}
+
+#[derive(Debug, Clone)]
+pub struct CacheRow {
+    pub path: String,
+    pub layers: u128,
+    pub bytes: u128,
+}
+
+/// Layers whose attention is of one kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttentionKind {
+    pub layers: u128,
+    pub num_heads: u128,
+    pub num_kv_heads: u128,
+    pub window: Option<u128>,
+}
+
+impl AttentionKind {
+    /// `MHA`, `GQA 4:1`, `MQA`.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match self.num_kv_heads {
+            n if n == self.num_heads => "MHA".to_owned(),
+            1 => "MQA".to_owned(),
+            n if n > 0 && self.num_heads % n == 0 => format!("GQA {}:1", self.num_heads / n),
+            n => format!("{}:{n} heads", self.num_heads),
+        }
+    }
+}
+
+/// Looks at a model's cache. `request` is the one that `bound` was bound to.
+#[must_use]
+pub fn cache(flat: &FlatModel, bound: &BoundModel, report: &crate::cost::CostReport, request: &Request) -> CacheReport {
+    let at = |length: u64, batch: u64| {
+        let request = Request {
+            phase: Some(Phase::Decode),
+            batch_size: Some(batch),
+            seq_len: Some(1),
+            past_len: Some(length - 1),
+            cache: None,
+            settings: lengths_aside(&request.settings),
+            ..request.clone()
+        };
+        let mut ignored = Diagnostics::default();
+        let bound = bind(flat, &request, &mut ignored);
+        cost(flat, &bound, &mut ignored).totals.get(Quantity::CacheBytes)
+    };
+    let (one, two) = (at(1, 1), at(2, 1));
+    let bytes_per_token = two.saturating_sub(one);
+    let rows = flat.rows.iter().zip(&report.rows).filter_map(|(info, row)| {
+        let bytes = row.total.get(Quantity::CacheBytes);
+        (bytes > 0).then(|| CacheRow { path: info.path.clone(), layers: info.repeats, bytes })
+    });
+    let (attention, mha_bytes) = attention(flat, bound);
+    CacheReport {
+        rows: rows.collect(),
+        bytes_per_token,
+        constant_bytes: one.saturating_sub(bytes_per_token),
+        at: LENGTHS.iter().map(|length| (*length, at(*length, bound.workload.batch_size))).collect(),
+        attention,
+        mha_bytes,
+        bytes: report.totals.get(Quantity::CacheBytes),
+    }
+}
+
+/// Settings without those that the lengths replace.
+fn lengths_aside(settings: &[(Arc<str>, Value)]) -> Vec<(Arc<str>, Value)> {
+    let replaced = ["batch_size", "seq_len", "past_len", "logit_len"];
+    settings.iter().filter(|(name, _)| !replaced.contains(&&**name)).cloned().collect()
+}
+
+/// The kinds of attention, by what layers say of their heads, and what MHA would keep in their place.
+fn attention(flat: &FlatModel, bound: &BoundModel) -> (Vec<AttentionKind>, u128) {
+    let mut kinds: Vec<AttentionKind> = Vec::new();
+    let mut mha = 0u128;
+    for (info, row) in flat.rows.iter().zip(&bound.rows) {
+        let class = info.row.class.as_ref().map(|class| &class.0);
+        let has = |name: &str| class.is_some_and(|class| class.parameters.iter().any(|p| *p.name == *name));
+        if row.calls == 0 || !["num_heads", "num_kv_heads", "head_dim", "v_head_dim"].into_iter().all(has) {
+            continue;
+        }
+        let signature = row.signature.and_then(|at| bound.signatures.get(at as usize));
+        let Some(Ok(found)) = signature.map(|signature| reasons(signature, &bound.builtins, bound.workload.phase)) else {
+            continue;
+        };
+        let count = |name: &str| {
+            let given = found.parameters.iter().find(|given| given.name == name)?;
+            given.value.as_ref()?.as_number()?.to_count()
+        };
+        let (Some(num_heads), Some(num_kv_heads)) = (count("num_heads"), count("num_kv_heads")) else { continue };
+        let width = count("head_dim").unwrap_or(0).saturating_add(count("v_head_dim").unwrap_or(0));
+        let elements = [u128::from(bound.workload.batch_size), bound.workload.kv_len(), num_heads, width, info.repeats];
+        let elements = elements.into_iter().fold(1u128, u128::saturating_mul);
+        let bytes = Exact::from_count(elements).and_then(|n| n.checked_mul(bound.workload.kv_dtype.bytes())?.ceil()?.to_count());
+        mha = mha.saturating_add(bytes.unwrap_or(u128::MAX));
+        let kind = AttentionKind { layers: info.repeats, num_heads, num_kv_heads, window: count("window") };
+        match kinds.iter_mut().find(|k| (k.num_heads, k.num_kv_heads, k.window) == (num_heads, num_kv_heads, kind.window)) {
+            Some(known) => known.layers = known.layers.saturating_add(kind.layers),
+            None => kinds.push(kind),
+        }
+    }
+    (kinds, mha)
+}

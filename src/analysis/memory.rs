@@ -1,0 +1,329 @@
+//! What a model needs of a device's memory, by kind: for inference at the worst moment of a pass, for a training step at its end of the
+//! forward pass.
+//!
+//! A compiled model comes in, a list of kinds with their bytes goes out. What is split over devices is divided and rounded up.
+
+use crate::analysis::flow::Flow;
+use crate::bind::BoundModel;
+use crate::catalog::optimizers::Optimizer;
+use crate::cost::{CostReport, Tensor};
+use crate::diag::{Code, Diagnostic};
+use crate::expr::Exact;
+use crate::flatten::{FlatModel, RowInfo};
+use crate::quantity::Quantity;
+use crate::workload::Phase;
+
+/// A kind of memory and its bytes on one device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Item {
+    pub kind: &'static str,
+    pub bytes: u128,
+    /// How it comes about, in words.
+    pub note: &'static str,
+}
+
+/// How much of what is saved for the backward pass is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Checkpointing {
+    #[default]
+    None,
+    /// Of each block its input and the outputs of matrix products; the rest is computed again.
+    Selective,
+    /// Of each block its input.
+    Full,
+}
+
+impl Checkpointing {
+    pub const WORDS: &'static [&'static str] = &["none", "selective", "full"];
+
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::None, Self::Selective, Self::Full].into_iter().find(|c| c.word() == word)
+    }
+
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Selective => "selective",
+            Self::Full => "full",
+        }
+    }
+}
+
+/// Adapters in place of trained weights: W + B A with A `[rank, in]` and B `[out, rank]`.
+#[derive(Debug, Clone)]
+pub struct Lora {
+    pub rank: u64,
+    /// Patterns of paths or classes whose matrices get adapters.
+    pub targets: Vec<String>,
+}
+
+/// How a training step is done.
+#[derive(Debug, Clone)]
+pub struct Training {
+    pub optimizer: &'static Optimizer,
+    /// Float32 copies of what is trained, and float32 states.
+    pub master_weights: bool,
+    pub checkpointing: Checkpointing,
+    /// ZeRO or FSDP: 1 splits states, 2 gradients too, 3 weights too.
+    pub zero: u8,
+    /// Data-parallel ranks.
+    pub ranks: u64,
+    pub lora: Option<Lora>,
+}
+
+/// What one device has to hold.
+#[derive(Debug, Clone, Default)]
+pub struct Plan {
+    pub items: Vec<Item>,
+    /// Scalars that are trained; 0 in inference.
+    pub trained_params: u128,
+    /// What checkpointing computes a second time.
+    pub recomputed_flops: u128,
+}
+
+impl Plan {
+    /// `None` beyond 128 bits.
+    #[must_use]
+    pub fn total(&self) -> Option<u128> {
+        self.items.iter().try_fold(0u128, |sum, item| sum.checked_add(item.bytes))
+    }
+}
+
+/// A model at a workload, as the phases left it.
+#[derive(Clone, Copy)]
+pub struct Parts<'a> {
+    pub flat: &'a FlatModel,
+    pub bound: &'a BoundModel,
+    pub report: &'a CostReport,
+    pub flow: &'a Flow,
+}
+
+/// The memory of inference on one of `devices` devices: weights and caches split evenly, activations whole on each.
+#[must_use]
+pub fn inference(parts: Parts<'_>, devices: u64) -> Plan {
+    let peak = parts.flow.peak.as_ref();
+    let share = |bytes: u128| bytes.div_ceil(u128::from(devices.max(1)));
+    let items = vec![
+        Item {
+            kind: "weights",
+            bytes: share(parts.report.totals.get(Quantity::WeightBytes)),
+            note: "in the weight dtype, tied ones once",
+        },
+        Item { kind: "cache", bytes: share(peak.map_or(0, |peak| peak.cache_bytes)), note: "its storage at the peak" },
+        Item { kind: "activations", bytes: peak.map_or(0, |peak| peak.activation_bytes()), note: "at their peak" },
+    ];
+    Plan { items, trained_params: 0, recomputed_flops: 0 }
+}
+
+/// The memory of a training step on one rank.
+///
+/// # Errors
+/// `lora` targets nothing, or a size is beyond 128 bits.
+pub fn training(parts: Parts<'_>, options: &Training) -> Result<Plan, Box<Diagnostic>> {
+    let beyond = || Box::new(Diagnostic::new(Code::Overflow, "a size of the training plan is beyond 128 bits"));
+    let trained = Trained::of(parts, options)?;
+    let weights = parts.report.totals.get(Quantity::WeightBytes);
+    let ranks = u128::from(options.ranks.max(1));
+    let split = |bytes: u128, stage: u8| if options.zero >= stage { bytes.div_ceil(ranks) } else { bytes };
+    let (saved, recomputed_flops) = checkpointed(parts, options.checkpointing).ok_or_else(beyond)?;
+    let adapters = if options.lora.is_some() { trained.weight_bytes } else { 0 };
+    let weights = weights.checked_add(adapters).ok_or_else(beyond)?;
+    let mut items = vec![
+        Item { kind: "weights", bytes: split(weights, 3), note: "in the weight dtype, tied ones once, adapters included" },
+        Item { kind: "gradients", bytes: split(trained.gradient_bytes, 2), note: "of what is trained" },
+    ];
+    if options.master_weights {
+        items.push(Item {
+            kind: "master weights",
+            bytes: split(trained.master_bytes, 1),
+            note: "float32 copies of what is trained",
+        });
+    }
+    items.push(Item { kind: "optimizer", bytes: split(trained.state_bytes, 1), note: "its states" });
+    items.push(Item { kind: "saved activations", bytes: saved, note: "for the backward pass" });
+    items.push(Item {
+        kind: "logits and loss",
+        bytes: loss_bytes(parts).ok_or_else(beyond)?,
+        note: "the logits, their float32 copy and its log-softmax",
+    });
+    Ok(Plan { items, trained_params: trained.params, recomputed_flops })
+}
+
+/// What a cross-entropy loss on the model's output keeps for the backward pass: the float32 log-softmax of all logits, the targets
+/// shifted by one (int64), and 12 bytes of scalars (transformers 5.23 loss_utils.py ForCausalLMLoss, measured).
+#[must_use]
+pub fn loss_saved_bytes(output: &[u128]) -> Option<u128> {
+    let (_, tokens) = output.split_last()?;
+    let tokens = tokens.iter().try_fold(1u128, |product, dim| product.checked_mul(*dim))?;
+    let logits = output.iter().try_fold(1u128, |product, dim| product.checked_mul(*dim))?;
+    logits.checked_mul(4)?.checked_add(tokens.checked_mul(8)?)?.checked_add(12)
+}
+
+fn loss_bytes(parts: Parts<'_>) -> Option<u128> {
+    let Some(output) = &parts.flow.output else { return Some(0) };
+    let logits = output.iter().try_fold(1u128, |product, dim| product.checked_mul(*dim))?;
+    let own = Exact::from_count(logits)?.checked_mul(parts.bound.workload.dtype.bytes())?.ceil()?.to_count()?;
+    own.checked_add(logits.checked_mul(4)?)?.checked_add(loss_saved_bytes(output)?)
+}
+
+/// What is kept for the backward pass, the block that is being computed again included, and the FLOPs of doing so.
+fn checkpointed(parts: Parts<'_>, checkpointing: Checkpointing) -> Option<(u128, u128)> {
+    let flow = parts.flow;
+    if checkpointing == Checkpointing::None {
+        return Some((flow.saved_bytes, 0));
+    }
+    let (mut inside, mut inputs, mut largest) = (0u128, 0u128, 0u128);
+    for block in &flow.blocks {
+        inside = inside.checked_add(block.saved_bytes.checked_mul(block.count)?)?;
+        inputs = inputs.checked_add(block.input_bytes.checked_mul(block.count)?)?;
+        largest = largest.max(block.saved_bytes);
+    }
+    let mut kept = flow.saved_bytes.saturating_sub(inside).checked_add(inputs)?.checked_add(largest)?;
+    let mut again = 0u128;
+    let rows = parts.report.rows.iter().zip(&flow.rows).filter(|(_, row)| row.in_block);
+    for (row, _) in rows {
+        let matmul = row.total.get(Quantity::MatmulFlops);
+        if checkpointing == Checkpointing::Selective && matmul > 0 {
+            kept = kept.checked_add(row.total.get(Quantity::ActivationBytes))?;
+            continue;
+        }
+        again = again.checked_add(matmul)?.checked_add(row.total.get(Quantity::VectorFlops))?;
+    }
+    Some((kept.min(flow.saved_bytes), again))
+}
+
+/// What has gradients, and what they bring along.
+#[derive(Default)]
+struct Trained {
+    params: u128,
+    weight_bytes: u128,
+    gradient_bytes: u128,
+    master_bytes: u128,
+    state_bytes: u128,
+}
+
+impl Trained {
+    fn of(parts: Parts<'_>, options: &Training) -> Result<Trained, Box<Diagnostic>> {
+        let beyond = || Box::new(Diagnostic::new(Code::Overflow, "a size of the training plan is beyond 128 bits"));
+        let mut trained = Trained::default();
+        let mut matched = vec![false; options.lora.as_ref().map_or(0, |lora| lora.targets.len())];
+        for (at, info) in parts.flat.rows.iter().enumerate() {
+            let Some(row) = parts.report.rows.get(at) else { continue };
+            let signature = parts.bound.rows.get(at).and_then(|row| row.signature);
+            let tensors = signature.and_then(|signature| parts.report.tensors.get(signature as usize));
+            for tensor in tensors.into_iter().flatten() {
+                match &options.lora {
+                    None if row.tied.contains(&tensor.name) => {}
+                    None => trained.add(&tensor.shape, tensor.bytes, info.repeats, parts, options).ok_or_else(beyond)?,
+                    Some(lora) => {
+                        let Some(shapes) = adapters(lora, info, tensor, &mut matched) else { continue };
+                        for shape in shapes {
+                            let bytes = bytes_of(&shape, parts.bound.workload.dtype.bytes()).ok_or_else(beyond)?;
+                            trained.add(&shape, bytes, info.repeats, parts, options).ok_or_else(beyond)?;
+                        }
+                    }
+                }
+            }
+        }
+        let idle = options.lora.iter().flat_map(|lora| &lora.targets).zip(&matched).find(|(_, matched)| !**matched);
+        match idle {
+            Some((target, _)) => {
+                let message = format!("no matrix belongs to the LoRA target `{target}`");
+                let help = "a target is a class or a path, `*` standing for anything: '*.q_proj'";
+                Err(Box::new(Diagnostic::new(Code::InvalidWorkload, message).help(help)))
+            }
+            None => Ok(trained),
+        }
+    }
+
+    fn add(&mut self, shape: &[u128], bytes: u128, repeats: u128, parts: Parts<'_>, options: &Training) -> Option<()> {
+        let workload = &parts.bound.workload;
+        let elements = shape.iter().try_fold(1u128, |product, dim| product.checked_mul(*dim))?;
+        // A weight of fewer than 16 bits has its gradient in the dtype of the activations.
+        let weight_bytes = workload.weight_dtype.bytes();
+        let gradient = if weight_bytes < Exact::integer(2) { bytes_of(shape, workload.dtype.bytes())? } else { bytes };
+        let state_dtype = if options.master_weights { Exact::integer(4) } else { workload.dtype.bytes().max(weight_bytes) };
+        let all = |one: u128| one.checked_mul(repeats);
+        self.params = self.params.checked_add(all(elements)?)?;
+        self.weight_bytes = self.weight_bytes.checked_add(all(bytes)?)?;
+        self.gradient_bytes = self.gradient_bytes.checked_add(all(gradient)?)?;
+        self.master_bytes = self.master_bytes.checked_add(all(elements.checked_mul(4)?)?)?;
+        self.state_bytes = self.state_bytes.checked_add(all(options.optimizer.state_bytes(shape, state_dtype)?)?)?;
+        Some(())
+    }
+}
+
+fn bytes_of(shape: &[u128], element: Exact) -> Option<u128> {
+    let elements = shape.iter().try_fold(1u128, |product, dim| product.checked_mul(*dim))?;
+    Exact::from_count(elements)?.checked_mul(element)?.ceil()?.to_count()
+}
+
+/// The shapes of A and B beside a targeted matrix.
+fn adapters(lora: &Lora, info: &RowInfo, tensor: &Tensor, matched: &mut [bool]) -> Option<[Vec<u128>; 2]> {
+    let [out, inner] = tensor.shape.as_slice() else { return None };
+    let mut hit = false;
+    for (target, matched) in lora.targets.iter().zip(matched) {
+        if matches_layer(target, info) {
+            (hit, *matched) = (true, true);
+        }
+    }
+    let rank = u128::from(lora.rank);
+    hit.then(|| [vec![rank, *inner], vec![*out, rank]])
+}
+
+/// Whether a pattern means a layer, by its path or its class.
+#[must_use]
+pub fn matches_layer(pattern: &str, info: &RowInfo) -> bool {
+    let class = &info.row.class_name;
+    let last = class.rsplit('.').next().unwrap_or(class);
+    [info.path.as_str(), class, last].into_iter().any(|text| matches_pattern(pattern, text))
+}
+
+/// `*` stands for any text.
+#[must_use]
+pub fn matches_pattern(pattern: &str, text: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let Some(mut rest) = parts.next().and_then(|first| text.strip_prefix(first)) else {
+        return false;
+    };
+    let parts: Vec<&str> = parts.collect();
+    let Some((last, middle)) = parts.split_last() else {
+        return rest.is_empty();
+    };
+    for part in middle {
+        match rest.find(part) {
+            Some(at) => rest = rest.get(at + part.len()..).unwrap_or_default(),
+            None => return false,
+        }
+    }
+    rest.ends_with(last)
+}
+
+/// The plan of the phase that a model is bound to.
+///
+/// # Errors
+/// Those of [`training`].
+pub fn plan(parts: Parts<'_>, devices: u64, options: &Training) -> Result<Plan, Box<Diagnostic>> {
+    if parts.bound.workload.phase == Phase::Train { training(parts, options) } else { Ok(inference(parts, devices)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stars_stand_for_anything() {
+        assert!(matches_pattern("*.mlp.*", "model.layers.[0-31].mlp.up_proj"));
+        assert!(matches_pattern("lm_head", "lm_head") && !matches_pattern("lm_head", "x.lm_head"));
+        assert!(matches_pattern("*Linear", "torch.nn.Linear") && matches_pattern("*", ""));
+        assert!(!matches_pattern("a*a", "a") && matches_pattern("a*b*c", "a-b-b-c") && !matches_pattern("a*b", "ac"));
+    }
+
+    #[test]
+    fn a_loss_keeps_its_log_softmax_and_targets() {
+        // transformers 5.23: 65,540,108 bytes more for Llama-2-7B at 1 x 512.
+        assert_eq!(loss_saved_bytes(&[1, 512, 32000]), Some(65_540_108));
+    }
+}
