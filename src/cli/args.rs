@@ -39,9 +39,9 @@ pub enum Command {
     Check(CheckArgs),
     /// The hierarchy, as print(model) shows it, repeats folded
     Tree(TreeArgs),
-    /// Explain a class, a dtype, or a diagnostic code
+    /// Explain a class, a dtype, a device, or a diagnostic code
     Explain(ExplainArgs),
-    /// List models, classes, or dtypes
+    /// List models, classes, dtypes, or hardware
     List(ListArgs),
     /// A stage of the pipeline, for those who work on it
     Show(ShowArgs),
@@ -195,7 +195,7 @@ pub enum Stage {
 
 #[derive(Debug, ClapArgs)]
 pub struct ExplainArgs {
-    /// A class (torch.nn.Linear), a dtype (q4_k), or a diagnostic code (E0304)
+    /// A class (torch.nn.Linear), a dtype (q4_k), a device (h100-sxm), or a diagnostic code (E0304)
     pub what: String,
     #[command(flatten)]
     pub output: OutputArgs,
@@ -214,6 +214,7 @@ pub enum Listed {
     Models,
     Classes,
     Dtypes,
+    Hardware,
 }
 
 #[derive(Debug, ClapArgs)]

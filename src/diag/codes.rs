@@ -53,6 +53,7 @@ pub enum Code {
     UnknownSetting,
     InvalidWorkload,
     UnknownSubject,
+    UnknownDevice,
     BeyondPositions,
     ExpectationsSkipped,
 }
@@ -533,9 +534,18 @@ pub const CODES: &[CodeInfo] = &[
         id: "E0706",
         name: "UnknownSubject",
         summary: "nothing of that name to explain",
-        explanation: "`layerspec explain` takes a class, a dtype, or a diagnostic code.",
+        explanation: "`layerspec explain` takes a class, a dtype, a device, or a diagnostic code.",
         wrong: None,
         right: None,
+    },
+    CodeInfo {
+        code: Code::UnknownDevice,
+        id: "E0707",
+        name: "UnknownDevice",
+        summary: "a device that the catalog doesn't have",
+        explanation: "A device is a name or an alias from `layerspec list hardware`, in any case. Where a name is short for several devices of different figures, none of them is taken.",
+        wrong: Some("h100"),
+        right: Some("h100-sxm"),
     },
     CodeInfo {
         code: Code::BeyondPositions,
