@@ -8,6 +8,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?);
     let mut out = String::new();
     classes(&root, &mut out)?;
+    devices(&root, &mut out)?;
     models(&root, &mut out)?;
     let target = PathBuf::from(env::var("OUT_DIR")?).join("catalog_index.rs");
     fs::write(target, out)?;
@@ -31,16 +32,21 @@ fn json_files(folder: &Path) -> io::Result<Vec<(String, PathBuf)>> {
     Ok(files)
 }
 
+/// The name that a file gives at `key`, and its `aliases`.
+fn names_in(path: &Path, key: &str) -> Result<(String, Vec<String>), Box<dyn std::error::Error>> {
+    let text = fs::read_to_string(path)?;
+    let json: serde_json::Value = serde_json::from_str(&text).map_err(|e| format!("{}: {e}", path.display()))?;
+    let name = json.get(key).and_then(|c| c.as_str()).ok_or_else(|| format!("{}: no `{key}`", path.display()))?;
+    let aliases = json.get("aliases").and_then(|a| a.as_array()).into_iter().flatten();
+    Ok((name.to_owned(), aliases.filter_map(|a| a.as_str()).map(str::to_owned).collect()))
+}
+
 fn classes(root: &Path, out: &mut String) -> Result<(), Box<dyn std::error::Error>> {
     let mut names: Vec<(String, usize)> = Vec::new();
     writeln!(out, "/// The class files, by name.\npub const CLASS_FILES: &[ClassFile] = &[")?;
     for (index, (stem, path)) in json_files(&root.join("catalog/classes"))?.into_iter().enumerate() {
-        let text = fs::read_to_string(&path)?;
-        let json: serde_json::Value = serde_json::from_str(&text).map_err(|e| format!("{}: {e}", path.display()))?;
-        let class = json.get("class").and_then(|c| c.as_str()).ok_or_else(|| format!("{}: no `class`", path.display()))?;
-        let aliases: Vec<&str> =
-            json.get("aliases").and_then(|a| a.as_array()).into_iter().flatten().filter_map(|a| a.as_str()).collect();
-        names.extend(std::iter::once(class).chain(aliases.iter().copied()).map(|name| (name.to_owned(), index)));
+        let (class, aliases) = names_in(&path, "class")?;
+        names.extend(std::iter::once(&class).chain(&aliases).map(|name| (name.clone(), index)));
         let shown = format!("catalog/classes/{stem}.json");
         writeln!(
             out,
@@ -61,6 +67,21 @@ fn classes(root: &Path, out: &mut String) -> Result<(), Box<dyn std::error::Erro
         out,
         "/// The patterns alone, the one that wins first.\npub const CLASS_PATTERNS: &[(&str, usize)] = &{patterns:?};"
     )?;
+    Ok(())
+}
+
+fn devices(root: &Path, out: &mut String) -> Result<(), Box<dyn std::error::Error>> {
+    writeln!(out, "/// The device files, by name.\npub const DEVICE_FILES: &[DeviceFile] = &[")?;
+    for (stem, path) in json_files(&root.join("catalog/hardware"))? {
+        let (name, aliases) = names_in(&path, "name")?;
+        let shown = format!("catalog/hardware/{stem}.json");
+        writeln!(
+            out,
+            "    DeviceFile {{ path: {shown:?}, name: {name:?}, aliases: &{aliases:?}, text: include_str!({:?}) }},",
+            path.display().to_string()
+        )?;
+    }
+    writeln!(out, "];")?;
     Ok(())
 }
 

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use layerspec::bind::Signature;
-use layerspec::catalog::{Catalog, Class, Example, builtin_slot, check_parameter, dtypes};
+use layerspec::catalog::{Catalog, Class, Classes, Device, Example, builtin_slot, check_parameter, dtypes};
 use layerspec::cost::{Evaluated, evaluate};
+use layerspec::diag::Code;
 use layerspec::expr::{Exact, Value};
 use layerspec::workload::{Request, Workload};
 
@@ -165,4 +166,99 @@ fn dtypes_have_their_true_size() {
     }
     assert_eq!(dtypes::find("bf6"), Err(Some("bf16")));
     assert_eq!(Value::Number(dtypes::find("bf16").unwrap().bytes()), Value::count(2));
+}
+
+/// Every device with the names that the index has for its file.
+fn devices(catalog: &Catalog) -> Vec<(&'static layerspec::catalog::DeviceFile, Arc<Device>)> {
+    let load = |(index, file)| match catalog.device_at(index).unwrap() {
+        Ok(device) => (file, device),
+        Err(diagnostics) => panic!("{index}: {:#?}", diagnostics.sorted()),
+    };
+    catalog.device_files().iter().enumerate().map(load).collect()
+}
+
+#[test]
+fn every_device_loads_under_its_own_name_and_has_a_source() {
+    let catalog = Catalog::new();
+    let devices = devices(&catalog);
+    let files = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/catalog/hardware")).unwrap();
+    assert_eq!(devices.len(), files.count(), "a file is not embedded");
+    for (file, device) in devices {
+        assert_eq!(file.path, format!("catalog/hardware/{}.json", device.name));
+        assert!(device.name.split('-').all(|w| !w.is_empty() && w.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())));
+        assert!(!device.title.is_empty() && !device.vendor.is_empty() && !device.kind.is_empty(), "{}", file.path);
+        assert!(!device.sources.is_empty() && device.sources.iter().all(|source| !source.is_empty()), "{}", file.path);
+        let doubts = device.sources.iter().chain(&device.note).any(|s| s.contains("not re-read") || s.contains("from memory"));
+        assert!(!(device.verified && doubts), "{}: verified, and not", file.path);
+    }
+}
+
+#[test]
+fn device_names_are_claimed_once_and_by_nothing_else() {
+    let catalog = Catalog::new();
+    let classes = Classes::new(&catalog, Vec::new(), Vec::new());
+    let mut claimed = HashSet::new();
+    for (file, device) in devices(&catalog) {
+        assert!(device.aliases.iter().map(|a| &**a).eq(file.aliases.iter().copied()), "{}", file.path);
+        for name in std::iter::once(&device.name).chain(&device.aliases) {
+            assert!(claimed.insert(name.to_lowercase()), "`{name}` is claimed twice");
+            let found = catalog.device(&name.to_uppercase()).unwrap().unwrap();
+            assert!(Arc::ptr_eq(&found, &device), "`{name}` leads to `{}`", found.name);
+            // `explain` takes all of these.
+            assert!(Code::find(name).is_none() && dtypes::find(name).is_err() && classes.find(name).is_none(), "`{name}`");
+        }
+    }
+}
+
+/// A slip of a unit is a factor of a thousand; these bounds are closer than that to the least and the greatest there is.
+#[test]
+fn device_figures_are_plausible() {
+    const GB: u128 = 1_000_000_000;
+    const TFLOPS: u128 = 1_000_000_000_000;
+    let catalog = Catalog::new();
+    for (file, device) in devices(&catalog) {
+        let place = file.path;
+        // Memory that is part of the chip is small; that of a server's processor is what its sockets can take.
+        let capacity = match &*device.kind {
+            "CPU" => 64 * GB..8192 * GB,
+            "accelerator" => GB / 10..1000 * GB,
+            _ => GB..1000 * GB,
+        };
+        assert!(capacity.contains(&device.memory_capacity), "{place}: capacity");
+        let fastest = if device.memory_capacity < GB { 100_000 * GB } else { 10_000 * GB };
+        assert!((50 * GB..fastest).contains(&device.memory_bandwidth), "{place}: bandwidth");
+        for (dtype, peak) in &device.peak_flops_per_second {
+            assert!((TFLOPS / 10..20_000 * TFLOPS).contains(peak), "{place}: {dtype}");
+        }
+        // How often one peak has another, in quarters.
+        let within = |a: &str, b: &str, least: u128, most: u128| match (device.peak(a), device.peak(b)) {
+            (Some(a), Some(b)) => (least * b..=most * b).contains(&(4 * a)),
+            _ => true,
+        };
+        // CDNA 1 has bf16 at half of fp16, Neoverse's vectors the other way round.
+        assert!(within("bf16", "fp16", 2, 8), "{place}: bf16 to fp16");
+        // Gaudi 3's two are equal; MXFP8 of Trainium 3 is almost four times bf16.
+        assert!(within("fp8", "bf16", 4, 16), "{place}: fp8 to bf16");
+        assert!(within("fp4", "fp8", 4, 16), "{place}: fp4 to fp8");
+        assert!(within("vector_fp32", "fp32", 1, 4), "{place}: vectors to the best unit");
+        assert!(
+            device.interconnect.as_ref().is_none_or(|link| (10 * GB..2_000 * GB).contains(&link.bytes_per_second)),
+            "{place}: link"
+        );
+        assert!(device.tdp_watts.is_none_or(|watts| (40..2_000).contains(&watts)), "{place}: power");
+    }
+}
+
+/// The H100 SXM5 as NVIDIA sells it: 80 GiB, 3.35 TB/s, 989.4 TFLOP/s of dense bf16, 450 GB/s to its peers, 700 W.
+#[test]
+fn a_device_has_its_figures_to_the_digit() {
+    let catalog = Catalog::new();
+    let device = catalog.device("H100-SXM5").unwrap().unwrap();
+    assert_eq!(&*device.name, "h100-sxm");
+    assert_eq!((device.memory_capacity, device.memory_bandwidth), (80 << 30, 3_350_000_000_000));
+    assert_eq!((device.peak("bf16"), device.peak("fp8")), (Some(989_400_000_000_000), Some(1_978_900_000_000_000)));
+    assert_eq!((device.peak("fp4"), device.tdp_watts), (None, Some(700)));
+    assert_eq!(device.interconnect.as_ref().map(|link| link.bytes_per_second), Some(450_000_000_000));
+    // Decimal gigabytes where the vendor counts so.
+    assert_eq!(catalog.device("h200").unwrap().unwrap().memory_capacity, 141_000_000_000);
 }

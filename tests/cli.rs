@@ -158,6 +158,47 @@ fn the_command_line_explains_its_own_errors() {
     assert!(stderr(&near).contains("did you mean `bf16`?"), "{}", stderr(&near));
 }
 
+/// No command takes a device yet, so the lookup is asked what such a command will say.
+#[test]
+fn an_unknown_device_is_explained() {
+    let catalog = layerspec::catalog::Catalog::new();
+    for (name, help) in [
+        ("h100-sxn", "did you mean `h100-sxm`?"),
+        ("H100", "there are several of that name: `h100-pcie`, `h100-sxm`"),
+        ("abacus", "`layerspec list hardware` shows the devices"),
+    ] {
+        assert!(catalog.device(name).is_none());
+        let diagnostic = catalog.unknown_device(name);
+        assert_eq!(diagnostic.code.id(), "E0707");
+        assert_eq!(diagnostic.message, format!("unknown device `{name}`"));
+        assert_eq!(diagnostic.help.first().map(String::as_str), Some(help));
+    }
+    let several = run(&["explain", "h100"]);
+    assert!(stderr(&several).contains("`h100-pcie`, `h100-sxm`"), "{}", stderr(&several));
+    let near = run(&["explain", "h100-sxn"]);
+    assert!(stderr(&near).contains("did you mean `h100-sxm`?"), "{}", stderr(&near));
+}
+
+#[test]
+fn devices_are_listed_and_explained() {
+    let list = run(&["list", "hardware"]);
+    assert_eq!(list.status.code(), Some(0), "{}", stderr(&list));
+    let text = stdout(&list);
+    assert!(text.lines().all(|line| line.chars().count() <= 100), "fits into the width");
+    let line = |name: &str| {
+        let line = text.lines().find(|line| line.split_whitespace().next() == Some(name)).unwrap();
+        line.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(line("h100-sxm"), "h100-sxm 85.90 GB 3.350 TB/s 989.4 TFLOP/s unverified H100-SXM5");
+    assert_eq!(line("trainium2"), "trainium2 103.1 GB 2.900 TB/s 667.0 TFLOP/s Trainium2");
+    assert_eq!(line("v100-sxm-32gb"), "v100-sxm-32gb 34.36 GB 900.0 GB/s unverified V100-SXM2-32GB");
+    let explained = run(&["explain", "h100-sxm"]);
+    assert_eq!(explained.status.code(), Some(0), "{}", stderr(&explained));
+    insta::assert_snapshot!("explain-h100-sxm", stdout(&explained));
+    assert_eq!(stdout(&run(&["explain", "H100-SXM5"])), stdout(&explained), "by another name, in another case");
+    assert!(!stdout(&run(&["explain", "trainium2"])).contains("unverified"));
+}
+
 #[test]
 fn settings_reach_structure_and_workload() {
     let params = |args: &[&str]| {

@@ -4,7 +4,7 @@
 
 use super::flow;
 use super::memory::{Parts, Plan, Training, plan};
-use crate::catalog::hardware::Device;
+use crate::catalog::Device;
 use crate::compile::evaluate;
 use crate::diag::Diagnostics;
 use crate::flatten::FlatModel;

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use super::values;
 use crate::diag::{Code, Diagnostic, Diagnostics, nearest};
 use crate::expr::{EvalError, Exact, Expr, Name, Syntax, Value, is_name, is_reserved};
 use crate::json::{Json, Member, Node};
@@ -402,8 +403,7 @@ struct Reader<'d> {
 
 impl Reader<'_> {
     fn wrong(&mut self, node: &Node, expected: &str) {
-        let message = format!("expected {expected}, found {}", node.json.kind());
-        self.diagnostics.push(Diagnostic::new(Code::WrongType, message).at(node.span, format!("expected {expected}")));
+        values::wrong(node, expected, self.diagnostics);
     }
 
     fn invalid(&mut self, span: Span, message: impl Into<String>, label: impl Into<String>) {
@@ -411,22 +411,11 @@ impl Reader<'_> {
     }
 
     fn text(&mut self, node: &Node) -> Option<Arc<str>> {
-        if let Json::Text(text) = &node.json {
-            return Some(text.value.clone());
-        }
-        self.wrong(node, "a text");
-        None
+        values::text(node, self.diagnostics)
     }
 
     fn texts(&mut self, node: Option<&Node>) -> Vec<Arc<str>> {
-        match node.map(|n| (&n.json, n)) {
-            Some((Json::List(items), _)) => items.iter().filter_map(|item| self.text(item)).collect(),
-            Some((_, node)) => {
-                self.wrong(node, "a list of texts");
-                Vec::new()
-            }
-            None => Vec::new(),
-        }
+        values::texts(node, self.diagnostics)
     }
 
     fn members<T>(&mut self, node: Option<&Node>, mut read: impl FnMut(&mut Self, &Member) -> Option<T>) -> Vec<T> {

@@ -1,17 +1,21 @@
-//! Finds classes by name.
+//! Finds classes and devices by name.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use super::{CLASS_FILES, CLASS_NAMES, CLASS_PATTERNS, Class, ClassFile, MODEL_FILES, ModelFile, class::parse_class};
-use crate::diag::{Diagnostics, nearest};
-use crate::json;
+use super::{
+    CLASS_FILES, CLASS_NAMES, CLASS_PATTERNS, Class, ClassFile, DEVICE_FILES, Device, DeviceFile, MODEL_FILES, ModelFile,
+    parse_class, parse_device,
+};
+use crate::diag::{Code, Diagnostic, Diagnostics, nearest};
+use crate::json::{self, Node};
 use crate::source::{Source, SourceId};
 
-/// The embedded catalog. Classes are parsed when first asked for, once.
+/// The embedded catalog. Classes and devices are parsed when first asked for, once.
 #[derive(Debug)]
 pub struct Catalog {
     classes: Vec<OnceLock<Result<Arc<Class>, Diagnostics>>>,
+    devices: Vec<OnceLock<Result<Arc<Device>, Diagnostics>>>,
 }
 
 impl Default for Catalog {
@@ -23,14 +27,19 @@ impl Default for Catalog {
 impl Catalog {
     #[must_use]
     pub fn new() -> Self {
-        Catalog { classes: CLASS_FILES.iter().map(|_| OnceLock::new()).collect() }
+        Catalog {
+            classes: CLASS_FILES.iter().map(|_| OnceLock::new()).collect(),
+            devices: DEVICE_FILES.iter().map(|_| OnceLock::new()).collect(),
+        }
     }
 
     /// The source of a catalog file, for diagnostics that point into it.
     #[must_use]
     pub fn source(&self, id: SourceId) -> Option<Source> {
-        let file = CLASS_FILES.get(id.catalog_index()?)?;
-        Some(Source { id, name: file.path.into(), text: file.text.into() })
+        let index = id.catalog_index()?;
+        let device = || DEVICE_FILES.get(index.checked_sub(CLASS_FILES.len())?).map(|file| (file.path, file.text));
+        let (path, text) = CLASS_FILES.get(index).map(|file| (file.path, file.text)).or_else(device)?;
+        Some(Source { id, name: path.into(), text: text.into() })
     }
 
     /// The class that a name selects: an exact name before an alias pattern, a longer pattern before a shorter one.
@@ -46,7 +55,47 @@ impl Catalog {
     /// The class of the `index`th file.
     pub fn class_at(&self, index: usize) -> Option<Result<Arc<Class>, Diagnostics>> {
         let (file, cell) = (CLASS_FILES.get(index)?, self.classes.get(index)?);
-        Some(cell.get_or_init(|| load(file, SourceId::catalog(index))).clone())
+        Some(cell.get_or_init(|| load(file.path, file.text, index, |node, said| parse_class(None, node, said))).clone())
+    }
+
+    /// The device of this name or alias, in any case.
+    ///
+    /// # Errors
+    /// What is wrong with the file, if it doesn't parse (a test excludes that).
+    pub fn device(&self, name: &str) -> Option<Result<Arc<Device>, Diagnostics>> {
+        let called = |file: &DeviceFile| names(file).any(|known| known.eq_ignore_ascii_case(name));
+        self.device_at(DEVICE_FILES.iter().position(called)?)
+    }
+
+    /// The device of the `index`th file.
+    pub fn device_at(&self, index: usize) -> Option<Result<Arc<Device>, Diagnostics>> {
+        let (file, cell) = (DEVICE_FILES.get(index)?, self.devices.get(index)?);
+        // Devices come after the classes in the numbering of sources.
+        Some(cell.get_or_init(|| load(file.path, file.text, CLASS_FILES.len() + index, parse_device)).clone())
+    }
+
+    #[must_use]
+    pub fn device_files(&self) -> &'static [DeviceFile] {
+        DEVICE_FILES
+    }
+
+    /// Help for a name that no device has: the devices whose names begin with it (`h100`), else the nearest name, if any is near.
+    #[must_use]
+    pub fn device_hint(&self, name: &str) -> Option<String> {
+        let longer: Vec<String> = variants(name).into_iter().map(|known| format!("`{known}`")).collect();
+        match longer.as_slice() {
+            [] => nearest(name, DEVICE_FILES.iter().flat_map(names)).map(|near| format!("did you mean `{near}`?")),
+            [one] => Some(format!("did you mean {one}?")),
+            several => Some(format!("there are several of that name: {}", several.join(", "))),
+        }
+    }
+
+    /// What to say of a name that no device has.
+    #[must_use]
+    pub fn unknown_device(&self, name: &str) -> Diagnostic {
+        let diagnostic = Diagnostic::new(Code::UnknownDevice, format!("unknown device `{name}`"));
+        let hint = self.device_hint(name).into_iter().fold(diagnostic, Diagnostic::help);
+        hint.help("`layerspec list hardware` shows the devices")
     }
 
     #[must_use]
@@ -60,12 +109,33 @@ impl Catalog {
     }
 }
 
-fn load(file: &ClassFile, id: SourceId) -> Result<Arc<Class>, Diagnostics> {
-    let source = Source { id, name: file.path.into(), text: file.text.into() };
+/// The names under which a device is found.
+fn names(file: &DeviceFile) -> impl Iterator<Item = &'static str> {
+    std::iter::once(file.name).chain(file.aliases.iter().copied())
+}
+
+/// The devices that are called `name` and something more.
+fn variants(name: &str) -> Vec<&'static str> {
+    let begins = |known: &str| {
+        let rest =
+            known.get(name.len()..).filter(|_| known.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name)));
+        rest.is_some_and(|rest| rest.starts_with('-'))
+    };
+    DEVICE_FILES.iter().map(|file| file.name).filter(|known| begins(known)).collect()
+}
+
+/// Parses the catalog's `index`th file.
+fn load<T>(
+    path: &str,
+    text: &str,
+    index: usize,
+    parse: impl FnOnce(&Node, &mut Diagnostics) -> Option<T>,
+) -> Result<Arc<T>, Diagnostics> {
+    let source = Source { id: SourceId::catalog(index), name: path.into(), text: text.into() };
     let mut diagnostics = Diagnostics::default();
     let document = json::read(&source, &mut diagnostics);
-    match document.and_then(|document| parse_class(None, &document.root, &mut diagnostics)) {
-        Some(class) if !diagnostics.has_errors() => Ok(Arc::new(class)),
+    match document.and_then(|document| parse(&document.root, &mut diagnostics)) {
+        Some(parsed) if !diagnostics.has_errors() => Ok(Arc::new(parsed)),
         _ => Err(diagnostics),
     }
 }

@@ -1,17 +1,20 @@
-//! The embedded catalog: classes, dtypes and models, as data.
+//! The embedded catalog: classes, devices, dtypes and models, as data.
 //!
-//! `build.rs` makes the index (which file defines which names), so a run parses only what it uses. Nothing here knows a class or a model
-//! by name.
+//! `build.rs` makes the index (which file defines which names), so a run parses only what it uses. Nothing here knows a class, a
+//! device or a model by name.
 
 mod class;
 pub mod dtypes;
+mod hardware;
 mod lookup;
 pub mod optimizers;
+mod values;
 
 pub use class::{
     Class, ClassKind, Dim, Element, ElementDef, Example, FlopFormulas, Formula, Parameter, ParameterKind, SaveDef, ShapeDef,
     Slot, ValueDef, WeightDef, builtin_slot, check_parameter, parse_class,
 };
+pub use hardware::{DEVICE_KEYS, Device, Interconnect, parse_device};
 pub use lookup::{Catalog, Classes};
 
 /// A class file of the catalog and the names under which it is found.
@@ -19,6 +22,15 @@ pub use lookup::{Catalog, Classes};
 pub struct ClassFile {
     pub path: &'static str,
     pub class: &'static str,
+    pub aliases: &'static [&'static str],
+    pub text: &'static str,
+}
+
+/// A device file of the catalog and the names under which it is found.
+#[derive(Debug)]
+pub struct DeviceFile {
+    pub path: &'static str,
+    pub name: &'static str,
     pub aliases: &'static [&'static str],
     pub text: &'static str,
 }

@@ -41,9 +41,9 @@ pub enum Command {
     Tree(TreeArgs),
     /// The data flow as a drawing for Graphviz or Mermaid, repeats folded
     Graph(GraphArgs),
-    /// Explain a class, a dtype, a diagnostic code, or a layer of a model
+    /// Explain a class, a dtype, a device, a diagnostic code, or a layer of a model
     Explain(ExplainArgs),
-    /// List models, classes, or dtypes
+    /// List models, classes, dtypes, or hardware
     List(ListArgs),
     /// A stage of the pipeline, for those who work on it
     Show(ShowArgs),
@@ -225,7 +225,7 @@ pub enum Stage {
 #[derive(Debug, ClapArgs)]
 #[command(mut_group("WorkloadArgs", |group| group.requires("path")))]
 pub struct ExplainArgs {
-    /// A class (torch.nn.Linear), a dtype (q4_k), a diagnostic code (E0304), or a model
+    /// A class (torch.nn.Linear), a dtype (q4_k), a device (h100-sxm), a diagnostic code (E0304), or a model
     pub what: String,
     /// Of a model: the path of the layer to explain (model.layers.0.mlp.up_proj)
     pub path: Option<String>,
@@ -248,6 +248,7 @@ pub enum Listed {
     Models,
     Classes,
     Dtypes,
+    Hardware,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -10,7 +10,7 @@ use crate::catalog::{Catalog, Classes, dtypes};
 use crate::compile::{Compiled, compile};
 use crate::diag::{CODES, Code, Diagnostic, Diagnostics, nearest};
 use crate::flatten::{FlatModel, Located, Lost, RowId};
-use crate::report::{explain_class, explain_code, explain_composite, explain_dtype, explain_layer};
+use crate::report::{explain_class, explain_code, explain_composite, explain_device, explain_dtype, explain_layer};
 
 pub fn run(args: &ExplainArgs, terminal: &Terminal) -> io::Result<Exit> {
     if let Some(path) = &args.path {
@@ -25,7 +25,7 @@ pub fn run(args: &ExplainArgs, terminal: &Terminal) -> io::Result<Exit> {
     Ok(Exit::Fine)
 }
 
-/// A code, a class, or a dtype, in this order: their names don't meet.
+/// A code, a class, a dtype, or a device, in this order: their names don't meet, which a test asserts of devices.
 fn explanation(what: &str, catalog: &Catalog) -> Option<String> {
     if let Some(info) = Code::find(what) {
         return Some(explain_code(info));
@@ -33,7 +33,8 @@ fn explanation(what: &str, catalog: &Catalog) -> Option<String> {
     if let Some(class) = Classes::new(catalog, Vec::new(), Vec::new()).find(what) {
         return Some(explain_class(&class));
     }
-    dtypes::find(what).ok().map(|dtype| explain_dtype(&dtype))
+    let device = || catalog.device(what)?.ok().map(|device| explain_device(&device));
+    dtypes::find(what).ok().map(|dtype| explain_dtype(&dtype)).or_else(device)
 }
 
 fn unknown(what: &str, catalog: &Catalog) -> Diagnostic {
@@ -42,10 +43,10 @@ fn unknown(what: &str, catalog: &Catalog) -> Diagnostic {
     let others = codes.chain(dtypes::all().iter().map(|dtype| &*dtype.name));
     let near = classes.nearest(what).or_else(|| nearest(what, others));
     let diagnostic = Diagnostic::new(Code::UnknownSubject, format!("nothing to explain is called `{what}`"));
-    let help = near.map(|near| format!("did you mean `{near}`?"));
+    let help = near.map(|near| format!("did you mean `{near}`?")).or_else(|| catalog.device_hint(what));
     help.into_iter()
         .fold(diagnostic, Diagnostic::help)
-        .help("`layerspec list classes` and `layerspec list dtypes` show what there is")
+        .help("`layerspec list classes`, `layerspec list dtypes` and `layerspec list hardware` show what there is")
 }
 
 /// The layer, or the composite, at a path of a model.

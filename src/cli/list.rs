@@ -5,7 +5,7 @@ use std::io;
 use super::args::{ListArgs, Listed};
 use super::output::{Exit, Terminal, write_to};
 use crate::catalog::Catalog;
-use crate::report::{list_classes, list_dtypes, list_models};
+use crate::report::{list_classes, list_devices, list_dtypes, list_models};
 
 pub fn run(args: &ListArgs, terminal: &Terminal) -> io::Result<Exit> {
     let catalog = Catalog::new();
@@ -14,6 +14,7 @@ pub fn run(args: &ListArgs, terminal: &Terminal) -> io::Result<Exit> {
         Listed::Models => list_models(&catalog, width, out),
         Listed::Classes => list_classes(&catalog, width, out),
         Listed::Dtypes => list_dtypes(width, out),
+        Listed::Hardware => list_devices(&catalog, width, out),
     })?;
     Ok(Exit::Fine)
 }

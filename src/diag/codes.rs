@@ -56,6 +56,7 @@ pub enum Code {
     UnknownSetting,
     InvalidWorkload,
     UnknownSubject,
+    UnknownDevice,
     BeyondPositions,
     ExpectationsSkipped,
 }
@@ -563,9 +564,18 @@ pub const CODES: &[CodeInfo] = &[
         id: "E0706",
         name: "UnknownSubject",
         summary: "nothing of that name to explain",
-        explanation: "`layerspec explain` takes a class, a dtype, a diagnostic code, or a model and the path of one of its layers.",
+        explanation: "`layerspec explain` takes a class, a dtype, a device, a diagnostic code, or a model and the path of one of its layers.",
         wrong: None,
         right: None,
+    },
+    CodeInfo {
+        code: Code::UnknownDevice,
+        id: "E0707",
+        name: "UnknownDevice",
+        summary: "a device that the catalog doesn't have",
+        explanation: "A device is a name or an alias from `layerspec list hardware`, in any case. Where a name is short for several devices of different figures, none of them is taken.",
+        wrong: Some("h100"),
+        right: Some("h100-sxm"),
     },
     CodeInfo {
         code: Code::BeyondPositions,

@@ -1,10 +1,10 @@
-//! Explanations: of a class, a dtype, a diagnostic code. Every number can be asked where it comes from.
+//! Explanations: of a class, a dtype, a device, a diagnostic code. Every number can be asked where it comes from.
 
 use std::fmt::Write as _;
 
-use super::units;
+use super::units::{self, Units};
 use crate::catalog::dtypes::Dtype;
-use crate::catalog::{Class, Dim, ElementDef, Example, Formula, Parameter, ShapeDef, ValueDef};
+use crate::catalog::{Class, Device, Dim, ElementDef, Example, Formula, Parameter, ShapeDef, ValueDef};
 use crate::diag::{CODES, CodeInfo};
 
 /// All there is to say about a class.
@@ -128,6 +128,46 @@ fn example(out: &mut String, example: &Example) {
 pub fn explain_dtype(dtype: &Dtype) -> String {
     let aliases = if dtype.aliases.is_empty() { String::new() } else { format!("\n  also: {}", dtype.aliases.join(", ")) };
     format!("{} (dtype)\n\n  {} bits an element: {}{aliases}\n  source: {}\n", dtype.name, dtype.bits, dtype.doc, dtype.source)
+}
+
+/// All there is to say about a device: its figures to the last digit and for people, and who says so.
+#[must_use]
+pub fn explain_device(device: &Device) -> String {
+    let mut out = format!("{} ({})\n\n  {}, {}\n", device.name, device.kind, device.title, device.vendor);
+    if !device.aliases.is_empty() {
+        let _ = writeln!(out, "  also: {}", device.aliases.join(", "));
+    }
+    if !device.verified {
+        out.push_str("  unverified: the figures were not all read again from the vendor's own documents\n");
+    }
+    section(&mut out, "figures", figures(device));
+    let peaks = device.peak_flops_per_second.iter().map(|(name, peak)| {
+        let unit = if name.starts_with("int") { "OP/s" } else { "FLOP/s" };
+        figure(name, *peak, unit, units::rate(*peak, unit))
+    });
+    section(&mut out, "peak_flops_per_second (dense)", peaks);
+    section(&mut out, "sources", device.sources.iter().map(|source| vec![source.to_string()]));
+    section(&mut out, "note", device.note.iter().map(|note| vec![note.to_string()]));
+    out
+}
+
+fn figure(name: &str, n: u128, unit: &str, human: String) -> Vec<String> {
+    vec![name.to_owned(), units::exact(n), unit.to_owned(), human]
+}
+
+fn figures(device: &Device) -> Vec<Vec<String>> {
+    let (capacity, bandwidth) = (device.memory_capacity, device.memory_bandwidth);
+    let both = format!("{} = {}", units::bytes(capacity, Units::Si), units::bytes(capacity, Units::Iec));
+    let mut rows = vec![
+        figure("memory_capacity", capacity, "bytes", both),
+        figure("memory_bandwidth", bandwidth, "bytes/s", units::bytes_per_second(bandwidth, Units::Si)),
+    ];
+    rows.extend(device.interconnect.as_ref().map(|link| {
+        let human = units::bytes_per_second(link.bytes_per_second, Units::Si);
+        figure("interconnect", link.bytes_per_second, "bytes/s", format!("{human} each direction, {}", link.name))
+    }));
+    rows.extend(device.tdp_watts.map(|watts| figure("tdp", watts, "W", String::new())));
+    rows
 }
 
 /// A diagnostic code's lesson.

@@ -1,10 +1,11 @@
-//! What there is: models, classes, dtypes.
+//! What there is: models, classes, dtypes, devices.
 
 use std::io::{self, Write};
 
 use comfy_table::{ColumnConstraint, ContentArrangement, Table, presets};
 
-use crate::catalog::{Catalog, dtypes};
+use super::units::{self, Units};
+use crate::catalog::{Catalog, Device, dtypes};
 
 fn table(width: usize) -> Table {
     let mut table = Table::new();
@@ -38,8 +39,7 @@ pub fn list_models(catalog: &Catalog, width: usize, out: &mut dyn Write) -> io::
     for model in catalog.models() {
         let json: serde_json::Value = serde_json::from_str(model.text).unwrap_or_default();
         let text = |key: &str| json.get(key).and_then(|v| v.as_str()).unwrap_or("").to_owned();
-        let params =
-            json.pointer("/expect/params").and_then(serde_json::Value::as_u64).map(|n| super::units::params(u128::from(n)));
+        let params = json.pointer("/expect/params").and_then(serde_json::Value::as_u64).map(|n| units::params(u128::from(n)));
         table.add_row([model.name.to_owned(), params.unwrap_or_default(), text("name")]);
     }
     draw(table, out)
@@ -75,4 +75,28 @@ pub fn list_dtypes(width: usize, out: &mut dyn Write) -> io::Result<()> {
         table.add_row([dtype.name.to_string(), dtype.bits.to_string(), dtype.aliases.join(", "), dtype.doc.to_string()]);
     }
     draw(table, out)
+}
+
+/// The devices: the name to call them by, their main figures, and whether those were read from the vendor's own documents.
+///
+/// # Errors
+/// Those of `out`.
+pub fn list_devices(catalog: &Catalog, width: usize, out: &mut dyn Write) -> io::Result<()> {
+    let mut table = table(width);
+    table.set_header(["name", "memory", "bandwidth", "bf16 peak", "", "device"]);
+    for device in (0..catalog.device_files().len()).filter_map(|at| catalog.device_at(at)?.ok()) {
+        table.add_row(device_cells(&device));
+    }
+    draw(table, out)
+}
+
+fn device_cells(device: &Device) -> [String; 6] {
+    [
+        device.name.to_string(),
+        units::bytes(device.memory_capacity, Units::Si),
+        units::bytes_per_second(device.memory_bandwidth, Units::Si),
+        device.peak("bf16").map(|peak| units::rate(peak, "FLOP/s")).unwrap_or_default(),
+        if device.verified { "" } else { "unverified" }.to_owned(),
+        device.title.to_string(),
+    ]
 }

@@ -24,9 +24,9 @@ use std::io::{self, Write};
 
 pub use dot::render_dot;
 pub use escape::{escape_csv, escape_dot, escape_markdown, escape_mermaid, escape_terminal};
-pub use explain::{errors_page, explain_class, explain_code, explain_dtype};
+pub use explain::{errors_page, explain_class, explain_code, explain_device, explain_dtype};
 pub use lines::{By, Group, Line, expanded, folded, groups};
-pub use list::{list_classes, list_dtypes, list_models};
+pub use list::{list_classes, list_devices, list_dtypes, list_models};
 pub use mermaid::render_mermaid;
 pub use schema::model_schema;
 pub use tree::render_tree;

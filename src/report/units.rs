@@ -32,7 +32,23 @@ pub fn bytes(n: u128, units: Units) -> String {
         Units::Si => scaled(n, 1000, &SI).replace('K', "k"),
         Units::Iec => scaled(n, 1024, &IEC),
     };
-    if text.contains(' ') { format!("{text}B") } else { format!("{text} B") }
+    with_unit(&text, "B")
+}
+
+/// A count a second, of this unit: `989.4 TFLOP/s`.
+#[must_use]
+pub fn rate(n: u128, unit: &str) -> String {
+    with_unit(&count(n), unit)
+}
+
+/// A rate of bytes: `3.350 TB/s`.
+#[must_use]
+pub fn bytes_per_second(n: u128, units: Units) -> String {
+    bytes(n, units) + "/s"
+}
+
+fn with_unit(scaled: &str, unit: &str) -> String {
+    if scaled.contains(' ') { format!("{scaled}{unit}") } else { format!("{scaled} {unit}") }
 }
 
 /// Four significant digits and a prefix; below 1000 the number itself.
@@ -116,6 +132,9 @@ mod tests {
         assert_eq!(bytes(4096, Units::Si), "4.096 kB");
         assert_eq!(bytes(1000, Units::Iec), "0.977 KiB");
         assert_eq!(bytes(17, Units::Si), "17 B");
+        assert_eq!(bytes_per_second(3_350_000_000_000, Units::Si), "3.350 TB/s");
+        assert_eq!(rate(989_400_000_000_000, "FLOP/s"), "989.4 TFLOP/s");
+        assert_eq!(rate(3, "FLOP/s"), "3 FLOP/s");
         assert_eq!(count(999), "999");
         assert_eq!(count(999_960), "1.000 M");
         assert_eq!(count(1000), "1.000 K");

@@ -1,0 +1,52 @@
+//! The plain values of catalog files: texts, lists of texts, figures. What is of another type is said and left out.
+
+use std::sync::Arc;
+
+use crate::diag::{Code, Diagnostic, Diagnostics};
+use crate::expr::Exact;
+use crate::json::{Json, Node};
+
+pub fn wrong(node: &Node, expected: &str, diagnostics: &mut Diagnostics) {
+    let message = match &node.json {
+        Json::Number(number) => format!("expected {expected}, found {number}"),
+        other => format!("expected {expected}, found {}", other.kind()),
+    };
+    diagnostics.push(Diagnostic::new(Code::WrongType, message).at(node.span, format!("expected {expected}")));
+}
+
+pub fn text(node: &Node, diagnostics: &mut Diagnostics) -> Option<Arc<str>> {
+    if let Json::Text(text) = &node.json {
+        return Some(text.value.clone());
+    }
+    wrong(node, "a text", diagnostics);
+    None
+}
+
+pub fn texts(node: Option<&Node>, diagnostics: &mut Diagnostics) -> Vec<Arc<str>> {
+    match node.map(|n| (&n.json, n)) {
+        Some((Json::List(items), _)) => items.iter().filter_map(|item| text(item, diagnostics)).collect(),
+        Some((_, node)) => {
+            wrong(node, "a list of texts", diagnostics);
+            Vec::new()
+        }
+        None => Vec::new(),
+    }
+}
+
+pub fn flag(node: &Node, diagnostics: &mut Diagnostics) -> Option<bool> {
+    if let Json::Bool(flag) = node.json {
+        return Some(flag);
+    }
+    wrong(node, "true or false", diagnostics);
+    None
+}
+
+/// An integer greater than zero: a figure that isn't known is left out, not 0.
+pub fn figure(node: &Node, diagnostics: &mut Diagnostics) -> Option<u128> {
+    let number = if let Json::Number(text) = &node.json { Exact::parse(text) } else { None };
+    let figure = number.and_then(|n| n.to_count()).filter(|n| *n > 0);
+    if figure.is_none() {
+        wrong(node, "a positive integer", diagnostics);
+    }
+    figure
+}
