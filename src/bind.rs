@@ -3,13 +3,14 @@
 //! A [`FlatModel`] and a [`Workload`] come in, a [`BoundModel`] goes out. Rows that ask their class for the same share one signature, so
 //! that `cost` evaluates it once.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::catalog::{Class, Element, Parameter, check_parameter};
+use crate::catalog::{Class, Element, Parameter, builtin_slot, check_parameter};
 use crate::check::expected;
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::expr::{EvalError, Exact, MOST_VALUES, Value, eval};
-use crate::flatten::{Argument, Binding, FlatModel, InputTensor, OwnWeight, Residual, Row, RowInfo};
+use crate::flatten::{Argument, Binding, FlatModel, InputTensor, OwnWeight, Residual, Row, RowInfo, matches_layer};
 use crate::workload::{Cache, DERIVED, Phase, Request, VARIABLES, Workload, WorkloadVar, value_problem};
 
 /// A model at a workload: no expression left.
@@ -56,7 +57,7 @@ impl BoundModel {
 }
 
 /// A class with the values of its parameters.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Signature {
     pub class: Option<Arc<Class>>,
     /// Given parameters, by position.
@@ -89,7 +90,8 @@ pub fn bind(flat: &FlatModel, request: &Request, diagnostics: &mut Diagnostics) 
     let mut binder = Binder { flat, values, diagnostics };
     workload.more = binder.own_variables(request);
     check_workload(&workload, binder.diagnostics);
-    let (signatures, rows) = binder.rows();
+    let (mut signatures, mut rows) = binder.rows();
+    binder.weight_dtypes(request, &mut signatures, &mut rows);
     let inputs = binder.inputs(&workload);
     let values = binder.values;
     BoundModel { workload, builtins, signatures, rows, inputs, values }
@@ -242,6 +244,41 @@ impl<'f> Binder<'f, '_> {
             calls: self.calls(&info.calls),
         };
         (signatures, flat.rows.iter().map(row).collect())
+    }
+
+    /// Gives rows that a pattern means a weight dtype of their own. What a model file says of a layer itself stays.
+    fn weight_dtypes(&mut self, request: &Request, signatures: &mut Vec<Signature>, rows: &mut [BoundRow]) {
+        let slot = builtin_slot("weight_dtype_bytes").and_then(|slot| u16::try_from(slot).ok());
+        let (Some(slot), false) = (slot, request.weight_dtypes.is_empty()) else { return };
+        let mut matched = vec![false; request.weight_dtypes.len()];
+        let mut made: HashMap<(u32, usize), u32> = HashMap::new();
+        for (info, row) in self.flat.rows.iter().zip(rows) {
+            let mut last = None;
+            for (at, ((pattern, _), matched)) in request.weight_dtypes.iter().zip(&mut matched).enumerate() {
+                if matches_layer(pattern, info) {
+                    (last, *matched) = (Some(at), true);
+                }
+            }
+            let (Some(at), Some(signature)) = (last, row.signature) else { continue };
+            let Some((_, dtype)) = request.weight_dtypes.get(at) else { continue };
+            let Some(known) = signatures.get(signature as usize) else { continue };
+            if known.overrides.iter().any(|(own, _)| *own == slot) {
+                continue;
+            }
+            let next = u32::try_from(signatures.len()).unwrap_or(u32::MAX);
+            let own = *made.entry((signature, at)).or_insert(next);
+            if own == next {
+                let mut other = known.clone();
+                other.overrides.push((slot, Value::Number(dtype.bytes())));
+                signatures.push(other);
+            }
+            row.signature = Some(own);
+        }
+        for ((pattern, _), _) in request.weight_dtypes.iter().zip(&matched).filter(|(_, matched)| !**matched) {
+            let message = format!("no layer has a path or class like `{pattern}`");
+            let help = "`*` stands for anything; a repeated layer's path reads `model.layers.[0-31].mlp.up_proj`";
+            self.diagnostics.push(Diagnostic::new(Code::InvalidWorkload, message).help(help));
+        }
     }
 
     fn inputs(&mut self, workload: &Workload) -> Vec<BoundInput> {

@@ -114,6 +114,8 @@ pub struct Request {
     pub past_len: Option<u64>,
     pub dtype: Option<Dtype>,
     pub weight_dtype: Option<Dtype>,
+    /// Other weight dtypes for the layers whose path or class a pattern means; the last that does wins.
+    pub weight_dtypes: Vec<(Arc<str>, Dtype)>,
     pub kv_dtype: Option<Dtype>,
     pub attention: Option<Attention>,
     pub kernel: Option<Kernel>,
@@ -197,6 +199,8 @@ pub struct Workload {
     pub logit_len: u64,
     pub dtype: Dtype,
     pub weight_dtype: Dtype,
+    /// Those of some layers, by pattern.
+    pub weight_dtypes: Vec<(Arc<str>, Dtype)>,
     pub kv_dtype: Dtype,
     pub attention: Attention,
     pub kernel: Kernel,
@@ -267,6 +271,7 @@ impl Workload {
             past_len,
             logit_len,
             weight_dtype: or_dtype(&request.weight_dtype),
+            weight_dtypes: request.weight_dtypes.clone(),
             kv_dtype: or_dtype(&request.kv_dtype),
             dtype,
             attention: request.attention.unwrap_or(Attention::Dense),

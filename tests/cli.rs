@@ -392,3 +392,72 @@ fn the_other_commands_answer() {
     assert!(stdout(&run(&["man"])).contains(".TH layerspec"));
     assert!(stdout(&run(&["man", "compile"])).contains("\\-\\-weight\\-dtype"));
 }
+
+#[test]
+fn memory_says_what_takes_how_much_and_whether_it_fits() {
+    let table = stdout(&run(&["memory", "llama-2-7b-hf", "--cache", "off", "--device", "rtx-4090"]));
+    for text in ["203,440,128", "model.layers.1.mlp.product", "fits", "yes", "kept free", "MHA in 32 of 32 layers"] {
+        let text = if text == "kept free" { "in reserve" } else { text };
+        assert!(table.contains(text), "{text}: {table}");
+    }
+    let json: serde_json::Value = serde_json::from_str(&stdout(&run(&["memory", "llama-2-7b-hf", "--format", "json"]))).unwrap();
+    assert_eq!(json["format"], "layerspec.memory/1");
+    assert_eq!(json["memory"][0]["bytes"], 13_476_831_232u64);
+    assert_eq!(json["peak"]["bytes"], 1_277_181_952u64);
+    let sum: u64 = json["memory"].as_array().unwrap().iter().map(|item| item["bytes"].as_u64().unwrap()).sum();
+    assert_eq!(json["total_bytes"], sum);
+    let csv = stdout(&run(&["memory", "llama-2-7b-hf", "--format", "csv"]));
+    assert!(csv.starts_with("section,name,count,bytes\nmemory,weights,,13476831232\n"), "{csv}");
+    let markdown = stdout(&run(&["memory", "llama-2-7b-hf", "--format", "markdown"]));
+    assert!(markdown.contains("| weights | 13,476,831,232 | 13.48 GB |"), "{markdown}");
+}
+
+#[test]
+fn a_fit_that_is_required_and_fails_exits_with_3() {
+    let train = ["memory", "llama-2-7b-hf", "--phase", "train", "--seq", "512", "--device", "rtx-4090"];
+    assert_eq!(run(&train).status.code(), Some(0));
+    let required = run(&[&train[..], &["--require-fit"]].concat());
+    assert_eq!(required.status.code(), Some(3));
+    assert!(stderr(&required).contains(&format!("error[{}]", "E0609")), "{}", stderr(&required));
+    let table = stdout(&required);
+    let batch = table.lines().find(|line| line.starts_with("largest batch at 512 tokens")).unwrap();
+    assert!(batch.ends_with(" none"), "{table}");
+    let small = ["memory", "qwen3-0.6b", "--device", "rtx-4090", "--require-fit"];
+    assert_eq!(run(&small).status.code(), Some(0));
+}
+
+#[test]
+fn memory_refuses_what_makes_no_sense() {
+    for (arguments, code, text) in [
+        (&["--device", "h101-sxm"][..], 1, "h100-sxm"),
+        (&["--device", "h100-sxm", "--count", "0"], 2, "--count"),
+        (&["--require-fit"], 2, "--device"),
+        (&["--phase", "train", "--optimizer", "adm"], 2, "did you mean `adam`?"),
+        (&["--weight-dtype", "*.mpl.*=q4_k"], 1, "`*.mpl.*`"),
+        (&["--weight-dtype", "*.mlp.*=q4"], 2, "unknown dtype"),
+        (&["--phase", "train", "--lora-rank", "8", "--lora-target", "*.query"], 1, "`*.query`"),
+        (&["--cache", "off", "--past", "7"], 1, "without a cache"),
+        (&["--set", "num_attention_heads=-1"], 1, "error"),
+    ] {
+        let output = run(&[&["memory", "llama-2-7b-hf"][..], arguments].concat());
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", stderr(&output));
+        assert!(stderr(&output).contains(text), "{arguments:?}: {}", stderr(&output));
+    }
+    let window = run(&["memory", "gemma-3-270m", "--set", "sliding_window=-4"]);
+    assert_eq!(window.status.code(), Some(1), "{}", stderr(&window));
+}
+
+#[test]
+fn some_layers_may_have_another_weight_dtype() {
+    let weights = |arguments: &[&str]| {
+        let output = stdout(&run(&[&["memory", "llama-2-7b-hf", "--format", "json"][..], arguments].concat()));
+        serde_json::from_str::<serde_json::Value>(&output).unwrap()["memory"][0]["bytes"].as_u64().unwrap()
+    };
+    // 4.5 bits in place of 16 for three matrices of 4096 x 11008 in each of 32 layers.
+    let mlp = 32 * 3 * 4096 * 11008u64;
+    assert_eq!(weights(&["--weight-dtype", "*.mlp.*=q4_k"]), 13_476_831_232 - mlp * 2 + mlp * 9 / 16);
+    assert_eq!(weights(&["--weight-dtype", "Linear=fp8", "--weight-dtype", "lm_head=bf16"]), {
+        let linear = 6_738_415_616 - 2 * 131_072_000 - 65 * 4096u64;
+        13_476_831_232 - linear
+    });
+}

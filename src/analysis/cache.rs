@@ -56,7 +56,7 @@ impl AttentionKind {
         match self.num_kv_heads {
             n if n == self.num_heads => "MHA".to_owned(),
             1 => "MQA".to_owned(),
-            n if n > 0 && self.num_heads % n == 0 => format!("GQA {}:1", self.num_heads / n),
+            n if n > 0 && self.num_heads.is_multiple_of(n) => format!("GQA {}:1", self.num_heads / n),
             n => format!("{}:{n} heads", self.num_heads),
         }
     }

@@ -42,20 +42,26 @@ impl Fit {
 /// What nothing larger is asked for than.
 const MOST: u64 = 1 << 40;
 
-/// Asks whether a plan fits, and for the largest workloads that do. `reserve` is in thousandths of a device's memory.
+/// What is asked of which devices.
+#[derive(Clone, Copy)]
+pub struct Question<'a> {
+    pub flat: &'a FlatModel,
+    pub request: &'a Request,
+    /// The workload that the request made.
+    pub workload: &'a Workload,
+    pub device: &'a Device,
+    pub count: u64,
+    /// Per cent of a device's memory that are kept free.
+    pub reserve: u32,
+    pub training: &'a Training,
+}
+
+/// Asks whether a plan fits, and for the largest workloads that do.
 #[must_use]
-pub fn fit(
-    flat: &FlatModel,
-    request: &Request,
-    workload: &Workload,
-    now: &Plan,
-    device: &Device,
-    count: u64,
-    reserve: u32,
-    training: &Training,
-) -> Fit {
+pub fn fit(question: Question<'_>, now: &Plan) -> Fit {
+    let Question { flat, request, workload, device, count, reserve, training } = question;
     let capacity = device.memory_capacity;
-    let reserve = capacity.saturating_mul(u128::from(reserve)) / 1000;
+    let reserve = capacity.saturating_mul(u128::from(reserve)) / 100;
     let room = capacity.saturating_sub(reserve);
     let needs = |request: &Request| {
         let mut wrong = Diagnostics::default();

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::lifetime::{self, BodyPlan, Export, Inside, NodePlan, find_child};
 use super::shape::{elements, fill, fit, shown, shown_pattern, stretches};
 use crate::bind::BoundModel;
-use crate::catalog::{Class, Element, ValueDef};
+use crate::catalog::{Class, ClassKind, Element, ValueDef};
 use crate::cost::CostReport;
 use crate::cost::ports::{Port, Ports, Save};
 use crate::diag::{Code, Diagnostic, Diagnostics};
@@ -855,6 +855,15 @@ impl<'f, 'd> Machine<'f, 'd> {
         }
     }
 
+    /// The leading dimensions of a value that has the right number of elements in another order: heads before positions.
+    fn regrouped(&self, ports: &Ports, port: &Port, shape: &[u128]) -> Option<Vec<u128>> {
+        let tokens = ports.tokens.filter(|_| port.pattern.leading.is_some())?;
+        let workload = &self.bound.workload;
+        let usual = [u128::from(workload.batch_size), u128::from(workload.seq_len)];
+        let same = elements(&port.pattern.dims)?.checked_mul(tokens) == elements(shape);
+        same.then(|| if elements(&usual) == Some(tokens) { usual.to_vec() } else { vec![tokens] })
+    }
+
     /// The leading dimensions that the inputs share.
     fn check(&mut self, id: RowId, class: &Class, ports: &Ports, inputs: &[Value]) -> Result<Option<Vec<u128>>, ()> {
         let Some(info) = self.flat.row(id) else { return Err(()) };
@@ -899,7 +908,8 @@ impl<'f, 'd> Machine<'f, 'd> {
                 broken = true;
                 continue;
             };
-            let found = fit(&port.pattern, shape, class.kind == crate::catalog::ClassKind::Function);
+            let regroups = class.kind == ClassKind::Function;
+            let found = fit(&port.pattern, shape, regroups).or_else(|| self.regrouped(ports, port, shape).filter(|_| regroups));
             let problem = match (&found, &leading) {
                 _ if is_index(port) != is_index_value(value) => Some(format!(
                     "`{}` takes {} as `{}`, and is given {}",

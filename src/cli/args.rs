@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use clap::{Args as ClapArgs, CommandFactory, Parser, Subcommand, ValueEnum};
 
+use crate::analysis::memory::{Checkpointing, Lora, Training};
 use crate::catalog::dtypes::{self, Dtype};
+use crate::catalog::optimizers::{self, Optimizer};
 use crate::expr::Value;
 use crate::report::units::Units;
-use crate::report::{By, FORMATS};
+use crate::report::{By, FORMATS, MEMORY_FORMATS};
 use crate::workload::{Attention, Backend, Cache, Kernel, Logits, Phase, Request};
 
 /// Compiles hierarchical descriptions of neural networks: parameters, FLOPs and memory of every basic layer, exactly as PyTorch has them.
@@ -43,6 +45,8 @@ pub enum Command {
     Graph(GraphArgs),
     /// Explain a class, a dtype, a device, a diagnostic code, or a layer of a model
     Explain(ExplainArgs),
+    /// Weights, cache, activations, training: what takes how much, where the peak is, does it fit
+    Memory(MemoryArgs),
     /// List models, classes, dtypes, or hardware
     List(ListArgs),
     /// A stage of the pipeline, for those who work on it
@@ -94,9 +98,9 @@ pub struct WorkloadArgs {
     /// Element type of activations [default: bf16]
     #[arg(long, value_parser = parse_dtype)]
     pub dtype: Option<Dtype>,
-    /// Element type of weights [default: that of --dtype]
-    #[arg(long, value_name = "DTYPE", value_parser = parse_dtype)]
-    pub weight_dtype: Option<Dtype>,
+    /// Element type of weights [default: that of --dtype], or of those of some layers by path or class: '*.mlp.*=q4_k'
+    #[arg(long, value_name = "[PATTERN=]DTYPE", value_parser = parse_weight_dtype)]
+    pub weight_dtype: Vec<(Option<Arc<str>>, Dtype)>,
     /// Element type of cached keys and values [default: that of --dtype]
     #[arg(long, value_name = "DTYPE", value_parser = parse_dtype)]
     pub kv_dtype: Option<Dtype>,
@@ -165,6 +169,90 @@ pub struct CheckArgs {
     pub models: Vec<String>,
     #[command(flatten)]
     pub workload: WorkloadArgs,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct MemoryArgs {
+    /// A file, `-` for standard input, or the name of an embedded model
+    pub model: String,
+    #[command(flatten)]
+    pub workload: WorkloadArgs,
+    /// A device (`layerspec list hardware`): does it fit, and the largest batch and context that do
+    #[arg(long, help_heading = "Device")]
+    pub device: Option<String>,
+    /// How many such devices
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Device")]
+    pub count: u64,
+    /// Per cent of a device's memory kept free for what is not counted
+    #[arg(long, default_value_t = 10, value_name = "PERCENT", value_parser = clap::value_parser!(u32).range(0..=90), help_heading = "Device")]
+    pub reserve: u32,
+    /// Exit with 3 if it doesn't fit
+    #[arg(long, requires = "device", help_heading = "Device")]
+    pub require_fit: bool,
+    /// Optimizer of `--phase train`
+    #[arg(long, default_value = "adamw", value_parser = parse_optimizer, help_heading = "Training")]
+    pub optimizer: &'static Optimizer,
+    /// Keep float32 copies of what is trained, and float32 states
+    #[arg(long, help_heading = "Training")]
+    pub master_weights: bool,
+    /// What is computed again in the backward pass rather than kept
+    #[arg(long, default_value = "none", value_parser = words(Checkpointing::WORDS), help_heading = "Training")]
+    pub checkpointing: String,
+    /// ZeRO or FSDP stage: 1 splits states over the data-parallel ranks, 2 gradients too, 3 weights too
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=3), help_heading = "Training")]
+    pub zero: u8,
+    /// Data-parallel ranks [default: --count]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Training")]
+    pub ranks: Option<u64>,
+    /// Train adapters of this rank only
+    #[arg(long, value_name = "RANK", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Training")]
+    pub lora_rank: Option<u64>,
+    /// Classes or paths whose matrices get adapters, `*` standing for anything
+    #[arg(
+        long,
+        value_name = "PATTERN",
+        value_delimiter = ',',
+        requires = "lora_rank",
+        default_value = "*.q_proj,*.v_proj",
+        help_heading = "Training"
+    )]
+    pub lora_target: Vec<String>,
+    /// What comes out
+    #[arg(long, default_value = "table", value_parser = clap::builder::PossibleValuesParser::new(MEMORY_FORMATS.iter().map(|f| f.name)))]
+    pub format: String,
+    /// kB = 1000 bytes, or KiB = 1024 bytes
+    #[arg(long, default_value = "si", value_parser = words(&["si", "iec"]))]
+    pub units: String,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+impl MemoryArgs {
+    #[must_use]
+    pub fn training(&self) -> Training {
+        let lora = self.lora_rank.map(|rank| Lora { rank, targets: self.lora_target.clone() });
+        Training {
+            optimizer: self.optimizer,
+            master_weights: self.master_weights,
+            checkpointing: Checkpointing::from_word(&self.checkpointing).unwrap_or_default(),
+            zero: self.zero,
+            ranks: self.ranks.unwrap_or(self.count),
+            lora,
+        }
+    }
+
+    #[must_use]
+    pub fn units(&self) -> Units {
+        if self.units == "iec" { Units::Iec } else { Units::Si }
+    }
+}
+
+fn parse_optimizer(text: &str) -> Result<&'static Optimizer, String> {
+    optimizers::find(text).map_err(|near| {
+        let names: Vec<&str> = optimizers::all().iter().map(|o| &*o.name).collect();
+        let hint = near.map_or_else(String::new, |near| format!("did you mean `{near}`? "));
+        format!("unknown optimizer; {hint}one of {}", names.join(", "))
+    })
 }
 
 #[derive(Debug, ClapArgs)]
@@ -275,7 +363,8 @@ pub struct ManArgs {
 }
 
 /// The names of the subcommands that have man pages; a test compares them with the command line.
-const COMMANDS: &[&str] = &["compile", "check", "tree", "graph", "explain", "list", "show", "schema", "completions", "man"];
+const COMMANDS: &[&str] =
+    &["compile", "check", "tree", "graph", "explain", "memory", "list", "show", "schema", "completions", "man"];
 
 /// The names of [`FORMATS`]: clap wants them as a constant, and a test compares the two.
 const FORMAT_NAMES: &[&str] = &["table", "json", "jsonl", "csv", "markdown"];
@@ -289,6 +378,14 @@ fn parse_dtype(text: &str) -> Result<Dtype, String> {
         let hint = near.map_or_else(|| "`layerspec list dtypes` shows them".to_owned(), |near| format!("did you mean `{near}`?"));
         format!("unknown dtype; {hint}")
     })
+}
+
+/// `DTYPE`, or `PATTERN=DTYPE`.
+fn parse_weight_dtype(text: &str) -> Result<(Option<Arc<str>>, Dtype), String> {
+    match text.rsplit_once('=') {
+        Some((pattern, dtype)) => Ok((Some(pattern.into()), parse_dtype(dtype)?)),
+        None => Ok((None, parse_dtype(text)?)),
+    }
 }
 
 /// `NAME=VALUE`: the value is JSON where it reads as such, else a text.
@@ -314,7 +411,8 @@ impl WorkloadArgs {
             seq_len: self.seq,
             past_len: self.past,
             dtype: self.dtype.clone(),
-            weight_dtype: self.weight_dtype.clone(),
+            weight_dtype: self.weight_dtype.iter().rev().find(|(pattern, _)| pattern.is_none()).map(|(_, dtype)| dtype.clone()),
+            weight_dtypes: self.weight_dtype.iter().filter_map(|(p, dtype)| Some((p.clone()?, dtype.clone()))).collect(),
             kv_dtype: self.kv_dtype.clone(),
             attention: self.attention.as_deref().and_then(Attention::from_word),
             kernel: self.kernel.as_deref().and_then(Kernel::from_word),

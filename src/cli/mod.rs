@@ -9,6 +9,7 @@ mod explain;
 mod graph;
 mod input;
 mod list;
+mod memory;
 mod output;
 mod schema;
 mod shell;
@@ -35,6 +36,7 @@ pub fn run() -> ExitCode {
         Command::Tree(options) => tree::run(options, &terminal),
         Command::Graph(options) => graph::run(options, &terminal),
         Command::Explain(options) => explain::run(options, &terminal),
+        Command::Memory(options) => memory::run(options, &terminal),
         Command::List(options) => list::run(options, &terminal),
         Command::Show(options) => show::run(options, &terminal),
         Command::Schema(options) => schema::run(options, &terminal),

@@ -31,7 +31,7 @@ impl Exit {
     pub fn of(diagnostics: &Diagnostics) -> Self {
         match diagnostics.has_errors() {
             false => Exit::Fine,
-            true if diagnostics.only(&[Code::ExpectationFailed]) => Exit::Unexpected,
+            true if diagnostics.only(&[Code::ExpectationFailed, Code::DoesNotFit]) => Exit::Unexpected,
             true => Exit::Wrong,
         }
     }

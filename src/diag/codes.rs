@@ -48,6 +48,7 @@ pub enum Code {
     WrongNumberOfInputs,
     UnknownSaves,
     ExpectationFailed,
+    DoesNotFit,
     LayersTooDeep,
     ModelTooLarge,
     TooManyRows,
@@ -495,6 +496,15 @@ pub const CODES: &[CodeInfo] = &[
         explanation: "`expect` states facts, such as the published parameter count, that every compile checks. The exit code is 3. With a structural variable changed by `--set` they are not checked: it is another model.",
         wrong: None,
         right: None,
+    },
+    CodeInfo {
+        code: Code::DoesNotFit,
+        id: "E0609",
+        name: "DoesNotFit",
+        summary: "a model doesn't fit where it was required to",
+        explanation: "`layerspec memory MODEL --device DEVICE --require-fit` ends with exit code 3 where the model needs more than the devices have, the reserve set aside.",
+        wrong: Some("layerspec memory llama-2-7b-hf --device rtx-4090 --phase train --require-fit"),
+        right: Some("layerspec memory llama-2-7b-hf --device rtx-4090 --require-fit"),
     },
     CodeInfo {
         code: Code::LayersTooDeep,

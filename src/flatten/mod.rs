@@ -7,6 +7,7 @@
 mod basic;
 mod locate;
 mod node;
+mod pattern;
 mod specialise;
 mod tie;
 mod wire;
@@ -19,6 +20,7 @@ pub use node::{
     Argument, Binding, ClassRef, Composite, FlatModel, Indices, InputTensor, Instance, Node, OwnWeight, PathPiece, Repeat,
     Residual, Row, RowId, RowInfo, Segment, Tied, ValueRef, ValueTarget, Variant,
 };
+pub use pattern::{matches_layer, matches_pattern};
 use specialise::Values;
 use wire::{Body, Unknown, Wiring};
 

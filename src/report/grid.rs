@@ -252,6 +252,9 @@ pub fn title(compiled: &Compiled<'_>) -> String {
     if workload.weight_dtype != workload.dtype {
         parts.push(format!("weights {}", workload.weight_dtype.name));
     }
+    for (pattern, dtype) in &workload.weight_dtypes {
+        parts.push(format!("{pattern} in {}", dtype.name));
+    }
     if workload.kv_dtype != workload.dtype {
         parts.push(format!("cache {}", workload.kv_dtype.name));
     }

@@ -13,6 +13,7 @@ mod json;
 mod lines;
 mod list;
 mod markdown;
+mod memory;
 mod mermaid;
 mod schema;
 mod table;
@@ -27,6 +28,7 @@ pub use escape::{escape_csv, escape_dot, escape_markdown, escape_mermaid, escape
 pub use explain::{errors_page, explain_class, explain_code, explain_device, explain_dtype};
 pub use lines::{By, Group, Line, expanded, folded, groups};
 pub use list::{list_classes, list_devices, list_dtypes, list_models};
+pub use memory::{MEMORY_FORMATS, MemoryReport};
 pub use mermaid::render_mermaid;
 pub use schema::model_schema;
 pub use tree::render_tree;

@@ -1,0 +1,530 @@
+//! What `memory` shows: kinds with their bytes and bars, the peak and what is alive there, the cache, and whether it fits.
+//!
+//! A [`MemoryReport`] comes in, bytes go out in one of [`MEMORY_FORMATS`]. The same sections make the table, the Markdown and the CSV.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
+use serde::Serialize;
+
+use super::grid::title;
+use super::units::{self, Units};
+use super::{escape_csv, escape_markdown, escape_terminal};
+use crate::analysis::cache::CacheReport;
+use crate::analysis::fit::Fit;
+use crate::analysis::flow::Alive;
+use crate::analysis::memory::{Plan, Training};
+use crate::catalog::Device;
+use crate::compile::Compiled;
+use crate::workload::{Phase, Workload};
+
+/// All that `memory` found out.
+#[derive(Debug)]
+pub struct MemoryReport<'a> {
+    pub compiled: &'a Compiled<'a>,
+    pub plan: Plan,
+    /// What is alive at the peak, largest first.
+    pub alive: Vec<Alive>,
+    pub cache: CacheReport,
+    pub training: &'a Training,
+    pub fit: Option<(Arc<Device>, Fit)>,
+    pub units: Units,
+}
+
+/// A format of `memory`.
+#[derive(Debug)]
+pub struct MemoryFormat {
+    pub name: &'static str,
+    pub render: fn(&MemoryReport<'_>, &mut dyn Write) -> io::Result<()>,
+}
+
+pub const MEMORY_FORMATS: &[MemoryFormat] = &[
+    MemoryFormat { name: "table", render: table },
+    MemoryFormat { name: "json", render: json },
+    MemoryFormat { name: "csv", render: csv },
+    MemoryFormat { name: "markdown", render: markdown },
+];
+
+/// How many of the values that are alive at the peak people are shown.
+const MOST_ALIVE: usize = 12;
+
+struct Section {
+    /// Titles, and whether a column stands to the right.
+    columns: Vec<(&'static str, bool)>,
+    rows: Vec<Vec<String>>,
+    notes: Vec<String>,
+}
+
+fn sections(report: &MemoryReport<'_>, bars: bool) -> Vec<Section> {
+    let mut sections = vec![kinds(report, bars)];
+    sections.extend(peak(report));
+    sections.extend(cache(report));
+    sections.extend(fit(report));
+    sections
+}
+
+/// A bar of at most 30 cells: eighths of a cell show what is left.
+fn bar(part: u128, whole: u128) -> String {
+    const CELLS: u128 = 30;
+    const EIGHTHS: [char; 8] = [' ', '▏', '▎', '▍', '▌', '▋', '▊', '▉'];
+    let eighths = part.saturating_mul(CELLS * 8).checked_div(whole).unwrap_or(0).min(CELLS * 8);
+    let full = usize::try_from(eighths / 8).unwrap_or(0);
+    let rest = usize::try_from(eighths % 8).ok().and_then(|rest| EIGHTHS.get(rest)).filter(|c| **c != ' ');
+    let mut out = "█".repeat(full);
+    out.extend(rest);
+    if out.is_empty() && part > 0 { "▏".to_owned() } else { out }
+}
+
+fn kinds(report: &MemoryReport<'_>, bars: bool) -> Section {
+    let total = report.plan.total().unwrap_or(u128::MAX);
+    let whole = report.fit.as_ref().map_or(total, |(_, fit)| fit.capacity.max(total));
+    let row = |name: &str, bytes: u128, note: &str| {
+        let mut cells =
+            vec![name.to_owned(), units::exact(bytes), units::bytes(bytes, report.units), units::percent(bytes, whole)];
+        cells.push(if bars { bar(bytes, whole) } else { note.to_owned() });
+        cells
+    };
+    let mut rows: Vec<Vec<String>> = report.plan.items.iter().map(|item| row(item.kind, item.bytes, item.note)).collect();
+    rows.push(row("total", total, ""));
+    if let Some((_, fit)) = &report.fit {
+        rows.push(row("reserve", fit.reserve, "kept free for what is not counted"));
+        rows.push(row("left", fit.room().saturating_sub(fit.needed), ""));
+    }
+    let mut notes = Vec::new();
+    if report.compiled.bound.workload.phase == Phase::Train {
+        notes.push(training(report));
+    }
+    let share = if report.fit.is_some() { "of device" } else { "share" };
+    let columns = vec![("memory", false), ("bytes", true), ("", true), (share, true), (if bars { "" } else { "note" }, false)];
+    Section { columns, rows, notes }
+}
+
+fn training(report: &MemoryReport<'_>) -> String {
+    let options = report.training;
+    let mut parts = vec![format!("optimizer {}", options.optimizer.name)];
+    parts.push(if options.master_weights { "float32 master weights" } else { "no master weights" }.to_owned());
+    parts.push(format!("checkpointing {}", options.checkpointing.word()));
+    if report.plan.recomputed_flops > 0 {
+        parts.push(format!("{} FLOPs computed again", units::exact(report.plan.recomputed_flops)));
+    }
+    parts.push(format!("ZeRO stage {} over {} rank{}", options.zero, options.ranks, if options.ranks == 1 { "" } else { "s" }));
+    if let Some(lora) = &options.lora {
+        parts.push(format!("LoRA of rank {} on {}", lora.rank, lora.targets.join(", ")));
+    }
+    parts.push(format!("{} scalars are trained", units::exact(report.plan.trained_params)));
+    parts.join("; ")
+}
+
+fn peak(report: &MemoryReport<'_>) -> Option<Section> {
+    let flow = &report.compiled.flow;
+    let peak = flow.peak.as_ref()?;
+    let mut rows = vec![vec![
+        format!("{} (while it runs)", peak.path),
+        String::new(),
+        "1".to_owned(),
+        units::exact(peak.workspace),
+        units::bytes(peak.workspace, report.units),
+    ]];
+    for alive in report.alive.iter().take(MOST_ALIVE) {
+        let path = report.compiled.flat.row(alive.row).map_or("?", |info| &info.path);
+        let bytes = alive.bytes.saturating_mul(alive.count);
+        let name = match &*alive.output {
+            "" => format!("{path} (earlier steps)"),
+            "output" => path.to_owned(),
+            output => format!("{path} {output}"),
+        };
+        let shape = alive.shape.as_deref().map(units::shape).unwrap_or_default();
+        rows.push(vec![name, shape, units::exact(alive.count), units::exact(bytes), units::bytes(bytes, report.units)]);
+    }
+    let more = report.alive.iter().skip(MOST_ALIVE);
+    let rest = more.clone().fold(0u128, |sum, alive| sum.saturating_add(alive.bytes.saturating_mul(alive.count)));
+    if rest > 0 {
+        let count = units::exact(more.count() as u128);
+        rows.push(vec![
+            format!("{count} more"),
+            String::new(),
+            String::new(),
+            units::exact(rest),
+            units::bytes(rest, report.units),
+        ]);
+    }
+    rows.push(vec![
+        "total".to_owned(),
+        String::new(),
+        String::new(),
+        units::exact(peak.bytes),
+        units::bytes(peak.bytes, report.units),
+    ]);
+    let notes = vec![format!("the forward pass is at its peak at {}", peak.path)];
+    let columns = vec![("alive at the peak", false), ("shape", false), ("x", true), ("bytes", true), ("", true)];
+    Some(Section { columns, rows, notes })
+}
+
+fn cache(report: &MemoryReport<'_>) -> Option<Section> {
+    let cache = &report.cache;
+    if cache.at.iter().all(|(_, bytes)| *bytes == 0) {
+        return None;
+    }
+    let rows = cache
+        .at
+        .iter()
+        .map(|(length, bytes)| vec![units::exact(u128::from(*length)), units::exact(*bytes), units::bytes(*bytes, report.units)]);
+    let layers = cache.attention.iter().fold(0u128, |sum, kind| sum.saturating_add(kind.layers));
+    let mut notes: Vec<String> = Vec::new();
+    for kind in &cache.attention {
+        let reach =
+            kind.window.map_or_else(|| "all tokens".to_owned(), |window| format!("a window of {} tokens", units::exact(window)));
+        notes.push(format!(
+            "{} in {} of {layers} layers: {} query and {} key/value heads, over {reach}",
+            kind.name(),
+            kind.layers,
+            kind.num_heads,
+            kind.num_kv_heads
+        ));
+    }
+    let constant = match cache.constant_bytes {
+        0 => String::new(),
+        bytes => format!(" and {} bytes whatever its length", units::exact(bytes)),
+    };
+    notes.push(format!(
+        "{} bytes a token of a sequence{constant}, before any window is full",
+        units::exact(cache.bytes_per_token)
+    ));
+    if cache.bytes > 0 && cache.mha_bytes > 0 {
+        #[expect(clippy::cast_precision_loss, reason = "a ratio for people")]
+        let ratio = cache.mha_bytes as f64 / cache.bytes as f64;
+        notes.push(format!(
+            "{} bytes after this step: {} times smaller than with as many key/value heads as query heads and no window ({})",
+            units::exact(cache.bytes),
+            units::ratio(ratio),
+            units::exact(cache.mha_bytes)
+        ));
+    }
+    Some(Section { columns: vec![("cache at tokens", true), ("bytes", true), ("", true)], rows: rows.collect(), notes })
+}
+
+fn fit(report: &MemoryReport<'_>) -> Option<Section> {
+    let (device, fit) = report.fit.as_ref()?;
+    let workload = &report.compiled.bound.workload;
+    let most = |n: Option<u64>| n.map_or_else(|| "none".to_owned(), |n| units::exact(u128::from(n)));
+    let context = workload.seq_len.saturating_add(workload.past_len);
+    let rows = vec![
+        vec!["fits".to_owned(), if fit.fits() { "yes" } else { "no" }.to_owned()],
+        vec!["left on each".to_owned(), left(fit)],
+        vec![format!("largest batch at {} tokens", units::exact(u128::from(context))), most(fit.largest_batch)],
+        vec![format!("longest context at batch {}", workload.batch_size), most(fit.longest_context)],
+    ];
+    let capacity = units::bytes(fit.capacity, report.units);
+    let mut notes = vec![format!(
+        "{} x {} of {capacity} each, {} of it in reserve for the allocator, kernels and the context",
+        fit.count,
+        device.name,
+        units::bytes(fit.reserve, report.units)
+    )];
+    if fit.count > 1 {
+        notes.push(match workload.phase {
+            Phase::Train => "every rank runs the whole batch given; ZeRO splits what its stage says".to_owned(),
+            _ => "weights and cache are split evenly over the devices, activations are whole on each".to_owned(),
+        });
+    }
+    if let (Some((positions, _)), Some(longest)) = (report.compiled.flat.positions, fit.longest_context)
+        && longest > positions
+    {
+        notes.push(format!("the model itself has {} positions", units::exact(u128::from(positions))));
+    }
+    if !device.verified {
+        notes.push(format!("unverified: the figures of {} were not re-read from its vendor", device.name));
+    }
+    Some(Section { columns: vec![("fit", false), ("", true)], rows, notes })
+}
+
+/// What is left of a device's room, negative where it doesn't fit.
+fn left(fit: &Fit) -> String {
+    match fit.room().checked_sub(fit.needed) {
+        Some(left) => units::exact(left),
+        None => format!("-{}", units::exact(fit.needed.saturating_sub(fit.room()))),
+    }
+}
+
+fn table(report: &MemoryReport<'_>, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "{}", title(report.compiled))?;
+    for section in sections(report, true) {
+        let mut table = Table::new();
+        table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled).force_no_tty();
+        let cell = |text: &str, right: bool| {
+            Cell::new(escape_terminal(text)).set_alignment(if right { CellAlignment::Right } else { CellAlignment::Left })
+        };
+        table.set_header(section.columns.iter().map(|(title, right)| cell(title, *right)));
+        for row in &section.rows {
+            table.add_row(row.iter().zip(&section.columns).map(|(text, (_, right))| cell(text, *right)));
+        }
+        for column in table.column_iter_mut() {
+            column.set_padding((0, 2));
+        }
+        writeln!(out)?;
+        for line in table.lines() {
+            writeln!(out, "{}", line.trim_end())?;
+        }
+        for note in &section.notes {
+            writeln!(out, "{}", escape_terminal(note))?;
+        }
+    }
+    writeln!(out, "\n{}", conventions(&report.compiled.bound.workload))
+}
+
+fn conventions(workload: &Workload) -> String {
+    format!(
+        "Eager PyTorch, {} kernel, cache {}, {} backend; storages as they are, no allocator rounding. docs/memory.md has the rules.",
+        workload.kernel.word(),
+        workload.cache.word(),
+        workload.backend.word()
+    )
+}
+
+fn markdown(report: &MemoryReport<'_>, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "**{}**", escape_markdown(&title(report.compiled)))?;
+    for section in sections(report, false) {
+        let titles: Vec<&str> = section.columns.iter().map(|(title, _)| *title).collect();
+        let rules: Vec<&str> = section.columns.iter().map(|(_, right)| if *right { "---:" } else { "---" }).collect();
+        writeln!(out, "\n| {} |\n| {} |", titles.join(" | "), rules.join(" | "))?;
+        for row in &section.rows {
+            let cells: Vec<String> = row.iter().map(|text| escape_markdown(text)).collect();
+            writeln!(out, "| {} |", cells.join(" | "))?;
+        }
+        for note in &section.notes {
+            writeln!(out, "\n{}", escape_markdown(note))?;
+        }
+    }
+    writeln!(out, "\n{}", conventions(&report.compiled.bound.workload))
+}
+
+/// A section, a name and a number a line.
+fn csv(report: &MemoryReport<'_>, out: &mut dyn Write) -> io::Result<()> {
+    let mut writer = ::csv::Writer::from_writer(out);
+    writer.write_record(["section", "name", "count", "bytes"])?;
+    let mut line = |section: &str, name: &str, count: String, bytes: u128| {
+        writer.write_record([section, &escape_csv(name), &count, &bytes.to_string()])
+    };
+    for item in &report.plan.items {
+        line("memory", item.kind, String::new(), item.bytes)?;
+    }
+    line("memory", "total", String::new(), report.plan.total().unwrap_or(u128::MAX))?;
+    if let Some(peak) = &report.compiled.flow.peak {
+        line("peak", &peak.path, "1".to_owned(), peak.workspace)?;
+        for alive in &report.alive {
+            let path = report.compiled.flat.row(alive.row).map_or("?", |info| &info.path);
+            line("alive", &format!("{path} {}", alive.output), alive.count.to_string(), alive.bytes.saturating_mul(alive.count))?;
+        }
+    }
+    for row in &report.cache.rows {
+        line("cache", &row.path, row.layers.to_string(), row.bytes)?;
+    }
+    for (length, bytes) in &report.cache.at {
+        line("cache_at", &length.to_string(), String::new(), *bytes)?;
+    }
+    if let Some((device, fit)) = &report.fit {
+        line("device", &device.name, fit.count.to_string(), fit.capacity)?;
+        line("reserve", &device.name, String::new(), fit.reserve)?;
+        for (name, most) in [("largest_batch", fit.largest_batch), ("longest_context", fit.longest_context)] {
+            line(name, &device.name, most.map_or_else(String::new, |n| n.to_string()), fit.needed)?;
+        }
+    }
+    writer.flush()
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    format: &'static str,
+    model: Option<&'a str>,
+    phase: &'static str,
+    batch_size: u64,
+    seq_len: u64,
+    past_len: u64,
+    conventions: Conventions,
+    memory: Vec<NamedBytes<'a>>,
+    total_bytes: Option<u128>,
+    training: Option<TrainingJson<'a>>,
+    peak: Option<PeakJson<'a>>,
+    cache: CacheJson<'a>,
+    fit: Option<FitJson<'a>>,
+}
+
+#[derive(Serialize)]
+struct Conventions {
+    kernel: &'static str,
+    cache: &'static str,
+    backend: &'static str,
+}
+
+#[derive(Serialize)]
+struct NamedBytes<'a> {
+    kind: &'a str,
+    bytes: u128,
+}
+
+#[derive(Serialize)]
+struct TrainingJson<'a> {
+    optimizer: &'a str,
+    master_weights: bool,
+    checkpointing: &'static str,
+    recomputed_flops: u128,
+    zero: u8,
+    ranks: u64,
+    lora_rank: Option<u64>,
+    lora_targets: &'a [String],
+    trained_params: u128,
+    saved_bytes: u128,
+}
+
+#[derive(Serialize)]
+struct PeakJson<'a> {
+    bytes: u128,
+    activation_bytes: u128,
+    cache_bytes: u128,
+    path: &'a str,
+    workspace: u128,
+    alive: Vec<AliveJson<'a>>,
+}
+
+#[derive(Serialize)]
+struct AliveJson<'a> {
+    path: &'a str,
+    output: &'a str,
+    shape: Option<&'a [u128]>,
+    count: u128,
+    bytes: u128,
+    persistent: bool,
+}
+
+#[derive(Serialize)]
+struct CacheJson<'a> {
+    bytes: u128,
+    bytes_per_token: u128,
+    constant_bytes: u128,
+    mha_bytes: u128,
+    attention: Vec<AttentionJson>,
+    layers: Vec<CacheLayer<'a>>,
+    at: Vec<CacheAt>,
+}
+
+#[derive(Serialize)]
+struct AttentionJson {
+    kind: String,
+    layers: u128,
+    num_heads: u128,
+    num_kv_heads: u128,
+    window: Option<u128>,
+}
+
+#[derive(Serialize)]
+struct CacheLayer<'a> {
+    path: &'a str,
+    layers: u128,
+    bytes: u128,
+}
+
+#[derive(Serialize)]
+struct CacheAt {
+    tokens: u64,
+    bytes: u128,
+}
+
+#[derive(Serialize)]
+struct FitJson<'a> {
+    device: &'a str,
+    verified: bool,
+    count: u64,
+    capacity_bytes: u128,
+    reserve_bytes: u128,
+    needed_bytes: u128,
+    fits: bool,
+    largest_batch: Option<u64>,
+    longest_context: Option<u64>,
+}
+
+fn json(report: &MemoryReport<'_>, out: &mut dyn Write) -> io::Result<()> {
+    let compiled = report.compiled;
+    let workload = &compiled.bound.workload;
+    let path = |row| compiled.flat.row(row).map_or("?", |info| &*info.path);
+    let cache = &report.cache;
+    let options = report.training;
+    let document = Document {
+        format: "layerspec.memory/1",
+        model: compiled.flat.name.as_deref(),
+        phase: workload.phase.word(),
+        batch_size: workload.batch_size,
+        seq_len: workload.seq_len,
+        past_len: workload.past_len,
+        conventions: Conventions {
+            kernel: workload.kernel.word(),
+            cache: workload.cache.word(),
+            backend: workload.backend.word(),
+        },
+        memory: report.plan.items.iter().map(|item| NamedBytes { kind: item.kind, bytes: item.bytes }).collect(),
+        total_bytes: report.plan.total(),
+        training: (workload.phase == Phase::Train).then(|| TrainingJson {
+            optimizer: &options.optimizer.name,
+            master_weights: options.master_weights,
+            checkpointing: options.checkpointing.word(),
+            recomputed_flops: report.plan.recomputed_flops,
+            zero: options.zero,
+            ranks: options.ranks,
+            lora_rank: options.lora.as_ref().map(|lora| lora.rank),
+            lora_targets: options.lora.as_ref().map_or(&[], |lora| &lora.targets),
+            trained_params: report.plan.trained_params,
+            saved_bytes: compiled.flow.saved_bytes,
+        }),
+        peak: compiled.flow.peak.as_ref().map(|peak| PeakJson {
+            bytes: peak.bytes,
+            activation_bytes: peak.activation_bytes(),
+            cache_bytes: peak.cache_bytes,
+            path: &peak.path,
+            workspace: peak.workspace,
+            alive: report
+                .alive
+                .iter()
+                .map(|alive| AliveJson {
+                    path: path(alive.row),
+                    output: &alive.output,
+                    shape: alive.shape.as_deref(),
+                    count: alive.count,
+                    bytes: alive.bytes,
+                    persistent: alive.persistent,
+                })
+                .collect(),
+        }),
+        cache: CacheJson {
+            bytes: cache.bytes,
+            bytes_per_token: cache.bytes_per_token,
+            constant_bytes: cache.constant_bytes,
+            mha_bytes: cache.mha_bytes,
+            attention: cache
+                .attention
+                .iter()
+                .map(|kind| AttentionJson {
+                    kind: kind.name(),
+                    layers: kind.layers,
+                    num_heads: kind.num_heads,
+                    num_kv_heads: kind.num_kv_heads,
+                    window: kind.window,
+                })
+                .collect(),
+            layers: cache.rows.iter().map(|row| CacheLayer { path: &row.path, layers: row.layers, bytes: row.bytes }).collect(),
+            at: cache.at.iter().map(|(tokens, bytes)| CacheAt { tokens: *tokens, bytes: *bytes }).collect(),
+        },
+        fit: report.fit.as_ref().map(|(device, fit)| FitJson {
+            device: &device.name,
+            verified: device.verified,
+            count: fit.count,
+            capacity_bytes: fit.capacity,
+            reserve_bytes: fit.reserve,
+            needed_bytes: fit.needed,
+            fits: fit.fits(),
+            largest_batch: fit.largest_batch,
+            longest_context: fit.longest_context,
+        }),
+    };
+    serde_json::to_writer_pretty(&mut *out, &document)?;
+    writeln!(out)
+}
