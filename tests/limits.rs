@@ -173,3 +173,27 @@ fn a_text_of_a_megabyte() {
 fn more_values_than_are_read() {
     assert_eq!(codes(&format!("[{}0]", "0,".repeat(9_000_000))), [Code::FileTooLarge]);
 }
+
+/// Repeats within repeats multiply what the data flow has to run through: an answer or an error, soon.
+#[test]
+fn many_nested_repeats_are_no_hang() {
+    let silu = r#"{ "name": "a", "class": "torch.nn.SiLU", "parameters": { "features": 8 } }"#.to_owned();
+    let nested = |depth: usize, count: u64| {
+        (0..depth)
+            .fold(silu.clone(), |inner, at| format!(r#"{{ "name": "l{at}", "repeat": {count}, "sub_layers": [ {inner} ] }}"#))
+    };
+    assert_eq!(codes(&format!(r#"{{ "layers": [ {} ] }}"#, nested(8, 1000))), []);
+    let most = codes(&format!(r#"{{ "layers": [ {} ] }}"#, nested(30, 5)));
+    assert!(most.contains(&Code::ModelTooLarge), "{most:?}");
+}
+
+/// Each of many instances reads the one before it by its index.
+#[test]
+fn many_instances_read_by_index() {
+    let model = r#"{ "layers": [
+        { "name": "fc", "class": "torch.nn.Linear", "parameters": { "in_features": 2, "out_features": 2, "bias": false } },
+        { "name": "layers", "repeat": 20000, "variables": { "before": "max(<layer> - 1, 0)" }, "sub_layers": [
+          { "name": "first", "when": "<layer> == 0", "class": "torch.nn.SiLU", "parameters": { "features": 2 } },
+          { "name": "next", "when": "<layer> > 0", "class": "torch.nn.SiLU", "inputs": ["layers.<before>"], "parameters": { "features": 2 } } ] } ] }"#;
+    assert_eq!(codes(model), []);
+}

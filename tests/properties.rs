@@ -59,6 +59,14 @@ fn survive(bytes: &[u8]) {
     }
 }
 
+/// Peak, caches, what is saved in all and by the rows.
+fn memory(compiled: &Compiled<'_>) -> (Option<u128>, u128, u128, u128) {
+    let flow = &compiled.flow;
+    let booked: u128 = flow.rows.iter().map(flow::RowFlow::saved_total).sum();
+    assert_eq!(booked, flow.saved_bytes, "what is saved is the sum of the rows");
+    (flow.peak.as_ref().map(|peak| peak.bytes), flow.cache_storage, flow.saved_bytes, booked)
+}
+
 fn must_compile(model: &Json, request: &Request) -> Compiled<'static> {
     let text = serde_json::to_string_pretty(model).unwrap();
     let source = Source::load(SourceId::MODEL, "random.json", text.as_bytes()).unwrap();
@@ -269,7 +277,7 @@ fn class() -> impl Strategy<Value = Class> {
 }
 
 fn tree() -> impl Strategy<Value = Tree> {
-    let repeat = || prop_oneof![3 => Just(None), 2 => (0u64..5).prop_map(Some)];
+    let repeat = || prop_oneof![3 => Just(None), 2 => (0u64..8).prop_map(Some)];
     let calls = || prop_oneof![3 => Just(1u64), 1 => 0u64..4];
     let even = || prop::bool::weighted(0.15);
     let leaf = (repeat(), calls(), even(), class()).prop_map(|(repeat, calls, even_only, class)| Tree {
@@ -561,6 +569,7 @@ proptest! {
         });
         let wrapped = must_compile(&model(&wrapped), &work.request());
         prop_assert_eq!(figures(&plain.report), figures(&wrapped.report));
+        prop_assert_eq!((plain.flow.saved_bytes, plain.flow.cache_storage), (wrapped.flow.saved_bytes, wrapped.flow.cache_storage));
     }
 
     #[test]
@@ -571,6 +580,7 @@ proptest! {
         let (folded, copies) = (must_compile(&folded, &work.request()), must_compile(&copies, &work.request()));
         prop_assert_eq!(figures(&folded.report), figures(&copies.report));
         prop_assert!(folded.flat.rows.len() <= copies.flat.rows.len());
+        prop_assert_eq!(memory(&folded), memory(&copies));
     }
 
     #[test]

@@ -3,10 +3,13 @@
 //! A flat model, bound and costed, comes in; a [`Flow`] goes out. The rules are those of eager PyTorch (docs/memory.md). A repeat's
 //! instances are run until one leaves behind what the one before did; the rest are added up, and the last is run again.
 
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::lifetime::{self, BodyPlan, Export, Inside, NodePlan, find_child};
+use indexmap::IndexMap;
+
+use super::lifetime::{self, BodyPlan, Export, Inside, NodePlan, by_index, find_child};
 use super::shape::{elements, fill, fit, shown, shown_pattern, stretches};
 use crate::bind::BoundModel;
 use crate::catalog::{Class, ClassKind, Element, ValueDef};
@@ -55,6 +58,7 @@ pub struct RowFlow {
     pub saved: Vec<(u128, u128)>,
     /// Whether it stands in one of the blocks that checkpointing recomputes.
     pub in_block: bool,
+    unknown_saves: bool,
     inputs: Vec<Option<Rc<[u128]>>>,
     seen: bool,
 }
@@ -133,7 +137,7 @@ pub fn alive_at(flat: &FlatModel, bound: &BoundModel, report: &CostReport, peak:
 }
 
 /// Layers are run at most so often: repeats within repeats multiply.
-const MOST_STEPS: u64 = 20_000_000;
+const MOST_STEPS: u64 = 3_000_000;
 
 const NONE: u32 = u32::MAX;
 
@@ -164,7 +168,7 @@ struct Values {
     own: Vec<Value>,
     /// The names of several outputs are those of a layer's class.
     class: Option<Arc<Class>>,
-    inner: Vec<(Export, Value)>,
+    inner: HashMap<Export, Value>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -350,7 +354,7 @@ impl<'f, 'd> Machine<'f, 'd> {
     }
 
     fn release_values(&mut self, values: &Values) {
-        for value in values.own.iter().chain(values.inner.iter().map(|(_, value)| value)) {
+        for value in values.own.iter().chain(values.inner.values()) {
             self.release(value.storage);
         }
     }
@@ -433,7 +437,7 @@ impl<'f, 'd> Machine<'f, 'd> {
         }
         let mut values = self.call(composite, plan, exports, input);
         let mut done = 1;
-        while done < calls {
+        while done < calls && !self.full {
             let next = values.own.first().cloned().unwrap_or_else(Value::unknown);
             let mark = self.mark();
             let made = self.call(composite, plan, exports, next);
@@ -473,7 +477,7 @@ impl<'f, 'd> Machine<'f, 'd> {
         for export in exports {
             values.inner.extend(self.exported(&composite.body, export).map(|value| (export.clone(), value)));
         }
-        for value in values.own.iter().chain(values.inner.iter().map(|(_, value)| value)) {
+        for value in values.own.iter().chain(values.inner.values()) {
             self.retain(value.storage);
         }
         if let Some(frame) = self.frames.pop() {
@@ -502,13 +506,15 @@ impl<'f, 'd> Machine<'f, 'd> {
     fn repeat(&mut self, repeat: &'f Repeat<RowId>, plans: &[NodePlan], exports: &[Export], first_only: &[u32]) -> Values {
         let inputs: Vec<Value> = repeat.inputs.iter().map(|input| self.value(input)).collect();
         let given = inputs.first().cloned().unwrap_or_else(Value::unknown);
-        let mut stops: Vec<u64> = exports.iter().filter_map(|export| export.first()?.parse().ok()).collect();
-        stops.sort_unstable();
-        stops.dedup();
+        let indexed = by_index(exports);
         let mut values = Values::default();
         let mut started = false;
         self.indices.push(0);
         for (first, last, variant) in repeat.order() {
+            // Beyond the limit all that is around has to come to its end, too.
+            if self.full {
+                break;
+            }
             let Some(node) = repeat.variants.get(variant).and_then(|v| v.instance.as_deref()) else { continue };
             let Some(plan) = plans.get(variant) else { continue };
             let mut index = first;
@@ -539,18 +545,18 @@ impl<'f, 'd> Machine<'f, 'd> {
                     let saved_bytes = self.flow.saved_bytes.saturating_sub(mark.saved);
                     self.flow.blocks.push(Block { count: 1, input_bytes, saved_bytes });
                 }
-                self.publish(index, exports, &mut made);
+                self.publish(index, indexed.get(&index).map_or(&[], Vec::as_slice), &mut made);
                 let earlier = std::mem::replace(&mut values, made);
                 self.release_values(&earlier);
                 if !started {
                     first_only.iter().for_each(|node| self.end(*node));
                     started = true;
                 }
-                if index == last {
+                if index == last || self.full {
                     break;
                 }
                 // The second of a range leaves behind what all that follow do.
-                let stop = stops.iter().find(|stop| **stop > index).map_or(last, |stop| (*stop).min(last));
+                let stop = indexed.range(index + 1..).next().map_or(last, |(stop, _)| (*stop).min(last));
                 index += 1;
                 if index > first + 1 && stop > index {
                     self.again(&mark, u128::from(stop - index));
@@ -564,25 +570,22 @@ impl<'f, 'd> Machine<'f, 'd> {
         self.indices.pop();
         // What was published stays with the node.
         if let Some(slot) = self.frames.last_mut().and_then(|frame| frame.values.last_mut()) {
-            values.inner.append(&mut slot.inner);
+            values.inner.extend(std::mem::take(&mut slot.inner));
         }
         values
     }
 
     /// Makes an instance's values known to what reads them by its index.
     fn publish(&mut self, index: u64, exports: &[Export], made: &mut Values) {
-        for export in exports {
-            let Some((name, rest)) = export.split_first() else { continue };
-            if name.parse() != Ok(index) {
-                continue;
-            }
+        for rest in exports {
             let Some(value) = pick(made, rest) else { continue };
             self.retain(value.storage);
             if let Some(slot) = self.frames.last_mut().and_then(|frame| frame.values.last_mut()) {
-                slot.inner.push((export.clone(), value));
+                let name = std::iter::once(index.to_string().into()).chain(rest.iter().cloned()).collect();
+                slot.inner.insert(name, value);
             }
         }
-        for (_, value) in std::mem::take(&mut made.inner) {
+        for value in std::mem::take(&mut made.inner).into_values() {
             self.release(value.storage);
         }
     }
@@ -665,7 +668,7 @@ impl<'f, 'd> Machine<'f, 'd> {
         let class = &class.0;
         let Some(ports) = self.ports(at) else {
             let own = class.outputs.iter().map(|_| Value::unknown()).collect();
-            return Values { own, class: Some(class.clone()), inner: Vec::new() };
+            return Values { own, class: Some(class.clone()), inner: HashMap::new() };
         };
         if self.blocks > 0
             && let Some(row) = self.flow.rows.get_mut(at)
@@ -708,7 +711,7 @@ impl<'f, 'd> Machine<'f, 'd> {
         if runs && self.training {
             self.saves(id, ports, &inputs, &own);
         }
-        Values { own, class: Some(class.clone()), inner: Vec::new() }
+        Values { own, class: Some(class.clone()), inner: HashMap::new() }
     }
 
     /// An output that outlives its readers in so many composites around.
@@ -757,11 +760,12 @@ impl<'f, 'd> Machine<'f, 'd> {
     }
 
     fn snapshot(&self) -> Vec<Alive> {
-        let mut alive: Vec<Alive> = Vec::new();
+        let mut alive: IndexMap<(RowId, Arc<str>, u128, bool), Alive> = IndexMap::new();
         for (at, left) in self.past_left.iter().enumerate().filter(|(_, left)| **left > 0) {
             let bytes = self.ports(at).map_or(0, |ports| ports.past);
             let row = RowId(u32::try_from(at).unwrap_or(u32::MAX));
-            alive.push(Alive { row, output: "".into(), shape: None, bytes, count: *left, persistent: true });
+            let old = Alive { row, output: "".into(), shape: None, bytes, count: *left, persistent: true };
+            alive.insert((row, "".into(), bytes, true), old);
         }
         for storage in self.storages.iter().filter(|storage| storage.refs > 0 && storage.bytes > 0) {
             let class = self.flat.row(storage.row).and_then(|info| info.row.class.as_ref());
@@ -770,22 +774,18 @@ impl<'f, 'd> Machine<'f, 'd> {
             let row = self.flow.rows.get(storage.row.0 as usize);
             let shape = row.and_then(|row| row.outputs.get(usize::from(storage.output))?.as_deref()).map(<[u128]>::to_vec);
             let persistent = storage.persistent;
-            let same = alive
-                .iter_mut()
-                .find(|a| a.row == storage.row && a.output == output && a.bytes == storage.bytes && a.persistent == persistent);
-            match same {
-                Some(same) => same.count = same.count.saturating_add(storage.count),
-                None => {
-                    alive.push(Alive { row: storage.row, output, shape, bytes: storage.bytes, count: storage.count, persistent });
-                }
-            }
+            let key = (storage.row, output.clone(), storage.bytes, persistent);
+            let same =
+                alive.entry(key).or_insert(Alive { row: storage.row, output, shape, bytes: storage.bytes, count: 0, persistent });
+            same.count = same.count.saturating_add(storage.count);
         }
-        alive
+        alive.into_values().collect()
     }
 
     fn saves(&mut self, id: RowId, ports: &Ports, inputs: &[Value], outputs: &[Value]) {
         let Some(saves) = &ports.saves else {
-            if !self.flow.unknown_saves.contains(&id) {
+            let row = self.flow.rows.get_mut(id.0 as usize);
+            if row.is_some_and(|row| !std::mem::replace(&mut row.unknown_saves, true)) {
                 self.flow.unknown_saves.push(id);
             }
             return;
@@ -1009,7 +1009,7 @@ fn pick(values: &Values, rest: &[Arc<str>]) -> Option<Value> {
     let Some((name, tail)) = rest.split_first() else {
         return values.own.first().cloned();
     };
-    if let Some((_, value)) = values.inner.iter().find(|(export, _)| export == rest) {
+    if let Some(value) = values.inner.get(rest) {
         return Some(value.clone());
     }
     let class = values.class.as_ref().filter(|_| tail.is_empty())?;

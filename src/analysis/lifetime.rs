@@ -2,6 +2,7 @@
 //!
 //! The folded tree comes in, a plan of the same form goes out. Shapes and sizes play no part here.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::diag::{Code, Diagnostic, Diagnostics};
@@ -121,6 +122,17 @@ pub fn find_child(flat: &FlatModel, body: &[Node<RowId>], name: &str) -> Option<
     })
 }
 
+/// What is read of each instance of a repeat.
+pub fn by_index(exports: &[Export]) -> BTreeMap<u64, Vec<Export>> {
+    let mut indexed: BTreeMap<u64, Vec<Export>> = BTreeMap::new();
+    for export in exports {
+        if let Some((Ok(index), rest)) = export.split_first().map(|(index, rest)| (index.parse(), rest)) {
+            indexed.entry(index).or_default().push(rest.to_vec());
+        }
+    }
+    indexed
+}
+
 fn segment<'f>(flat: &'f FlatModel, node: &'f Node<RowId>) -> Option<&'f Segment> {
     match node {
         Node::Layer(id) => flat.row(**id).and_then(|info| info.row.segment.as_ref()),
@@ -190,6 +202,10 @@ impl Planner<'_, '_> {
         for (list, ends) in first_only.iter_mut().zip(&ends) {
             list.retain(|node| ends.contains(node));
         }
+        for list in &mut exported {
+            list.sort_unstable();
+            list.dedup();
+        }
         let plans = nodes.iter().zip(reads).zip(exported).map(|((node, reads), exports)| self.node(node, reads, exports));
         BodyPlan { nodes: plans.collect(), ends, first_only }
     }
@@ -199,9 +215,7 @@ impl Planner<'_, '_> {
         if rest.is_empty() || matches!(nodes.get(at), Some(Node::Layer(_)) | None) {
             return;
         }
-        if let Some(list) = exported.get_mut(at)
-            && !list.iter().any(|known| known == rest)
-        {
+        if let Some(list) = exported.get_mut(at) {
             list.push(rest.to_vec());
         }
     }
@@ -243,14 +257,15 @@ impl Planner<'_, '_> {
 
     fn variants(&mut self, repeat: &Repeat<RowId>, reads: Vec<Reads>, exports: &[Export]) -> Vec<NodePlan> {
         let mut plans = Vec::with_capacity(repeat.variants.len());
+        let indexed = by_index(exports);
         for (variant, reads) in repeat.variants.iter().zip(reads) {
             let Some(node) = variant.instance.as_deref() else { continue };
-            let inner = |export: &Export| {
-                let (index, rest) = export.split_first()?;
-                let is_own = index.parse().is_ok_and(|index: u64| variant.indices.contains(index));
-                (is_own && !rest.is_empty()).then(|| rest.to_vec())
-            };
-            plans.push(self.node(node, reads, exports.iter().filter_map(inner).collect()));
+            let ranges = variant.indices.ranges().iter();
+            let own = ranges.flat_map(|(first, last)| indexed.range(*first..=*last)).flat_map(|(_, rests)| rests);
+            let mut inner: Vec<Export> = own.filter(|rest| !rest.is_empty()).cloned().collect();
+            inner.sort_unstable();
+            inner.dedup();
+            plans.push(self.node(node, reads, inner));
         }
         plans
     }
