@@ -73,6 +73,10 @@ pub fn model(document: &Document, catalog: &Catalog, family: Option<&str>, diagn
     if family.is_some() || family::is_config(&document.root) {
         return family::of_config(&document.root, family::Wanted { family }, catalog, diagnostics);
     }
+    if let Some(diagnostic) = document.non_finite_number() {
+        diagnostics.push(diagnostic);
+        return None;
+    }
     family::of_file(spec::parse(document, diagnostics)?, catalog, diagnostics)
 }
 
