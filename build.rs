@@ -9,6 +9,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut out = String::new();
     classes(&root, &mut out)?;
     devices(&root, &mut out)?;
+    blocks(&root, &mut out)?;
+    families(&root, &mut out)?;
     models(&root, &mut out)?;
     let target = PathBuf::from(env::var("OUT_DIR")?).join("catalog_index.rs");
     fs::write(target, out)?;
@@ -78,6 +80,35 @@ fn devices(root: &Path, out: &mut String) -> Result<(), Box<dyn std::error::Erro
         writeln!(
             out,
             "    DeviceFile {{ path: {shown:?}, name: {name:?}, aliases: &{aliases:?}, text: include_str!({:?}) }},",
+            path.display().to_string()
+        )?;
+    }
+    writeln!(out, "];")?;
+    Ok(())
+}
+
+fn blocks(root: &Path, out: &mut String) -> Result<(), Box<dyn std::error::Error>> {
+    writeln!(out, "/// The block files, by name.\npub const BLOCK_FILES: &[BlockFile] = &[")?;
+    for (stem, path) in json_files(&root.join("catalog/blocks"))? {
+        let shown = format!("catalog/blocks/{stem}.json");
+        let text = path.display().to_string();
+        writeln!(out, "    BlockFile {{ path: {shown:?}, name: {stem:?}, text: include_str!({text:?}) }},")?;
+    }
+    writeln!(out, "];")?;
+    Ok(())
+}
+
+fn families(root: &Path, out: &mut String) -> Result<(), Box<dyn std::error::Error>> {
+    writeln!(out, "/// The family files, by name.\npub const FAMILY_FILES: &[FamilyFile] = &[")?;
+    for (stem, path) in json_files(&root.join("catalog/families"))? {
+        let json: serde_json::Value =
+            serde_json::from_str(&fs::read_to_string(&path)?).map_err(|e| format!("{}: {e}", path.display()))?;
+        let types = json.get("model_types").and_then(|t| t.as_array()).into_iter().flatten();
+        let types: Vec<&str> = types.filter_map(|t| t.as_str()).collect();
+        let shown = format!("catalog/families/{stem}.json");
+        writeln!(
+            out,
+            "    FamilyFile {{ path: {shown:?}, name: {stem:?}, model_types: &{types:?}, text: include_str!({:?}) }},",
             path.display().to_string()
         )?;
     }

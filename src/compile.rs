@@ -12,10 +12,11 @@ use crate::check::{Checked, check};
 use crate::cost::{CostReport, cost};
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::expr::Value;
+use crate::family;
 use crate::flatten::{FlatModel, flatten};
-use crate::json;
+use crate::json::{self, Document};
 use crate::source::{Source, Spanned};
-use crate::spec::{self, Datum, Fact, Point};
+use crate::spec::{self, Datum, Fact, Model, Point};
 use crate::workload::{Phase, Request, Workload};
 
 /// A model, flattened: ready for any number of workloads.
@@ -42,18 +43,15 @@ pub struct Compiled<'c> {
 pub fn front<'c>(
     source: &Source,
     catalog: &'c Catalog,
-    settings: Vec<(Arc<str>, Value)>,
+    request: &Request,
     diagnostics: &mut Diagnostics,
 ) -> Option<Flattened<'c>> {
     const STACK: usize = 32 << 20;
     if !cfg!(debug_assertions) {
-        return phases(source, catalog, settings, diagnostics);
+        return phases(source, catalog, request, diagnostics);
     }
-    let mut work = Some((settings, diagnostics));
-    let mut run = || {
-        let (settings, diagnostics) = work.take()?;
-        phases(source, catalog, settings, diagnostics)
-    };
+    let mut work = Some(diagnostics);
+    let mut run = || phases(source, catalog, request, work.take()?);
     std::thread::scope(|scope| {
         let spawned = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, &mut run);
         spawned.ok().map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
@@ -62,17 +60,20 @@ pub fn front<'c>(
     .unwrap_or_else(run)
 }
 
-fn phases<'c>(
-    source: &Source,
-    catalog: &'c Catalog,
-    settings: Vec<(Arc<str>, Value)>,
-    diagnostics: &mut Diagnostics,
-) -> Option<Flattened<'c>> {
+fn phases<'c>(source: &Source, catalog: &'c Catalog, request: &Request, diagnostics: &mut Diagnostics) -> Option<Flattened<'c>> {
     let document = json::read(source, diagnostics)?;
-    let model = spec::parse(&document, diagnostics)?;
-    let checked = check(model, catalog, settings, diagnostics);
+    let model = model(&document, catalog, request.family.as_deref(), diagnostics)?;
+    let checked = check(model, catalog, request.settings.clone(), diagnostics);
     let flat = flatten(&checked, diagnostics);
     Some(Flattened { checked, flat })
+}
+
+/// The model of a document: one that is written out, that of a family's file, or what a config's family makes of it.
+pub fn model(document: &Document, catalog: &Catalog, family: Option<&str>, diagnostics: &mut Diagnostics) -> Option<Model> {
+    if family.is_some() || family::is_config(&document.root) {
+        return family::of_config(&document.root, family::Wanted { family }, catalog, diagnostics);
+    }
+    family::of_file(spec::parse(document, diagnostics)?, catalog, diagnostics)
 }
 
 /// Compiles a source at the workload that a request asks for, and checks what the model expects.
@@ -85,7 +86,7 @@ pub fn compile<'c>(
     request: &Request,
     diagnostics: &mut Diagnostics,
 ) -> Option<Compiled<'c>> {
-    let Flattened { checked, flat } = front(source, catalog, request.settings.clone(), diagnostics)?;
+    let Flattened { checked, flat } = front(source, catalog, request, diagnostics)?;
     let (bound, report) = evaluate(&flat, request, diagnostics);
     // Without all of the layers, what one gives says nothing of what the next takes.
     let flow = if diagnostics.has_errors() { Flow::default() } else { flow::run(&flat, &bound, &report, diagnostics) };

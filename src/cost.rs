@@ -162,6 +162,7 @@ fn untie<'e>(
         }
         gone.push(&tensor.name);
         cost.set(Quantity::Params, cost.get(Quantity::Params).saturating_sub(tensor.elements));
+        cost.set(Quantity::ActiveParams, cost.get(Quantity::ActiveParams).saturating_sub(tensor.elements));
         cost.set(Quantity::WeightBytes, cost.get(Quantity::WeightBytes).saturating_sub(tensor.bytes));
     }
 }
@@ -256,6 +257,7 @@ fn weights_alone(tensors: &[Tensor]) -> Result<Cost, Problem> {
         total.ok_or_else(|| Problem::new(Code::Overflow, "the weights have more elements than are computed with"))
     };
     cost.set(Quantity::Params, sum(|t| t.elements)?);
+    cost.set(Quantity::ActiveParams, cost.get(Quantity::Params));
     cost.set(Quantity::WeightBytes, sum(|t| t.bytes)?);
     cost.set(Quantity::WeightsRead, cost.get(Quantity::WeightBytes));
     Ok(cost)
@@ -545,6 +547,9 @@ impl LayerEnv<'_> {
             cost.set(Quantity::BackwardMatmulFlops, self.count(&backward.matmul)?);
             cost.set(Quantity::BackwardVectorFlops, self.count(&backward.vector)?);
             cost.set(Quantity::BackwardTranscendentals, self.count(&backward.transcendental)?);
+        }
+        if let Some(formula) = &class.active_params {
+            cost.set(Quantity::ActiveParams, self.count(formula)?);
         }
         if let Some(formula) = &class.weights_read {
             cost.set(Quantity::WeightsRead, self.bytes(formula)?);

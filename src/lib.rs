@@ -8,6 +8,7 @@ pub mod compile;
 pub mod cost;
 pub mod diag;
 pub mod expr;
+pub mod family;
 pub mod flatten;
 pub mod json;
 pub mod quantity;

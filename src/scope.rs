@@ -5,10 +5,12 @@
 
 use std::cell::{Cell, OnceCell};
 
-use crate::expr::Value;
-use crate::source::Span;
-use crate::spec::{Attr, Variable};
-use crate::workload::WorkloadVar;
+use std::sync::OnceLock;
+
+use crate::expr::{Syntax, Value, parse};
+use crate::source::{SourceId, Span};
+use crate::spec::{Attr, Datum, Model, Template, Variable};
+use crate::workload::{LENGTHS, WorkloadVar};
 
 /// What a name stands for.
 #[derive(Debug)]
@@ -20,8 +22,14 @@ pub enum Definition<'m> {
     Workload(WorkloadVar),
     /// Something without a value, which was reported.
     Reported,
-    /// A value given from outside (`--set`): data, never a template.
+    /// A value given from outside (a config, `--set`): data, never a template.
     Value(Value),
+    /// What the file itself brings (`<prefix>`): seen in blocks too.
+    Builtin(Value),
+    /// What the name means in the scope around: a block's binding.
+    Around,
+    /// An inner config, bound to its family: an object of that family's final values.
+    Nested(&'m Model),
 }
 
 /// A name in a scope.
@@ -42,6 +50,12 @@ impl<'m, T> Entry<'m, T> {
     pub fn new(name: &'m str, span: Option<Span>, definition: Definition<'m>) -> Self {
         Entry { name, span, definition, state: OnceCell::new(), busy: Cell::new(false), used: Cell::new(false) }
     }
+
+    /// Whether a block of the catalog sees it from inside.
+    fn crosses(&self) -> bool {
+        matches!(self.definition, Definition::Index(_) | Definition::Workload(_) | Definition::Builtin(_))
+            || LENGTHS.contains(&self.name)
+    }
 }
 
 /// Some names, and the scope around them.
@@ -50,6 +64,10 @@ pub struct Scope<'m, 'p, T> {
     pub parent: Option<&'p Scope<'m, 'p, T>>,
     pub entries: Vec<Entry<'m, T>>,
     sorted: bool,
+    /// Of the names around, only indices, the workload's and the file's own are seen from here.
+    boundary: bool,
+    /// Whether some length of the workload means another one here.
+    pub rebinds: bool,
 }
 
 /// From this many names on a scope is kept sorted.
@@ -62,14 +80,27 @@ impl<'m, 'p, T> Scope<'m, 'p, T> {
         if sorted {
             entries.sort_by(|a, b| a.name.cmp(b.name));
         }
-        Scope { parent, entries, sorted }
+        let own = |e: &Entry<'m, T>| LENGTHS.contains(&e.name) && !matches!(e.definition, Definition::Workload(_));
+        let rebinds = parent.is_some_and(|parent| parent.rebinds) || entries.iter().any(own);
+        Scope { parent, entries, sorted, boundary: false, rebinds }
+    }
+
+    /// A scope from which the names around are not seen: that of a block or a family.
+    #[must_use]
+    pub fn boundary(parent: &'p Scope<'m, 'p, T>, entries: Vec<Entry<'m, T>>) -> Self {
+        Scope { boundary: true, ..Scope::new(Some(parent), entries) }
     }
 
     /// A scope of a layer's or a block's variables.
     #[must_use]
     pub fn of_variables(parent: &'p Scope<'m, 'p, T>, variables: &'m [Variable]) -> Self {
         let entry = |v: &'m Variable| Entry::new(&v.name.value, Some(v.name.span), Definition::Attr(&v.value));
-        Scope::new(Some(parent), variables.iter().map(entry).collect())
+        let mut entries: Vec<Entry<'m, T>> = variables.iter().map(entry).collect();
+        let says = |name: &str| variables.iter().any(|v| &*v.name.value == name);
+        if (says("seq_len") || says("past_len")) && !says("kv_len") {
+            entries.push(Entry::new("kv_len", None, Definition::Attr(keys())));
+        }
+        Scope::new(Some(parent), entries)
     }
 
     /// The entry of this scope alone.
@@ -85,29 +116,52 @@ impl<'m, 'p, T> Scope<'m, 'p, T> {
     /// The innermost entry of a name, and the scope that has it.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<(&Scope<'m, 'p, T>, &Entry<'m, T>)> {
-        let mut scope = self;
-        loop {
-            if let Some(entry) = scope.own(name) {
-                return Some((scope, entry));
-            }
-            scope = scope.parent?;
-        }
+        self.outward().find_map(|(scope, crossed)| {
+            let entry = scope.own(name).filter(|entry| !crossed || entry.crosses())?;
+            Some((scope, entry))
+        })
+    }
+
+    /// This scope and those around, innermost first; with each, whether a boundary lies between.
+    pub fn outward(&self) -> impl Iterator<Item = (&Scope<'m, 'p, T>, bool)> {
+        let mut next = Some((self, false));
+        std::iter::from_fn(move || {
+            let (scope, crossed) = next?;
+            next = scope.parent.map(|parent| (parent, crossed || scope.boundary));
+            Some((scope, crossed))
+        })
     }
 
     /// The entry that a name means inside the definition of `own`, an entry of this scope: its own name means the one outside.
     #[must_use]
     pub fn find_from(&self, name: &str, own: &str) -> Option<(&Scope<'m, 'p, T>, &Entry<'m, T>)> {
-        if name == own { self.parent?.find(name) } else { self.find(name) }
+        if name == own { self.around(name) } else { self.find(name) }
+    }
+
+    /// What a name means outside of this scope, as its own definition and a block's binding see it.
+    #[must_use]
+    pub fn around(&self, name: &str) -> Option<(&Scope<'m, 'p, T>, &Entry<'m, T>)> {
+        self.parent?.find(name)
     }
 
     /// All names in scope, innermost first.
     pub fn names(&self) -> Vec<&'m str> {
-        let mut names = Vec::new();
-        let mut scope = Some(self);
-        while let Some(s) = scope {
-            names.extend(s.entries.iter().map(|e| e.name));
-            scope = s.parent;
-        }
-        names
+        let seen = |(scope, crossed): (&Scope<'m, 'p, T>, bool)| {
+            scope.entries.iter().filter(move |e| !crossed || e.crosses()).map(|e| e.name).collect::<Vec<_>>()
+        };
+        self.outward().flat_map(seen).collect()
     }
+}
+
+/// How many keys there are where a composite has lengths of its own: as in the workload, those cached and the new ones.
+fn keys() -> &'static Attr {
+    static KEYS: OnceLock<Attr> = OnceLock::new();
+    KEYS.get_or_init(|| {
+        let text = "<past_len> + <seq_len>";
+        let datum = match parse(text, Syntax::Template) {
+            Ok(expr) => Datum::Template(Template { text: text.into(), plain: true, expr: expr.into() }),
+            Err(_) => Datum::Invalid,
+        };
+        Attr { span: Span::new(SourceId::COMMAND_LINE, 0..0), datum }
+    })
 }

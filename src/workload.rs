@@ -26,6 +26,9 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("training", "true in the train phase"),
 ];
 
+/// The lengths that a composite may rebind for all in it, such as an encoder with a length of its own.
+pub const LENGTHS: &[&str] = &["batch_size", "seq_len", "past_len", "kv_len", "logit_len"];
+
 /// Variables that follow from others, so that a model can't have a default for them.
 pub const DERIVED: &[&str] = &["kv_len", "training"];
 
@@ -124,6 +127,8 @@ pub struct Request {
     pub backend: Option<Backend>,
     /// Other values for variables of the model, structural or workload.
     pub settings: Vec<(Arc<str>, Value)>,
+    /// The family of a config, in place of the one that its model type means.
+    pub family: Option<Arc<str>>,
 }
 
 impl Request {

@@ -693,6 +693,8 @@ impl<'f, 'd> Machine<'f, 'd> {
                     self.retain(input.storage);
                     input.storage
                 }
+                // What shares no input's storage is a buffer or a parameter: not made by the call.
+                None if port.view && class.inputs.is_empty() => NONE,
                 None if port.exists && runs => self.store(port.bytes, held.max(1), id, u16::try_from(n).unwrap_or(u16::MAX)),
                 None => NONE,
             };

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::flatten::{Composite, FlatModel, Node, Repeat, RowId, Segment, ValueRef, ValueTarget};
+use crate::source::Span;
 use crate::spec::Hold;
 
 /// What is read of a node beyond its own value: children, instances, by name.
@@ -229,19 +230,26 @@ impl Planner<'_, '_> {
         let until = match hold {
             None => return,
             Some(Hold::Composite) => usize::MAX,
-            Some(Hold::Until { sibling, span }) => match find_child(self.flat, nodes, sibling) {
-                Some((later, _)) if later > at => later,
-                _ => {
-                    let message = format!("`hold` names `{sibling}`, which is no later sibling");
-                    let diagnostic = Diagnostic::new(Code::UnknownInput, message).at(*span, "not among the layers that follow");
-                    self.diagnostics.push(diagnostic.help("`true` holds the output until the enclosing composite returns"));
-                    return;
+            Some(Hold::Until { siblings, span }) => {
+                let later =
+                    |name: &Arc<str>| find_child(self.flat, nodes, name).map(|(later, _)| later).filter(|later| *later > at);
+                match siblings.iter().find_map(later) {
+                    Some(later) => later,
+                    // What would end it doesn't exist here.
+                    None if siblings.iter().any(|name| self.flat.absent.contains(name)) => usize::MAX,
+                    None => return self.no_later_sibling(siblings, *span),
                 }
-            },
+            }
         };
         if let Some(last) = last.get_mut(at) {
             *last = until.max(*last);
         }
+    }
+
+    fn no_later_sibling(&mut self, siblings: &[Arc<str>], span: Span) {
+        let message = format!("`hold` names `{}`, which is no later sibling", siblings.join("`, `"));
+        let diagnostic = Diagnostic::new(Code::UnknownInput, message).at(span, "not among the layers that follow");
+        self.diagnostics.push(diagnostic.help("`true` holds the output until the enclosing composite returns"));
     }
 
     fn node(&mut self, node: &Node<RowId>, reads: Reads, exports: Vec<Export>) -> NodePlan {

@@ -195,6 +195,7 @@ fn formula(class: &Class, quantity: Quantity) -> Option<&Formula> {
     let backward = class.backward.as_ref();
     match quantity {
         Quantity::Params | Quantity::WeightBytes | Quantity::ActivationBytes => None,
+        Quantity::ActiveParams => class.active_params.as_ref(),
         Quantity::MatmulFlops => Some(&class.flops.matmul),
         Quantity::VectorFlops => Some(&class.flops.vector),
         Quantity::Transcendentals => Some(&class.flops.transcendental),

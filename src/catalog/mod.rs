@@ -1,6 +1,6 @@
 //! The embedded catalog: classes, devices, dtypes and models, as data.
 //!
-//! `build.rs` makes the index (which file defines which names), so a run parses only what it uses. Nothing here knows a class, a
+//! A folder may lie over it, whose files come first: so classes, blocks and families are tried without building anything. `build.rs` makes the index (which file defines which names), so a run parses only what it uses. Nothing here knows a class, a
 //! device or a model by name.
 
 mod class;
@@ -8,6 +8,7 @@ pub mod dtypes;
 mod hardware;
 mod lookup;
 pub mod optimizers;
+mod overlay;
 mod values;
 
 pub use class::{
@@ -16,6 +17,7 @@ pub use class::{
 };
 pub use hardware::{DEVICE_KEYS, Device, Interconnect, parse_device};
 pub use lookup::{Catalog, Classes};
+pub use overlay::{Kind, OverlayFile};
 
 /// A class file of the catalog and the names under which it is found.
 #[derive(Debug)]
@@ -32,6 +34,23 @@ pub struct DeviceFile {
     pub path: &'static str,
     pub name: &'static str,
     pub aliases: &'static [&'static str],
+    pub text: &'static str,
+}
+
+/// A block of layers, found by its file's name.
+#[derive(Debug)]
+pub struct BlockFile {
+    pub path: &'static str,
+    pub name: &'static str,
+    pub text: &'static str,
+}
+
+/// A family, and the configs that are of it.
+#[derive(Debug)]
+pub struct FamilyFile {
+    pub path: &'static str,
+    pub name: &'static str,
+    pub model_types: &'static [&'static str],
     pub text: &'static str,
 }
 

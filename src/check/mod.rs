@@ -6,7 +6,7 @@
 mod names;
 mod parameters;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 pub use names::unknown_variable;
@@ -20,7 +20,7 @@ use crate::diag::{Code, Diagnostic, Diagnostics, nearest};
 use crate::expr::Value;
 use crate::scope::{Definition, Entry, Scope};
 use crate::source::Span;
-use crate::spec::{Block, Body, Layer, Model, TextField, TieTarget, UNREAD};
+use crate::spec::{Attr, Block, Body, Datum, GivenValue, Layer, Model, REQUIRED, TextField, TieTarget, UNREAD, Variable};
 use crate::workload::{DERIVED, OPTIONS, VARIABLES, WorkloadVar};
 
 /// How deep layers may be nested, blocks included.
@@ -42,14 +42,34 @@ pub struct Checked<'c> {
     pub classes: Classes<'c>,
     /// Values that replace those of the model's variables.
     pub settings: Vec<(Arc<str>, Value)>,
-    /// Position of each block in `model.blocks`.
-    pub block_index: HashMap<Arc<str>, usize>,
 }
 
+/// What a `use` names.
+#[derive(Debug, Clone, Copy)]
+pub enum Used<'m> {
+    /// A block of the file itself: it sees the file's names.
+    Local(&'m Block),
+    /// A block of the catalog: it sees what it takes.
+    Catalog(&'m Block),
+    /// An inner config's family.
+    Family(&'m Model),
+}
+
+/// The catalog's blocks are named so.
+const CATALOG_BLOCKS: &str = "blocks/";
+
 impl Checked<'_> {
-    #[must_use]
-    pub fn block(&self, name: &str) -> Option<&Block> {
-        self.model.blocks.get(*self.block_index.get(name)?)
+    /// What a name means in a layer's `use`; `file`: the model whose layers these are, none inside a block of the catalog.
+    ///
+    /// # Errors
+    /// What is wrong with a file of the catalog.
+    pub fn used<'m>(&'m self, name: &str, file: Option<&'m Model>) -> Result<Option<Used<'m>>, &'m Diagnostics> {
+        if let Some(name) = name.strip_prefix(CATALOG_BLOCKS) {
+            return self.classes.catalog().block(name).transpose().map(|block| block.map(Used::Catalog));
+        }
+        let Some(file) = file else { return Ok(None) };
+        let nested = file.nested.iter().find(|(known, _)| &*known.value == name).map(|(_, model)| Used::Family(model));
+        Ok(nested.or_else(|| file.block(name).map(Used::Local)))
     }
 
     /// The name of a workload variable, built in or the model's own.
@@ -58,39 +78,89 @@ impl Checked<'_> {
         let index = usize::from(variable.0);
         match VARIABLES.get(index) {
             Some((name, _)) => name,
-            None => own_workload(&self.model).nth(index - VARIABLES.len()).map_or("?", |v| &v.name.value),
+            None => own_workload(&self.model).get(index - VARIABLES.len()).map_or("?", |v| &v.name.value),
         }
     }
 
     /// Whether a structural variable was given another value: then it is another model than the one that `expect` speaks of.
     #[must_use]
     pub fn structure_was_set(&self) -> bool {
-        self.settings.iter().any(|(name, _)| self.model.variables.iter().any(|v| v.name.value == *name))
+        let named = |name: &str| self.model.variables.iter().any(|v| &*v.name.value == name);
+        self.settings.iter().any(|(name, _)| named(self.model.canonical(name)))
     }
 }
 
-/// The model's own workload variables: those of `workload` that aren't built in.
-pub fn own_workload(model: &Model) -> impl Iterator<Item = &crate::spec::Variable> {
-    model.workload.iter().filter(|v| VARIABLES.iter().all(|(name, _)| *name != &*v.name.value))
+/// The workload variables of a model's own, and of the families in it: those of `workload` that aren't built in, the first of a name.
+pub fn own_workload(model: &Model) -> Vec<&Variable> {
+    fn collect<'m>(model: &'m Model, out: &mut Vec<&'m Variable>, seen: &mut HashSet<&'m str>) {
+        for variable in &model.workload {
+            if VARIABLES.iter().all(|(name, _)| *name != &*variable.name.value) && seen.insert(&variable.name.value) {
+                out.push(variable);
+            }
+        }
+        model.nested.iter().for_each(|(_, inner)| collect(inner, out, seen));
+    }
+    let (mut out, mut seen) = (Vec::new(), HashSet::new());
+    collect(model, &mut out, &mut seen);
+    out
 }
 
-/// The two outermost scopes' entries: the workload's names, and the model's variables with settings in place.
-pub fn root_entries<'m, T>(model: &'m Model, settings: &[(Arc<str>, Value)]) -> (Vec<Entry<'m, T>>, Vec<Entry<'m, T>>) {
+/// The entries of the three outermost scopes: the workload's names, the model's variables with settings and a config's values in place,
+/// and what is derived from them.
+pub fn root_entries<'m, T>(
+    model: &'m Model,
+    settings: &[(Arc<str>, Value)],
+) -> (Vec<Entry<'m, T>>, Vec<Entry<'m, T>>, Vec<Entry<'m, T>>) {
     let builtin = VARIABLES.iter().map(|(name, _)| (*name, None));
-    let own = own_workload(model).map(|v| (&*v.name.value, Some(v.name.span)));
+    let own = own_workload(model).into_iter().map(|v| (&*v.name.value, Some(v.name.span)));
     let workload = builtin.chain(own).enumerate().map(|(index, (name, span))| {
         let variable = WorkloadVar(u16::try_from(index).unwrap_or(u16::MAX));
         Entry::new(name, span, Definition::Workload(variable))
     });
+    (workload.collect(), variable_entries(model, settings, &[]), derived_entries(model, &[]))
+}
+
+/// A model's variables: what `--set` says of them, else where it is used (`bound`), else a config, else their defaults.
+pub fn variable_entries<'m, T>(model: &'m Model, settings: &[(Arc<str>, Value)], bound: &[Variable]) -> Vec<Entry<'m, T>> {
     let variables = model.variables.iter().map(|v| {
-        let setting = settings.iter().rev().find(|(name, _)| *name == v.name.value);
-        let definition = match setting {
-            Some((_, value)) => Definition::Value(value.clone()),
-            None => Definition::Attr(&v.value),
+        let name = &v.name.value;
+        let given = model.given.iter().find(|given| given.name == *name);
+        let span = given.map_or(v.name.span, |given| given.span);
+        let setting = settings.iter().rev().find(|(key, _)| model.canonical(key) == &**name);
+        let definition = match (setting, given) {
+            (Some((_, value)), _) => Definition::Value(value.clone()),
+            _ if bound.iter().any(|bound| bound.name.value == *name) => Definition::Around,
+            (None, Some(given)) => match &given.value {
+                GivenValue::Data(value) => Definition::Value(value.clone()),
+                GivenValue::Attr(attr) => Definition::Attr(attr),
+            },
+            (None, None) if model.family.is_some() && is_required(&v.value) => Definition::Reported,
+            (None, None) => Definition::Attr(&v.value),
         };
-        Entry::new(&v.name.value, Some(v.name.span), definition)
+        Entry::new(&**name, Some(span), definition)
     });
-    (workload.collect(), variables.collect())
+    let builtins = model.builtins.iter().map(|(name, value)| Entry::new(name, None, Definition::Builtin(value.clone())));
+    // What is bound to a derived value is looked up through this scope.
+    let known = |bound: &&Variable| model.variables.iter().all(|v| v.name.value != bound.name.value);
+    let derived = |bound: &&Variable| model.derived.iter().find(|v| v.name.value == bound.name.value);
+    let bound = bound.iter().filter(known).filter_map(|b| Some(Entry::new(&*derived(&b)?.name.value, None, Definition::Around)));
+    variables.chain(builtins).chain(bound).collect()
+}
+
+/// Whether there is no default, so that what is missing was reported.
+fn is_required(attr: &Attr) -> bool {
+    matches!(&attr.datum, Datum::Text(text) if &**text == REQUIRED)
+}
+
+/// What follows from a model's variables, unless it is said where the model is used (`bound`), and its inner configs.
+pub fn derived_entries<'m, T>(model: &'m Model, bound: &[Variable]) -> Vec<Entry<'m, T>> {
+    let derived = model.derived.iter().map(|v| {
+        let is_bound = bound.iter().any(|bound| bound.name.value == v.name.value);
+        let definition = if is_bound { Definition::Around } else { Definition::Attr(&v.value) };
+        Entry::new(&*v.name.value, Some(v.name.span), definition)
+    });
+    let nested = model.nested.iter().map(|(name, inner)| Entry::new(&*name.value, Some(name.span), Definition::Nested(inner)));
+    derived.chain(nested).collect()
 }
 
 /// Checks a model. What is wrong goes to `diagnostics`; a [`Checked`] comes back all the same, in which what was reported fails silently.
@@ -101,16 +171,26 @@ pub fn check<'c>(
     diagnostics: &mut Diagnostics,
 ) -> Checked<'c> {
     let (own, faulty) = own_classes(&model, diagnostics);
-    let block_index = model.blocks.iter().enumerate().map(|(i, b)| (b.name.value.clone(), i)).collect();
-    let checked = Checked { classes: Classes::new(catalog, own, faulty), settings, block_index, model };
+    let checked = Checked { classes: Classes::new(catalog, own, faulty), settings, model };
     check_settings(&checked, diagnostics);
     check_workload_names(&checked.model, diagnostics);
-    let (workload, variables) = root_entries(&checked.model, &checked.settings);
+    let (workload, variables, derived) = root_entries(&checked.model, &checked.settings);
     let outer = Scope::new(None, workload);
-    let root = Scope::new(Some(&outer), variables);
-    let mut checker =
-        Checker { checked: &checked, names: Names::new(diagnostics), uses: Vec::new(), used: HashSet::new(), visited: 0 };
+    let inner = Scope::new(Some(&outer), variables);
+    let root = Scope::new(Some(&inner), derived);
+    let mut checker = Checker {
+        checked: &checked,
+        file: Some(&checked.model),
+        names: Names::new(diagnostics),
+        uses: Vec::new(),
+        used: HashSet::new(),
+        visited: 0,
+    };
+    checker.names.scope(&inner);
     checker.names.scope(&root);
+    for require in &checked.model.require {
+        checker.names.structural(&require.condition, &root, "a requirement");
+    }
     for variable in &checked.model.workload {
         checker.names.attr(&variable.value, &root);
     }
@@ -122,7 +202,8 @@ pub fn check<'c>(
     }
     checker.layers(&checked.model.layers, &root, 0);
     for block in &checked.model.blocks {
-        if !checker.used.contains(&*block.name.value) {
+        // A family's blocks were tested with the catalog.
+        if checked.model.family.is_none() && !checker.used.contains(&std::ptr::from_ref(block)) {
             checker.unused(&block.layers);
         }
     }
@@ -157,11 +238,11 @@ fn own_classes(model: &Model, diagnostics: &mut Diagnostics) -> (Vec<Arc<crate::
 fn check_settings(checked: &Checked<'_>, diagnostics: &mut Diagnostics) {
     let model = &checked.model;
     let names = || {
-        let own = model.variables.iter().chain(&model.workload).map(|v| &*v.name.value);
+        let own = model.variables.iter().chain(own_workload(model)).map(|v| &*v.name.value);
         own.chain(VARIABLES.iter().map(|(name, _)| *name))
     };
     for (name, _) in &checked.settings {
-        if names().any(|n| n == &**name) {
+        if names().any(|n| n == model.canonical(name)) {
             continue;
         }
         let mut diagnostic =
@@ -184,12 +265,12 @@ fn check_workload_names(model: &Model, diagnostics: &mut Diagnostics) {
             .note(format!("`{name}`: {doc}"));
         diagnostics.push(diagnostic);
     }
-    if let Some(variable) = own_workload(model).nth(MAX_WORKLOAD_VARIABLES) {
+    if let Some(variable) = own_workload(model).get(MAX_WORKLOAD_VARIABLES) {
         let message = format!("the model has more than {MAX_WORKLOAD_VARIABLES} workload variables of its own");
         diagnostics.push(Diagnostic::new(Code::ModelTooLarge, message).at(variable.name.span, "too many from here on"));
     }
     let known = || {
-        let own = own_workload(model).map(|v| &*v.name.value);
+        let own = own_workload(model).into_iter().map(|v| &*v.name.value);
         own.chain(VARIABLES.iter().map(|(name, _)| *name)).chain(OPTIONS.iter().copied())
     };
     for variable in model.expect.iter().flat_map(|e| &e.points).flat_map(|point| &point.workload) {
@@ -217,11 +298,13 @@ type KindScope<'m, 'p> = Scope<'m, 'p, Found>;
 
 struct Checker<'m, 'd> {
     checked: &'m Checked<'m>,
+    /// Whose blocks a `use` means; none in a block of the catalog.
+    file: Option<&'m Model>,
     names: Names<'d>,
     /// The blocks being written out right now.
-    uses: Vec<&'m str>,
+    uses: Vec<&'m Block>,
     /// The blocks that are used anywhere.
-    used: HashSet<&'m str>,
+    used: HashSet<*const Block>,
     visited: usize,
 }
 
@@ -304,27 +387,49 @@ impl<'m> Checker<'m, '_> {
         let Some(name) = field.pieces.literal() else {
             return;
         };
-        let Some(block) = self.checked.block(name) else {
-            let suggest = !self.names.diagnostics().crowded();
-            self.names.push(unknown_block(self.checked, name, field.span, suggest));
-            return;
+        let (block, local) = match self.checked.used(name, self.file) {
+            Ok(Some(Used::Local(block))) => (block, true),
+            Ok(Some(Used::Catalog(block))) => (block, false),
+            Ok(Some(Used::Family(model))) => return self.nested(model, layer, scope, depth),
+            Ok(None) => {
+                let suggest = !self.names.diagnostics().crowded();
+                self.names.push(unknown_block(self.checked, self.file, name, field.span, suggest));
+                return;
+            }
+            Err(said) => return self.names.diagnostics().extend(said.iter().cloned()),
         };
-        if self.uses.contains(&&*block.name.value) {
-            let chain: Vec<&str> = self.uses.iter().copied().chain([&**name]).collect();
-            self.names.push(recursive_block(block, &chain, field.span));
+        if self.uses.iter().any(|used| std::ptr::eq(*used, block)) {
+            self.names.push(recursive_block(block, &self.uses, field.span));
             return;
         }
         if let Some(diagnostic) = missing_binding(block, layer, scope) {
             self.names.push(diagnostic);
         }
-        let taken = Scope::new(Some(scope), taken_entries(block, scope));
+        let taken = taken_scope(block, local, scope);
         let inner = Scope::of_variables(&taken, &block.variables);
         self.names.scope(&taken);
         self.names.scope(&inner);
-        self.uses.push(&block.name.value);
-        self.used.insert(&block.name.value);
+        self.uses.push(block);
+        self.used.insert(std::ptr::from_ref(block));
+        let file = if local { self.file } else { None };
+        let around = std::mem::replace(&mut self.file, file);
         self.layers(&block.layers, &inner, depth + 1);
+        self.file = around;
         self.uses.pop();
+    }
+
+    /// The layers of an inner config's family.
+    fn nested(&mut self, model: &'m Model, layer: &'m Layer, scope: &KindScope<'m, '_>, depth: usize) {
+        let variables = Scope::boundary(scope, variable_entries(model, &[], &layer.variables));
+        let derived = Scope::new(Some(&variables), derived_entries(model, &layer.variables));
+        self.names.scope(&variables);
+        self.names.scope(&derived);
+        for require in &model.require {
+            self.names.structural(&require.condition, &derived, "a requirement");
+        }
+        let around = self.file.replace(model);
+        self.layers(&model.layers, &derived, depth + 1);
+        self.file = around;
     }
 
     /// The names in a block that nothing uses may come from any use site, but its classes and parameters can be checked.
@@ -346,15 +451,20 @@ pub fn index_entry<'m, T>(layer: &'m Layer, index: u64) -> Option<Entry<'m, T>> 
     Some(Entry::new(name, span, Definition::Index(index)))
 }
 
-/// The entries of what a block takes and the use site doesn't have: its defaults.
-pub fn taken_entries<'m, T>(block: &'m Block, scope: &Scope<'m, '_, T>) -> Vec<Entry<'m, T>> {
-    let absent = block.takes.iter().filter(|take| scope.find(&take.name.value).is_none());
-    absent
-        .map(|take| {
-            let definition = take.default.as_ref().map_or(Definition::Reported, Definition::Attr);
-            Entry::new(&take.name.value, Some(take.name.span), definition)
-        })
-        .collect()
+/// The scope of what a block takes. One of the file itself sees all that its use sees; one of the catalog sees what is bound to it.
+#[must_use]
+pub fn taken_scope<'m, 'p, T>(block: &'m Block, local: bool, scope: &'p Scope<'m, 'p, T>) -> Scope<'m, 'p, T> {
+    let entries = block.takes.iter().filter_map(|take| {
+        let name = &*take.name.value;
+        let definition = match (scope.find(name), &take.default) {
+            (Some(_), _) if local => return None,
+            (Some(_), _) => Definition::Around,
+            (None, Some(default)) => Definition::Attr(default),
+            (None, None) => Definition::Reported,
+        };
+        Some(Entry::new(name, Some(take.name.span), definition))
+    });
+    if local { Scope::new(Some(scope), entries.collect()) } else { Scope::boundary(scope, entries.collect()) }
 }
 
 /// What a block requires and nothing binds where it is used.
@@ -383,10 +493,10 @@ pub fn missing_binding<T>(block: &Block, layer: &Layer, scope: &Scope<'_, '_, T>
 
 /// A block that comes back to itself, through the blocks of `chain`.
 #[must_use]
-pub fn recursive_block(block: &Block, chain: &[&str], span: Span) -> Diagnostic {
+pub fn recursive_block(block: &Block, chain: &[&Block], span: Span) -> Diagnostic {
     let name = &block.name.value;
-    let start = chain.iter().position(|step| **step == **name).unwrap_or(0);
-    let steps: Vec<&str> = chain.iter().skip(start).copied().collect();
+    let start = chain.iter().position(|step| std::ptr::eq(*step, block)).unwrap_or(0);
+    let steps: Vec<&str> = chain.iter().skip(start).chain([&block]).map(|block| &*block.name.value).collect();
     Diagnostic::new(Code::RecursiveBlock, format!("the block `{name}` uses itself: {}", steps.join(" -> ")))
         .at(span, "comes back here")
         .also(block.name.span, "defined here")
@@ -401,14 +511,18 @@ pub fn too_deep(span: Span) -> Diagnostic {
 
 /// `use` of a block that doesn't exist.
 #[must_use]
-pub fn unknown_block(checked: &Checked<'_>, name: &str, span: Span, suggest: bool) -> Diagnostic {
-    let names = || checked.model.blocks.iter().map(|b| &*b.name.value);
+pub fn unknown_block(checked: &Checked<'_>, file: Option<&Model>, name: &str, span: Span, suggest: bool) -> Diagnostic {
+    let own =
+        || file.into_iter().flat_map(|file| file.blocks.iter().map(|b| &b.name).chain(file.nested.iter().map(|(name, _)| name)));
+    let catalog = || checked.classes.catalog().block_names().map(|name| format!("{CATALOG_BLOCKS}{name}"));
+    let names: Vec<String> = own().map(|name| name.value.to_string()).chain(catalog()).collect();
     let inner = span.inside();
+    let near = if suggest { nearest(name, names.iter().map(String::as_str)) } else { None };
     let diagnostic = Diagnostic::new(Code::UnknownBlock, format!("unknown block `{name}`"))
         .at(span, "not among this file's `blocks`")
-        .did_you_mean(inner, if suggest { nearest(name, names()) } else { None });
-    if checked.model.blocks.is_empty() {
-        return diagnostic.help("the file has no `blocks`");
+        .did_you_mean(inner, near);
+    if own().next().is_none() {
+        return diagnostic.help("the file has no `blocks`; the catalog's are called `blocks/NAME`");
     }
     diagnostic
 }

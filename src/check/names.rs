@@ -165,7 +165,15 @@ impl<'d> Names<'d> {
             return constant;
         }
         let found = match &entry.definition {
-            Definition::Index(_) | Definition::Value(_) | Definition::Reported => constant,
+            Definition::Index(_)
+            | Definition::Value(_)
+            | Definition::Builtin(_)
+            | Definition::Reported
+            | Definition::Nested(_) => constant,
+            Definition::Around => match scope.around(entry.name) {
+                Some((at, outer)) => self.entry(at, outer),
+                None => constant,
+            },
             Definition::Workload(_) => Found { kind: Kind::Workload, steps: 0 },
             Definition::Attr(attr) if self.chain.len() >= MAX_CHAIN => {
                 self.too_deep(attr);

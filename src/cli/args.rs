@@ -25,6 +25,12 @@ pub struct Args {
     /// How diagnostics are written: for people, or as one JSON object a line for editors
     #[arg(long, global = true, value_enum, default_value_t = MessageFormat::Human, value_name = "FORMAT")]
     pub message_format: MessageFormat,
+    /// A folder with `classes`, `blocks` and `families` whose files come before the built-in ones of their names
+    #[arg(long, global = true, value_name = "FOLDER")]
+    pub catalog: Option<PathBuf>,
+    /// Say more: which keys of a config nothing used
+    #[arg(long, short = 'v', global = true)]
+    pub verbose: bool,
 }
 
 /// The whole command line, for completions and the man page.
@@ -122,6 +128,9 @@ pub struct WorkloadArgs {
     /// Give a variable of the model, structural or workload, another value
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = parse_setting)]
     pub settings: Vec<(Arc<str>, Value)>,
+    /// Take a config as one of this family, whatever its model_type
+    #[arg(long, value_name = "NAME")]
+    pub family: Option<Arc<str>>,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -275,6 +284,9 @@ pub struct GraphArgs {
     /// Give a variable of the model another value
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = parse_setting)]
     pub settings: Vec<(Arc<str>, Value)>,
+    /// Take a config as one of this family, whatever its model_type
+    #[arg(long, value_name = "NAME")]
+    pub family: Option<Arc<str>>,
     #[command(flatten)]
     pub output: OutputArgs,
 }
@@ -420,6 +432,7 @@ impl WorkloadArgs {
             backend: self.backend.as_deref().and_then(Backend::from_word),
             logits: self.logits.as_deref().and_then(Logits::from_word),
             settings: self.settings.clone(),
+            family: self.family.clone(),
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::source::Source;
 
 pub fn run(args: &CheckArgs, terminal: &Terminal) -> io::Result<Exit> {
-    let catalog = Catalog::new();
+    let Some(catalog) = terminal.catalog() else { return Ok(Exit::Wrong) };
     let request = args.workload.request();
     let (mut exit, mut files, mut failed) = (Exit::Fine, 0usize, 0usize);
     for source in sources(&args.models, &catalog) {

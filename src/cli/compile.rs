@@ -5,13 +5,12 @@ use std::io;
 use super::args::CompileArgs;
 use super::input;
 use super::output::{Exit, Terminal, write_to};
-use crate::catalog::Catalog;
 use crate::compile::{Compiled, compile};
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::report::{By, Format, Options};
 
 pub fn run(args: &CompileArgs, terminal: &Terminal) -> io::Result<Exit> {
-    let catalog = Catalog::new();
+    let Some(catalog) = terminal.catalog() else { return Ok(Exit::Wrong) };
     let Some(source) = input::read_or_report(&args.model, &catalog, terminal) else {
         return Ok(Exit::Wrong);
     };

@@ -16,7 +16,7 @@ pub fn run(args: &ExplainArgs, terminal: &Terminal) -> io::Result<Exit> {
     if let Some(path) = &args.path {
         return explain_path(path, args, terminal);
     }
-    let catalog = Catalog::new();
+    let Some(catalog) = terminal.catalog() else { return Ok(Exit::Wrong) };
     let Some(text) = explanation(&args.what, &catalog) else {
         terminal.report_one(unknown(&args.what, &catalog), &catalog);
         return Ok(Exit::Wrong);
@@ -51,7 +51,7 @@ fn unknown(what: &str, catalog: &Catalog) -> Diagnostic {
 
 /// The layer, or the composite, at a path of a model.
 fn explain_path(path: &str, args: &ExplainArgs, terminal: &Terminal) -> io::Result<Exit> {
-    let catalog = Catalog::new();
+    let Some(catalog) = terminal.catalog() else { return Ok(Exit::Wrong) };
     let Some(source) = input::read_or_report(&args.what, &catalog, terminal) else {
         return Ok(Exit::Wrong);
     };

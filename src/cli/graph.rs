@@ -6,18 +6,19 @@ use super::args::{GraphArgs, GraphFormat};
 use super::input;
 use super::output::{Exit, Terminal, write_to};
 use crate::analysis::{TooManyEdges, graph};
-use crate::catalog::Catalog;
 use crate::compile::front;
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::report::{render_dot, render_mermaid};
+use crate::workload::Request;
 
 pub fn run(args: &GraphArgs, terminal: &Terminal) -> io::Result<Exit> {
-    let catalog = Catalog::new();
+    let Some(catalog) = terminal.catalog() else { return Ok(Exit::Wrong) };
     let Some(source) = input::read_or_report(&args.model, &catalog, terminal) else {
         return Ok(Exit::Wrong);
     };
     let mut diagnostics = Diagnostics::default();
-    let model = front(&source, &catalog, args.settings.clone(), &mut diagnostics);
+    let request = Request { settings: args.settings.clone(), family: args.family.clone(), ..Request::default() };
+    let model = front(&source, &catalog, &request, &mut diagnostics);
     terminal.report(&diagnostics, Some(&source), &catalog);
     let (Some(model), false) = (model, diagnostics.has_errors()) else { return Ok(Exit::Wrong) };
     let Ok(graph) = graph(&model) else {

@@ -4,11 +4,10 @@ use std::io;
 
 use super::args::{ListArgs, Listed};
 use super::output::{Exit, Terminal, write_to};
-use crate::catalog::Catalog;
 use crate::report::{list_classes, list_devices, list_dtypes, list_models};
 
 pub fn run(args: &ListArgs, terminal: &Terminal) -> io::Result<Exit> {
-    let catalog = Catalog::new();
+    let Some(catalog) = terminal.catalog() else { return Ok(Exit::Wrong) };
     let width = terminal.width();
     write_to(args.output.output.as_deref(), |out| match args.what {
         Listed::Models => list_models(&catalog, width, out),

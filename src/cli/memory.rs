@@ -16,7 +16,7 @@ use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::report::{MEMORY_FORMATS, MemoryReport};
 
 pub fn run(args: &MemoryArgs, terminal: &Terminal) -> io::Result<Exit> {
-    let catalog = Catalog::new();
+    let Some(catalog) = terminal.catalog() else { return Ok(Exit::Wrong) };
     let device = match args.device.as_deref().map(|name| device(name, &catalog)).transpose() {
         Ok(device) => device,
         Err(diagnostics) => {

@@ -29,7 +29,7 @@ pub use args::command;
 #[must_use]
 pub fn run() -> ExitCode {
     let args = Args::parse();
-    let terminal = Terminal::new(args.color, args.message_format);
+    let terminal = Terminal::new(&args);
     let exit = match &args.command {
         Command::Compile(options) => compile::run(options, &terminal),
         Command::Check(options) => check::run(options, &terminal),

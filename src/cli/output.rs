@@ -1,11 +1,11 @@
 //! Where output goes: the terminal's width and colours, files written all or nothing, exit codes.
 
 use std::io::{self, BufWriter, IsTerminal, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use super::args::{ColorChoice, MessageFormat};
-use crate::catalog::Catalog;
+use super::args::{Args, ColorChoice, MessageFormat};
+use crate::catalog::{Catalog, Kind, OverlayFile};
 use crate::diag::{Code, Diagnostic, Diagnostics, Sources, render, render_json};
 use crate::source::{Source, SourceId};
 
@@ -45,6 +45,9 @@ const PIPED_WIDTH: usize = 100;
 pub struct Terminal {
     color: ColorChoice,
     messages: MessageFormat,
+    /// A folder that lies over the embedded catalog.
+    catalog: Option<PathBuf>,
+    pub verbose: bool,
 }
 
 /// A model's text and the catalog's.
@@ -61,8 +64,21 @@ impl Sources for Texts<'_> {
 
 impl Terminal {
     #[must_use]
-    pub fn new(color: ColorChoice, messages: MessageFormat) -> Self {
-        Terminal { color, messages }
+    pub fn new(args: &Args) -> Self {
+        Terminal { color: args.color, messages: args.message_format, catalog: args.catalog.clone(), verbose: args.verbose }
+    }
+
+    /// The catalog, under the folder that `--catalog` names; `None` if that can't be read, which was reported.
+    #[must_use]
+    pub fn catalog(&self) -> Option<Catalog> {
+        let Some(folder) = &self.catalog else { return Some(Catalog::new()) };
+        match overlay(folder) {
+            Ok(files) => Some(Catalog::under(files)),
+            Err(diagnostic) => {
+                self.report_one(*diagnostic, &Catalog::new());
+                None
+            }
+        }
     }
 
     fn wants_color(&self, is_terminal: bool) -> bool {
@@ -138,6 +154,33 @@ impl Terminal {
     pub fn failure(&self, message: &str) {
         let _ = writeln!(io::stderr(), "error: {message}");
     }
+}
+
+/// The files of a folder that lies over the catalog, in the order of their names.
+fn overlay(folder: &Path) -> Result<Vec<OverlayFile>, Box<Diagnostic>> {
+    let cannot = |path: &Path, error: &io::Error| {
+        Diagnostic::new(Code::CannotRead, format!("cannot read `{}`: {error}", path.display())).boxed()
+    };
+    folder.read_dir().map_err(|error| cannot(folder, &error))?;
+    let mut files = Vec::new();
+    for kind in Kind::ALL {
+        let inner = folder.join(kind.folder());
+        let Ok(entries) = inner.read_dir() else { continue };
+        let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+        paths.retain(|path| path.extension().is_some_and(|e| e == "json"));
+        paths.sort();
+        for path in paths {
+            let bytes = std::fs::read(&path).map_err(|error| cannot(&path, &error))?;
+            let name = path.file_stem().unwrap_or_default().to_string_lossy();
+            let id = Catalog::overlay_id(files.len());
+            files.push(OverlayFile::load(kind, &name, &path.display().to_string(), &bytes, id)?);
+        }
+    }
+    if files.is_empty() {
+        let message = format!("`{}` has no files in `classes`, `blocks` or `families`", folder.display());
+        return Err(Diagnostic::new(Code::CannotRead, message).boxed());
+    }
+    Ok(files)
 }
 
 /// Writes to standard output, or to a file: that appears whole or not at all.

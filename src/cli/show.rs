@@ -8,13 +8,14 @@ use super::output::{Exit, Terminal, write_to};
 use crate::bind::bind;
 use crate::catalog::Catalog;
 use crate::check::check;
+use crate::compile::model;
 use crate::diag::Diagnostics;
 use crate::flatten::flatten;
+use crate::json;
 use crate::source::Source;
-use crate::{json, spec};
 
 pub fn run(args: &ShowArgs, terminal: &Terminal) -> io::Result<Exit> {
-    let catalog = Catalog::new();
+    let Some(catalog) = terminal.catalog() else { return Ok(Exit::Wrong) };
     let Some(source) = input::read_or_report(&args.model, &catalog, terminal) else {
         return Ok(Exit::Wrong);
     };
@@ -33,7 +34,7 @@ fn stage(source: &Source, catalog: &Catalog, args: &ShowArgs, diagnostics: &mut 
     if args.stage == Stage::Document {
         return Some(format!("{document:#?}"));
     }
-    let model = spec::parse(&document, diagnostics)?;
+    let model = model(&document, catalog, args.workload.family.as_deref(), diagnostics)?;
     if args.stage == Stage::Spec {
         return Some(format!("{model:#?}"));
     }

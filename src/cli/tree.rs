@@ -6,19 +6,18 @@ use super::args::TreeArgs;
 use super::input;
 use super::output::{Exit, Terminal, write_to};
 use crate::analysis::flow::{self, Flow};
-use crate::catalog::Catalog;
 use crate::compile::{evaluate, front};
 use crate::diag::Diagnostics;
 use crate::report::render_tree;
 
 pub fn run(args: &TreeArgs, terminal: &Terminal) -> io::Result<Exit> {
-    let catalog = Catalog::new();
+    let Some(catalog) = terminal.catalog() else { return Ok(Exit::Wrong) };
     let Some(source) = input::read_or_report(&args.model, &catalog, terminal) else {
         return Ok(Exit::Wrong);
     };
     let mut diagnostics = Diagnostics::default();
     let request = args.workload.request();
-    let model = front(&source, &catalog, request.settings.clone(), &mut diagnostics);
+    let model = front(&source, &catalog, &request, &mut diagnostics);
     let flow = model.as_ref().filter(|_| !diagnostics.has_errors()).map(|model| {
         let (bound, report) = evaluate(&model.flat, &request, &mut diagnostics);
         if diagnostics.has_errors() { Flow::default() } else { flow::run(&model.flat, &bound, &report, &mut diagnostics) }

@@ -283,6 +283,8 @@ pub fn apply_function(function: Function, args: &[Value]) -> Result<Value, EvalE
             Err(type_error(label, "two texts", if matches!(text, Value::Text(_)) { prefix } else { text }))
         }
         (Function::IsList, [x]) => Ok(Value::Bool(matches!(x, Value::List(_)))),
+        (Function::FindLast, [list, x, before]) => find_last(list, x, before),
+        (Function::ExpectedExperts, [experts, top_k, tokens]) => expected_experts(experts, top_k, tokens),
         (Function::ConvOut, [size, kernel, stride, padding, rest @ ..]) => {
             let dilation = rest.first().map_or(Ok(Exact::ONE), |d| number(label, d))?;
             conv_out(number(label, size)?, number(label, kernel)?, number(label, stride)?, number(label, padding)?, dilation)
@@ -311,6 +313,51 @@ fn length(value: &Value) -> Option<usize> {
         Value::Object(members) => Some(members.len()),
         _ => None,
     }
+}
+
+fn find_last(list: &Value, x: &Value, before: &Value) -> Result<Value, EvalError> {
+    let Some(length) = length(list) else {
+        return Err(type_error("`find_last`", "a list or a text", list));
+    };
+    let end = number("`before` of `find_last`", before)?
+        .to_count()
+        .and_then(|n| usize::try_from(n).ok())
+        .unwrap_or(usize::MAX)
+        .min(length);
+    for index in (0..end).rev() {
+        let index = Value::count(index as u64);
+        if at(list, &index)? == *x {
+            return Ok(index);
+        }
+    }
+    Err(EvalError::OutOfRange { index: x.clone(), length: end })
+}
+
+/// E (1 - (1 - k/E)^tokens) in fixed point, so that it is the same on every machine; rounded to a millionth.
+fn expected_experts(experts: &Value, top_k: &Value, tokens: &Value) -> Result<Value, EvalError> {
+    const LABEL: &str = "`expected_experts`";
+    const BITS: u32 = 62;
+    const MILLION: u128 = 1_000_000;
+    let count =
+        |value: &Value| number(LABEL, value)?.to_count().ok_or_else(|| type_error(LABEL, "a non-negative integer", value));
+    let (all, chosen, mut tokens_left) = (count(experts)?, count(top_k)?, count(tokens)?);
+    if all == 0 || all > 1 << 32 || chosen > all {
+        return Err(type_error(LABEL, "1 to 2^32 experts, of which no more are chosen", top_k));
+    }
+    // The probability that none of the tokens is routed to an expert, in units of 2^-62.
+    let times = |a: u128, b: u128| (a * b) >> BITS;
+    let (mut missed, mut power) = (1u128 << BITS, ((all - chosen) << BITS) / all);
+    while tokens_left > 0 {
+        if tokens_left & 1 == 1 {
+            missed = times(missed, power);
+        }
+        power = times(power, power);
+        tokens_left >>= 1;
+    }
+    let idle = (all * missed * MILLION + (1 << (BITS - 1))) >> BITS;
+    let expected = (all * MILLION).saturating_sub(idle);
+    let expected = Exact::from_count(expected).and_then(|n| n.checked_div(Exact::from_count(MILLION)?));
+    expected.map(Value::Number).ok_or(EvalError::Overflow)
 }
 
 fn at(list: &Value, index: &Value) -> Result<Value, EvalError> {

@@ -19,6 +19,8 @@ pub enum Function {
     StartsWith,
     IsList,
     ConvOut,
+    FindLast,
+    ExpectedExperts,
 }
 
 /// A function's name, how many arguments it takes, and what it gives.
@@ -86,6 +88,22 @@ pub const FUNCTIONS: &[FunctionInfo] = &[
         5,
         "conv_out(size, kernel, stride, padding, dilation)",
         "the output size of a convolution or pooling: floor((size + 2 padding - dilation (kernel - 1) - 1) / stride) + 1; dilation is 1 if left out",
+    ),
+    info(
+        Function::FindLast,
+        "find_last",
+        3,
+        3,
+        "find_last(list, x, before)",
+        "the greatest index below `before` at which the list has x, or the text its character",
+    ),
+    info(
+        Function::ExpectedExperts,
+        "expected_experts",
+        3,
+        3,
+        "expected_experts(num_experts, top_k, tokens)",
+        "how many of the experts some token is routed to, under uniform routing: E (1 - (1 - k/E)^tokens), to a millionth",
     ),
 ];
 

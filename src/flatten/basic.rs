@@ -8,7 +8,10 @@ use crate::catalog::{Class, Parameter, ParameterKind, builtin_slot, check_parame
 use crate::check::{check_parameters, mistyped, unknown_class};
 use crate::diag::{Code, Diagnostic};
 use crate::expr::{Exact, Value};
+use crate::scope::Definition;
+use crate::source::{SourceId, Span};
 use crate::spec::{Attr, Layer, TieTarget, Weight};
+use crate::workload::LENGTHS;
 
 impl<'m> Flattener<'m, '_> {
     /// The tensors of `weights` that exist. `None` if one of them has no value, which was reported.
@@ -72,9 +75,11 @@ impl<'m> Flattener<'m, '_> {
         };
         let tie = self.tie(layer, scope);
         let (arguments, overrides) = arguments?;
+        // A short name in a table (`ACT2FN.silu`) is not what a person knows the class by.
+        let filled_in = field.pieces.literal().is_none() && class.aliases.contains(&class_name);
         Some(Row {
             segment,
-            class_name,
+            class_name: if filled_in { class.name.clone() } else { class_name },
             arguments,
             overrides,
             weights: weights?,
@@ -115,8 +120,26 @@ impl<'m> Flattener<'m, '_> {
                 (Some(_), None, None) => complete = false,
             }
         }
+        if scope.rebinds {
+            self.rebound(scope, &mut overrides);
+        }
         arguments.sort_by_key(|(index, _)| *index);
         complete.then_some((arguments, overrides))
+    }
+
+    /// Lengths that mean others in the composites around: what the class computes with, unless the layer says so itself.
+    fn rebound(&mut self, scope: &ValueScope<'m, '_>, overrides: &mut Vec<(u16, Argument)>) {
+        for name in LENGTHS {
+            let Some((at, entry)) = scope.find(name).filter(|(_, e)| !matches!(e.definition, Definition::Workload(_))) else {
+                continue;
+            };
+            let slot = builtin_slot(name).and_then(|slot| u16::try_from(slot).ok());
+            let Some(slot) = slot.filter(|slot| overrides.iter().all(|(known, _)| known != slot)) else { continue };
+            if let Ok(binding) = self.values.entry(at, entry, 0) {
+                let span = entry.span.unwrap_or(Span::new(SourceId::COMMAND_LINE, 0..0));
+                overrides.push((slot, Argument { binding, span }));
+            }
+        }
     }
 
     fn checked_argument(

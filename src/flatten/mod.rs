@@ -9,6 +9,7 @@ mod locate;
 mod node;
 mod pattern;
 mod specialise;
+mod splice;
 mod tie;
 mod wire;
 
@@ -21,23 +22,25 @@ pub use node::{
     Residual, Row, RowId, RowInfo, Segment, Tied, ValueRef, ValueTarget, Variant,
 };
 pub use pattern::{matches_layer, matches_pattern};
-use specialise::Values;
+pub use specialise::Values;
 use wire::{Body, Unknown, Wiring};
 
 use crate::check::{
-    Checked, MAX_LAYERS, index_entry, missing_binding, recursive_block, root_entries, taken_entries, too_deep, unknown_block,
+    Checked, MAX_LAYERS, Used, derived_entries, index_entry, missing_binding, own_workload, recursive_block, root_entries,
+    taken_scope, too_deep, unknown_block, variable_entries,
 };
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::expr::{EvalError, Value};
 use crate::scope::Scope;
 use crate::source::Span;
-use crate::spec::{Attr, Layer, ModelInput, TextField, name_problem};
+use crate::spec::{Attr, Block, Layer, Model, ModelInput, TextField, name_problem};
 
 /// Flattens a model. What is wrong goes to `diagnostics`; with errors among them the result is incomplete.
 pub fn flatten(checked: &Checked<'_>, diagnostics: &mut Diagnostics) -> FlatModel {
-    let (workload, variables) = root_entries(&checked.model, &checked.settings);
+    let (workload, variables, derived) = root_entries(&checked.model, &checked.settings);
     let outer = Scope::new(None, workload);
-    let root = Scope::new(Some(&outer), variables);
+    let inner = Scope::new(Some(&outer), variables);
+    let root = Scope::new(Some(&inner), derived);
     let model_inputs: Vec<Arc<str>> = match checked.model.inputs.as_slice() {
         [] => vec!["input_ids".into()],
         inputs => inputs.iter().map(|input| input.name.value.clone()).collect(),
@@ -45,24 +48,28 @@ pub fn flatten(checked: &Checked<'_>, diagnostics: &mut Diagnostics) -> FlatMode
     let diagnostics_full = diagnostics.has(Code::ModelTooLarge);
     let mut flattener = Flattener {
         checked,
+        file: Some(&checked.model),
         values: Values::new(diagnostics),
         wiring: Wiring::new(model_inputs),
         trail: Vec::new(),
         counts: Vec::new(),
         uses: Vec::new(),
         dropped: Dropped::default(),
+        absent: HashSet::new(),
         visited: 0,
         full: diagnostics_full,
     };
     flattener.wiring.open(Body::default());
+    flattener.requirements(&checked.model, &root);
     flattener.layers(&checked.model.layers, &root);
     let body = flattener.close();
     let dropped = std::mem::take(&mut flattener.dropped);
     let defaults = flattener.workload_defaults(&root);
     let positions = flattener.positions(&root);
     let inputs = flattener.model_inputs(&root);
-    let mut model = FlatModel::number(body, defaults, positions);
+    let mut model = FlatModel::number(splice::groups(body), defaults, positions);
     model.inputs = inputs;
+    model.absent = std::mem::take(&mut flattener.absent);
     model.name = checked.model.name.as_ref().map(|n| n.value.clone());
     model.class = checked.model.class.clone();
     model.source = checked.model.source.clone();
@@ -89,6 +96,8 @@ impl Dropped {
 
 struct Flattener<'m, 'd> {
     checked: &'m Checked<'m>,
+    /// Whose blocks a `use` means; none in a block of the catalog.
+    file: Option<&'m Model>,
     values: Values<'d>,
     wiring: Wiring,
     /// The path here, for notes.
@@ -96,8 +105,10 @@ struct Flattener<'m, 'd> {
     /// The counts of the repeats around.
     counts: Vec<u64>,
     /// The blocks being written out right now.
-    uses: Vec<Arc<str>>,
+    uses: Vec<&'m Block>,
     dropped: Dropped,
+    /// The names of layers that don't exist.
+    absent: HashSet<Arc<str>>,
     visited: usize,
     /// The limit was reached and reported.
     full: bool,
@@ -198,13 +209,15 @@ impl<'m> Flattener<'m, '_> {
 
     fn absent(&mut self, layer: &'m Layer, scope: &ValueScope<'m, '_>) {
         let stand_in = match self.counts.is_empty() {
-            true => self.inputs(layer, scope).into_iter().next(),
+            true => self.first_inputs(layer, scope, 1).into_iter().next(),
             // In other instances it may exist, and then read what isn't there yet in this one.
             false => self.first_known_input(layer, scope),
         };
         let indexed = Scope::new(Some(scope), index_entry(layer, 0).into_iter().collect());
         let name = layer.name.as_ref().and_then(|field| self.values.segment(field, &indexed));
-        self.wiring.absent(name.as_ref().and_then(Segment::lookup_name), stand_in);
+        let name = name.as_ref().and_then(Segment::lookup_name);
+        self.absent.extend(name.cloned());
+        self.wiring.absent(name, stand_in);
     }
 
     fn exists(&mut self, layer: &Layer, scope: &ValueScope<'_, '_>) -> Option<bool> {
@@ -349,7 +362,10 @@ impl<'m> Flattener<'m, '_> {
         self.body(layer, scope);
         let output = layer.output.as_ref().and_then(|field| self.output(field, scope));
         let body = self.close();
-        let class = layer.class.as_ref().and_then(|field| self.plain_text(field, scope));
+        let class = match &layer.class {
+            Some(field) => self.plain_text(field, scope),
+            None => self.family_class(layer),
+        };
         Some(Node::Composite(Composite {
             segment,
             inline: layer.inline,
@@ -364,6 +380,15 @@ impl<'m> Flattener<'m, '_> {
         }))
     }
 
+    /// The class of the family that a layer uses.
+    fn family_class(&self, layer: &Layer) -> Option<Arc<str>> {
+        let crate::spec::Body::Use(field) = &layer.body else { return None };
+        match self.checked.used(field.pieces.literal()?, self.file) {
+            Ok(Some(Used::Family(model))) => model.class.clone(),
+            _ => None,
+        }
+    }
+
     fn body(&mut self, layer: &'m Layer, scope: &ValueScope<'m, '_>) {
         match &layer.body {
             crate::spec::Body::Basic => {}
@@ -373,29 +398,80 @@ impl<'m> Flattener<'m, '_> {
                     return self.fault_inside(layer);
                 };
                 let checked = self.checked;
-                let Some(block) = checked.block(&name) else {
-                    let suggest = !self.values.diagnostics().crowded();
-                    self.report(unknown_block(checked, &name, field.span, suggest));
-                    return self.fault_inside(layer);
+                let used = match checked.used(&name, self.file) {
+                    Ok(Some(used)) => used,
+                    Ok(None) => {
+                        let suggest = !self.values.diagnostics().crowded();
+                        self.report(unknown_block(checked, self.file, &name, field.span, suggest));
+                        return self.fault_inside(layer);
+                    }
+                    Err(said) => {
+                        self.values.diagnostics().extend(said.iter().cloned());
+                        return self.fault_inside(layer);
+                    }
                 };
-                // A block chosen by a variable may lead back to itself, which `check` can't see.
-                if self.uses.contains(&name) {
-                    let chain: Vec<&str> = self.uses.iter().chain([&name]).map(|name| &**name).collect();
-                    self.report(recursive_block(block, &chain, field.span));
-                    return self.fault_inside(layer);
-                }
+                // Not in `check` alone: a name of a variable's may be any.
                 if self.wiring.depth() > crate::check::MAX_LAYER_DEPTH {
                     if !self.values.diagnostics().has(Code::LayersTooDeep) {
                         self.report(too_deep(field.span));
                     }
                     return self.fault_inside(layer);
                 }
-                missing_binding(block, layer, scope).into_iter().for_each(|diagnostic| self.report(diagnostic));
-                let taken = Scope::new(Some(scope), taken_entries(block, scope));
-                let inner = Scope::of_variables(&taken, &block.variables);
-                self.uses.push(name);
-                self.layers(&block.layers, &inner);
-                self.uses.pop();
+                match used {
+                    Used::Local(block) => self.block(block, true, layer, field, scope),
+                    Used::Catalog(block) => self.block(block, false, layer, field, scope),
+                    Used::Family(model) => self.nested(model, layer, scope),
+                }
+            }
+        }
+    }
+
+    /// The layers of a block.
+    fn block(&mut self, block: &'m Block, local: bool, layer: &'m Layer, field: &TextField, scope: &ValueScope<'m, '_>) {
+        // A block chosen by a variable may lead back to itself, which `check` can't see.
+        if self.uses.iter().any(|used| std::ptr::eq(*used, block)) {
+            self.report(recursive_block(block, &self.uses, field.span));
+            return self.fault_inside(layer);
+        }
+        missing_binding(block, layer, scope).into_iter().for_each(|diagnostic| self.report(diagnostic));
+        for value in &block.reads {
+            if matches!(self.wiring.find(&value.value), Err(Unknown::Nothing)) {
+                let message =
+                    format!("the block `{}` reads `{}`, and there is no such value here", block.name.value, value.value);
+                let diagnostic = Diagnostic::new(Code::UnknownInput, message).at(field.span, "used here");
+                self.report(diagnostic.also(value.span, "read by the block"));
+                return self.fault_inside(layer);
+            }
+        }
+        let taken = taken_scope(block, local, scope);
+        let inner = Scope::of_variables(&taken, &block.variables);
+        self.uses.push(block);
+        let file = if local { self.file } else { None };
+        let around = std::mem::replace(&mut self.file, file);
+        self.layers(&block.layers, &inner);
+        self.file = around;
+        self.uses.pop();
+    }
+
+    /// The layers of an inner config's family.
+    fn nested(&mut self, model: &'m Model, layer: &'m Layer, scope: &ValueScope<'m, '_>) {
+        let variables = Scope::boundary(scope, variable_entries(model, &[], &layer.variables));
+        let derived = Scope::new(Some(&variables), derived_entries(model, &layer.variables));
+        let around = self.file.replace(model);
+        self.requirements(model, &derived);
+        self.layers(&model.layers, &derived);
+        self.file = around;
+    }
+
+    /// What a family asks of its configs.
+    fn requirements(&mut self, model: &Model, scope: &ValueScope<'m, '_>) {
+        for require in &model.require {
+            if self.condition(&require.condition, scope) == Some(false) {
+                let diagnostic =
+                    Diagnostic::new(Code::RequirementNotMet, &*require.message).at(require.condition.span, "doesn't hold");
+                let diagnostic = self.values.with_values(diagnostic, &require.condition, scope);
+                let diagnostic = self.values.blamed(diagnostic, &require.condition, scope);
+                self.report(diagnostic);
             }
         }
     }
@@ -434,11 +510,15 @@ impl<'m> Flattener<'m, '_> {
 
     /// What a layer reads: what it names, else the previous layer's output.
     fn inputs(&mut self, layer: &Layer, scope: &ValueScope<'_, '_>) -> Vec<ValueRef> {
+        self.first_inputs(layer, scope, usize::MAX)
+    }
+
+    fn first_inputs(&mut self, layer: &Layer, scope: &ValueScope<'_, '_>, most: usize) -> Vec<ValueRef> {
         let Some(fields) = &layer.inputs else {
             return vec![self.wiring.previous()];
         };
         let mut inputs = Vec::with_capacity(fields.len());
-        for field in fields {
+        for field in fields.iter().take(most) {
             let Some(text) = self.plain_text(field, scope) else {
                 continue;
             };
@@ -521,9 +601,33 @@ impl<'m> Flattener<'m, '_> {
         Some(segment)
     }
 
+    /// The defaults of workload variables: the model's for any of them, then those of the families in it for their own.
     fn workload_defaults(&mut self, root: &ValueScope<'m, '_>) -> Vec<(Arc<str>, Argument)> {
-        let variables = &self.checked.model.workload;
-        variables.iter().filter_map(|v| Some((v.name.value.clone(), self.argument(&v.value, root)?))).collect()
+        let model = &self.checked.model;
+        let mut defaults: Vec<(Arc<str>, Argument)> =
+            model.workload.iter().filter_map(|v| Some((v.name.value.clone(), self.argument(&v.value, root)?))).collect();
+        let wanted: HashSet<*const crate::spec::Variable> = own_workload(model).into_iter().map(std::ptr::from_ref).collect();
+        for (_, inner) in &model.nested {
+            self.nested_defaults(inner, root, &wanted, &mut defaults);
+        }
+        defaults
+    }
+
+    fn nested_defaults(
+        &mut self,
+        model: &'m Model,
+        scope: &ValueScope<'m, '_>,
+        wanted: &HashSet<*const crate::spec::Variable>,
+        defaults: &mut Vec<(Arc<str>, Argument)>,
+    ) {
+        let variables = Scope::boundary(scope, variable_entries(model, &[], &[]));
+        let derived = Scope::new(Some(&variables), derived_entries(model, &[]));
+        for variable in model.workload.iter().filter(|v| wanted.contains(&std::ptr::from_ref(*v))) {
+            defaults.extend(self.argument(&variable.value, &derived).map(|argument| (variable.name.value.clone(), argument)));
+        }
+        for (_, inner) in &model.nested {
+            self.nested_defaults(inner, &derived, wanted, defaults);
+        }
     }
 
     /// The tensors that the model is called with; `None`: token ids.

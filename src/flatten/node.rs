@@ -1,6 +1,6 @@
 //! The flat list, folded: rows, and the tree that says how often and in which order they run.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -413,6 +413,8 @@ pub struct FlatModel {
     pub workload: Vec<(Arc<str>, Argument)>,
     /// How many positions the model has, and where it says so.
     pub positions: Option<(u64, Span)>,
+    /// The names of layers that don't exist (`when`), in some place or other.
+    pub absent: HashSet<Arc<str>>,
     /// Instances beyond 128 bits: the totals can't be formed.
     pub overflow: Option<Span>,
 }

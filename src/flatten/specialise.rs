@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use super::node::{Binding, PathPiece, Residual, Segment};
-use crate::check::{text_like_an_expression, unknown_variable};
-use crate::diag::{Code, Diagnostic, Diagnostics};
+use crate::check::{derived_entries, text_like_an_expression, unknown_variable, variable_entries};
+use crate::diag::{Code, Diagnostic, Diagnostics, Label};
 use crate::expr::{
     BinaryOp, EvalError, Exact, Expr, Function, MAX_EVAL_DEPTH, MOST_VALUES, Name, Piece, Value, apply_binary, apply_function,
     apply_unary, member,
 };
 use crate::scope::{Definition, Entry, Scope};
-use crate::source::Span;
-use crate::spec::{Attr, Datum, Template, TextField, name_part};
+use crate::source::{SourceId, Span};
+use crate::spec::{Attr, Datum, Model, Template, TextField, name_part};
 
 type Evaluated = Result<Binding, EvalError>;
 type ValueScope<'m, 'p> = Scope<'m, 'p, Evaluated>;
@@ -107,7 +107,11 @@ impl<'d> Values<'d> {
             self.push(unknown_variable(&name.text, span, scope));
             return None;
         };
-        let value = match self.entry(at, entry, 0).ok()? {
+        let (binding, path) = match &entry.definition {
+            Definition::Nested(model) if !path.is_empty() => (self.nested(model, path, at, 0), &[][..]),
+            _ => (self.entry(at, entry, 0), path),
+        };
+        let value = match binding.ok()? {
             Binding::Known(value) => value,
             Binding::Workload(_) => {
                 let message = format!("`{}` depends on the workload, and this text may not", name.text);
@@ -138,8 +142,14 @@ impl<'d> Values<'d> {
         }
         let result = match &entry.definition {
             Definition::Index(index) => Ok(Binding::Known(Value::count(*index))),
-            Definition::Value(value) => Ok(Binding::Known(value.clone())),
+            Definition::Value(value) | Definition::Builtin(value) => Ok(Binding::Known(value.clone())),
             Definition::Reported => Err(EvalError::Reported),
+            Definition::Around => match scope.around(entry.name) {
+                Some((at, outer)) => self.entry(at, outer, depth + 1),
+                None => Err(EvalError::Reported),
+            },
+            // As a whole it is the config as it is; its members are the family's.
+            Definition::Nested(model) => Ok(Binding::Known(document(model))),
             Definition::Workload(variable) => Ok(Binding::Workload(Residual { expr: Arc::new(Expr::Var(*variable)), size: 1 })),
             // A circle, which `check` has reported.
             Definition::Attr(_) if entry.busy.get() => return Err(EvalError::Reported),
@@ -164,6 +174,7 @@ impl<'d> Values<'d> {
             Err(EvalError::TooDeep) if self.diagnostics.has(Code::EvaluationTooDeep) => Err(EvalError::Reported),
             Err(error) => {
                 let diagnostic = self.failure(&error, attr, scope, own);
+                let diagnostic = self.blamed_in(diagnostic, attr, scope, own);
                 self.push(diagnostic);
                 Err(EvalError::Reported)
             }
@@ -204,6 +215,28 @@ impl<'d> Values<'d> {
                 object
             }
         }))
+    }
+
+    /// The final value of a variable of an inner config's family; what follows are members of it.
+    fn nested(&mut self, model: &Model, path: &[Arc<str>], scope: &ValueScope<'_, '_>, depth: u16) -> Evaluated {
+        if depth >= MAX_EVAL_DEPTH {
+            return Err(EvalError::TooDeep);
+        }
+        let Some((name, rest)) = path.split_first() else { return Err(EvalError::Reported) };
+        let variables = Scope::boundary(scope, variable_entries(model, &[], &[]));
+        let derived = Scope::new(Some(&variables), derived_entries(model, &[]));
+        let Some((at, entry)) = derived.own(name).map(|e| (&derived, e)).or_else(|| Some((&variables, variables.own(name)?)))
+        else {
+            return Err(EvalError::Unknown(name.clone()));
+        };
+        if let (Definition::Nested(inner), [_, ..]) = (&entry.definition, rest) {
+            return self.nested(inner, rest, at, depth + 1);
+        }
+        match self.entry(at, entry, depth)? {
+            Binding::Known(value) => member(value, rest).map(Binding::Known),
+            binding if rest.is_empty() => Ok(binding),
+            Binding::Workload(residual) => residual_of(Expr::Member(Box::new((*residual.expr).clone()), rest.to_vec())),
+        }
     }
 
     fn list(&mut self, items: &[Binding]) -> Evaluated {
@@ -254,6 +287,9 @@ impl<'d> Values<'d> {
                 // `check` has reported it, unless it stands in a block that a variable chooses.
                 let (at, entry) = found.ok_or_else(|| EvalError::Unknown(name.text.clone()))?;
                 self.entry(at, entry, depth)
+            }
+            Expr::Member(object, path) if let Some((at, model)) = nested(object, scope, own) => {
+                self.nested(model, path, at, depth)
             }
             Expr::Member(object, path) => match self.expr(object, scope, own, depth)? {
                 Binding::Known(value) => {
@@ -476,6 +512,26 @@ impl<'d> Values<'d> {
         }
     }
 
+    /// Points a diagnostic about a family's expression to what the config says: that is what there is to change.
+    pub fn blamed(&self, diagnostic: Diagnostic, attr: &Attr, scope: &ValueScope<'_, '_>) -> Diagnostic {
+        self.blamed_in(diagnostic, attr, scope, None)
+    }
+
+    fn blamed_in(&self, mut diagnostic: Diagnostic, attr: &Attr, scope: &ValueScope<'_, '_>, own: Option<&str>) -> Diagnostic {
+        let in_catalog = |label: &Label| label.span.source.catalog_index().is_some();
+        if !diagnostic.primary.as_ref().is_some_and(in_catalog) {
+            return diagnostic;
+        }
+        let mut found: Vec<(String, Span, Value)> = Vec::new();
+        given_behind(attr, scope, own, 0, &mut found);
+        let mut given = found.into_iter().map(|(name, span, value)| Label { span, text: format!("`{name}` is {value}") });
+        if let Some(first) = given.next() {
+            diagnostic.secondary.extend(diagnostic.primary.replace(first));
+            diagnostic.secondary.extend(given);
+        }
+        diagnostic
+    }
+
     /// Adds the values that an attribute's expression saw, if it is one.
     pub fn with_values(&self, diagnostic: Diagnostic, attr: &Attr, scope: &ValueScope<'_, '_>) -> Diagnostic {
         let Datum::Template(template) = &attr.datum else {
@@ -489,6 +545,10 @@ impl<'d> Values<'d> {
 
     /// A value that isn't a count, blamed on the definition that makes it a fraction.
     pub fn not_a_count(&self, attr: &Attr, value: &Value, scope: &ValueScope<'_, '_>, what: &str) -> Diagnostic {
+        self.blamed(self.plainly_not_a_count(attr, value, scope, what), attr, scope)
+    }
+
+    fn plainly_not_a_count(&self, attr: &Attr, value: &Value, scope: &ValueScope<'_, '_>, what: &str) -> Diagnostic {
         if let Some(diagnostic) = self.text_for_a_number(attr, value, scope, what) {
             return diagnostic;
         }
@@ -569,6 +629,32 @@ impl<'d> Values<'d> {
     }
 }
 
+/// What a config says of the names in an attribute, through the definitions between: name, place, value.
+fn given_behind(attr: &Attr, scope: &ValueScope<'_, '_>, own: Option<&str>, depth: usize, out: &mut Vec<(String, Span, Value)>) {
+    const MOST: usize = 4;
+    const DEEPEST: usize = 8;
+    let Datum::Template(template) = &attr.datum else { return };
+    let mut names: Vec<Name> = Vec::new();
+    template.expr.for_each_variable(&mut |name: &Name| names.push(name.clone()));
+    for name in names {
+        let found = own.map_or_else(|| scope.find(&name.text), |own| scope.find_from(&name.text, own));
+        let Some((mut at, mut entry)) = found else { continue };
+        while let Definition::Around = entry.definition {
+            let Some(next) = at.around(entry.name) else { break };
+            (at, entry) = next;
+        }
+        match (&entry.definition, entry.span) {
+            (Definition::Value(value), Some(span)) if span.source == SourceId::MODEL => {
+                if out.len() < MOST && out.iter().all(|(_, known, _)| *known != span) {
+                    out.push((entry.name.to_owned(), span, value.clone()));
+                }
+            }
+            (Definition::Attr(attr), _) if depth < DEEPEST => given_behind(attr, at, Some(entry.name), depth + 1, out),
+            _ => {}
+        }
+    }
+}
+
 /// The place of the text that an expression of one name stands for.
 fn text_definition(expr: &Expr<Name>, scope: &ValueScope<'_, '_>, own: Option<&str>, depth: usize) -> Option<Span> {
     let Expr::Var(name) = expr else {
@@ -616,16 +702,33 @@ fn problem(value: &Value) -> &'static str {
     }
 }
 
+/// The inner config that an expression names, and the scope that has it.
+fn nested<'s, 'm, 'p>(
+    expr: &Expr<Name>,
+    scope: &'s ValueScope<'m, 'p>,
+    own: Option<&str>,
+) -> Option<(&'s ValueScope<'m, 'p>, &'m Model)> {
+    let Expr::Var(name) = expr else { return None };
+    let (at, entry) = own.map_or_else(|| scope.find(&name.text), |own| scope.find_from(&name.text, own))?;
+    if let Definition::Nested(model) = entry.definition { Some((at, model)) } else { None }
+}
+
+/// The config from which a family's model was made.
+fn document(model: &Model) -> Value {
+    model.builtins.iter().find(|(name, _)| *name == "config").map_or(Value::Null, |(_, value)| value.clone())
+}
+
 /// How many repeats out the index of this name is, if it is one.
 fn index_level(name: &str, scope: &ValueScope<'_, '_>) -> Option<u16> {
-    let (mut level, mut at) = (0u16, Some(scope));
-    while let Some(scope) = at {
-        if let Some(entry) = scope.own(name) {
-            return matches!(entry.definition, Definition::Index(_)).then_some(level);
+    let mut level = 0u16;
+    for (scope, crossed) in scope.outward() {
+        match scope.own(name).map(|entry| &entry.definition) {
+            Some(Definition::Index(_)) => return Some(level),
+            Some(_) if !crossed => return None,
+            _ => {}
         }
         let indices = scope.entries.iter().filter(|entry| matches!(entry.definition, Definition::Index(_))).count();
         level = level.saturating_add(u16::try_from(indices).unwrap_or(u16::MAX));
-        at = scope.parent;
     }
     None
 }

@@ -399,7 +399,8 @@ fn earlier_instance(body: &Body, head: &Arc<str>, rest: &[Arc<str>], up: u16, lo
         looked.set(looked.get() + 1);
         indices.contains(index)
     };
-    let (node, _) = pending.distinct.iter().find(|(_, indices)| has(indices))?;
+    // The instance before is read most often, and it came last.
+    let (node, _) = pending.distinct.iter().rev().find(|(_, indices)| has(indices))?;
     let at = u32::try_from(body.nodes.len()).ok()?;
     leads_somewhere(node, inside, looked).then(|| ValueRef { up, target: ValueTarget::Node(at), rest: rest.to_vec() })
 }
@@ -419,7 +420,7 @@ fn register(node: &Node<Row>, at: u32, names: &mut HashMap<Arc<str>, Found>) {
     }
 }
 
-fn segment_of<L: HasSegment>(node: &Node<L>) -> Option<&Segment> {
+pub fn segment_of<L: HasSegment>(node: &Node<L>) -> Option<&Segment> {
     match node {
         Node::Layer(layer) => layer.segment(),
         Node::Composite(composite) => composite.segment.as_ref(),

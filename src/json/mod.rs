@@ -58,6 +58,26 @@ pub struct Member {
     pub value: Node,
 }
 
+impl Node {
+    /// The value of a member, if this is an object that has it.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&Node> {
+        self.members().iter().find(|member| &*member.key == key).map(|member| &member.value)
+    }
+
+    /// The members of an object, none of anything else.
+    #[must_use]
+    pub fn members(&self) -> &[Member] {
+        if let Json::Object(members) = &self.json { members } else { &[] }
+    }
+
+    /// The text that this is, if it is one.
+    #[must_use]
+    pub fn text(&self) -> Option<&Arc<str>> {
+        if let Json::Text(text) = &self.json { Some(&text.value) } else { None }
+    }
+}
+
 impl Json {
     /// "a number", "an object", ...: for messages.
     #[must_use]

@@ -38,6 +38,7 @@ checked_sum!(Params, Flops, Bytes);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Quantity {
     Params,
+    ActiveParams,
     WeightBytes,
     MatmulFlops,
     VectorFlops,
@@ -87,6 +88,13 @@ pub struct QuantityInfo {
 /// The quantities, in the order of [`Quantity`] and of every output.
 pub const QUANTITIES: &[QuantityInfo] = &[
     q(Quantity::Params, "params", Unit::Scalars, Fold::Module, "learned scalars, tied ones once"),
+    q(
+        Quantity::ActiveParams,
+        "active_params",
+        Unit::Scalars,
+        Fold::Module,
+        "of those, the ones that a token uses: not the experts it isn't routed to",
+    ),
     q(Quantity::WeightBytes, "weight_bytes", Unit::Bytes, Fold::Module, "the weights in the weight dtype, rounded up a tensor"),
     q(Quantity::MatmulFlops, "matmul_flops", Unit::Flops, Fold::Run, "2 m n k a matrix product, as FlopCounterMode counts"),
     q(Quantity::VectorFlops, "vector_flops", Unit::Flops, Fold::Run, "1 an elementwise operation or element of a reduction"),
@@ -110,7 +118,7 @@ pub const QUANTITIES: &[QuantityInfo] = &[
 ];
 
 /// What `expect` may state of a model as such, whatever the workload.
-pub const WORKLOAD_FREE_FACTS: &[&str] = &["layers", "modules", "params"];
+pub const WORKLOAD_FREE_FACTS: &[&str] = &["layers", "modules", "params", "active_params"];
 
 /// What `expect` may state at a workload: the quantities, and the numbers of layers.
 pub const FACTS: &[&str] = &[
@@ -118,6 +126,7 @@ pub const FACTS: &[&str] = &[
     "modules",
     "flops",
     "params",
+    "active_params",
     "weight_bytes",
     "matmul_flops",
     "vector_flops",

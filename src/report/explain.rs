@@ -105,6 +105,8 @@ fn formulas(class: &Class) -> Vec<Vec<String>> {
         or("activations_read", &class.activations_read, "the inputs, once"),
         or("activations_written", &class.activations_written, "the outputs, once"),
     ]);
+    let active = class.active_params.as_ref().map(|formula| given("active_params", formula));
+    rows.extend(active);
     let cache = [("cache_read", &class.cache_read), ("cache_written", &class.cache_written), ("cache_bytes", &class.cache)];
     rows.extend(cache.into_iter().filter_map(|(name, formula)| formula.as_ref().map(|formula| given(name, formula))));
     rows

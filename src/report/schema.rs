@@ -5,7 +5,10 @@ use serde_json::{Map, Value, json};
 use crate::catalog::{Catalog, Class, ParameterKind};
 use crate::check::COMMON_PARAMETERS;
 use crate::quantity::{FACTS, WORKLOAD_FREE_FACTS};
-use crate::spec::{BLOCK_KEYS, EXPECT_KEYS, INPUT_KEYS, Key, KeyKind, LAYER_KEYS, MODEL_KEYS, POINT_KEYS, TIE_KEYS, WEIGHT_KEYS};
+use crate::spec::{
+    BLOCK_KEYS, EXPECT_KEYS, HEAD_KEYS, INPUT_KEYS, Key, KeyKind, LAYER_KEYS, MODEL_KEYS, NESTED_KEYS, POINT_KEYS, TIE_KEYS,
+    WEIGHT_KEYS,
+};
 
 /// The schema of model files, draft 2020-12.
 #[must_use]
@@ -47,7 +50,7 @@ fn kind(kind: KeyKind) -> Value {
     let values_of = |schema: Value| json!({ "type": "object", "additionalProperties": schema });
     match kind {
         KeyKind::Text | KeyKind::Template => json!({ "type": "string" }),
-        KeyKind::Hold => json!({ "type": ["boolean", "string"] }),
+        KeyKind::Hold => json!({ "type": ["boolean", "string", "array"], "items": { "type": "string" } }),
         KeyKind::Flag => json!({ "type": "boolean" }),
         KeyKind::Count => reference("count"),
         KeyKind::Condition => reference("condition"),
@@ -57,7 +60,10 @@ fn kind(kind: KeyKind) -> Value {
         }
         KeyKind::Parameters => json!({ "type": "object" }),
         KeyKind::Weights => values_of(json!({ "anyOf": [reference("shape"), object(WEIGHT_KEYS)] })),
-        KeyKind::Inputs => json!({ "type": "array", "items": { "type": "string" } }),
+        KeyKind::Inputs | KeyKind::Texts => json!({ "type": "array", "items": { "type": "string" } }),
+        KeyKind::Aliases | KeyKind::Require => values_of(json!({ "type": "string" })),
+        KeyKind::Nested => values_of(object(NESTED_KEYS)),
+        KeyKind::Heads => values_of(object(HEAD_KEYS)),
         KeyKind::ModelInputs => values_of(object(INPUT_KEYS)),
         KeyKind::Layers => json!({ "type": "array", "items": reference("layer") }),
         KeyKind::Blocks => values_of(object(BLOCK_KEYS)),

@@ -37,6 +37,11 @@ pub enum KeyKind {
     Tie,
     Takes,
     Expect,
+    Aliases,
+    Require,
+    Nested,
+    Heads,
+    Texts,
     Points,
     Workload,
     WeightTies,
@@ -56,7 +61,13 @@ pub const MODEL_KEYS: &[Key] = &[
     key("class", KeyKind::Text, "the class of the whole model; `tree` shows it"),
     key("source", KeyKind::Text, "where the figures come from: a URL"),
     key("doc", KeyKind::Text, "a remark for readers"),
-    key("variables", KeyKind::Variables, "named values and expressions, in scope everywhere in the file"),
+    key("family", KeyKind::Text, "the family whose layers these are (catalog/families); only `variables` differ"),
+    key("head", KeyKind::Text, "with `family`: which of its heads; left out: its default"),
+    key(
+        "variables",
+        KeyKind::Variables,
+        "named values and expressions, in scope everywhere in the file; with `family`, values for its variables",
+    ),
     key("workload", KeyKind::Workload, "defaults for workload variables (batch_size, seq_len, ...), and further ones"),
     key(
         "inputs",
@@ -65,7 +76,7 @@ pub const MODEL_KEYS: &[Key] = &[
     ),
     key("classes", KeyKind::Classes, "class definitions for this file alone, by class name (docs/classes.md)"),
     key("blocks", KeyKind::Blocks, "layers to be used in several places, by name"),
-    required("layers", KeyKind::Layers, "the layers, in the order of execution"),
+    key("layers", KeyKind::Layers, "the layers, in the order of execution; needed unless there is a `family`"),
     key("expect", KeyKind::Expect, "facts that every compile checks, such as the published parameter count"),
 ];
 
@@ -93,7 +104,7 @@ pub const LAYER_KEYS: &[Key] = &[
     key(
         "hold",
         KeyKind::Hold,
-        "its output lives until the enclosing composite returns (true), or until the later sibling of this name has run",
+        "its output lives until the enclosing composite returns (true), or until the later sibling of this name (the first of several that exists) has run",
     ),
     key("tied_to", KeyKind::Tie, "the layer whose weights these are"),
 ];
@@ -102,7 +113,49 @@ pub const BLOCK_KEYS: &[Key] = &[
     key("doc", KeyKind::Text, "what it is"),
     key("takes", KeyKind::Takes, "names it expects: a default for each, or \"required\""),
     key("variables", KeyKind::Variables, "variables of its own"),
+    key("reads", KeyKind::Texts, "values of layers around that it reads, such as `rotary_emb.cos`"),
     required("layers", KeyKind::Layers, "its layers"),
+];
+
+pub const FAMILY_KEYS: &[Key] = &[
+    key("$schema", KeyKind::Text, "where editors find the JSON Schema; not read otherwise"),
+    key("model_types", KeyKind::Texts, "the `model_type` of the configs that are of this family"),
+    required(
+        "prefix",
+        KeyKind::Text,
+        "the stem of its class names; its last segment and a head's key are an architecture's name",
+    ),
+    key("class", KeyKind::Template, "the bare model's class; left out: `<prefix>Model`"),
+    required("source", KeyKind::Text, "the file and version that it was read from"),
+    key("doc", KeyKind::Text, "a remark for readers: quirks, keys that the real modules ignore"),
+    key("extends", KeyKind::Text, "another family, from which it starts"),
+    key("aliases", KeyKind::Aliases, "keys of configs that mean a variable"),
+    key(
+        "variables",
+        KeyKind::Variables,
+        "the defaults of the config class, which a config's keys replace; \"required\": there is none",
+    ),
+    key("derived", KeyKind::Variables, "what follows from them; in its own definition a name means the config's value"),
+    key("require", KeyKind::Require, "conditions on a config, each with what to say if it doesn't hold"),
+    key("workload", KeyKind::Workload, "workload variables of its own, with their defaults"),
+    key("inputs", KeyKind::ModelInputs, "the tensors that the model is called with"),
+    key("nested", KeyKind::Nested, "inner configs, each bound to its family"),
+    key("blocks", KeyKind::Blocks, "layers to be used in several places, by name"),
+    key("layers", KeyKind::Layers, "the layers of the bare model, in the order of execution"),
+    key("heads", KeyKind::Heads, "what an architecture adds to the bare model, by the end of its name"),
+    key("default_head", KeyKind::Text, "the head where a config names no architecture; left out: `Model`"),
+];
+
+pub const HEAD_KEYS: &[Key] = &[
+    key("base", KeyKind::Text, "the name under which the bare model goes; left out: its layers stand beside the head's"),
+    key("variables", KeyKind::Variables, "other values for some of the family's `derived`"),
+    key("layers", KeyKind::Layers, "the layers after the bare model's"),
+];
+
+pub const NESTED_KEYS: &[Key] = &[
+    required("family", KeyKind::Template, "its family, or its config's model type: `<text_config.model_type>`"),
+    required("config", KeyKind::Text, "an expression for the inner config: `<text_config>`"),
+    key("head", KeyKind::Text, "which head; left out: the bare model"),
 ];
 
 pub const WEIGHT_KEYS: &[Key] =

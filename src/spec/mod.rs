@@ -2,26 +2,49 @@
 //!
 //! A [`Document`](crate::json::Document) comes in, a [`Model`] goes out. Names are not looked up here: that is `check`'s business.
 
+mod family;
 mod keys;
 mod parse;
 
-pub use keys::{BLOCK_KEYS, EXPECT_KEYS, INPUT_KEYS, Key, KeyKind, LAYER_KEYS, MODEL_KEYS, POINT_KEYS, TIE_KEYS, WEIGHT_KEYS};
-pub use parse::{Fields, UNREAD, fields, name_part, name_problem, parse, syntax_error};
+pub use family::{Family, Head, Nested, REQUIRED, Require};
+pub use keys::{
+    BLOCK_KEYS, EXPECT_KEYS, FAMILY_KEYS, HEAD_KEYS, INPUT_KEYS, Key, KeyKind, LAYER_KEYS, MODEL_KEYS, NESTED_KEYS, POINT_KEYS,
+    TIE_KEYS, WEIGHT_KEYS,
+};
+pub use parse::{Fields, UNREAD, fields, name_part, name_problem, parse, parse_block, parse_family, syntax_error};
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::expr::{Exact, Expr, Interpolated, Name};
+use crate::expr::{Exact, Expr, Interpolated, Name, Value};
 use crate::json;
 use crate::source::{Span, Spanned};
 
-/// A model file.
+/// A model: that of a file, or a family with what a config says.
 #[derive(Debug, Clone)]
 pub struct Model {
     pub span: Span,
     pub name: Option<Spanned<Arc<str>>>,
     pub class: Option<Arc<str>>,
     pub source: Option<Arc<str>>,
+    /// The family whose layers these are.
+    pub family: Option<Spanned<Arc<str>>>,
+    /// The head of that family.
+    pub head: Option<Spanned<Arc<str>>>,
     pub variables: Vec<Variable>,
+    /// What a config, or a file of a family, says of the variables.
+    pub given: Vec<Given>,
+    /// Other names that a config may have for a variable.
+    pub aliases: Vec<(Arc<str>, Arc<str>)>,
+    /// Follows from the variables; in its own definition a name means the variable.
+    pub derived: Vec<Variable>,
+    pub require: Vec<Require>,
+    /// Names that the file itself brings, such as `prefix`.
+    pub builtins: Vec<(&'static str, Value)>,
+    /// Inner configs, each bound to its family.
+    pub nested: Vec<(Spanned<Arc<str>>, Model)>,
+    /// Keys of a config that mean nothing to the family.
+    pub unused: Vec<Spanned<Arc<str>>>,
     /// Defaults for workload variables, and further ones.
     pub workload: Vec<Variable>,
     /// The tensors that the model is called with.
@@ -29,8 +52,49 @@ pub struct Model {
     /// Class definitions for this file alone, by name; `catalog` reads them.
     pub classes: Vec<(Spanned<Arc<str>>, json::Node)>,
     pub blocks: Vec<Block>,
+    /// Position of each block in `blocks`.
+    pub block_index: HashMap<Arc<str>, usize>,
     pub layers: Vec<Layer>,
     pub expect: Option<Expect>,
+}
+
+impl Model {
+    /// A block of the file itself.
+    #[must_use]
+    pub fn block(&self, name: &str) -> Option<&Block> {
+        self.blocks.get(*self.block_index.get(name)?)
+    }
+
+    /// The variable that a config's key, or a setting's name, means.
+    #[must_use]
+    pub fn canonical<'a>(&'a self, key: &'a str) -> &'a str {
+        self.aliases.iter().find(|(alias, _)| &**alias == key).map_or(key, |(_, name)| name)
+    }
+}
+
+/// The positions of blocks by their names.
+#[must_use]
+pub fn index_of(blocks: &[Block]) -> HashMap<Arc<str>, usize> {
+    blocks.iter().enumerate().map(|(at, block)| (block.name.value.clone(), at)).collect()
+}
+
+/// A value that replaces a variable's default.
+#[derive(Debug, Clone)]
+pub struct Given {
+    /// The variable.
+    pub name: Arc<str>,
+    /// The key, as it is written: the variable's name, or an alias.
+    pub key: Spanned<Arc<str>>,
+    pub span: Span,
+    pub value: GivenValue,
+}
+
+#[derive(Debug, Clone)]
+pub enum GivenValue {
+    /// A config's: data, never a template.
+    Data(Value),
+    /// A model file's.
+    Attr(Attr),
 }
 
 /// A name and what it stands for.
@@ -104,8 +168,8 @@ pub struct Layer {
 pub enum Hold {
     /// Until the enclosing composite returns.
     Composite,
-    /// Until this later sibling has run.
-    Until { sibling: Arc<str>, span: Span },
+    /// Until the first of these later siblings that exists has run; if none does, until the composite returns.
+    Until { siblings: Vec<Arc<str>>, span: Span },
 }
 
 impl Layer {
@@ -155,6 +219,8 @@ pub struct Block {
     pub doc: Option<Arc<str>>,
     pub takes: Vec<Take>,
     pub variables: Vec<Variable>,
+    /// Values of layers around that it reads.
+    pub reads: Vec<Spanned<Arc<str>>>,
     pub layers: Vec<Layer>,
 }
 

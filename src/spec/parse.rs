@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::{
-    Attr, BLOCK_KEYS, Block, Body, Datum, EXPECT_KEYS, Expect, Fact, Hold, INPUT_KEYS, Key, LAYER_KEYS, Layer, MODEL_KEYS, Model,
-    ModelInput, POINT_KEYS, Point, TIE_KEYS, Take, Template, TextField, Tie, TieTarget, Variable, WEIGHT_KEYS, Weight,
+    Attr, BLOCK_KEYS, Block, Body, Datum, EXPECT_KEYS, Expect, FAMILY_KEYS, Fact, Family, HEAD_KEYS, Head, Hold, INPUT_KEYS, Key,
+    LAYER_KEYS, Layer, MODEL_KEYS, Model, ModelInput, NESTED_KEYS, Nested, POINT_KEYS, Point, REQUIRED, Require, TIE_KEYS, Take,
+    Template, TextField, Tie, TieTarget, Variable, WEIGHT_KEYS, Weight, index_of,
 };
 use crate::diag::{Code, Diagnostic, Diagnostics, nearest};
 use crate::expr::{
@@ -22,6 +23,17 @@ pub const UNREAD: &str = "*";
 /// phase finds its own errors. `None` if it isn't an object.
 pub fn parse(document: &Document, diagnostics: &mut Diagnostics) -> Option<Model> {
     Parser { diagnostics, templates: HashMap::new() }.model(&document.root)
+}
+
+/// Parses a family's file; `name` is the file's. What it extends is not looked at.
+pub fn parse_family(node: &Node, name: &str, diagnostics: &mut Diagnostics) -> Option<Family> {
+    Parser { diagnostics, templates: HashMap::new() }.family(node, name)
+}
+
+/// Parses a block's file; `name` is the file's.
+pub fn parse_block(node: &Node, name: &str, diagnostics: &mut Diagnostics) -> Option<Block> {
+    let name = Spanned::new(name.into(), node.span.part(0..1));
+    Parser { diagnostics, templates: HashMap::new() }.block_of(name, node)
 }
 
 /// The place of `range` in a string: exact where the string has no escapes, else the whole string.
@@ -115,18 +127,127 @@ impl Parser<'_> {
     fn model(&mut self, node: &Node) -> Option<Model> {
         let f = fields(node, "a model", MODEL_KEYS, &[], self.diagnostics)?;
         let layers = f.get("layers").map(|n| self.layers(n, true)).unwrap_or_default();
+        let blocks = f.get("blocks").map(|n| self.blocks(n)).unwrap_or_default();
+        self.layers_or_family(node, &f);
         Some(Model {
             span: node.span,
             name: f.get("name").and_then(|n| self.text(n, "the model's `name`")),
             class: f.get("class").and_then(|n| self.text(n, "the model's `class`")).map(|t| t.value),
             source: f.get("source").and_then(|n| self.text(n, "`source`")).map(|t| t.value),
+            family: f.get("family").and_then(|n| self.text(n, "`family`")),
+            head: f.get("head").and_then(|n| self.text(n, "`head`")),
+            given: Vec::new(),
+            aliases: Vec::new(),
+            derived: Vec::new(),
+            require: Vec::new(),
+            builtins: Vec::new(),
+            nested: Vec::new(),
+            unused: Vec::new(),
             variables: f.get("variables").map(|n| self.variables(n, "`variables`", true)).unwrap_or_default(),
             workload: f.get("workload").map(|n| self.variables(n, "`workload`", true)).unwrap_or_default(),
             inputs: f.get("inputs").map(|n| self.model_inputs(n)).unwrap_or_default(),
             classes: f.get("classes").map(|n| self.classes(n)).unwrap_or_default(),
-            blocks: f.get("blocks").map(|n| self.blocks(n)).unwrap_or_default(),
+            block_index: index_of(&blocks),
+            blocks,
             layers,
             expect: f.get("expect").and_then(|n| self.expect(n)),
+        })
+    }
+
+    /// A model has layers, or a family that has them.
+    fn layers_or_family(&mut self, node: &Node, f: &Fields<'_>) {
+        if f.get("layers").is_none() && f.get("family").is_none() {
+            let doc = MODEL_KEYS.iter().find(|key| key.name == "layers").map_or("", |key| key.doc);
+            let diagnostic = Diagnostic::new(Code::MissingKey, "a model has no `layers`")
+                .at(node.span.part(0..1), "this object lacks `layers`")
+                .note(format!("`layers`: {doc}"));
+            return self.diagnostics.push(diagnostic);
+        }
+        let family = f.iter().find(|member| &*member.key == "family");
+        let misplaced: &[(&str, bool, &str)] = &[
+            ("layers", family.is_some(), "the family has the layers"),
+            ("blocks", family.is_some(), "only layers of the file itself use them"),
+            ("inputs", family.is_some(), "the family says what its models are called with"),
+            ("head", family.is_none(), "there are no heads without `family`"),
+        ];
+        for (key, wrong, why) in misplaced {
+            if let (true, Some(member)) = (*wrong, f.iter().find(|member| &*member.key == *key)) {
+                let diagnostic = Diagnostic::new(Code::ConflictingKeys, format!("`{key}` doesn't belong into this model"))
+                    .at(member.key_span, *why);
+                let diagnostic = family.into_iter().fold(diagnostic, |d, family| d.also(family.key_span, "of a family"));
+                self.diagnostics.push(diagnostic);
+            }
+        }
+    }
+
+    fn family(&mut self, node: &Node, name: &str) -> Option<Family> {
+        let f = fields(node, "a family", FAMILY_KEYS, &[], self.diagnostics)?;
+        let text = |parser: &mut Self, key: &str| f.get(key).and_then(|n| parser.text(n, &format!("`{key}`")));
+        let nested = f.get("nested").map(|n| self.members(n, "`nested`")).unwrap_or_default();
+        let heads = f.get("heads").map(|n| self.members(n, "`heads`")).unwrap_or_default();
+        Some(Family {
+            span: node.span,
+            name: name.into(),
+            model_types: f.get("model_types").map(|n| self.texts(n, "`model_types`")).unwrap_or_default(),
+            prefix: text(self, "prefix")?.value,
+            class: f.get("class").and_then(|n| self.text_field(n, "`class`")),
+            source: text(self, "source")?.value,
+            doc: text(self, "doc").map(|t| t.value),
+            extends: text(self, "extends"),
+            aliases: f.get("aliases").map(|n| self.aliases(n)).unwrap_or_default(),
+            variables: f.get("variables").map(|n| self.variables(n, "`variables`", true)).unwrap_or_default(),
+            derived: f.get("derived").map(|n| self.variables(n, "`derived`", true)).unwrap_or_default(),
+            require: f.get("require").map(|n| self.require(n)).unwrap_or_default(),
+            workload: f.get("workload").map(|n| self.variables(n, "`workload`", true)).unwrap_or_default(),
+            inputs: f.get("inputs").map(|n| self.model_inputs(n)).unwrap_or_default(),
+            nested: nested.iter().filter_map(|member| self.nested(member)).collect(),
+            blocks: f.get("blocks").map(|n| self.blocks(n)).unwrap_or_default(),
+            layers: f.get("layers").map(|n| self.layers(n, true)).unwrap_or_default(),
+            heads: heads.iter().filter_map(|member| self.head(member)).collect(),
+            default_head: text(self, "default_head"),
+        })
+    }
+
+    fn texts(&mut self, node: &Node, what: &str) -> Vec<Arc<str>> {
+        let items = self.list(node, what);
+        items.iter().filter_map(|item| self.text(item, "an item").map(|text| text.value)).collect()
+    }
+
+    fn aliases(&mut self, node: &Node) -> Vec<(Spanned<Arc<str>>, Arc<str>)> {
+        let members = self.members(node, "`aliases`");
+        let alias = |m: &Member| Some((Spanned::new(m.key.clone(), m.key_span), self.text(&m.value, "an alias")?.value));
+        members.iter().filter_map(alias).collect()
+    }
+
+    /// `{ "<a> % <b> == 0": "`a` must be a multiple of `b`" }`.
+    fn require(&mut self, node: &Node) -> Vec<Require> {
+        let members = self.members(node, "`require`");
+        let require = |m: &Member| {
+            let plain = m.key_span.range().len() == m.key.len() + 2;
+            let condition = Node { span: m.key_span, json: Json::Text(Text { value: m.key.clone(), plain }) };
+            Some(Require { condition: self.attr(&condition), message: self.text(&m.value, "a requirement's message")?.value })
+        };
+        members.iter().filter_map(require).collect()
+    }
+
+    fn nested(&mut self, member: &Member) -> Option<Nested> {
+        self.variable_name(&member.key, member.key_span)?;
+        let f = fields(&member.value, "a nested config", NESTED_KEYS, &[], self.diagnostics)?;
+        Some(Nested {
+            name: Spanned::new(member.key.clone(), member.key_span),
+            family: f.get("family").and_then(|n| self.text_field(n, "`family`"))?,
+            config: f.get("config").map(|n| self.attr(n))?,
+            head: f.get("head").and_then(|n| self.text(n, "`head`")),
+        })
+    }
+
+    fn head(&mut self, member: &Member) -> Option<Head> {
+        let f = fields(&member.value, "a head", HEAD_KEYS, &[], self.diagnostics)?;
+        Some(Head {
+            name: Spanned::new(member.key.clone(), member.key_span),
+            base: f.get("base").and_then(|n| self.text(n, "`base`")),
+            variables: f.get("variables").map(|n| self.variables(n, "`variables`", true)).unwrap_or_default(),
+            layers: f.get("layers").map(|n| self.layers(n, true)).unwrap_or_default(),
         })
     }
 
@@ -167,9 +288,10 @@ impl Parser<'_> {
     fn hold(&mut self, node: &Node) -> Option<Hold> {
         match &node.json {
             Json::Bool(value) => value.then_some(Hold::Composite),
-            Json::Text(text) => Some(Hold::Until { sibling: text.value.clone(), span: node.span }),
+            Json::Text(text) => Some(Hold::Until { siblings: vec![text.value.clone()], span: node.span }),
+            Json::List(_) => Some(Hold::Until { siblings: self.texts(node, "`hold`"), span: node.span }),
             _ => {
-                self.diagnostics.push(wrong_type(node, "`hold`", "true, false, or the name of a later sibling"));
+                self.diagnostics.push(wrong_type(node, "`hold`", "true, false, or the names of later siblings"));
                 None
             }
         }
@@ -476,12 +598,18 @@ impl Parser<'_> {
     }
 
     fn block(&mut self, member: &Member) -> Option<Block> {
-        let f = fields(&member.value, "a block", BLOCK_KEYS, &[], self.diagnostics)?;
+        self.block_of(Spanned::new(member.key.clone(), member.key_span), &member.value)
+    }
+
+    fn block_of(&mut self, name: Spanned<Arc<str>>, node: &Node) -> Option<Block> {
+        let f = fields(node, "a block", BLOCK_KEYS, &[], self.diagnostics)?;
+        let reads = f.get("reads").map(|n| self.list(n, "`reads`")).unwrap_or_default();
         Some(Block {
-            name: Spanned::new(member.key.clone(), member.key_span),
+            name,
             doc: f.get("doc").and_then(|n| self.text(n, "`doc`")).map(|t| t.value),
             takes: f.get("takes").map(|n| self.takes(n)).unwrap_or_default(),
             variables: f.get("variables").map(|n| self.variables(n, "`variables`", true)).unwrap_or_default(),
+            reads: reads.iter().filter_map(|n| self.text(n, "a value that is read")).collect(),
             layers: f.get("layers").map(|n| self.layers(n, false)).unwrap_or_default(),
         })
     }
@@ -490,7 +618,7 @@ impl Parser<'_> {
         self.variables(node, "`takes`", true)
             .into_iter()
             .map(|variable| {
-                let required = matches!(&variable.value.datum, Datum::Text(text) if &**text == "required");
+                let required = matches!(&variable.value.datum, Datum::Text(text) if &**text == REQUIRED);
                 Take { name: variable.name, default: (!required).then_some(variable.value) }
             })
             .collect()

@@ -1,0 +1,76 @@
+//! For authors of families: compares configs with what PyTorch makes of them.
+//!
+//!     census [--catalog FOLDER] [--only TEXT] [CONFIGS ROWS]
+//!
+//! CONFIGS is a folder of config.json files, ROWS what `../shared/reference/census.py` wrote of it (left out: those of `../shared`).
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a tool for tests, which may panic"
+)]
+
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+use std::path::{Path, PathBuf};
+
+use layerspec::catalog::{Catalog, Kind, OverlayFile};
+use layerspec::source::{Source, SourceId};
+use serde_json::Value as Json;
+
+fn catalog(folder: &Path) -> Catalog {
+    let mut files = Vec::new();
+    for kind in Kind::ALL {
+        let Ok(entries) = folder.join(kind.folder()).read_dir() else { continue };
+        let mut paths: Vec<PathBuf> =
+            entries.map(|entry| entry.unwrap().path()).filter(|p| p.extension().is_some_and(|e| e == "json")).collect();
+        paths.sort();
+        for path in paths {
+            let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+            let id = Catalog::overlay_id(files.len());
+            let file = OverlayFile::load(kind, &name, &path.display().to_string(), &std::fs::read(&path).unwrap(), id);
+            files.push(file.unwrap_or_else(|d| panic!("{}: {}", path.display(), d.message)));
+        }
+    }
+    Catalog::under(files)
+}
+
+fn main() {
+    let mut args = std::env::args().skip(1);
+    let (mut folder, mut only, mut rest) = (None, String::new(), Vec::new());
+    while let Some(arg) = args.next() {
+        match arg.as_str() {
+            "--catalog" => folder = args.next(),
+            "--only" => only = args.next().unwrap_or_default(),
+            _ => rest.push(arg),
+        }
+    }
+    let catalog = folder.map_or_else(Catalog::new, |folder| catalog(Path::new(&folder)));
+    let (configs, rows) = match rest.as_slice() {
+        [configs, rows] => (PathBuf::from(configs), PathBuf::from(rows)),
+        _ => ("/work/shared/configs".into(), "/work/shared/reference/census.jsonl".into()),
+    };
+    let (mut equal, mut differ) = (0, 0);
+    for line in std::fs::read_to_string(rows).unwrap().lines() {
+        let row: Json = serde_json::from_str(line).unwrap();
+        let file = row["file"].as_str().unwrap();
+        let model_type = row["model_type"].as_str().unwrap_or_default();
+        if row["error"].is_string() || !(file.contains(&only) || model_type == only) {
+            continue;
+        }
+        let path = if configs.is_dir() { configs.join(file) } else { configs.clone() };
+        let source = Source::load(SourceId::MODEL, file, &std::fs::read(path).unwrap()).unwrap();
+        let differences = support::differences(&source, &row, &catalog);
+        if differences.is_empty() {
+            equal += 1;
+            println!("equal   {model_type:24} {file}");
+        } else {
+            differ += 1;
+            println!("DIFFERS {model_type:24} {file}  ({})", row["class"].as_str().unwrap_or_default());
+            differences.iter().for_each(|difference| println!("          {difference}"));
+        }
+    }
+    println!("{equal} equal, {differ} differ");
+}
