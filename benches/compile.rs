@@ -48,7 +48,7 @@ fn llama_2_7b_cold(bencher: Bencher) {
 #[divan::bench]
 fn llama_2_7b_another_workload(bencher: Bencher) {
     let (source, catalog) = (source(LLAMA), Catalog::new());
-    let flattened = front(&source, &catalog, Vec::new(), &mut Diagnostics::default()).unwrap();
+    let flattened = front(&source, &catalog, &Request::default(), &mut Diagnostics::default()).unwrap();
     let mut batch_size = 0;
     bencher.bench_local(|| {
         batch_size = batch_size % 64 + 1;

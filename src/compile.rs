@@ -65,6 +65,7 @@ fn phases<'c>(source: &Source, catalog: &'c Catalog, request: &Request, diagnost
     let model = model(&document, catalog, request.family.as_deref(), diagnostics)?;
     let checked = check(model, catalog, request.settings.clone(), diagnostics);
     let flat = flatten(&checked, diagnostics);
+    diagnostics.extend(checked.classes.said());
     Some(Flattened { checked, flat })
 }
 
@@ -72,6 +73,10 @@ fn phases<'c>(source: &Source, catalog: &'c Catalog, request: &Request, diagnost
 pub fn model(document: &Document, catalog: &Catalog, family: Option<&str>, diagnostics: &mut Diagnostics) -> Option<Model> {
     if family.is_some() || family::is_config(&document.root) {
         return family::of_config(&document.root, family::Wanted { family }, catalog, diagnostics);
+    }
+    if let Some(diagnostic) = document.non_finite_number() {
+        diagnostics.push(diagnostic);
+        return None;
     }
     family::of_file(spec::parse(document, diagnostics)?, catalog, diagnostics)
 }

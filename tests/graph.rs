@@ -11,6 +11,7 @@ use layerspec::diag::Diagnostics;
 use layerspec::expr::Value;
 use layerspec::report::{render_dot, render_mermaid};
 use layerspec::source::{Source, SourceId};
+use layerspec::workload::Request;
 
 fn with_model<T>(text: &str, look: impl FnOnce(&Flattened<'_>) -> T) -> T {
     with_settings(text, Vec::new(), look)
@@ -19,7 +20,8 @@ fn with_model<T>(text: &str, look: impl FnOnce(&Flattened<'_>) -> T) -> T {
 fn with_settings<T>(text: &str, settings: Vec<(Arc<str>, Value)>, look: impl FnOnce(&Flattened<'_>) -> T) -> T {
     let (catalog, mut diagnostics) = (Catalog::new(), Diagnostics::default());
     let source = Source::load(SourceId::MODEL, "model.json", text.as_bytes()).unwrap();
-    let model = front(&source, &catalog, settings, &mut diagnostics);
+    let request = Request { settings, ..Request::default() };
+    let model = front(&source, &catalog, &request, &mut diagnostics);
     let messages: Vec<&str> = diagnostics.iter().map(|d| d.message.as_str()).collect();
     assert!(!diagnostics.has_errors(), "{messages:?}");
     look(&model.unwrap())

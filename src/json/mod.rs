@@ -23,6 +23,8 @@ const MAX_VALUES: usize = 2_000_000;
 #[derive(Debug, Clone)]
 pub struct Document {
     pub root: Node,
+    /// Numbers that JSON doesn't have and Python writes all the same (`NaN`, `Infinity`): an error but in configs.
+    pub non_finite: Vec<Span>,
 }
 
 /// A JSON value and its place.
@@ -56,6 +58,15 @@ pub struct Member {
     pub key: Arc<str>,
     pub key_span: Span,
     pub value: Node,
+}
+
+impl Document {
+    /// What keeps a text from being strict JSON, if something does.
+    #[must_use]
+    pub fn non_finite_number(&self) -> Option<Diagnostic> {
+        let message = "malformed JSON: NaN and Infinity are no numbers of JSON";
+        self.non_finite.first().map(|span| Diagnostic::new(Code::MalformedJson, message).at(*span, "here"))
+    }
 }
 
 impl Node {
@@ -113,7 +124,9 @@ pub fn read(source: &Source, diagnostics: &mut Diagnostics) -> Option<Document> 
                 diagnostics.push(Diagnostic::new(Code::MalformedJson, message).at(span, "nothing here"));
                 return None;
             };
-            Some(Document { root: Builder { source: source.id, diagnostics }.node(value) })
+            let mut builder = Builder { source: source.id, diagnostics, non_finite: Vec::new() };
+            let root = builder.node(value);
+            Some(Document { root, non_finite: builder.non_finite })
         }
         (Err(error), control) => {
             let first = control.filter(|(at, _)| *at < error.range().start);
@@ -136,7 +149,7 @@ const STRICT: ParseOptions = ParseOptions {
     allow_hexadecimal_numbers: false,
     allow_unary_plus_numbers: false,
     allow_bare_decimal_point_numbers: false,
-    allow_non_finite_numbers: false,
+    allow_non_finite_numbers: true,
     allow_extended_string_escapes: false,
 };
 
@@ -214,6 +227,7 @@ fn malformed(source: &Source, error: &jsonc_parser::errors::ParseError) -> Diagn
 struct Builder<'a> {
     source: SourceId,
     diagnostics: &'a mut Diagnostics,
+    non_finite: Vec<Span>,
 }
 
 impl Builder<'_> {
@@ -222,7 +236,12 @@ impl Builder<'_> {
         let json = match value {
             ast::Value::NullKeyword(_) => Json::Null,
             ast::Value::BooleanLit(lit) => Json::Bool(lit.value),
-            ast::Value::NumberLit(lit) => Json::Number(lit.value.into()),
+            ast::Value::NumberLit(lit) => {
+                if lit.value.ends_with(['N', 'y']) {
+                    self.non_finite.push(span);
+                }
+                Json::Number(lit.value.into())
+            }
             ast::Value::StringLit(lit) => Json::Text(text(&lit)),
             ast::Value::Array(array) => Json::List(array.elements.into_iter().map(|e| self.node(e)).collect()),
             ast::Value::Object(object) => Json::Object(self.members(object)),
