@@ -8,6 +8,7 @@ pub mod flow;
 mod graph;
 mod lifetime;
 pub mod memory;
+pub mod origin;
 mod reasons;
 mod shape;
 

@@ -51,9 +51,11 @@ pub enum Command {
     Graph(GraphArgs),
     /// Explain a class, a dtype, a device, a diagnostic code, or a layer of a model
     Explain(ExplainArgs),
+    /// A model file from a Hugging Face config.json
+    Import(ImportArgs),
     /// Weights, cache, activations, training: what takes how much, where the peak is, does it fit
     Memory(MemoryArgs),
-    /// List models, classes, dtypes, or hardware
+    /// List models, families, blocks, classes, dtypes, or hardware
     List(ListArgs),
     /// A stage of the pipeline, for those who work on it
     Show(ShowArgs),
@@ -325,12 +327,26 @@ pub enum Stage {
 #[derive(Debug, ClapArgs)]
 #[command(mut_group("WorkloadArgs", |group| group.requires("path")))]
 pub struct ExplainArgs {
-    /// A class (torch.nn.Linear), a dtype (q4_k), a device (h100-sxm), a diagnostic code (E0304), or a model
+    /// A class (torch.nn.Linear), a dtype (q4_k), a device (h100-sxm), a family (llama), a diagnostic code (E0304), or a model
     pub what: String,
-    /// Of a model: the path of the layer to explain (model.layers.0.mlp.up_proj)
+    /// Of a model: the path of a layer (model.layers.0.mlp.up_proj), or the name of a variable (num_key_value_heads)
     pub path: Option<String>,
     #[command(flatten)]
     pub workload: WorkloadArgs,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct ImportArgs {
+    /// A config.json, or `-` for standard input
+    pub file: String,
+    /// Take it as one of this family, whatever its model_type
+    #[arg(long, value_name = "NAME")]
+    pub family: Option<Arc<str>>,
+    /// The model's name, where the config has none
+    #[arg(long)]
+    pub name: Option<String>,
     #[command(flatten)]
     pub output: OutputArgs,
 }
@@ -346,6 +362,8 @@ pub struct ListArgs {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Listed {
     Models,
+    Families,
+    Blocks,
     Classes,
     Dtypes,
     Hardware,
@@ -376,7 +394,7 @@ pub struct ManArgs {
 
 /// The names of the subcommands that have man pages; a test compares them with the command line.
 const COMMANDS: &[&str] =
-    &["compile", "check", "tree", "graph", "explain", "memory", "list", "show", "schema", "completions", "man"];
+    &["compile", "check", "tree", "graph", "explain", "import", "memory", "list", "show", "schema", "completions", "man"];
 
 /// The names of [`FORMATS`]: clap wants them as a constant, and a test compares the two.
 const FORMAT_NAMES: &[&str] = &["table", "json", "jsonl", "csv", "markdown"];
