@@ -65,6 +65,7 @@ fn phases<'c>(source: &Source, catalog: &'c Catalog, request: &Request, diagnost
     let model = model(&document, catalog, request.family.as_deref(), diagnostics)?;
     let checked = check(model, catalog, request.settings.clone(), diagnostics);
     let flat = flatten(&checked, diagnostics);
+    diagnostics.extend(checked.classes.said());
     Some(Flattened { checked, flat })
 }
 

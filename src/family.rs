@@ -371,6 +371,10 @@ impl<'c> Maker<'c, '_> {
             Some(name) => name.clone(),
             None => values.text(&nested.family, &scope)?,
         };
+        let head = match &nested.head {
+            Some(head) => Some(Spanned::new(values.text(head, &scope)?, head.span)),
+            None => None,
+        };
         // The place in the file of what the expression gave, for diagnostics that point into it.
         let node = inner_node(&nested.config, origin, &config);
         let span = node.map_or_else(|| origin.span(), |node| node.span);
@@ -382,7 +386,7 @@ impl<'c> Maker<'c, '_> {
             return None;
         };
         let family = find(found, Some(nested.family.span), self.catalog, self.diagnostics)?;
-        let head = match &nested.head {
+        let head = match &head {
             Some(head) => Some(self.named_head(family, head)?),
             None => family.heads.iter().find(|head| &*head.name.value == "Model"),
         };

@@ -72,12 +72,11 @@ fn must_compile(model: &Json, request: &Request) -> Compiled<'static> {
     let source = Source::load(SourceId::MODEL, "random.json", text.as_bytes()).unwrap();
     let mut diagnostics = Diagnostics::default();
     // Random classes one after another don't fit together: what flows between them is another test's.
-    let compiled =
-        front(&source, &CATALOG, request, &mut diagnostics).and_then(|Flattened { checked, flat }| {
-            let (bound, report) = evaluate(&flat, request, &mut diagnostics);
-            let flow = flow::run(&flat, &bound, &report, &mut Diagnostics::default());
-            (!diagnostics.has_errors()).then_some(Compiled { checked, flat, bound, report, flow })
-        });
+    let compiled = front(&source, &CATALOG, request, &mut diagnostics).and_then(|Flattened { checked, flat }| {
+        let (bound, report) = evaluate(&flat, request, &mut diagnostics);
+        let flow = flow::run(&flat, &bound, &report, &mut Diagnostics::default());
+        (!diagnostics.has_errors()).then_some(Compiled { checked, flat, bound, report, flow })
+    });
     let shown: String = diagnostics.sorted().into_iter().map(|d| render(d, &Shown(&source), false)).collect();
     compiled.unwrap_or_else(|| panic!("{shown}\n{text}"))
 }

@@ -78,6 +78,16 @@ pub struct Class {
     pub span: Span,
 }
 
+impl Class {
+    /// The class's full name that an alias without a pattern is short for: the one that stands before it.
+    #[must_use]
+    pub fn full_name(&self, alias: &str) -> Option<&Arc<str>> {
+        let at = self.aliases.iter().position(|known| &**known == alias)?;
+        let full = |name: &&Arc<str>| name.matches('.').count() > 1;
+        self.aliases.iter().take(at).rev().find(full).or(Some(&self.name))
+    }
+}
+
 /// A text whose names are resolved.
 #[derive(Debug, Clone)]
 pub struct Formula {

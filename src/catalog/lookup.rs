@@ -357,6 +357,8 @@ pub struct Classes<'c> {
     exact: HashMap<Arc<str>, usize>,
     /// What names were found to select: a model has few classes and many layers.
     known: Mutex<HashMap<Arc<str>, Found>>,
+    /// What is wrong with files of the catalog that were asked for.
+    broken: Mutex<Vec<Diagnostics>>,
 }
 
 /// What a class name selects.
@@ -391,7 +393,7 @@ impl<'c> Classes<'c> {
         names.for_each(|(name, at)| {
             exact.entry(name).or_insert(at);
         });
-        Classes { catalog, exact, own, faulty, known: Mutex::default() }
+        Classes { catalog, exact, own, faulty, known: Mutex::default(), broken: Mutex::default() }
     }
 
     /// Whether the file defines this class, but something is wrong with the definition.
@@ -425,8 +427,20 @@ impl<'c> Classes<'c> {
         }
         let patterned = || best(name, self.own.iter().map(|c| c.aliases.iter().map(|a| &**a)));
         let own = self.exact.get(name).copied().or_else(patterned).and_then(|index| self.own.get(index)).cloned();
-        let found = own.or_else(|| self.catalog.class(name)?.ok());
-        found.map_or(Found::Nothing, Found::Class)
+        match own.map(Ok).or_else(|| self.catalog.class(name)) {
+            Some(Ok(class)) => Found::Class(class),
+            Some(Err(said)) => {
+                self.broken.lock().unwrap_or_else(PoisonError::into_inner).push(said);
+                Found::Faulty
+            }
+            None => Found::Nothing,
+        }
+    }
+
+    /// What is wrong with the files of the catalog that were asked for.
+    pub fn said(&self) -> Vec<Diagnostic> {
+        let broken = self.broken.lock().unwrap_or_else(PoisonError::into_inner);
+        broken.iter().flat_map(|said| said.iter().cloned()).collect()
     }
 
     /// The known class name nearest to an unknown one, by its last segment.

@@ -278,6 +278,15 @@ pub fn apply_function(function: Function, args: &[Value]) -> Result<Value, EvalE
             other => Err(type_error(label, "a list", other)),
         },
         (Function::Product, [list]) => product(list),
+        (Function::Product, [Value::List(items), n]) => {
+            let first = number(label, n)?.to_count().and_then(|n| items.get(..usize::try_from(n).ok()?));
+            product(&Value::List(first.ok_or(EvalError::OutOfRange { index: n.clone(), length: items.len() })?.into()))
+        }
+        (Function::Product, [other, _]) => Err(type_error(label, "a list", other)),
+        (Function::Isqrt, [n]) => {
+            let count = number(label, n)?.to_count().ok_or_else(|| type_error(label, "a non-negative integer", n))?;
+            Exact::from_count(count.isqrt()).map(Value::Number).ok_or(EvalError::Overflow)
+        }
         (Function::StartsWith, [Value::Text(text), Value::Text(prefix)]) => Ok(Value::Bool(text.starts_with(&**prefix))),
         (Function::StartsWith, [text, prefix]) => {
             Err(type_error(label, "two texts", if matches!(text, Value::Text(_)) { prefix } else { text }))

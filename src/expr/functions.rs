@@ -21,6 +21,7 @@ pub enum Function {
     ConvOut,
     FindLast,
     ExpectedExperts,
+    Isqrt,
 }
 
 /// A function's name, how many arguments it takes, and what it gives.
@@ -78,7 +79,14 @@ pub const FUNCTIONS: &[FunctionInfo] = &[
         "whether x is in the list, or a part of the text, or a key of the object",
     ),
     info(Function::Last, "last", 1, 1, "last(list)", "the last item of a list"),
-    info(Function::Product, "product", 1, 1, "product(list)", "the product of a list of numbers, 1 if it is empty"),
+    info(
+        Function::Product,
+        "product",
+        1,
+        2,
+        "product(list, n)",
+        "the product of the first n numbers of a list (n left out: of all), 1 if there are none",
+    ),
     info(Function::StartsWith, "starts_with", 2, 2, "starts_with(text, prefix)", "whether the text begins so"),
     info(Function::IsList, "is_list", 1, 1, "is_list(x)", "whether x is a list"),
     info(
@@ -105,6 +113,7 @@ pub const FUNCTIONS: &[FunctionInfo] = &[
         "expected_experts(num_experts, top_k, tokens)",
         "how many of the experts some token is routed to, under uniform routing: E (1 - (1 - k/E)^tokens), to a millionth",
     ),
+    info(Function::Isqrt, "isqrt", 1, 1, "isqrt(n)", "the greatest integer whose square is at most n"),
 ];
 
 const fn info(

@@ -75,11 +75,11 @@ impl<'m> Flattener<'m, '_> {
         };
         let tie = self.tie(layer, scope);
         let (arguments, overrides) = arguments?;
-        // A short name in a table (`ACT2FN.silu`) is not what a person knows the class by.
-        let filled_in = field.pieces.literal().is_none() && class.aliases.contains(&class_name);
+        // The name in a table (`ACT2FN.silu`) is not what a person knows the class by.
+        let full_name = if field.pieces.literal().is_none() { class.full_name(&class_name).cloned() } else { None };
         Some(Row {
             segment,
-            class_name: if filled_in { class.name.clone() } else { class_name },
+            class_name: full_name.unwrap_or(class_name),
             arguments,
             overrides,
             weights: weights?,

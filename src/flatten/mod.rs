@@ -60,8 +60,9 @@ pub fn flatten(checked: &Checked<'_>, diagnostics: &mut Diagnostics) -> FlatMode
         full: diagnostics_full,
     };
     flattener.wiring.open(Body::default());
-    flattener.requirements(&checked.model, &root);
-    flattener.layers(&checked.model.layers, &root);
+    if flattener.requirements(&checked.model, &root) {
+        flattener.layers(&checked.model.layers, &root);
+    }
     let body = flattener.close();
     let dropped = std::mem::take(&mut flattener.dropped);
     let defaults = flattener.workload_defaults(&root);
@@ -434,15 +435,6 @@ impl<'m> Flattener<'m, '_> {
             return self.fault_inside(layer);
         }
         missing_binding(block, layer, scope).into_iter().for_each(|diagnostic| self.report(diagnostic));
-        for value in &block.reads {
-            if matches!(self.wiring.find(&value.value), Err(Unknown::Nothing)) {
-                let message =
-                    format!("the block `{}` reads `{}`, and there is no such value here", block.name.value, value.value);
-                let diagnostic = Diagnostic::new(Code::UnknownInput, message).at(field.span, "used here");
-                self.report(diagnostic.also(value.span, "read by the block"));
-                return self.fault_inside(layer);
-            }
-        }
         let taken = taken_scope(block, local, scope);
         let inner = Scope::of_variables(&taken, &block.variables);
         self.uses.push(block);
@@ -458,22 +450,35 @@ impl<'m> Flattener<'m, '_> {
         let variables = Scope::boundary(scope, variable_entries(model, &[], &layer.variables));
         let derived = Scope::new(Some(&variables), derived_entries(model, &layer.variables));
         let around = self.file.replace(model);
-        self.requirements(model, &derived);
-        self.layers(&model.layers, &derived);
+        if self.requirements(model, &derived) {
+            self.layers(&model.layers, &derived);
+        } else {
+            self.wiring.fault(None, layer.place());
+        }
         self.file = around;
     }
 
-    /// What a family asks of its configs.
-    fn requirements(&mut self, model: &Model, scope: &ValueScope<'m, '_>) {
+    /// Whether what a family asks of its configs holds; where it doesn't, its layers would only say so again.
+    fn requirements(&mut self, model: &Model, scope: &ValueScope<'m, '_>) -> bool {
+        let mut all = true;
         for require in &model.require {
-            if self.condition(&require.condition, scope) == Some(false) {
-                let diagnostic =
-                    Diagnostic::new(Code::RequirementNotMet, &*require.message).at(require.condition.span, "doesn't hold");
-                let diagnostic = self.values.with_values(diagnostic, &require.condition, scope);
-                let diagnostic = self.values.blamed(diagnostic, &require.condition, scope);
+            let condition = &require.condition;
+            // One that can't be evaluated says so itself, unless another has failed.
+            let holds =
+                if all { self.condition(condition, scope).unwrap_or(true) } else { self.values.quietly(condition, scope) };
+            if !holds {
+                all = false;
+                let diagnostic = Diagnostic::new(Code::RequirementNotMet, &*require.message).at(condition.span, "doesn't hold");
+                let diagnostic = self.values.with_values(diagnostic, condition, scope);
+                let mut diagnostic = self.values.blamed(diagnostic, condition, scope);
+                if diagnostic.primary.as_ref().is_some_and(|label| label.span.source != model.span.source) {
+                    diagnostic.secondary.extend(diagnostic.primary.take());
+                    diagnostic = diagnostic.at(model.span.part(0..1), "in this config");
+                }
                 self.report(diagnostic);
             }
         }
+        all
     }
 
     /// The tensors that a composite owns itself: rows of their own, at its start.
@@ -536,7 +541,10 @@ impl<'m> Flattener<'m, '_> {
                     let diagnostic = Diagnostic::new(Code::UnknownInput, format!("unknown input `{text}`"))
                         .at(field.span, "neither an earlier layer's value, nor `input`, nor a model input");
                     let inner = field.span.inside();
-                    self.report(diagnostic.did_you_mean(inner, near.as_deref()));
+                    let diagnostic = diagnostic.did_you_mean(inner, near.as_deref());
+                    let wanted = self.uses.last().filter(|block| block.reads.iter().any(|value| *value.value == *text));
+                    let note = wanted.map(|block| format!("the block `{}` expects `{text}` where it is used", block.name.value));
+                    self.report(note.into_iter().fold(diagnostic, Diagnostic::note));
                 }
             }
         }

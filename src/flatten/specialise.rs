@@ -52,6 +52,11 @@ impl<'d> Values<'d> {
         self.settle(result, attr, scope, None).ok()
     }
 
+    /// Whether a condition holds, or can't be evaluated; nothing is reported.
+    pub fn quietly(&mut self, attr: &Attr, scope: &ValueScope<'_, '_>) -> bool {
+        !matches!(self.attr(attr, scope, None, 0), Ok(Binding::Known(Value::Bool(false))))
+    }
+
     /// An attribute that can't depend on the workload. `check` has reported it if it does, unless it stands in a block that a variable
     /// chooses.
     pub fn structural(&mut self, attr: &Attr, scope: &ValueScope<'_, '_>) -> Option<Value> {
@@ -225,9 +230,11 @@ impl<'d> Values<'d> {
         let Some((name, rest)) = path.split_first() else { return Err(EvalError::Reported) };
         let variables = Scope::boundary(scope, variable_entries(model, &[], &[]));
         let derived = Scope::new(Some(&variables), derived_entries(model, &[]));
+        // What others call so may have another name in this family.
+        let name = if derived.own(name).or_else(|| variables.own(name)).is_some() { &**name } else { model.canonical(name) };
         let Some((at, entry)) = derived.own(name).map(|e| (&derived, e)).or_else(|| Some((&variables, variables.own(name)?)))
         else {
-            return Err(EvalError::Unknown(name.clone()));
+            return Err(EvalError::Unknown(name.into()));
         };
         if let (Definition::Nested(inner), [_, ..]) = (&entry.definition, rest) {
             return self.nested(inner, rest, at, depth + 1);

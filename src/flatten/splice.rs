@@ -8,15 +8,19 @@ use std::sync::Arc;
 
 use super::node::{Composite, Node, Repeat, Row, Segment, ValueRef, ValueTarget, Variant};
 use super::wire::segment_of;
+use crate::spec::Hold;
 
 /// A body without groups.
 pub fn groups(body: Vec<Node<Row>>) -> Vec<Node<Row>> {
     if !body.iter().any(any_group) {
         return body;
     }
-    let mut splicer = Splicer { levels: vec![Level { depth: 0, input: Absolute::input(0), places: Vec::new() }] };
+    let mut splicer = Splicer { levels: vec![Level::new(0, Absolute::input(0))] };
     let mut out = Vec::with_capacity(body.len());
     splicer.body(body, &mut out);
+    if let Some(level) = splicer.levels.pop() {
+        level.rename(&mut out);
+    }
     out
 }
 
@@ -84,6 +88,38 @@ struct Level {
     depth: usize,
     input: Absolute,
     places: Vec<Place>,
+    /// Groups that had a name, each with the name of the layer whose value theirs is.
+    renamed: HashMap<Arc<str>, Arc<str>>,
+}
+
+impl Level {
+    fn new(depth: usize, input: Absolute) -> Self {
+        Level { depth, input, places: Vec::new(), renamed: HashMap::new() }
+    }
+
+    /// What is held until a group has run is held until its last layer has.
+    fn rename(&self, body: &mut [Node<Row>]) {
+        if self.renamed.is_empty() {
+            return;
+        }
+        for node in body {
+            if let Some(Hold::Until { siblings, .. }) = hold_of(node) {
+                siblings.iter_mut().for_each(|name| {
+                    if let Some(now) = self.renamed.get(name) {
+                        *name = now.clone();
+                    }
+                });
+            }
+        }
+    }
+}
+
+fn hold_of(node: &mut Node<Row>) -> &mut Option<Hold> {
+    match node {
+        Node::Layer(row) => &mut row.hold,
+        Node::Composite(composite) => &mut composite.hold,
+        Node::Repeat(repeat) => &mut repeat.hold,
+    }
 }
 
 struct Splicer {
@@ -162,7 +198,7 @@ impl Splicer {
     /// A composite that stays one.
     fn inside(&mut self, mut composite: Composite<Row>) -> Composite<Row> {
         let depth = self.depth() + 1;
-        self.levels.push(Level { depth, input: Absolute::input(depth), places: Vec::new() });
+        self.levels.push(Level::new(depth, Absolute::input(depth)));
         let mut body = Vec::with_capacity(composite.body.len());
         self.body(std::mem::take(&mut composite.body), &mut body);
         if let Some(output) = &mut composite.output {
@@ -175,7 +211,9 @@ impl Splicer {
                 composite.output = Some(ValueRef { up, target: output.target.clone(), rest: output.rest.clone() });
             }
         }
-        self.levels.pop();
+        if let Some(level) = self.levels.pop() {
+            level.rename(&mut body);
+        }
         composite.body = body;
         composite
     }
@@ -208,20 +246,23 @@ impl Splicer {
         let input = group.inputs.first().map_or_else(|| Absolute::input(depth), |input| self.absolute(input));
         let names: Vec<Option<Arc<str>>> =
             group.body.iter().map(|node| segment_of(node).and_then(Segment::lookup_name).cloned()).collect();
-        self.levels.push(Level { depth, input: input.clone(), places: Vec::new() });
+        self.levels.push(Level::new(depth, input.clone()));
         self.body(group.body, out);
         let output = group.output.as_ref().map(|output| self.absolute(output));
-        let places = self.levels.pop().map(|level| level.places).unwrap_or_default();
+        let Some(Level { places, mut renamed, .. }) = self.levels.pop() else { return };
         let output = output.or_else(|| Some(places.last()?.find(&[]))).unwrap_or(input);
         if let (Some(hold), ValueTarget::Node(at), true) = (group.hold, &output.target, output.depth == depth)
             && let Some(node) = out.get_mut(*at as usize)
         {
-            let held = match node {
-                Node::Layer(row) => &mut row.hold,
-                Node::Composite(composite) => &mut composite.hold,
-                Node::Repeat(repeat) => &mut repeat.hold,
-            };
-            held.get_or_insert(hold);
+            hold_of(node).get_or_insert(hold);
+        }
+        if let (Some(name), Some(last)) = (group.segment.as_ref().and_then(Segment::lookup_name), out.last())
+            && let Some(now) = segment_of(last).and_then(Segment::lookup_name)
+        {
+            renamed.insert(name.clone(), now.clone());
+        }
+        if let Some(level) = self.levels.last_mut() {
+            level.renamed.extend(renamed);
         }
         let mut children = HashMap::new();
         for (name, place) in names.into_iter().zip(places) {

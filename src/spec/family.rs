@@ -46,7 +46,7 @@ pub struct Nested {
     pub name: Spanned<Arc<str>>,
     pub family: TextField,
     pub config: Attr,
-    pub head: Option<Spanned<Arc<str>>>,
+    pub head: Option<TextField>,
 }
 
 /// What an architecture adds to the bare model.

@@ -155,7 +155,7 @@ pub const HEAD_KEYS: &[Key] = &[
 pub const NESTED_KEYS: &[Key] = &[
     required("family", KeyKind::Template, "its family, or its config's model type: `<text_config.model_type>`"),
     required("config", KeyKind::Text, "an expression for the inner config: `<text_config>`"),
-    key("head", KeyKind::Text, "which head; left out: the bare model"),
+    key("head", KeyKind::Template, "which head; left out: the bare model"),
 ];
 
 pub const WEIGHT_KEYS: &[Key] =

@@ -237,7 +237,7 @@ impl Parser<'_> {
             name: Spanned::new(member.key.clone(), member.key_span),
             family: f.get("family").and_then(|n| self.text_field(n, "`family`"))?,
             config: f.get("config").map(|n| self.attr(n))?,
-            head: f.get("head").and_then(|n| self.text(n, "`head`")),
+            head: f.get("head").and_then(|n| self.text_field(n, "`head`")),
         })
     }
 
