@@ -297,9 +297,9 @@ impl<'c> Maker<'c, '_> {
             model.class = Some(class_of(family));
         }
         for nested in &family.nested {
-            if let Some(inner) = self.nested(nested, &model, origin, depth) {
-                model.nested.push((nested.name.clone(), inner));
-            }
+            // Without it nothing that the outer family says of it has a value.
+            let inner = self.nested(nested, &model, origin, depth)?;
+            model.nested.push((nested.name.clone(), inner));
         }
         Some(model)
     }

@@ -85,7 +85,7 @@ macro_rules! folders {
         )*
     };
 }
-folders!(json, spec, expr, check, flatten, bind, cost, shape, expect, ok);
+folders!(json, spec, expr, check, flatten, bind, cost, shape, expect, family, ok);
 
 #[test]
 fn every_folder_is_looked_at() {

@@ -687,7 +687,7 @@ impl<'f, 'd> Machine<'f, 'd> {
         for (n, port) in ports.outputs.iter().enumerate() {
             let output = class.outputs.get(n);
             let source = output.and_then(|output| class.inputs.iter().position(|input| input.name == output.name)).unwrap_or(0);
-            let shared = inputs.get(source).filter(|_| port.view);
+            let shared = inputs.get(source).filter(|_| port.view && !class.inputs.is_empty());
             let storage = match shared {
                 Some(input) => {
                     self.retain(input.storage);

@@ -10,7 +10,7 @@ use crate::catalog::dtypes::{self, Dtype};
 use crate::catalog::optimizers::{self, Optimizer};
 use crate::expr::Value;
 use crate::report::units::Units;
-use crate::report::{By, FORMATS, MEMORY_FORMATS};
+use crate::report::{By, FORMATS, MEMORY_FORMATS, PAGE_FORMATS};
 use crate::workload::{Attention, Backend, Cache, Kernel, Logits, Phase, Request};
 
 /// Compiles hierarchical descriptions of neural networks: parameters, FLOPs and memory of every basic layer, exactly as PyTorch has them.
@@ -51,9 +51,15 @@ pub enum Command {
     Graph(GraphArgs),
     /// Explain a class, a dtype, a device, a diagnostic code, or a layer of a model
     Explain(ExplainArgs),
+    /// One page on a model: sizes, attention, parameters by component, cache, FLOPs, ratios
+    Summary(SummaryArgs),
+    /// Models side by side, and how their layers differ
+    Compare(CompareArgs),
+    /// A model file from a Hugging Face config.json
+    Import(ImportArgs),
     /// Weights, cache, activations, training: what takes how much, where the peak is, does it fit
     Memory(MemoryArgs),
-    /// List models, classes, dtypes, or hardware
+    /// List models, families, blocks, classes, dtypes, or hardware
     List(ListArgs),
     /// A stage of the pipeline, for those who work on it
     Show(ShowArgs),
@@ -325,12 +331,53 @@ pub enum Stage {
 #[derive(Debug, ClapArgs)]
 #[command(mut_group("WorkloadArgs", |group| group.requires("path")))]
 pub struct ExplainArgs {
-    /// A class (torch.nn.Linear), a dtype (q4_k), a device (h100-sxm), a diagnostic code (E0304), or a model
+    /// A class (torch.nn.Linear), a dtype (q4_k), a device (h100-sxm), a family (llama), a diagnostic code (E0304), or a model
     pub what: String,
-    /// Of a model: the path of the layer to explain (model.layers.0.mlp.up_proj)
+    /// Of a model: the path of a layer (model.layers.0.mlp.up_proj), or the name of a variable (num_key_value_heads)
     pub path: Option<String>,
     #[command(flatten)]
     pub workload: WorkloadArgs,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct SummaryArgs {
+    /// A file, `-` for standard input, or the name of an embedded model
+    pub model: String,
+    #[command(flatten)]
+    pub workload: WorkloadArgs,
+    /// What comes out
+    #[arg(long, default_value = "table", value_parser = words(PAGE_FORMATS))]
+    pub format: String,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct CompareArgs {
+    /// Two or more files or names of embedded models; the others are compared with the first
+    #[arg(required = true, num_args = 2.., value_name = "MODEL")]
+    pub models: Vec<String>,
+    #[command(flatten)]
+    pub workload: WorkloadArgs,
+    /// What comes out
+    #[arg(long, default_value = "table", value_parser = words(PAGE_FORMATS))]
+    pub format: String,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct ImportArgs {
+    /// A config.json, or `-` for standard input
+    pub file: String,
+    /// Take it as one of this family, whatever its model_type
+    #[arg(long, value_name = "NAME")]
+    pub family: Option<Arc<str>>,
+    /// The model's name, where the config has none
+    #[arg(long)]
+    pub name: Option<String>,
     #[command(flatten)]
     pub output: OutputArgs,
 }
@@ -346,6 +393,8 @@ pub struct ListArgs {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Listed {
     Models,
+    Families,
+    Blocks,
     Classes,
     Dtypes,
     Hardware,
@@ -375,8 +424,22 @@ pub struct ManArgs {
 }
 
 /// The names of the subcommands that have man pages; a test compares them with the command line.
-const COMMANDS: &[&str] =
-    &["compile", "check", "tree", "graph", "explain", "memory", "list", "show", "schema", "completions", "man"];
+const COMMANDS: &[&str] = &[
+    "compile",
+    "check",
+    "tree",
+    "graph",
+    "explain",
+    "summary",
+    "compare",
+    "import",
+    "memory",
+    "list",
+    "show",
+    "schema",
+    "completions",
+    "man",
+];
 
 /// The names of [`FORMATS`]: clap wants them as a constant, and a test compares the two.
 const FORMAT_NAMES: &[&str] = &["table", "json", "jsonl", "csv", "markdown"];

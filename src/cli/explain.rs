@@ -4,13 +4,16 @@ use std::io;
 
 use super::args::ExplainArgs;
 use super::input;
-use super::output::{Exit, Terminal, write_to};
-use crate::analysis::reasons;
+use super::output::{Exit, Terminal, Texts, write_to};
+use crate::analysis::{origin, reasons};
 use crate::catalog::{Catalog, Classes, dtypes};
 use crate::compile::{Compiled, compile};
 use crate::diag::{CODES, Code, Diagnostic, Diagnostics, nearest};
 use crate::flatten::{FlatModel, Located, Lost, RowId};
-use crate::report::{explain_class, explain_code, explain_composite, explain_device, explain_dtype, explain_layer};
+use crate::report::{
+    explain_class, explain_code, explain_composite, explain_device, explain_dtype, explain_family, explain_layer,
+    explain_variable,
+};
 
 pub fn run(args: &ExplainArgs, terminal: &Terminal) -> io::Result<Exit> {
     if let Some(path) = &args.path {
@@ -25,7 +28,7 @@ pub fn run(args: &ExplainArgs, terminal: &Terminal) -> io::Result<Exit> {
     Ok(Exit::Fine)
 }
 
-/// A code, a class, a dtype, or a device, in this order: their names don't meet, which a test asserts of devices.
+/// A code, a class, a dtype, a device, or a family, in this order: their names don't meet, which a test asserts.
 fn explanation(what: &str, catalog: &Catalog) -> Option<String> {
     if let Some(info) = Code::find(what) {
         return Some(explain_code(info));
@@ -34,13 +37,14 @@ fn explanation(what: &str, catalog: &Catalog) -> Option<String> {
         return Some(explain_class(&class));
     }
     let device = || catalog.device(what)?.ok().map(|device| explain_device(&device));
-    dtypes::find(what).ok().map(|dtype| explain_dtype(&dtype)).or_else(device)
+    let family = || catalog.family(what)?.ok().map(explain_family);
+    dtypes::find(what).ok().map(|dtype| explain_dtype(&dtype)).or_else(device).or_else(family)
 }
 
 fn unknown(what: &str, catalog: &Catalog) -> Diagnostic {
     let classes = Classes::new(catalog, Vec::new(), Vec::new());
     let codes = CODES.iter().flat_map(|info| [info.id, info.name]);
-    let others = codes.chain(dtypes::all().iter().map(|dtype| &*dtype.name));
+    let others = codes.chain(dtypes::all().iter().map(|dtype| &*dtype.name)).chain(catalog.family_names());
     let near = classes.nearest(what).or_else(|| nearest(what, others));
     let diagnostic = Diagnostic::new(Code::UnknownSubject, format!("nothing to explain is called `{what}`"));
     let help = near.map(|near| format!("did you mean `{near}`?")).or_else(|| catalog.device_hint(what));
@@ -59,6 +63,9 @@ fn explain_path(path: &str, args: &ExplainArgs, terminal: &Terminal) -> io::Resu
     let compiled = compile(&source, &catalog, &args.workload.request(), &mut diagnostics);
     let text = compiled.as_ref().and_then(|compiled| match text_of(path, compiled) {
         Ok(text) => Some(text),
+        Err(_) if let Some(origin) = origin::origin(&compiled.checked, path) => {
+            Some(explain_variable(&origin, &Texts { model: Some(&source), catalog: &catalog }))
+        }
         Err(diagnostic) => {
             diagnostics.push(*diagnostic);
             None

@@ -51,9 +51,9 @@ pub struct Terminal {
 }
 
 /// A model's text and the catalog's.
-struct Texts<'a> {
-    model: Option<&'a Source>,
-    catalog: &'a Catalog,
+pub struct Texts<'a> {
+    pub model: Option<&'a Source>,
+    pub catalog: &'a Catalog,
 }
 
 impl Sources for Texts<'_> {

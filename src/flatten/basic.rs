@@ -196,7 +196,8 @@ impl<'m> Flattener<'m, '_> {
             return self.values.not_a_count(attr, value, scope, &format!("`{}`", parameter.name));
         }
         let diagnostic = crate::check::wrong_kind(parameter, value, class).at(attr.span, crate::check::expected(parameter));
-        self.values.with_values(diagnostic, attr, scope)
+        let diagnostic = self.values.with_values(diagnostic, attr, scope);
+        self.values.blamed(diagnostic, attr, scope)
     }
 
     pub(super) fn argument(&mut self, attr: &Attr, scope: &ValueScope<'_, '_>) -> Option<Argument> {

@@ -236,6 +236,7 @@ impl<'m> Flattener<'m, '_> {
                     let message = format!("a condition is true or false, found {}", described(&other));
                     Diagnostic::new(Code::TypeMismatch, message).at(attr.span, "not a condition")
                 });
+                let diagnostic = self.values.blamed(diagnostic, attr, scope);
                 self.report(diagnostic);
                 None
             }

@@ -64,6 +64,40 @@ pub fn list_classes(catalog: &Catalog, width: usize, out: &mut dyn Write) -> io:
     draw(table, out)
 }
 
+/// The families: the name, the model types of their configs, and what they extend.
+///
+/// # Errors
+/// Those of `out`.
+pub fn list_families(catalog: &Catalog, width: usize, out: &mut dyn Write) -> io::Result<()> {
+    let mut table = table(width);
+    table.set_header(["family", "extends", "model types"]);
+    let mut names: Vec<&str> = catalog.family_names().collect();
+    names.sort_unstable();
+    names.dedup();
+    for family in names.into_iter().filter_map(|name| catalog.family(name)?.ok()) {
+        let base = family.extends.as_ref().map_or("", |base| &base.value);
+        let types: Vec<&str> = family.model_types.iter().map(|t| &**t).collect();
+        table.add_row([family.name.to_string(), base.to_owned(), types.join(", ")]);
+    }
+    draw(table, out)
+}
+
+/// The blocks that families share: the name to use them by, and what they are.
+///
+/// # Errors
+/// Those of `out`.
+pub fn list_blocks(catalog: &Catalog, width: usize, out: &mut dyn Write) -> io::Result<()> {
+    let mut table = table(width);
+    table.set_header(["block", "what it is"]);
+    let mut names: Vec<&str> = catalog.block_names().collect();
+    names.sort_unstable();
+    names.dedup();
+    for block in names.into_iter().filter_map(|name| catalog.block(name)?.ok()) {
+        table.add_row([format!("blocks/{}", block.name.value), block.doc.as_deref().unwrap_or_default().to_owned()]);
+    }
+    draw(table, out)
+}
+
 /// The element types.
 ///
 /// # Errors

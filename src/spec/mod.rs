@@ -111,6 +111,26 @@ pub struct Attr {
     pub datum: Datum,
 }
 
+impl Attr {
+    /// As it is written, for people.
+    #[must_use]
+    pub fn written(&self) -> String {
+        match &self.datum {
+            Datum::Null => "null".to_owned(),
+            Datum::Bool(value) => value.to_string(),
+            Datum::Number(number) => number.to_string(),
+            Datum::Text(text) => format!("'{text}'"),
+            Datum::Template(template) => template.text.to_string(),
+            Datum::List(items) => format!("[{}]", items.iter().map(Attr::written).collect::<Vec<_>>().join(", ")),
+            Datum::Object(members) => {
+                let members: Vec<String> = members.iter().map(|(key, value)| format!("{key}: {}", value.written())).collect();
+                format!("{{ {} }}", members.join(", "))
+            }
+            Datum::Invalid => "?".to_owned(),
+        }
+    }
+}
+
 #[derive(Debug, Clone)]
 pub enum Datum {
     Null,

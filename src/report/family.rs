@@ -1,0 +1,42 @@
+//! Explains a family: which configs are of it, what they may say, and what follows.
+
+use std::fmt::Write as _;
+
+use super::explain::section;
+use crate::spec::{Family, Variable};
+
+/// All there is to say about a family.
+#[must_use]
+pub fn explain_family(family: &Family) -> String {
+    let mut out = format!("{} (family)\n\n", family.name);
+    if let Some(doc) = &family.doc {
+        let _ = writeln!(out, "  {doc}");
+    }
+    let types: Vec<&str> = family.model_types.iter().map(|t| &**t).collect();
+    let _ =
+        writeln!(out, "  model types: {}", if types.is_empty() { "none: used by others".to_owned() } else { types.join(", ") });
+    let _ = writeln!(out, "  classes: {}...", family.prefix);
+    if let Some(base) = &family.extends {
+        let _ = writeln!(out, "  extends: {}", base.value);
+    }
+    let _ = writeln!(out, "  source: {}", family.source);
+    section(&mut out, "variables, which a config's keys replace", family.variables.iter().map(row));
+    section(&mut out, "also called", family.aliases.iter().map(|(key, name)| vec![key.value.to_string(), format!("= {name}")]));
+    section(&mut out, "derived", family.derived.iter().map(row));
+    section(&mut out, "required", family.require.iter().map(|r| vec![r.condition.written(), r.message.to_string()]));
+    section(&mut out, "workload variables of its own", family.workload.iter().map(row));
+    let nested = family.nested.iter().map(|n| vec![n.name.value.to_string(), n.family.text.to_string(), n.config.written()]);
+    section(&mut out, "inner configs", nested);
+    let default = family.default_head.as_ref().map(|head| &*head.value);
+    let heads = family.heads.iter().map(|head| {
+        let mark = if default == Some(&*head.name.value) { "(default)" } else { "" };
+        let base = head.base.as_ref().map_or_else(String::new, |base| format!("over `{}`", base.value));
+        vec![format!("{}{}", family.stem(), head.name.value), base, mark.to_owned()]
+    });
+    section(&mut out, "heads", heads);
+    out
+}
+
+fn row(variable: &Variable) -> Vec<String> {
+    vec![variable.name.value.to_string(), format!("= {}", variable.value.written())]
+}
