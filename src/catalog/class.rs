@@ -256,7 +256,12 @@ pub const CLASS_KEYS: &[Key] = &[
     key("class", KeyKind::Text, false, "the full name (in a model file: the key)"),
     key("aliases", KeyKind::Text, false, "other names, and patterns over the last segment"),
     key("kind", KeyKind::Text, true, "module (PyTorch lists it in named_modules()) or function"),
-    key("component", KeyKind::Text, false, "the part of a model that it belongs to, for summaries: norm, embedding, attention, experts, ..."),
+    key(
+        "component",
+        KeyKind::Text,
+        false,
+        "the part of a model that it belongs to, for summaries: norm, embedding, attention, experts, ...",
+    ),
     key("doc", KeyKind::Text, true, "what it computes"),
     key("source", KeyKind::Text, true, "where that is written down"),
     key("parameters", KeyKind::Variables, false, "what a layer of this class says"),
