@@ -267,7 +267,8 @@ fn a_closed_pipe_ends_quietly() {
 fn check_takes_files_and_folders() {
     let output = run(&["check", "models"]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-    assert!(stderr(&output).contains("6 files checked, 0 with errors"), "{}", stderr(&output));
+    let models = std::fs::read_dir("models").unwrap().count();
+    assert!(stderr(&output).contains(&format!("{models} files checked, 0 with errors")), "{}", stderr(&output));
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("good.json"), TINY).unwrap();
     std::fs::write(folder.path().join("bad.json"), "[]").unwrap();

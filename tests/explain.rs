@@ -81,6 +81,8 @@ fn formulas_with_their_values_give_the_figures() {
             for signature in &compiled.bound.signatures {
                 for reason in reasons(signature, &compiled.bound.builtins, phase).unwrap().quantities {
                     let found = match &reason.because {
+                        // A list as a value is no expression that could be read again.
+                        Because::Formula { with_values, .. } if with_values.contains('[') => continue,
                         Because::Formula { with_values, .. } => value_of(with_values).map(as_count),
                         Because::Sum { terms, .. } => Some(
                             terms

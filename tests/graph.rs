@@ -145,7 +145,9 @@ fn embedded_models_flow() {
             for (at, info) in model.flat.rows.iter().enumerate() {
                 let Some(class) = &info.row.class else { continue };
                 let first = |edge: &&layerspec::analysis::Edge| edge.to.0 as usize == at && edge.next.is_none();
-                let (reads, after) = (graph.edges.iter().filter(first).count(), info.path.contains("layers.["));
+                // What an instance of a repeat reads of the one before it is an edge of its own kind.
+                let is_index = |part: &str| part.starts_with('[') || part.bytes().all(|b| b.is_ascii_digit());
+                let (reads, after) = (graph.edges.iter().filter(first).count(), info.path.split('.').any(is_index));
                 // A rotary embedding only asks how long the sequence is.
                 if !class.0.inputs.is_empty()
                     && class.0.inputs.iter().all(|input| input.when.is_none())

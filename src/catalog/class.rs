@@ -46,6 +46,8 @@ pub struct Class {
     pub name: Arc<str>,
     pub aliases: Vec<Arc<str>>,
     pub kind: ClassKind,
+    /// The part of a model that it belongs to, in summaries.
+    pub component: Option<Arc<str>>,
     pub doc: Arc<str>,
     pub source: Arc<str>,
     pub parameters: Vec<Parameter>,
@@ -254,6 +256,12 @@ pub const CLASS_KEYS: &[Key] = &[
     key("class", KeyKind::Text, false, "the full name (in a model file: the key)"),
     key("aliases", KeyKind::Text, false, "other names, and patterns over the last segment"),
     key("kind", KeyKind::Text, true, "module (PyTorch lists it in named_modules()) or function"),
+    key(
+        "component",
+        KeyKind::Text,
+        false,
+        "the part of a model that it belongs to, for summaries: norm, embedding, attention, experts, ...",
+    ),
     key("doc", KeyKind::Text, true, "what it computes"),
     key("source", KeyKind::Text, true, "where that is written down"),
     key("parameters", KeyKind::Variables, false, "what a layer of this class says"),
@@ -346,6 +354,7 @@ pub fn parse_class(name: Option<&Arc<str>>, node: &Node, diagnostics: &mut Diagn
     let flops = f.get("flops").and_then(|n| reader.flops(n, "`flops`"));
     let class = Class {
         aliases: reader.texts(f.get("aliases")),
+        component: f.get("component").and_then(|n| reader.text(n)),
         doc: f.get("doc").and_then(|n| reader.text(n)).unwrap_or_default(),
         source: f.get("source").and_then(|n| reader.text(n)).unwrap_or_default(),
         require: reader.members(f.get("require"), Reader::requirement),

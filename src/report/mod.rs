@@ -18,7 +18,9 @@ mod markdown;
 mod memory;
 mod mermaid;
 mod origin;
+mod page;
 mod schema;
+mod summary;
 mod table;
 mod tree;
 pub mod units;
@@ -37,6 +39,7 @@ pub use memory::{MEMORY_FORMATS, MemoryReport};
 pub use mermaid::render_mermaid;
 pub use origin::explain_variable;
 pub use schema::model_schema;
+pub use summary::{PAGE_FORMATS, render_compare, render_summary};
 pub use tree::render_tree;
 
 pub use why::{explain_composite, explain_layer};

@@ -23,6 +23,7 @@ pub fn model_schema(catalog: &Catalog) -> Value {
     });
     let mut root = head.as_object().cloned().unwrap_or_default();
     root.append(model.as_object_mut().unwrap_or(&mut Map::new()));
+    root.insert("anyOf".to_owned(), json!([{ "required": ["layers"] }, { "required": ["family"] }]));
     root.insert("$defs".to_owned(), definitions(&classes));
     Value::Object(root)
 }
