@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::catalog::Catalog;
 use crate::check::root_entries;
+use crate::checkpoint::{self, Checkpoint};
 use crate::diag::{Code, Diagnostic, Diagnostics, nearest};
 use crate::expr::{Exact, Interpolated, Name, Piece, Value};
 use crate::flatten::Values;
@@ -58,6 +59,7 @@ pub fn of_config(root: &Node, wanted: Wanted<'_>, catalog: &Catalog, diagnostics
     let mut model = maker.make(family, head, Origin::Config(root), 0)?;
     let named = root.get("_name_or_path").and_then(Node::text).filter(|name| !name.is_empty());
     let span = root.get("_name_or_path").map_or(root.span, |node| node.span);
+    model.checkpoint = checkpoint::read(root, diagnostics);
     model.name = named.map(|name| Spanned::new(name.clone(), span));
     Some(model)
 }
@@ -75,6 +77,7 @@ pub fn of_file(file: Model, catalog: &Catalog, diagnostics: &mut Diagnostics) ->
     Some(Model {
         name: file.name,
         source: file.source,
+        checkpoint: file.checkpoint,
         workload: [file.workload, made.workload].concat(),
         classes: file.classes,
         expect: file.expect,
@@ -285,6 +288,7 @@ impl<'c> Maker<'c, '_> {
             builtins,
             nested: Vec::new(),
             unused,
+            checkpoint: Checkpoint::default(),
             workload: family.workload.clone(),
             inputs: family.inputs.clone(),
             classes: Vec::new(),
