@@ -1,5 +1,6 @@
 //! The cache that a model keeps between steps: which kind of attention makes it, how large it is at which length.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::reasons;
@@ -47,13 +48,18 @@ pub struct AttentionKind {
     pub num_heads: u128,
     pub num_kv_heads: u128,
     pub window: Option<u128>,
+    /// Tokens of a chunk, where queries see their own chunk's only.
+    pub chunk: Option<u128>,
+    /// Elements a token of the latent that is cached, where that is fewer than those of the keys and values.
+    pub latent: Option<u128>,
 }
 
 impl AttentionKind {
-    /// `MHA`, `GQA 4:1`, `MQA`.
+    /// `MHA`, `GQA 4:1`, `MQA`, `MLA`.
     #[must_use]
     pub fn name(&self) -> String {
         match self.num_kv_heads {
+            _ if self.latent.is_some() => "MLA".to_owned(),
             n if n == self.num_heads => "MHA".to_owned(),
             1 => "MQA".to_owned(),
             n if n > 0 && self.num_heads.is_multiple_of(n) => format!("GQA {}:1", self.num_heads / n),
@@ -103,10 +109,37 @@ fn lengths_aside(settings: &[(Arc<str>, Value)]) -> Vec<(Arc<str>, Value)> {
     settings.iter().filter(|(name, _)| !replaced.contains(&&**name)).cloned().collect()
 }
 
+/// The path of the composite around a layer.
+fn parent(path: &str) -> &str {
+    path.rsplit_once('.').map_or("", |(parent, _)| parent)
+}
+
+/// How many elements of a token are cached, by the composite in which that happens.
+fn cached_elements<'f>(flat: &'f FlatModel, bound: &BoundModel) -> HashMap<&'f str, u128> {
+    let mut found = HashMap::new();
+    for (info, row) in flat.rows.iter().zip(&bound.rows) {
+        let Some(class) = info.row.class.as_ref().filter(|class| class.0.cache.is_some()) else { continue };
+        let signature = row.signature.and_then(|at| bound.signatures.get(at as usize));
+        let Some(Ok(reasons)) = signature.map(|signature| reasons(signature, &bound.builtins, bound.workload.phase)) else {
+            continue;
+        };
+        let count = |name: &str| {
+            let at = class.0.parameters.iter().position(|p| *p.name == *name)?;
+            let given = reasons.parameters.get(at)?;
+            given.value.as_ref()?.as_number()?.to_count()
+        };
+        if let (Some(heads), Some(k), Some(v)) = (count("num_kv_heads"), count("head_dim"), count("v_head_dim")) {
+            found.insert(parent(&info.path), heads.saturating_mul(k.saturating_add(v)));
+        }
+    }
+    found
+}
+
 /// The kinds of attention, by what layers say of their heads, and what MHA would keep in their place.
 fn attention(flat: &FlatModel, bound: &BoundModel) -> (Vec<AttentionKind>, u128) {
     let mut kinds: Vec<AttentionKind> = Vec::new();
     let mut mha = 0u128;
+    let cached = cached_elements(flat, bound);
     for (info, row) in flat.rows.iter().zip(&bound.rows) {
         let class = info.row.class.as_ref().map(|class| &class.0);
         let has = |name: &str| class.is_some_and(|class| class.parameters.iter().any(|p| *p.name == *name));
@@ -127,8 +160,10 @@ fn attention(flat: &FlatModel, bound: &BoundModel) -> (Vec<AttentionKind>, u128)
         let elements = elements.into_iter().fold(1u128, u128::saturating_mul);
         let bytes = Exact::from_count(elements).and_then(|n| n.checked_mul(bound.workload.kv_dtype.bytes())?.ceil()?.to_count());
         mha = mha.saturating_add(bytes.unwrap_or(u128::MAX));
-        let kind = AttentionKind { layers: info.repeats, num_heads, num_kv_heads, window: count("window") };
-        match kinds.iter_mut().find(|k| (k.num_heads, k.num_kv_heads, k.window) == (num_heads, num_kv_heads, kind.window)) {
+        let latent = cached.get(parent(&info.path)).copied().filter(|kept| *kept < num_kv_heads.saturating_mul(width));
+        let (window, chunk) = (count("window"), count("chunk"));
+        let kind = AttentionKind { layers: info.repeats, num_heads, num_kv_heads, window, chunk, latent };
+        match kinds.iter_mut().find(|k| AttentionKind { layers: kind.layers, ..**k } == kind) {
             Some(known) => known.layers = known.layers.saturating_add(kind.layers),
             None => kinds.push(kind),
         }

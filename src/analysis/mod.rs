@@ -3,6 +3,7 @@
 //! A flat model comes in, plain data goes out; how it is shown is `report`'s business.
 
 pub mod cache;
+pub mod compare;
 pub mod fit;
 pub mod flow;
 mod graph;
@@ -11,6 +12,7 @@ pub mod memory;
 pub mod origin;
 mod reasons;
 mod shape;
+pub mod summary;
 
 pub use graph::{Cluster, Edge, Graph, Next, Part, Producer, TooManyEdges, graph};
 pub use reasons::{Because, Given, Reason, Reasons, Step, Term, reasons};

@@ -10,7 +10,7 @@ use crate::catalog::dtypes::{self, Dtype};
 use crate::catalog::optimizers::{self, Optimizer};
 use crate::expr::Value;
 use crate::report::units::Units;
-use crate::report::{By, FORMATS, MEMORY_FORMATS};
+use crate::report::{By, FORMATS, MEMORY_FORMATS, PAGE_FORMATS};
 use crate::workload::{Attention, Backend, Cache, Kernel, Logits, Phase, Request};
 
 /// Compiles hierarchical descriptions of neural networks: parameters, FLOPs and memory of every basic layer, exactly as PyTorch has them.
@@ -51,6 +51,10 @@ pub enum Command {
     Graph(GraphArgs),
     /// Explain a class, a dtype, a device, a diagnostic code, or a layer of a model
     Explain(ExplainArgs),
+    /// One page on a model: sizes, attention, parameters by component, cache, FLOPs, ratios
+    Summary(SummaryArgs),
+    /// Models side by side, and how their layers differ
+    Compare(CompareArgs),
     /// A model file from a Hugging Face config.json
     Import(ImportArgs),
     /// Weights, cache, activations, training: what takes how much, where the peak is, does it fit
@@ -338,6 +342,33 @@ pub struct ExplainArgs {
 }
 
 #[derive(Debug, ClapArgs)]
+pub struct SummaryArgs {
+    /// A file, `-` for standard input, or the name of an embedded model
+    pub model: String,
+    #[command(flatten)]
+    pub workload: WorkloadArgs,
+    /// What comes out
+    #[arg(long, default_value = "table", value_parser = words(PAGE_FORMATS))]
+    pub format: String,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct CompareArgs {
+    /// Two or more files or names of embedded models; the others are compared with the first
+    #[arg(required = true, num_args = 2.., value_name = "MODEL")]
+    pub models: Vec<String>,
+    #[command(flatten)]
+    pub workload: WorkloadArgs,
+    /// What comes out
+    #[arg(long, default_value = "table", value_parser = words(PAGE_FORMATS))]
+    pub format: String,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Debug, ClapArgs)]
 pub struct ImportArgs {
     /// A config.json, or `-` for standard input
     pub file: String,
@@ -393,8 +424,22 @@ pub struct ManArgs {
 }
 
 /// The names of the subcommands that have man pages; a test compares them with the command line.
-const COMMANDS: &[&str] =
-    &["compile", "check", "tree", "graph", "explain", "import", "memory", "list", "show", "schema", "completions", "man"];
+const COMMANDS: &[&str] = &[
+    "compile",
+    "check",
+    "tree",
+    "graph",
+    "explain",
+    "summary",
+    "compare",
+    "import",
+    "memory",
+    "list",
+    "show",
+    "schema",
+    "completions",
+    "man",
+];
 
 /// The names of [`FORMATS`]: clap wants them as a constant, and a test compares the two.
 const FORMAT_NAMES: &[&str] = &["table", "json", "jsonl", "csv", "markdown"];

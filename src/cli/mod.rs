@@ -15,6 +15,7 @@ mod output;
 mod schema;
 mod shell;
 mod show;
+mod summary;
 mod tree;
 
 use std::process::ExitCode;
@@ -36,6 +37,8 @@ pub fn run() -> ExitCode {
         Command::Check(options) => check::run(options, &terminal),
         Command::Tree(options) => tree::run(options, &terminal),
         Command::Graph(options) => graph::run(options, &terminal),
+        Command::Summary(options) => summary::run(options, &terminal),
+        Command::Compare(options) => summary::compare(options, &terminal),
         Command::Import(options) => import::run(options, &terminal),
         Command::Explain(options) => explain::run(options, &terminal),
         Command::Memory(options) => memory::run(options, &terminal),

@@ -65,7 +65,7 @@ fn sections(report: &MemoryReport<'_>, bars: bool) -> Vec<Section> {
 }
 
 /// A bar of at most 30 cells: eighths of a cell show what is left.
-fn bar(part: u128, whole: u128) -> String {
+pub(super) fn bar(part: u128, whole: u128) -> String {
     const CELLS: u128 = 30;
     const EIGHTHS: [char; 8] = [' ', '▏', '▎', '▍', '▌', '▋', '▊', '▉'];
     let eighths = part.saturating_mul(CELLS * 8).checked_div(whole).unwrap_or(0).min(CELLS * 8);

@@ -1,0 +1,126 @@
+//! How the flat lists of two models differ: what was added, what was removed, what changed from what to what.
+//!
+//! Two compiled models come in, a [`Difference`] goes out. Layers are matched by their path with indices left open.
+
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+
+use crate::compile::Compiled;
+use crate::expr::Value;
+use crate::quantity::Quantity;
+
+/// A layer that both have, and what of it differs: a name, the first's value, the second's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changed {
+    pub path: String,
+    pub facts: Vec<(Arc<str>, String, String)>,
+}
+
+/// A layer that one of them has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Single {
+    pub path: String,
+    pub class: Arc<str>,
+    pub instances: u128,
+    pub params: u128,
+}
+
+/// The structural difference of two models.
+#[derive(Debug, Default)]
+pub struct Difference {
+    pub added: Vec<Single>,
+    pub removed: Vec<Single>,
+    pub changed: Vec<Changed>,
+    /// Paths that don't differ.
+    pub equal: usize,
+}
+
+/// All rows of one open path: how many there are, and the distinct values of what they are given.
+#[derive(Debug, Default)]
+struct Entry {
+    class: Arc<str>,
+    instances: u128,
+    params: u128,
+    facts: IndexMap<Arc<str>, Vec<String>>,
+}
+
+/// Compares a first model with a second one.
+#[must_use]
+pub fn difference(first: &Compiled<'_>, second: &Compiled<'_>) -> Difference {
+    let (mut a, b) = (entries(first), entries(second));
+    let mut out = Difference::default();
+    for (path, theirs) in b {
+        let Some(ours) = a.shift_remove(&path) else {
+            out.added.push(single(path, theirs));
+            continue;
+        };
+        let facts = changes(&ours, &theirs);
+        if facts.is_empty() { out.equal += 1 } else { out.changed.push(Changed { path, facts }) }
+    }
+    out.removed = a.into_iter().map(|(path, entry)| single(path, entry)).collect();
+    out
+}
+
+fn single(path: String, entry: Entry) -> Single {
+    Single { path, class: entry.class, instances: entry.instances, params: entry.params }
+}
+
+fn changes(ours: &Entry, theirs: &Entry) -> Vec<(Arc<str>, String, String)> {
+    let mut facts = Vec::new();
+    let mut note = |name: &str, a: String, b: String| {
+        if a != b {
+            facts.push((name.into(), a, b));
+        }
+    };
+    let last = |class: &str| class.rsplit('.').next().unwrap_or(class).to_owned();
+    note("class", last(&ours.class), last(&theirs.class));
+    note("layers", ours.instances.to_string(), theirs.instances.to_string());
+    let shown = |values: Option<&Vec<String>>| values.map_or_else(|| "(default)".to_owned(), |values| values.join(" | "));
+    let names = ours.facts.keys().chain(theirs.facts.keys().filter(|name| !ours.facts.contains_key(*name)));
+    for name in names {
+        note(name, shown(ours.facts.get(name)), shown(theirs.facts.get(name)));
+    }
+    facts
+}
+
+/// The rows by their paths with `*` for indices, in the order of execution.
+fn entries(compiled: &Compiled<'_>) -> IndexMap<String, Entry> {
+    let mut out: IndexMap<String, Entry> = IndexMap::new();
+    for ((info, row), cost) in compiled.flat.rows.iter().zip(&compiled.bound.rows).zip(&compiled.report.rows) {
+        let entry = out.entry(open(&info.path)).or_default();
+        entry.class = info.row.class_name.clone();
+        entry.instances = entry.instances.saturating_add(info.repeats);
+        entry.params = entry.params.saturating_add(cost.total.get(Quantity::Params));
+        let mut add = |name: Arc<str>, value: String| {
+            let values = entry.facts.entry(name).or_default();
+            if !values.contains(&value) {
+                values.push(value);
+            }
+        };
+        let Some(signature) = row.signature.and_then(|at| compiled.bound.signatures.get(at as usize)) else { continue };
+        for (at, value) in &signature.arguments {
+            let class = info.row.class.as_ref().map(|class| &class.0);
+            if let Some(parameter) = class.and_then(|class| class.parameters.get(usize::from(*at))) {
+                add(parameter.name.clone(), plain(value));
+            }
+        }
+        for weight in signature.weights.iter().flatten() {
+            add(weight.name.clone(), crate::report::units::shape(&weight.shape));
+        }
+        for tied in &info.row.tied {
+            add("tied_to".into(), open(&tied.path));
+        }
+    }
+    out
+}
+
+fn plain(value: &Value) -> String {
+    if let Value::Text(text) = value { text.to_string() } else { value.to_string() }
+}
+
+/// `model.layers.*.mlp.up_proj` for `model.layers.[0-31].mlp.up_proj`.
+fn open(path: &str) -> String {
+    let index = |part: &str| part.starts_with('[') || (!part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()));
+    path.split('.').map(|part| if index(part) { "*" } else { part }).collect::<Vec<_>>().join(".")
+}

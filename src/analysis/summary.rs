@@ -1,0 +1,350 @@
+//! One page on a model: what it is made of, and what that costs. All of it follows from the flat list and the variables.
+//!
+//! A compiled model comes in, a [`Summary`] goes out. No model family is known here: what a layer is for is said by its class
+//! (`component`), and by the composite in which it stands.
+
+use std::sync::Arc;
+
+use super::cache::{CacheReport, cache};
+use super::origin;
+use crate::compile::{Compiled, evaluate};
+use crate::diag::Diagnostics;
+use crate::expr::Value;
+use crate::flatten::{FlatModel, Node, RowId, RowInfo};
+use crate::quantity::Quantity;
+use crate::workload::{Phase, Request};
+
+/// What a part of a model has and takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Component {
+    pub name: Arc<str>,
+    pub params: u128,
+    /// Of those, the ones that a token uses.
+    pub active_params: u128,
+    pub matmul_flops: u128,
+}
+
+/// A page on a model.
+#[derive(Debug)]
+pub struct Summary {
+    pub name: Option<Arc<str>>,
+    pub class: Option<Arc<str>>,
+    pub family: Option<Arc<str>>,
+    pub source: Option<Arc<str>>,
+    /// The sizes that configs have names for, those of an inner text model if the outer has none.
+    pub sizes: Vec<(&'static str, Value)>,
+    pub cache: CacheReport,
+    pub norms: Vec<(Arc<str>, u128)>,
+    /// Activation functions of the layers that aren't attention.
+    pub activations: Vec<Arc<str>>,
+    pub gated: bool,
+    pub positions: Vec<String>,
+    pub tied: bool,
+    /// The names of layers with a bias.
+    pub biases: Vec<String>,
+    pub components: Vec<Component>,
+    pub params: u128,
+    pub active_params: u128,
+    /// Layers of the flat list that keep a recurrent state.
+    pub recurrent_layers: u128,
+    pub experts: Option<(u128, u128)>,
+    /// Matmul FLOPs of the workload, and of how many tokens.
+    pub prefill: (u128, u128),
+    /// Matmul FLOPs of one more token after as many as the workload has, and how many those are.
+    pub decode: Option<(u128, u128)>,
+}
+
+/// The sizes that are shown, by the names that configs have for them.
+const SIZES: &[&str] = &[
+    "hidden_size",
+    "intermediate_size",
+    "moe_intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "head_dim",
+    "vocab_size",
+    "max_position_embeddings",
+];
+
+/// Summarizes a model. `request` is the one that it was compiled at.
+#[must_use]
+pub fn summary(compiled: &Compiled<'_>, request: &Request) -> Summary {
+    let (flat, bound, report) = (&compiled.flat, &compiled.bound, &compiled.report);
+    let mut walk = Walk { flat, places: vec![Place::default(); flat.rows.len()], repeated: false };
+    walk.nodes(&flat.body, &Around::default());
+    let mut components: Vec<Component> = Vec::new();
+    let (mut norms, mut activations, mut positions): (Vec<(Arc<str>, u128)>, Vec<Arc<str>>, Vec<String>) = Default::default();
+    let (mut gated, mut recurrent_layers, mut experts, mut biases) = (false, 0u128, None, Vec::new());
+    for (at, (info, row)) in flat.rows.iter().zip(&report.rows).enumerate() {
+        let place = walk.places.get(at).cloned().unwrap_or_default();
+        let class = info.row.class.as_ref().map(|class| &class.0);
+        let component = class.and_then(|class| class.component.as_deref());
+        let in_mlp = place.part.is_none() && place.repeated;
+        let name: Arc<str> = match component {
+            Some("norm" | "embedding" | "experts" | "router") => component.unwrap_or_default().into(),
+            Some("state space") => "state space".into(),
+            _ => place.name(),
+        };
+        let total = |quantity: Quantity| row.total.get(quantity);
+        let (params, active, flops) = (total(Quantity::Params), total(Quantity::ActiveParams), total(Quantity::MatmulFlops));
+        if params > 0 || flops > 0 {
+            match components.iter_mut().find(|known| known.name == name) {
+                Some(known) => {
+                    known.params = known.params.saturating_add(params);
+                    known.active_params = known.active_params.saturating_add(active);
+                    known.matmul_flops = known.matmul_flops.saturating_add(flops);
+                }
+                None => components.push(Component { name, params, active_params: active, matmul_flops: flops }),
+            }
+        }
+        match component {
+            Some("norm") => match norms.iter_mut().find(|(known, _)| *known == info.row.class_name) {
+                Some((_, count)) => *count = count.saturating_add(info.repeats),
+                None => norms.push((info.row.class_name.clone(), info.repeats)),
+            },
+            Some("activation") if in_mlp => push_new(&mut activations, activation(info)),
+            Some("gate product") if in_mlp => gated = true,
+            Some("state space") if class.is_some_and(|class| class.cache.is_some()) => {
+                recurrent_layers = recurrent_layers.saturating_add(info.repeats);
+            }
+            Some("experts") => {
+                let given = |name: &str| argument(compiled, at, name);
+                let count = |name: &str| given(name).and_then(|v| v.as_number()?.to_count());
+                experts = experts.or(count("num_experts").zip(count("top_k")));
+                if let Some(Value::Text(text)) = given("hidden_act") {
+                    push_new(&mut activations, text);
+                }
+                gated |= given("gated").is_none_or(|gated| gated == Value::Bool(true));
+            }
+            Some("rotary positions" | "alibi positions" | "relative positions") => {
+                let word = component.unwrap_or_default().trim_end_matches(" positions").to_owned();
+                if !positions.contains(&word) {
+                    positions.push(word);
+                }
+            }
+            Some("embedding") if reads_positions(flat, info) && !positions.iter().any(|known| known == "learned") => {
+                positions.push("learned".to_owned());
+            }
+            _ => {}
+        }
+        let has_bias = bound.rows.get(at).and_then(|row| report.tensors.get(row.signature? as usize));
+        if component != Some("norm") && has_bias.is_some_and(|tensors| tensors.iter().any(|t| &*t.name == "bias")) {
+            let last = info.path.rsplit('.').next().unwrap_or_default().to_owned();
+            if !biases.contains(&last) {
+                biases.push(last);
+            }
+        }
+    }
+    components.sort_by(|a, b| b.params.cmp(&a.params).then_with(|| a.name.cmp(&b.name)));
+    let workload = &bound.workload;
+    let tokens = u128::from(workload.batch_size).saturating_mul(u128::from(workload.seq_len));
+    let model = &compiled.checked.model;
+    Summary {
+        name: flat.name.clone(),
+        class: flat.class.clone(),
+        family: model.family.as_ref().map(|family| family.value.clone()),
+        source: flat.source.clone(),
+        sizes: SIZES.iter().filter_map(|name| Some((*name, size(compiled, name)?))).collect(),
+        cache: cache(flat, bound, report, request),
+        norms,
+        activations,
+        gated,
+        positions,
+        tied: flat.rows.iter().any(|info| !info.row.tied.is_empty()),
+        biases,
+        components,
+        params: report.totals.get(Quantity::Params),
+        active_params: report.totals.get(Quantity::ActiveParams),
+        recurrent_layers,
+        experts,
+        prefill: (report.totals.get(Quantity::MatmulFlops), tokens),
+        decode: decode(compiled, request),
+    }
+}
+
+fn push_new<T: PartialEq>(list: &mut Vec<T>, item: T) {
+    if !list.contains(&item) {
+        list.push(item);
+    }
+}
+
+/// One more token after those of the workload, of a model that keeps a cache.
+fn decode(compiled: &Compiled<'_>, request: &Request) -> Option<(u128, u128)> {
+    if compiled.report.totals.get(Quantity::CacheBytes) == 0 {
+        return None;
+    }
+    let past = u64::try_from(compiled.bound.workload.kv_len().saturating_sub(1)).ok()?;
+    let one = Request {
+        phase: Some(Phase::Decode),
+        batch_size: Some(1),
+        seq_len: Some(1),
+        past_len: Some(past),
+        logits: None,
+        cache: None,
+        ..request.clone()
+    };
+    let mut ignored = Diagnostics::default();
+    let (_, report) = evaluate(&compiled.flat, &one, &mut ignored);
+    (!ignored.has_errors()).then(|| (report.totals.get(Quantity::MatmulFlops), u128::from(past)))
+}
+
+/// The model's own variable of this name, else that of an inner config.
+fn size(compiled: &Compiled<'_>, name: &str) -> Option<Value> {
+    let checked = &compiled.checked;
+    let inner = checked.model.nested.iter().map(|(nested, _)| format!("{}.{name}", nested.value));
+    let candidates = std::iter::once(name.to_owned()).chain(inner);
+    candidates.into_iter().find_map(|name| origin::origin(checked, &name)?.value).filter(|value| *value != Value::Null)
+}
+
+/// What a layer gives its class for a parameter, at the workload.
+fn argument(compiled: &Compiled<'_>, at: usize, name: &str) -> Option<Value> {
+    let class = &compiled.flat.rows.get(at)?.row.class.as_ref()?.0;
+    let position = class.parameters.iter().position(|p| *p.name == *name)?;
+    let signature = compiled.bound.signatures.get(compiled.bound.rows.get(at)?.signature? as usize)?;
+    signature.arguments.iter().find(|(known, _)| usize::from(*known) == position).map(|(_, value)| value.clone())
+}
+
+/// An activation by its name in transformers' table, else its class's.
+fn activation(info: &RowInfo) -> Arc<str> {
+    let class = info.row.class.as_ref().map(|class| &class.0);
+    let short = class.and_then(|class| {
+        let known = class.aliases.iter().filter_map(|alias| Some((alias, alias.strip_prefix("ACT2FN.")?)));
+        let mut fitting = known.clone().filter(|(alias, _)| class.full_name(alias) == Some(&info.row.class_name));
+        fitting.next().or_else(|| known.into_iter().next()).map(|(_, short)| Arc::from(short))
+    });
+    short.unwrap_or_else(|| info.row.class_name.rsplit('.').next().unwrap_or_default().into())
+}
+
+/// Whether a layer reads positions.
+fn reads_positions(flat: &FlatModel, info: &RowInfo) -> bool {
+    info.path.split('.').next_back().is_some_and(|last| {
+        let reads = info.row.inputs.iter().any(|input| match &input.target {
+            crate::flatten::ValueTarget::Node(at) => {
+                let siblings = siblings(&flat.body, &info.path, flat, input.up);
+                let node = siblings.and_then(|nodes| nodes.get(*at as usize));
+                matches!(node, Some(Node::Layer(id)) if component(flat, **id) == Some("positions"))
+            }
+            _ => false,
+        });
+        reads && !last.is_empty()
+    })
+}
+
+fn component(flat: &FlatModel, id: RowId) -> Option<&str> {
+    flat.row(id)?.row.class.as_ref()?.0.component.as_deref()
+}
+
+/// The body in which a layer's input stands, `up` composites out.
+fn siblings<'f>(body: &'f [Node<RowId>], path: &str, flat: &'f FlatModel, up: u16) -> Option<&'f [Node<RowId>]> {
+    fn search<'f>(nodes: &'f [Node<RowId>], path: &str, flat: &'f FlatModel, trail: &mut Vec<&'f [Node<RowId>]>) -> bool {
+        trail.push(nodes);
+        for node in nodes {
+            let found = match node {
+                Node::Layer(id) => flat.row(**id).is_some_and(|info| info.path == path),
+                Node::Composite(composite) => search(&composite.body, path, flat, trail),
+                Node::Repeat(repeat) => repeat.variants.iter().filter_map(|v| v.instance.as_deref()).any(|node| match node {
+                    Node::Composite(composite) => search(&composite.body, path, flat, trail),
+                    _ => false,
+                }),
+            };
+            if found {
+                return true;
+            }
+        }
+        trail.pop();
+        false
+    }
+    let mut trail = Vec::new();
+    if !search(body, path, flat, &mut trail) {
+        return None;
+    }
+    trail.len().checked_sub(1 + usize::from(up)).and_then(|at| trail.get(at)).copied()
+}
+
+/// Where a row stands.
+#[derive(Debug, Clone, Default)]
+struct Place {
+    /// Attention or a state-space layer around it.
+    part: Option<&'static str>,
+    /// Whether it is in a repeated layer, and else whether one came before it.
+    repeated: bool,
+    after: bool,
+}
+
+impl Place {
+    fn name(&self) -> Arc<str> {
+        match (self.part, self.repeated, self.after) {
+            (Some(part), ..) => part.into(),
+            (None, true, _) => "MLP".into(),
+            (None, false, true) => "head".into(),
+            (None, false, false) => "embedding".into(),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Around {
+    part: Option<&'static str>,
+    repeated: bool,
+}
+
+struct Walk<'f> {
+    flat: &'f FlatModel,
+    places: Vec<Place>,
+    /// Whether a repeated layer was met.
+    repeated: bool,
+}
+
+impl Walk<'_> {
+    fn nodes(&mut self, nodes: &[Node<RowId>], around: &Around) {
+        for node in nodes {
+            match node {
+                Node::Layer(id) => {
+                    let place = Place { part: around.part, repeated: around.repeated, after: self.repeated };
+                    if let Some(cell) = self.places.get_mut(id.0 as usize) {
+                        *cell = place;
+                    }
+                }
+                Node::Composite(composite) => {
+                    let part = around.part.or_else(|| if around.repeated { self.part(&composite.body) } else { None });
+                    self.nodes(&composite.body, &Around { part, ..*around });
+                }
+                Node::Repeat(repeat) => {
+                    self.repeated = true;
+                    let inside = Around { repeated: true, ..*around };
+                    for instance in repeat.variants.iter().filter_map(|v| v.instance.as_deref()) {
+                        match instance {
+                            // The block itself holds attention and all the rest.
+                            Node::Composite(composite) => self.nodes(&composite.body, &inside),
+                            node => self.nodes(std::slice::from_ref(node), &inside),
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// What a composite is: attention, a state-space layer, or neither.
+    fn part(&self, body: &[Node<RowId>]) -> Option<&'static str> {
+        let direct =
+            |wanted: &str| body.iter().any(|node| matches!(node, Node::Layer(id) if component(self.flat, **id) == Some(wanted)));
+        if direct("state space") {
+            return Some("state space");
+        }
+        // With an activation deeper inside it is a block that holds more than attention.
+        let attends = direct("attention") || (self.holds(body, "attention") && !self.holds(body, "activation"));
+        attends.then_some("attention")
+    }
+
+    fn holds(&self, body: &[Node<RowId>], wanted: &str) -> bool {
+        body.iter().any(|node| match node {
+            Node::Layer(id) => component(self.flat, **id) == Some(wanted),
+            Node::Composite(composite) => self.holds(&composite.body, wanted),
+            Node::Repeat(repeat) => repeat.variants.iter().filter_map(|v| v.instance.as_deref()).any(|node| match node {
+                Node::Composite(composite) => self.holds(&composite.body, wanted),
+                node => self.holds(std::slice::from_ref(node), wanted),
+            }),
+        })
+    }
+}

@@ -1,0 +1,52 @@
+//! `layerspec summary` and `layerspec compare`.
+
+use std::io;
+
+use super::args::{CompareArgs, SummaryArgs, WorkloadArgs};
+use super::input;
+use super::output::{Exit, Terminal, write_to};
+use crate::analysis::compare::difference;
+use crate::analysis::summary::{Summary, summary};
+use crate::catalog::Catalog;
+use crate::compile::{Compiled, compile};
+use crate::diag::Diagnostics;
+use crate::report::{render_compare, render_summary};
+
+pub fn run(args: &SummaryArgs, terminal: &Terminal) -> io::Result<Exit> {
+    let Some(catalog) = terminal.catalog() else { return Ok(Exit::Wrong) };
+    let (compiled, exit) = compiled(&args.model, &args.workload, &catalog, terminal);
+    let Some(compiled) = compiled else { return Ok(exit) };
+    let page = summary(&compiled, &args.workload.request());
+    write_to(args.output.output.as_deref(), |out| render_summary(&page, &args.format, terminal.width(), out))?;
+    Ok(exit)
+}
+
+pub fn compare(args: &CompareArgs, terminal: &Terminal) -> io::Result<Exit> {
+    let Some(catalog) = terminal.catalog() else { return Ok(Exit::Wrong) };
+    let (mut models, mut worst) = (Vec::new(), Exit::Fine);
+    for model in &args.models {
+        let (compiled, exit) = compiled(model, &args.workload, &catalog, terminal);
+        worst = worst.max(exit);
+        models.extend(compiled);
+    }
+    if models.len() != args.models.len() {
+        return Ok(if worst == Exit::Fine { Exit::Wrong } else { worst });
+    }
+    let request = args.workload.request();
+    let pages: Vec<Summary> = models.iter().map(|model| summary(model, &request)).collect();
+    let differences =
+        models.split_first().map(|(first, rest)| rest.iter().map(|second| difference(first, second)).collect::<Vec<_>>());
+    let differences = differences.unwrap_or_default();
+    write_to(args.output.output.as_deref(), |out| render_compare(&pages, &differences, &args.format, terminal.width(), out))?;
+    Ok(worst)
+}
+
+/// A model compiled, what is wrong with it reported.
+fn compiled<'c>(model: &str, workload: &WorkloadArgs, catalog: &'c Catalog, terminal: &Terminal) -> (Option<Compiled<'c>>, Exit) {
+    let Some(source) = input::read_or_report(model, catalog, terminal) else { return (None, Exit::Wrong) };
+    let mut diagnostics = Diagnostics::default();
+    let compiled = compile(&source, catalog, &workload.request(), &mut diagnostics);
+    terminal.report(&diagnostics, Some(&source), catalog);
+    compiled.iter().for_each(|compiled| terminal.unused(&compiled.checked.model));
+    (compiled, Exit::of(&diagnostics))
+}

@@ -1,0 +1,70 @@
+//! Pages of labelled facts and tables: `summary` and `compare` write them as text, Markdown or JSON.
+
+use std::io::{self, Write};
+
+use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
+
+use super::{escape_markdown, escape_terminal};
+
+/// A titled table; the columns that stand to the right are marked.
+#[derive(Debug, Default)]
+pub struct Section {
+    pub title: String,
+    pub columns: Vec<(String, bool)>,
+    pub rows: Vec<Vec<String>>,
+}
+
+/// Writes sections for a terminal of this width.
+pub fn text(title: &str, sections: &[Section], width: usize, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "{}", escape_terminal(title))?;
+    for section in sections.iter().filter(|section| !section.rows.is_empty()) {
+        writeln!(out)?;
+        if !section.title.is_empty() {
+            writeln!(out, "{}", section.title)?;
+        }
+        let mut table = Table::new();
+        table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+        table.set_width(u16::try_from(width).unwrap_or(u16::MAX)).force_no_tty();
+        if section.columns.iter().any(|(name, _)| !name.is_empty()) {
+            table.set_header(section.columns.iter().map(|(name, right)| cell(name, *right)));
+        }
+        for row in &section.rows {
+            table.add_row(
+                row.iter().enumerate().map(|(at, text)| cell(text, section.columns.get(at).is_some_and(|(_, right)| *right))),
+            );
+        }
+        for (at, column) in table.column_iter_mut().enumerate() {
+            column.set_padding((if at == 0 { 2 } else { 0 }, 2));
+        }
+        for line in table.lines() {
+            writeln!(out, "{}", line.trim_end())?;
+        }
+    }
+    Ok(())
+}
+
+fn cell(text: &str, right: bool) -> Cell {
+    let alignment = if right { CellAlignment::Right } else { CellAlignment::Left };
+    Cell::new(escape_terminal(text)).set_alignment(alignment)
+}
+
+/// Writes sections as Markdown.
+pub fn markdown(title: &str, sections: &[Section], out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "**{}**", escape_markdown(title))?;
+    for section in sections.iter().filter(|section| !section.rows.is_empty()) {
+        if section.title.is_empty() {
+            writeln!(out)?;
+        } else {
+            writeln!(out, "\n{}\n", escape_markdown(&section.title))?;
+        }
+        let titles: Vec<String> = section.columns.iter().map(|(name, _)| escape_markdown(name)).collect();
+        writeln!(out, "| {} |", titles.join(" | "))?;
+        let rules: Vec<&str> = section.columns.iter().map(|(_, right)| if *right { "---:" } else { "---" }).collect();
+        writeln!(out, "| {} |", rules.join(" | "))?;
+        for row in &section.rows {
+            let cells: Vec<String> = row.iter().map(|text| escape_markdown(text)).collect();
+            writeln!(out, "| {} |", cells.join(" | "))?;
+        }
+    }
+    Ok(())
+}
