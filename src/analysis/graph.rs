@@ -101,9 +101,9 @@ pub fn graph(model: &Flattened<'_>) -> Result<Graph, TooManyEdges> {
         reads: Vec::new(),
         left: TooManyEdges::MOST,
     };
-    let given =
-        (0u32..).zip(&inputs).map(|(at, _)| Value { from: Origin::Producer(Producer::Input(at)), output: None, step: None });
-    flow.body(&model.flat.body, given.collect(), None)?;
+    // The first of them is what the first layer reads; the others are read by name.
+    let given = inputs.first().map(|_| Value { from: Origin::Producer(Producer::Input(0)), output: None, step: None });
+    flow.body(&model.flat.body, given.into_iter().collect(), None)?;
     let edges = flow.edges()?;
     let read: HashSet<Producer> = edges.iter().map(|edge| edge.from).collect();
     let mut layout = Layout { flat: &model.flat, read: &read, indices: Vec::new() };
