@@ -193,7 +193,9 @@ impl<'f> Flow<'f> {
                 Ok(Given { values: [Value { from, output: None, step: None }].into(), inside: Vec::new() })
             }
             Node::Composite(composite) => {
-                let input = input.map_or_else(|| self.values(&composite.inputs), Ok)?;
+                // Its layers know the first as `input`; the others only live as long as it runs.
+                let first = composite.inputs.get(..1).unwrap_or_default();
+                let input = input.map_or_else(|| self.values(first), Ok)?;
                 self.body(&composite.body, input, composite.output.as_ref())
             }
             Node::Repeat(repeat) => self.repeat(repeat),
