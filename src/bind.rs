@@ -65,6 +65,8 @@ pub struct Signature {
     /// Workload values replaced, by slot.
     pub overrides: Vec<(u16, Value)>,
     pub weights: Option<Vec<OwnWeight>>,
+    /// Where the checkpoint quantizes some of the weights: the bytes of one that it doesn't.
+    pub unquantized: Option<Exact>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -77,6 +79,8 @@ pub struct BoundRow {
 
 /// Binds a model to the workload that a request asks for. What is wrong goes to `diagnostics`.
 pub fn bind(flat: &FlatModel, request: &Request, diagnostics: &mut Diagnostics) -> BoundModel {
+    let asked = request;
+    let request = &with_checkpoint(flat, asked);
     let defaults = defaults(flat, diagnostics);
     for (name, value) in &request.settings {
         if let Some(expected) = value_problem(name, value) {
@@ -91,10 +95,21 @@ pub fn bind(flat: &FlatModel, request: &Request, diagnostics: &mut Diagnostics) 
     workload.more = binder.own_variables(request);
     check_workload(&workload, binder.diagnostics);
     let (mut signatures, mut rows) = binder.rows();
+    binder.quantized(asked, &workload, &mut signatures, &mut rows);
     binder.weight_dtypes(request, &mut signatures, &mut rows);
     let inputs = binder.inputs(&workload);
     let values = binder.values;
     BoundModel { workload, builtins, signatures, rows, inputs, values }
+}
+
+/// What was asked for, with the weights in the checkpoint's dtype unless something else was.
+fn with_checkpoint(flat: &FlatModel, request: &Request) -> Request {
+    let mut request = request.clone();
+    let says_nothing = request.weight_dtype.is_none() && request.dtype.is_none();
+    if let (true, Some((dtype, _))) = (says_nothing, &flat.checkpoint.dtype) {
+        request.weight_dtype = Some(dtype.clone());
+    }
+    request
 }
 
 /// The model's own defaults for the built-in variables.
@@ -246,6 +261,34 @@ impl<'f> Binder<'f, '_> {
         (signatures, flat.rows.iter().map(row).collect())
     }
 
+    /// Gives rows that the checkpoint quantizes their bits a weight, unless a dtype was asked for.
+    fn quantized(&mut self, request: &Request, workload: &Workload, signatures: &mut Vec<Signature>, rows: &mut [BoundRow]) {
+        let slot = builtin_slot("weight_dtype_bytes").and_then(|slot| u16::try_from(slot).ok());
+        let Some((slot, quantization)) = slot.zip(self.flat.checkpoint.quantization.as_ref()) else { return };
+        // A weight dtype of the command line wins.
+        if request.weight_dtype.is_some() {
+            return;
+        }
+        let mut made: HashMap<(u32, u16), u32> = HashMap::new();
+        for (info, row) in self.flat.rows.iter().zip(rows) {
+            let (Some(group), Some(signature)) = (info.row.quantized, row.signature) else { continue };
+            let bytes = quantization.groups.get(usize::from(group)).and_then(|group| group.bits.checked_div(Exact::integer(8)));
+            let (Some(bytes), Some(known)) = (bytes, signatures.get(signature as usize)) else { continue };
+            if known.overrides.iter().any(|(own, _)| *own == slot) {
+                continue;
+            }
+            let next = u32::try_from(signatures.len()).unwrap_or(u32::MAX);
+            let own = *made.entry((signature, group)).or_insert(next);
+            if own == next {
+                let mut other = known.clone();
+                other.overrides.push((slot, Value::Number(bytes)));
+                other.unquantized = Some(workload.weight_dtype.bytes());
+                signatures.push(other);
+            }
+            row.signature = Some(own);
+        }
+    }
+
     /// Gives rows that a pattern means a weight dtype of their own. What a model file says of a layer itself stays.
     fn weight_dtypes(&mut self, request: &Request, signatures: &mut Vec<Signature>, rows: &mut [BoundRow]) {
         let slot = builtin_slot("weight_dtype_bytes").and_then(|slot| u16::try_from(slot).ok());
@@ -262,14 +305,17 @@ impl<'f> Binder<'f, '_> {
             let (Some(at), Some(signature)) = (last, row.signature) else { continue };
             let Some((_, dtype)) = request.weight_dtypes.get(at) else { continue };
             let Some(known) = signatures.get(signature as usize) else { continue };
-            if known.overrides.iter().any(|(own, _)| *own == slot) {
+            let said = known.overrides.iter().any(|(own, _)| *own == slot) && known.unquantized.is_none();
+            if said {
                 continue;
             }
             let next = u32::try_from(signatures.len()).unwrap_or(u32::MAX);
             let own = *made.entry((signature, at)).or_insert(next);
             if own == next {
                 let mut other = known.clone();
+                other.overrides.retain(|(own, _)| *own != slot);
                 other.overrides.push((slot, Value::Number(dtype.bytes())));
+                other.unquantized = None;
                 signatures.push(other);
             }
             row.signature = Some(own);
@@ -319,7 +365,7 @@ impl<'f> Binder<'f, '_> {
             overrides.extend(self.bytes(argument).map(|value| (*slot, value)));
         }
         let complete = arguments.len() == row.arguments.len() && overrides.len() == row.overrides.len();
-        complete.then(|| Signature { arguments, overrides, weights: row.weights.clone(), class })
+        complete.then(|| Signature { arguments, overrides, weights: row.weights.clone(), class, unquantized: None })
     }
 
     /// A parameter's value, of its kind.

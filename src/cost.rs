@@ -226,7 +226,7 @@ pub fn evaluate(signature: &Signature, builtins: &[Value], phase: Phase) -> Resu
     layer.require()?;
     let tensors = match &signature.weights {
         Some(_) => own_tensors(signature, weight_bytes)?,
-        None => layer.tensors(weight_bytes)?,
+        None => layer.tensors(weight_bytes, signature.unquantized)?,
     };
     let cost = layer.cost(&tensors, phase)?;
     let ports = layer.ports(phase == Phase::Train)?;
@@ -501,11 +501,13 @@ impl LayerEnv<'_> {
         count.ok_or_else(|| Problem::new(Code::NotACount, "`tokens` is not a non-negative integer"))
     }
 
-    fn tensors(&self, bytes: Exact) -> Result<Vec<Tensor>, Problem> {
+    /// The weights, of which some may be quantized: then the others have bytes of their own.
+    fn tensors(&self, bytes: Exact, unquantized: Option<Exact>) -> Result<Vec<Tensor>, Problem> {
         let mut tensors = Vec::with_capacity(self.class.weights.len());
         for weight in &self.class.weights {
             if self.flag(weight.when.as_ref(), true)? {
-                tensors.push(tensor(&weight.name, self.shape(&weight.shape)?, bytes)?);
+                let own = unquantized.filter(|_| !self.class.quantized.contains(&weight.name));
+                tensors.push(tensor(&weight.name, self.shape(&weight.shape)?, own.unwrap_or(bytes))?);
             }
         }
         Ok(tensors)

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::catalog::Catalog;
 use crate::check::root_entries;
+use crate::checkpoint::{self, Checkpoint};
 use crate::diag::{Code, Diagnostic, Diagnostics, nearest};
 use crate::expr::{Exact, Interpolated, Name, Piece, Value};
 use crate::flatten::Values;
@@ -14,17 +15,24 @@ use crate::json::{Json, Node};
 use crate::scope::Scope;
 use crate::source::{Span, Spanned};
 use crate::spec::{
-    Attr, Body, Datum, Family, Given, GivenValue, Head, Hold, Layer, Model, Nested, REQUIRED, TextField, Variable, index_of,
+    Attr, Body, Datum, Family, Given, GivenValue, Head, Hold, Layer, MODEL_KEYS, Model, Nested, REQUIRED, TextField, Variable, index_of,
 };
 
 /// Inner configs may hold others so deep.
 const MOST_NESTED: usize = 8;
 
-/// Whether a document is a config rather than a model description.
+/// Whether a document is a config rather than a model description: it says of which type it is, or it has little that a description has.
 #[must_use]
 pub fn is_config(root: &Node) -> bool {
+    const FEW: usize = 3;
     let has = |key: &str| root.get(key).is_some();
-    matches!(root.json, Json::Object(_)) && !has("layers") && !has("family") && (has("model_type") || has("architectures"))
+    let has_layers = root.get("layers").is_some_and(|node| matches!(node.json, Json::List(_)));
+    if !matches!(root.json, Json::Object(_)) || has_layers || has("family") {
+        return false;
+    }
+    let known = root.members().iter().filter(|member| MODEL_KEYS.iter().any(|key| key.name == &*member.key)).count();
+    let unknown = root.members().len() - known;
+    has("model_type") || has("architectures") || (unknown >= FEW && unknown > known)
 }
 
 /// The value of a config's node: texts stay texts. A number beyond 128 bits stays the text that it is: nothing computes with it.
@@ -58,6 +66,7 @@ pub fn of_config(root: &Node, wanted: Wanted<'_>, catalog: &Catalog, diagnostics
     let mut model = maker.make(family, head, Origin::Config(root), 0)?;
     let named = root.get("_name_or_path").and_then(Node::text).filter(|name| !name.is_empty());
     let span = root.get("_name_or_path").map_or(root.span, |node| node.span);
+    model.checkpoint = checkpoint::read(root, diagnostics);
     model.name = named.map(|name| Spanned::new(name.clone(), span));
     Some(model)
 }
@@ -75,6 +84,7 @@ pub fn of_file(file: Model, catalog: &Catalog, diagnostics: &mut Diagnostics) ->
     Some(Model {
         name: file.name,
         source: file.source,
+        checkpoint: file.checkpoint,
         workload: [file.workload, made.workload].concat(),
         classes: file.classes,
         expect: file.expect,
@@ -105,9 +115,13 @@ fn find<'c>(name: &str, span: Option<Span>, catalog: &'c Catalog, diagnostics: &
 
 fn by_model_type<'c>(root: &Node, catalog: &'c Catalog, diagnostics: &mut Diagnostics) -> Option<&'c Family> {
     let Some(node) = root.get("model_type") else {
-        let diagnostic = Diagnostic::new(Code::UnknownModelType, "the config has no `model_type`")
-            .at(root.span.part(0..1), "this object lacks `model_type`")
-            .help("if you know what it is, say so: `--family NAME`");
+        let diagnostic = Diagnostic::new(Code::UnknownModelType, "this is a config without a `model_type`, or a model without `layers`")
+            .at(root.span.part(0..1), "this object lacks them")
+            .help("if it is a config and you know of what, say so: `--family NAME` (`layerspec list families`)");
+        // What libraries beside transformers write in its place.
+        let class = root.get("_class_name").and_then(Node::text);
+        let note = class.map(|class| format!("it says that it is of the class `{class}`, for which there is no family"));
+        let diagnostic = note.into_iter().fold(diagnostic, Diagnostic::note);
         diagnostics.push(diagnostic);
         return None;
     };
@@ -285,6 +299,7 @@ impl<'c> Maker<'c, '_> {
             builtins,
             nested: Vec::new(),
             unused,
+            checkpoint: Checkpoint::default(),
             workload: family.workload.clone(),
             inputs: family.inputs.clone(),
             classes: Vec::new(),

@@ -3,6 +3,7 @@ pub mod analysis;
 pub mod bind;
 pub mod catalog;
 pub mod check;
+pub mod checkpoint;
 pub mod cli;
 pub mod compile;
 pub mod cost;

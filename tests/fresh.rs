@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use layerspec::catalog::Catalog;
-use layerspec::report::{errors_page, model_schema};
+use layerspec::report::{errors_page, families_page, model_schema};
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -33,6 +33,11 @@ fn the_schema_is_fresh() {
 #[test]
 fn the_errors_page_is_fresh() {
     fresh("docs/errors.md", &errors_page());
+}
+
+#[test]
+fn the_table_of_families_is_fresh() {
+    fresh("docs/families-table.md", &families_page(&Catalog::new()));
 }
 
 fn json_files(folder: &Path) -> Vec<PathBuf> {

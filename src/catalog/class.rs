@@ -59,6 +59,8 @@ pub struct Class {
     pub outputs: Vec<ValueDef>,
     pub flops: FlopFormulas,
     pub backward: Option<FlopFormulas>,
+    /// Those of the weights that methods for linear layers quantize.
+    pub quantized: Vec<Arc<str>>,
     /// How many of the weights' elements a token uses; left out: all.
     pub active_params: Option<Formula>,
     pub weights_read: Option<Formula>,
@@ -268,6 +270,7 @@ pub const CLASS_KEYS: &[Key] = &[
     key("variables", KeyKind::Variables, false, "names for parts of formulas"),
     key("require", KeyKind::Variables, false, "what must hold of the parameters, each with its message"),
     key("weights", KeyKind::Weights, false, "the tensors that it owns"),
+    key("quantized", KeyKind::Texts, false, "those of its weights that methods for linear layers quantize"),
     key("active_params", KeyKind::Count, false, "how many of their elements a token uses, where that isn't all"),
     key("inputs", KeyKind::Variables, false, "the values that it reads"),
     key("output", KeyKind::Variables, false, "the value that it gives"),
@@ -362,6 +365,7 @@ pub fn parse_class(name: Option<&Arc<str>>, node: &Node, diagnostics: &mut Diagn
         inputs: reader.members(f.get("inputs"), |r, m| r.value(m.key.clone(), &m.value)),
         outputs,
         backward: f.get("backward").and_then(|n| reader.flops(n, "`backward`")),
+        quantized: reader.texts(f.get("quantized")),
         active_params: f.get("active_params").and_then(|n| reader.formula(n, None)),
         weights_read: reader.part(reads.as_ref(), "weights"),
         activations_read: reader.part(reads.as_ref(), "activations"),

@@ -20,8 +20,9 @@ pub fn run(args: &CheckArgs, terminal: &Terminal) -> io::Result<Exit> {
         let this = match source {
             Ok(source) => {
                 let mut diagnostics = Diagnostics::default();
-                let _ = compile(&source, &catalog, &request, &mut diagnostics);
+                let compiled = compile(&source, &catalog, &request, &mut diagnostics);
                 terminal.report(&diagnostics, Some(&source), &catalog);
+                compiled.iter().for_each(|compiled| terminal.unused(&compiled.checked.model));
                 Exit::of(&diagnostics)
             }
             Err(diagnostic) => {

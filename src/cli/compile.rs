@@ -22,6 +22,7 @@ pub fn run(args: &CompileArgs, terminal: &Terminal) -> io::Result<Exit> {
         diagnostics.extend(too_many_rows(compiled, format, by, args));
     }
     terminal.report(&diagnostics, Some(&source), &catalog);
+    compiled.iter().for_each(|compiled| terminal.unused(&compiled.checked.model));
     let exit = Exit::of(&diagnostics);
     let (Some(compiled), Exit::Fine) = (compiled, exit) else { return Ok(exit) };
     let file = args.output.output.as_deref();

@@ -7,7 +7,9 @@ use std::process::ExitCode;
 use super::args::{Args, ColorChoice, MessageFormat};
 use crate::catalog::{Catalog, Kind, OverlayFile};
 use crate::diag::{Code, Diagnostic, Diagnostics, Sources, render, render_json};
+use crate::report::escape_terminal;
 use crate::source::{Source, SourceId};
+use crate::spec::Model;
 
 /// How a run ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -147,6 +149,20 @@ impl Terminal {
     pub fn note(&self, message: &str) {
         if self.messages == MessageFormat::Human {
             let _ = writeln!(io::stderr(), "{message}");
+        }
+    }
+
+    /// With `--verbose`: the keys of a config that nothing used.
+    pub fn unused(&self, model: &Model) {
+        if !self.verbose {
+            return;
+        }
+        let inner = model.nested.iter().map(|(name, inner)| (format!(" in `{}`", name.value), inner));
+        for (place, model) in std::iter::once((String::new(), model)).chain(inner) {
+            let names: Vec<String> = model.unused.iter().map(|key| escape_terminal(&key.value).into_owned()).collect();
+            if !names.is_empty() {
+                self.note(&format!("keys of the config{place} that nothing used: {}", names.join(", ")));
+            }
         }
     }
 

@@ -47,5 +47,6 @@ fn compiled<'c>(model: &str, workload: &WorkloadArgs, catalog: &'c Catalog, term
     let mut diagnostics = Diagnostics::default();
     let compiled = compile(&source, catalog, &workload.request(), &mut diagnostics);
     terminal.report(&diagnostics, Some(&source), catalog);
+    compiled.iter().for_each(|compiled| terminal.unused(&compiled.checked.model));
     (compiled, Exit::of(&diagnostics))
 }

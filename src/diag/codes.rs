@@ -64,6 +64,7 @@ pub enum Code {
     BeyondPositions,
     ExpectationsSkipped,
     UnknownArchitecture,
+    UnknownQuantization,
 }
 
 /// All there is to say about a code.
@@ -642,6 +643,15 @@ pub const CODES: &[CodeInfo] = &[
         name: "UnknownArchitecture",
         summary: "an architecture that the family doesn't know",
         explanation: "A config's `architectures` names the class that it was saved from. Where the family has no such head, it is compiled with the family's default head, as transformers' Auto classes would load it.",
+        wrong: None,
+        right: None,
+    },
+    CodeInfo {
+        code: Code::UnknownQuantization,
+        id: "W0804",
+        name: "UnknownQuantization",
+        summary: "a quantization method that isn't known",
+        explanation: "A config's `quantization_config` says how the checkpoint's weights are stored. Of a method that `catalog/quantization.json` doesn't have the number of bits isn't known, so the weights are counted in the dtype of the rest; `--weight-dtype` says better.",
         wrong: None,
         right: None,
     },

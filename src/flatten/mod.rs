@@ -53,6 +53,8 @@ pub fn flatten(checked: &Checked<'_>, diagnostics: &mut Diagnostics) -> FlatMode
         wiring: Wiring::new(model_inputs),
         trail: Vec::new(),
         counts: Vec::new(),
+        indices: Vec::new(),
+        concrete: Vec::new(),
         uses: Vec::new(),
         dropped: Dropped::default(),
         absent: HashSet::new(),
@@ -70,6 +72,7 @@ pub fn flatten(checked: &Checked<'_>, diagnostics: &mut Diagnostics) -> FlatMode
     let inputs = flattener.model_inputs(&root);
     let mut model = FlatModel::number(splice::groups(body), defaults, positions);
     model.inputs = inputs;
+    model.checkpoint = checked.model.checkpoint.clone();
     model.absent = std::mem::take(&mut flattener.absent);
     model.name = checked.model.name.as_ref().map(|n| n.value.clone());
     model.class = checked.model.class.clone();
@@ -103,8 +106,11 @@ struct Flattener<'m, 'd> {
     wiring: Wiring,
     /// The path here, for notes.
     trail: Vec<String>,
-    /// The counts of the repeats around.
+    /// The counts of the repeats around, and where each is.
     counts: Vec<u64>,
+    indices: Vec<u64>,
+    /// The concrete path here, where the checkpoint's quantization may ask for it.
+    concrete: Vec<String>,
     /// The blocks being written out right now.
     uses: Vec<&'m Block>,
     dropped: Dropped,
@@ -256,8 +262,14 @@ impl<'m> Flattener<'m, '_> {
         self.wiring.begin_repeat(name);
         let mut faulty = 0;
         self.counts.push(count);
+        self.indices.push(0);
+        // Whether a config names single instances whose weights it leaves as they are.
+        let named_singly = self.checked.model.checkpoint.quantization.as_ref().is_some_and(|q| q.names_layers);
         let mut index = 0;
         while index < count {
+            if let Some(here) = self.indices.last_mut() {
+                *here = index;
+            }
             let indexed = Scope::new(Some(scope), index_entry(layer, index).into_iter().collect());
             let inner = Scope::of_variables(&indexed, &layer.variables);
             if faulty > MOST_FAULTY || !self.visit(layer) {
@@ -269,7 +281,7 @@ impl<'m> Flattener<'m, '_> {
             if node.is_none() && exists != Some(false) {
                 faulty += 1;
             }
-            let depends = indexed.entries.iter().any(|entry| entry.used.get());
+            let depends = named_singly || indexed.entries.iter().any(|entry| entry.used.get());
             let last = if depends { index } else { count - 1 };
             if let Some(node) = node {
                 self.wiring.instance(node, index, last);
@@ -277,6 +289,7 @@ impl<'m> Flattener<'m, '_> {
             index = last + 1;
         }
         self.counts.pop();
+        self.indices.pop();
         let variants = self.wiring.end_repeat();
         if faulty > 0 {
             return self.fault_repeated(layer, &around);
@@ -338,11 +351,26 @@ impl<'m> Flattener<'m, '_> {
         };
         let shown = segment.as_ref().filter(|_| !layer.inline).map(|s| self.shown(s));
         self.trail.extend(shown);
+        let concrete = segment.as_ref().filter(|_| !layer.inline && self.checked.model.checkpoint.quantization.is_some());
+        let concrete = concrete.map(|segment| self.concrete_segment(segment));
+        let depth = self.concrete.len();
+        self.concrete.extend(concrete);
         let node = self.instance_named(layer, scope, segment.clone(), inputs);
+        self.concrete.truncate(depth);
         if segment.is_some() && !layer.inline {
             self.trail.pop();
         }
         node
+    }
+
+    /// A segment with the indices of the instances that are being made.
+    fn concrete_segment(&self, segment: &Segment) -> String {
+        let mut out = String::new();
+        segment.write(&mut out, &|level, out| {
+            let index = self.indices.len().checked_sub(1 + usize::from(level)).and_then(|at| self.indices.get(at));
+            out.push_str(&index.copied().unwrap_or_default().to_string());
+        });
+        out
     }
 
     fn instance_named(
@@ -504,6 +532,7 @@ impl<'m> Flattener<'m, '_> {
                 calls: None,
                 inputs: Vec::new(),
                 hold: None,
+                quantized: None,
                 tie,
                 tied: Vec::new(),
                 span: layer.place(),

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 
 use crate::catalog::{Class, ClassKind};
+use crate::checkpoint::Checkpoint;
 use crate::expr::{Expr, Value};
 use crate::source::Span;
 use crate::spec::Hold;
@@ -289,6 +290,8 @@ pub struct Row {
     pub calls: Option<Argument>,
     pub inputs: Vec<ValueRef>,
     pub hold: Option<Hold>,
+    /// The group of the checkpoint's quantization that it is in.
+    pub quantized: Option<u16>,
     pub(super) tie: Option<TieSpec>,
     pub tied: Vec<Tied>,
     pub span: Span,
@@ -413,6 +416,8 @@ pub struct FlatModel {
     pub workload: Vec<(Arc<str>, Argument)>,
     /// How many positions the model has, and where it says so.
     pub positions: Option<(u64, Span)>,
+    /// What the checkpoint says of the weights.
+    pub checkpoint: Checkpoint,
     /// The names of layers that don't exist (`when`), in some place or other.
     pub absent: HashSet<Arc<str>>,
     /// Instances beyond 128 bits: the totals can't be formed.

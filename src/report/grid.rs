@@ -284,6 +284,14 @@ pub fn summary(compiled: &Compiled<'_>, units: Units) -> Vec<(&'static str, Stri
             ),
         ),
     ];
+    lines.extend(checkpoint(compiled).map(|text| ("weights", text)));
+    if totals.get(Quantity::ActiveParams) != totals.get(Quantity::Params) {
+        let text = format!(
+            "{} that one token uses; weights read are those of the experts that some token is expected to be routed to",
+            exact(Quantity::ActiveParams)
+        );
+        lines.push(("active", text));
+    }
     if train {
         let text = format!("{} matmul + {} vector", exact(Quantity::BackwardMatmulFlops), exact(Quantity::BackwardVectorFlops));
         lines.push(("backward", text));
@@ -339,4 +347,34 @@ fn conventions(compiled: &Compiled<'_>, units: Units) -> String {
         Units::Iec => "GiB = 2^30 bytes".to_owned(),
     });
     parts.join("; ")
+}
+
+/// Where the dtypes of the weights come from, if a checkpoint has a say in them.
+pub(super) fn checkpoint(compiled: &Compiled<'_>) -> Option<String> {
+    let (flat, bound) = (&compiled.flat, &compiled.bound);
+    let mut parts = Vec::new();
+    if let Some((dtype, key)) = &flat.checkpoint.dtype {
+        let from_config = bound.workload.weight_dtype == *dtype;
+        parts.push(match from_config {
+            true => format!("{} as the config's `{key}` says", dtype.name),
+            false => format!("{}, the config's `{key}` says {}", bound.workload.weight_dtype.name, dtype.name),
+        });
+    }
+    if let Some(quantization) = &flat.checkpoint.quantization {
+        let in_effect = |row: &crate::bind::BoundRow| {
+            row.signature
+                .and_then(|at| bound.signatures.get(at as usize))
+                .is_some_and(|signature| signature.unquantized.is_some())
+        };
+        let rows = flat.rows.iter().zip(&bound.rows).filter(|(_, row)| in_effect(row));
+        let layers: u128 = rows.map(|(info, _)| info.repeats).fold(0, u128::saturating_add);
+        let bits: Vec<String> = quantization.groups.iter().map(|group| group.bits.to_string()).collect();
+        parts.push(format!(
+            "{} in {} layers as its `quantization_config` says ({} bits a weight, scales included)",
+            super::escape_terminal(&quantization.method.value),
+            units::exact(layers),
+            bits.join(" or ")
+        ));
+    }
+    (!parts.is_empty()).then(|| parts.join("; "))
 }

@@ -27,7 +27,29 @@ pub fn import_family(model: &Model, name: Option<&str>, default_head: Option<&st
         })
         .collect();
     out.insert("variables".to_owned(), Json::Object(variables));
+    let document = model.builtins.iter().find(|(name, _)| *name == "config").map(|(_, value)| value);
+    let checkpoint = document.map(checkpoint).unwrap_or_default();
+    if !checkpoint.is_empty() {
+        out.insert("checkpoint".to_owned(), Json::Object(checkpoint));
+    }
     Json::Object(out)
+}
+
+/// What a config, or one inside it, says of the weights.
+fn checkpoint(document: &Value) -> Map<String, Json> {
+    let Value::Object(members) = document else { return Map::new() };
+    let inner = members.iter().filter_map(|(_, value)| if let Value::Object(inner) = value { Some(inner) } else { None });
+    let places: Vec<_> = std::iter::once(members).chain(inner).collect();
+    let mut out = Map::new();
+    for keys in [&["dtype", "torch_dtype"][..], &["quantization_config"]] {
+        let find = |(key, value): &(std::sync::Arc<str>, Value)| {
+            (keys.contains(&&**key) && *value != Value::Null).then(|| json_of(value))
+        };
+        if let (Some(value), Some(key)) = (places.iter().find_map(|members| members.iter().find_map(find)), keys.first()) {
+            out.insert((*key).to_owned(), value);
+        }
+    }
+    out
 }
 
 /// A value as JSON; numbers keep their digits.

@@ -19,7 +19,7 @@ pub fn render(compiled: &Compiled<'_>, options: &Options, out: &mut dyn Write) -
     writeln!(out, "{{\n  \"format\": {},", json(&FORMAT)?)?;
     let name = model.name.as_ref().map(|name| &*name.value);
     write!(out, "  \"model\": {{ \"name\": {}, \"source\": {} }},", json(&name)?, json(&model.source.as_deref())?)?;
-    write!(out, "\n  \"workload\": {},", json(&WorkloadJson(&compiled.bound.workload))?)?;
+    write!(out, "\n  \"workload\": {},", json(&WorkloadJson(&compiled.bound.workload, super::grid::checkpoint(compiled)))?)?;
     write!(out, "\n  \"conventions\": {},", json(&ConventionsJson(&compiled.bound.workload))?)?;
     let mut separator = "";
     if options.by == By::Layer {
@@ -142,7 +142,7 @@ impl Serialize for TotalsJson<'_> {
     }
 }
 
-struct WorkloadJson<'a>(&'a Workload);
+struct WorkloadJson<'a>(&'a Workload, Option<String>);
 
 impl Serialize for WorkloadJson<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -156,6 +156,9 @@ impl Serialize for WorkloadJson<'_> {
         map.serialize_entry("logit_len", &workload.logit_len)?;
         map.serialize_entry("dtype", &*workload.dtype.name)?;
         map.serialize_entry("weight_dtype", &*workload.weight_dtype.name)?;
+        if let Some(source) = self.1.as_ref() {
+            map.serialize_entry("weight_dtype_source", source)?;
+        }
         map.serialize_entry("kv_dtype", &*workload.kv_dtype.name)?;
         for (name, value) in &workload.more {
             match value.as_number().and_then(|n| n.to_integer()) {

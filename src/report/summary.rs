@@ -320,7 +320,13 @@ fn components_side_by_side(summaries: &[Summary]) -> Section {
             let found = summary.components.iter().find(|c| &*c.name == name);
             found.map_or_else(
                 || "-".to_owned(),
-                |c| format!("{} ({})", units::params(c.params), units::percent(c.params, summary.params)),
+                |c| {
+                    if c.params == 0 {
+                        "tied".to_owned()
+                    } else {
+                        format!("{} ({})", units::params(c.params), units::percent(c.params, summary.params))
+                    }
+                },
             )
         };
         std::iter::once(name.to_owned()).chain(summaries.iter().map(of)).collect()

@@ -77,6 +77,11 @@ pub const MODEL_KEYS: &[Key] = &[
     key("classes", KeyKind::Classes, "class definitions for this file alone, by class name (docs/classes.md)"),
     key("blocks", KeyKind::Blocks, "layers to be used in several places, by name"),
     key("layers", KeyKind::Layers, "the layers, in the order of execution; needed unless there is a `family`"),
+    key(
+        "checkpoint",
+        KeyKind::Parameters,
+        "what a published checkpoint says of its weights: `dtype`, `quantization_config`, as in its config.json",
+    ),
     key("expect", KeyKind::Expect, "facts that every compile checks, such as the published parameter count"),
 ];
 

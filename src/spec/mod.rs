@@ -16,6 +16,7 @@ pub use parse::{Fields, UNREAD, fields, name_part, name_problem, parse, parse_bl
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::checkpoint::Checkpoint;
 use crate::expr::{Exact, Expr, Interpolated, Name, Value};
 use crate::json;
 use crate::source::{Span, Spanned};
@@ -43,6 +44,8 @@ pub struct Model {
     pub builtins: Vec<(&'static str, Value)>,
     /// Inner configs, each bound to its family.
     pub nested: Vec<(Spanned<Arc<str>>, Model)>,
+    /// What is said of the weights' dtypes.
+    pub checkpoint: Checkpoint,
     /// Keys of a config that mean nothing to the family.
     pub unused: Vec<Spanned<Arc<str>>>,
     /// Defaults for workload variables, and further ones.

@@ -8,6 +8,7 @@ use super::{
     LAYER_KEYS, Layer, MODEL_KEYS, Model, ModelInput, NESTED_KEYS, Nested, POINT_KEYS, Point, REQUIRED, Require, TIE_KEYS, Take,
     Template, TextField, Tie, TieTarget, Variable, WEIGHT_KEYS, Weight, index_of,
 };
+use crate::checkpoint;
 use crate::diag::{Code, Diagnostic, Diagnostics, nearest};
 use crate::expr::{
     Exact, Expr, Interpolated, Name, ParseError, Piece, Syntax, interpolate, is_name, is_reserved, looks_like_template,
@@ -143,6 +144,7 @@ impl Parser<'_> {
             builtins: Vec::new(),
             nested: Vec::new(),
             unused: Vec::new(),
+            checkpoint: f.get("checkpoint").map(|n| checkpoint::read(n, self.diagnostics)).unwrap_or_default(),
             variables: f.get("variables").map(|n| self.variables(n, "`variables`", true)).unwrap_or_default(),
             workload: f.get("workload").map(|n| self.variables(n, "`workload`", true)).unwrap_or_default(),
             inputs: f.get("inputs").map(|n| self.model_inputs(n)).unwrap_or_default(),
