@@ -77,7 +77,8 @@ impl Pattern {
         match self {
             Pattern::Text(text) => {
                 let begins = plain.strip_prefix(text.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
-                begins || plain.strip_suffix(text.as_str()).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+                // As transformers' should_convert_module has it: `fc1` means `layers.3.fc1`.
+                begins || plain.ends_with(text.as_str())
             }
             Pattern::Glob(glob) => globs(glob, plain),
             Pattern::Regex(regex) => regex.is_match(path),

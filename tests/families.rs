@@ -286,7 +286,7 @@ fn a_checkpoint_decides_the_bytes_of_weights() {
     // Left as they are: the attention of all layers, or the MLP of the second alone.
     let kept = |names: Json| json!({ "quant_method": "awq", "bits": 4, "group_size": 64, "zero_point": false, "modules_to_not_convert": names });
     let awq = |elements: u128| elements * (4 * 64 + 16) / 64 / 8;
-    assert_eq!(bytes(kept(json!(["self_attn"])), &at(4)), awq(3 * mlp) + 2 * (3 * attention + rest));
+    assert_eq!(bytes(kept(json!(["model.layers.*.self_attn"])), &at(4)), awq(3 * mlp) + 2 * (3 * attention + rest));
     assert_eq!(bytes(kept(json!(["model.layers.1.mlp"])), &at(4)), awq(3 * attention + 2 * mlp) + 2 * (mlp + rest));
     let groups = json!({ "quant_method": "compressed-tensors", "ignore": ["re:.*mlp.*"], "config_groups": { "group_0": { "targets": ["Linear"],
         "weights": { "num_bits": 8, "type": "int", "strategy": "channel", "group_size": null } } } });

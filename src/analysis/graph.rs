@@ -101,9 +101,9 @@ pub fn graph(model: &Flattened<'_>) -> Result<Graph, TooManyEdges> {
         reads: Vec::new(),
         left: TooManyEdges::MOST,
     };
-    let given =
-        (0u32..).zip(&inputs).map(|(at, _)| Value { from: Origin::Producer(Producer::Input(at)), output: None, step: None });
-    flow.body(&model.flat.body, given.collect(), None)?;
+    // The first of them is what the first layer reads; the others are read by name.
+    let given = inputs.first().map(|_| Value { from: Origin::Producer(Producer::Input(0)), output: None, step: None });
+    flow.body(&model.flat.body, given.into_iter().collect(), None)?;
     let edges = flow.edges()?;
     let read: HashSet<Producer> = edges.iter().map(|edge| edge.from).collect();
     let mut layout = Layout { flat: &model.flat, read: &read, indices: Vec::new() };
@@ -193,7 +193,9 @@ impl<'f> Flow<'f> {
                 Ok(Given { values: [Value { from, output: None, step: None }].into(), inside: Vec::new() })
             }
             Node::Composite(composite) => {
-                let input = input.map_or_else(|| self.values(&composite.inputs), Ok)?;
+                // Its layers know the first as `input`; the others only live as long as it runs.
+                let first = composite.inputs.get(..1).unwrap_or_default();
+                let input = input.map_or_else(|| self.values(first), Ok)?;
                 self.body(&composite.body, input, composite.output.as_ref())
             }
             Node::Repeat(repeat) => self.repeat(repeat),
