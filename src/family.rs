@@ -15,7 +15,8 @@ use crate::json::{Json, Node};
 use crate::scope::Scope;
 use crate::source::{Span, Spanned};
 use crate::spec::{
-    Attr, Body, Datum, Family, Given, GivenValue, Head, Hold, Layer, MODEL_KEYS, Model, Nested, REQUIRED, TextField, Variable, index_of,
+    Attr, Body, Datum, Family, Given, GivenValue, Head, Hold, Layer, MODEL_KEYS, Model, Nested, REQUIRED, TextField, Variable,
+    index_of,
 };
 
 /// Inner configs may hold others so deep.
@@ -115,9 +116,10 @@ fn find<'c>(name: &str, span: Option<Span>, catalog: &'c Catalog, diagnostics: &
 
 fn by_model_type<'c>(root: &Node, catalog: &'c Catalog, diagnostics: &mut Diagnostics) -> Option<&'c Family> {
     let Some(node) = root.get("model_type") else {
-        let diagnostic = Diagnostic::new(Code::UnknownModelType, "this is a config without a `model_type`, or a model without `layers`")
-            .at(root.span.part(0..1), "this object lacks them")
-            .help("if it is a config and you know of what, say so: `--family NAME` (`layerspec list families`)");
+        let diagnostic =
+            Diagnostic::new(Code::UnknownModelType, "this is a config without a `model_type`, or a model without `layers`")
+                .at(root.span.part(0..1), "this object lacks them")
+                .help("if it is a config and you know of what, say so: `--family NAME` (`layerspec list families`)");
         // What libraries beside transformers write in its place.
         let class = root.get("_class_name").and_then(Node::text);
         let note = class.map(|class| format!("it says that it is of the class `{class}`, for which there is no family"));

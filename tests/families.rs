@@ -10,7 +10,7 @@ use layerspec::catalog::{Catalog, Kind, OverlayFile, dtypes};
 use layerspec::checkpoint;
 use layerspec::compile::{Compiled, compile};
 use layerspec::diag::{Code, Diagnostics};
-use layerspec::report::import_family;
+use layerspec::report::{explicit, import_family};
 use layerspec::source::{Source, SourceId};
 use layerspec::workload::{Phase, Request};
 use serde_json::{Value as Json, json};
@@ -108,12 +108,35 @@ fn an_import_means_what_the_config_did() {
     for architecture in ["LlamaForCausalLM", "LlamaModel", "LlamaForSequenceClassification"] {
         config["architectures"] = json!([architecture]);
         let first = compiled(&catalog, &config, &at(16));
-        let imported = import_family(&first.checked.model, Some("imported"), Some("ForCausalLM"));
+        let imported = import_family(&first.checked.model, catalog.family("llama").unwrap().ok(), Some("imported"));
         let second = compiled(&catalog, &imported, &at(16));
         assert_eq!(first.report.totals, second.report.totals, "{architecture}");
         assert_eq!(first.flow.peak.as_ref().map(|peak| peak.bytes), second.flow.peak.as_ref().map(|peak| peak.bytes));
         assert_eq!(imported["head"].as_str(), architecture.strip_prefix("Llama").filter(|head| *head != "ForCausalLM"));
         assert_eq!(&*second.bound.workload.weight_dtype.name, "fp16");
+    }
+}
+
+/// Every layer written out: the same costs, the same peak, the same saved bytes.
+#[test]
+fn a_model_written_out_means_the_same() {
+    let catalog = Catalog::new();
+    let gemma = json!({ "model_type": "gemma3_text", "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 7, "num_attention_heads": 4,
+        "num_key_value_heads": 1, "head_dim": 16, "vocab_size": 100, "sliding_window": 4, "max_position_embeddings": 64 });
+    let bert = json!({ "model_type": "bert", "architectures": ["BertForMaskedLM"], "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2,
+        "num_attention_heads": 4, "vocab_size": 100, "max_position_embeddings": 64 });
+    let mixtral = json!({ "model_type": "mixtral", "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4,
+        "num_key_value_heads": 2, "num_local_experts": 8, "num_experts_per_tok": 2, "vocab_size": 100, "max_position_embeddings": 64 });
+    for config in [small(), gemma, bert, mixtral] {
+        let first = compiled(&catalog, &config, &at(8));
+        let written = Json::Object(explicit(&first.checked, &first.flat).unwrap());
+        for request in [at(8), Request { phase: Some(Phase::Train), ..at(8) }] {
+            let (first, second) = (compiled(&catalog, &config, &request), compiled(&catalog, &written, &request));
+            assert_eq!(first.report.totals, second.report.totals, "{config}");
+            assert_eq!(first.flow.saved_bytes, second.flow.saved_bytes, "{config}");
+            assert_eq!(first.flow.peak.map(|peak| peak.bytes), second.flow.peak.map(|peak| peak.bytes), "{config}");
+            assert_eq!((first.report.layers, first.report.modules), (second.report.layers, second.report.modules));
+        }
     }
 }
 
@@ -218,7 +241,8 @@ fn lengths_are_rebound() {
         { "name": "decoder", "inputs": ["tokens"], "sub_layers": [linear("fc", "<width>")] },
     ]);
     let mut family = tiny_family(layers);
-    family["inputs"] = json!({ "pixels": { "shape": ["<batch_size>", 5, 8] }, "tokens": { "shape": ["<batch_size>", "<seq_len>", 8] } });
+    family["inputs"] =
+        json!({ "pixels": { "shape": ["<batch_size>", 5, 8] }, "tokens": { "shape": ["<batch_size>", "<seq_len>", 8] } });
     let catalog = overlay(&[(Kind::Family, "tiny", family)]);
     let compiled = compiled(&catalog, &json!({ "model_type": "tiny" }), &at(7));
     assert_eq!(total(&compiled, "matmul_flops"), 2 * 8 * 8 * (5 + 7));

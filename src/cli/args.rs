@@ -375,9 +375,12 @@ pub struct ImportArgs {
     /// Take it as one of this family, whatever its model_type
     #[arg(long, value_name = "NAME")]
     pub family: Option<Arc<str>>,
-    /// The model's name, where the config has none
+    /// The model's name, where the config has none [default: the file's]
     #[arg(long)]
     pub name: Option<String>,
+    /// Every layer written out, in place of the family's name
+    #[arg(long)]
+    pub explicit: bool,
     #[command(flatten)]
     pub output: OutputArgs,
 }

@@ -2,12 +2,14 @@
 
 use std::io;
 
+use serde_json::Value as Json;
+
 use super::args::ImportArgs;
 use super::input;
 use super::output::{Exit, Terminal, write_to};
 use crate::compile::compile;
 use crate::diag::{Code, Diagnostic, Diagnostics};
-use crate::report::import_family;
+use crate::report::{explicit, import_family};
 use crate::workload::Request;
 
 pub fn run(args: &ImportArgs, terminal: &Terminal) -> io::Result<Exit> {
@@ -29,8 +31,25 @@ pub fn run(args: &ImportArgs, terminal: &Terminal) -> io::Result<Exit> {
     let exit = Exit::of(&diagnostics);
     let (Some(model), Exit::Fine) = (model, exit) else { return Ok(exit) };
     let family = model.family.as_ref().and_then(|family| catalog.family(&family.value)?.ok());
-    let default = family.and_then(|family| family.default_head.as_ref()).map(|head| &*head.value);
-    let json = import_family(model, args.name.as_deref(), default);
+    // A file's name says more than nothing.
+    let stem = std::path::Path::new(&args.file).file_stem().map(|stem| stem.to_string_lossy().into_owned());
+    let name = args.name.clone().or_else(|| stem.filter(|stem| !matches!(stem.as_str(), "-" | "config")));
+    let mut json = import_family(model, family, name.as_deref());
+    if let (true, Some(compiled), Json::Object(family)) = (args.explicit, &compiled, &mut json) {
+        match explicit(&compiled.checked, &compiled.flat) {
+            Ok(written) => {
+                family.retain(|key, _| matches!(key.as_str(), "name" | "checkpoint"));
+                family.extend(written);
+            }
+            Err(unsaid) => {
+                let message = format!("this model can't be written out: {unsaid}");
+                let diagnostic =
+                    Diagnostic::new(Code::CannotWriteOut, message).help("without `--explicit` it is written as of its family");
+                terminal.report_one(diagnostic, &catalog);
+                return Ok(Exit::Wrong);
+            }
+        }
+    }
     write_to(args.output.output.as_deref(), |out| {
         serde_json::to_writer_pretty(&mut *out, &json)?;
         writeln!(out)

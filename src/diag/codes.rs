@@ -61,6 +61,7 @@ pub enum Code {
     UnknownModelType,
     UnknownFamily,
     UnknownHead,
+    CannotWriteOut,
     BeyondPositions,
     ExpectationsSkipped,
     UnknownArchitecture,
@@ -618,6 +619,15 @@ pub const CODES: &[CodeInfo] = &[
         explanation: "A head is what an architecture adds to the bare model: `ForCausalLM` in LlamaForCausalLM. `layerspec explain FAMILY` shows a family's heads.",
         wrong: Some(r#"{ "family": "llama", "head": "ForCausal", "variables": {} }"#),
         right: Some(r#"{ "family": "llama", "head": "ForCausalLM", "variables": {} }"#),
+    },
+    CodeInfo {
+        code: Code::CannotWriteOut,
+        id: "E0711",
+        name: "CannotWriteOut",
+        summary: "a model that a file can't say layer by layer",
+        explanation: "`import --explicit` writes a family's layers out, each with the values it has for this config. What a layer reads is said by name; where a nearer layer has the same name, or what is read has none, there is no way to say it. As a model of its family it can be written all the same.",
+        wrong: None,
+        right: None,
     },
     CodeInfo {
         code: Code::BeyondPositions,

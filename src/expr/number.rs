@@ -73,6 +73,13 @@ impl Exact {
         self.to_integer().and_then(|n| u128::try_from(n).ok())
     }
 
+    /// Numerator and denominator, in lowest terms.
+    #[must_use]
+    pub fn parts(self) -> (i128, i128) {
+        (*self.0.numer(), *self.0.denom())
+    }
+
+    /// The number of a count, if it fits.
     #[must_use]
     pub fn from_count(n: u128) -> Option<Self> {
         i128::try_from(n).ok().map(Exact::integer)

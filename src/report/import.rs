@@ -3,11 +3,12 @@
 use serde_json::{Map, Value as Json, json};
 
 use crate::expr::Value;
-use crate::spec::{GivenValue, Model};
+use crate::spec::{Datum, Family, Given, GivenValue, Model};
 
-/// The model file that means the same as the config from which a model was made; `name` in place of one that the config lacks.
+/// The model file that means the same as the config from which a model was made by a family; `name` in place of one that the config lacks.
 #[must_use]
-pub fn import_family(model: &Model, name: Option<&str>, default_head: Option<&str>) -> Json {
+pub fn import_family(model: &Model, family: Option<&Family>, name: Option<&str>) -> Json {
+    let default_head = family.and_then(|family| family.default_head.as_ref()).map(|head| &*head.value);
     let mut out = Map::new();
     if let Some(name) = model.name.as_ref().map(|name| &*name.value).or(name) {
         out.insert("name".to_owned(), json!(name));
@@ -18,14 +19,22 @@ pub fn import_family(model: &Model, name: Option<&str>, default_head: Option<&st
     if let Some(head) = model.head.as_ref().filter(|head| Some(&*head.value) != default_head) {
         out.insert("head".to_owned(), json!(&*head.value));
     }
-    let variables: Map<String, Json> = model
-        .given
-        .iter()
-        .filter_map(|given| match &given.value {
-            GivenValue::Data(value) => Some((given.name.to_string(), json_of(value))),
-            GivenValue::Attr(_) => None,
-        })
-        .collect();
+    let mut variables = given(model);
+    // An inner config that is the document itself gets a place of its own.
+    for ((_, inner), nested) in model.nested.iter().zip(family.iter().flat_map(|family| &family.nested)) {
+        let mut names: Vec<std::sync::Arc<str>> = Vec::new();
+        if let Datum::Template(template) = &nested.config.datum {
+            template.expr.for_each_variable(&mut |name| names.push(name.text.clone()));
+        }
+        let place = names.iter().find(|name| model.variables.iter().any(|v| v.name.value == **name));
+        if let (true, Some(place)) = (inner.span == model.span, place) {
+            let mut values = given(inner);
+            if let Some(family) = &inner.family {
+                values.insert("model_type".to_owned(), json!(&*family.value));
+            }
+            variables.insert(place.to_string(), Json::Object(values));
+        }
+    }
     out.insert("variables".to_owned(), Json::Object(variables));
     let document = model.builtins.iter().find(|(name, _)| *name == "config").map(|(_, value)| value);
     let checkpoint = document.map(checkpoint).unwrap_or_default();
@@ -33,6 +42,15 @@ pub fn import_family(model: &Model, name: Option<&str>, default_head: Option<&st
         out.insert("checkpoint".to_owned(), Json::Object(checkpoint));
     }
     Json::Object(out)
+}
+
+/// What a config says of its family's variables.
+fn given(model: &Model) -> Map<String, Json> {
+    let data = |given: &Given| match &given.value {
+        GivenValue::Data(value) => Some((given.name.to_string(), json_of(value))),
+        GivenValue::Attr(_) => None,
+    };
+    model.given.iter().filter_map(data).collect()
 }
 
 /// What a config, or one inside it, says of the weights.
