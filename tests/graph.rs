@@ -149,11 +149,15 @@ fn embedded_models_flow() {
                 let is_index = |part: &str| part.starts_with('[') || part.bytes().all(|b| b.is_ascii_digit());
                 let (reads, after) = (graph.edges.iter().filter(first).count(), info.path.split('.').any(is_index));
                 // A rotary embedding only asks how long the sequence is.
+                // A value that is read twice is one edge.
+                let mut wanted = info.row.inputs.clone();
+                wanted.sort_by_key(|input| format!("{input:?}"));
+                wanted.dedup();
                 if !class.0.inputs.is_empty()
                     && class.0.inputs.iter().all(|input| input.when.is_none())
-                    && !(after && reads < class.0.inputs.len())
+                    && !(after && reads < wanted.len())
                 {
-                    assert_eq!(reads, class.0.inputs.len(), "{}: {}", file.name, info.path);
+                    assert_eq!(reads, wanted.len(), "{}: {}", file.name, info.path);
                 }
             }
         });

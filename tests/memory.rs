@@ -39,7 +39,7 @@ fn peaks_equal_pytorchs() {
     let catalog = Catalog::new();
     let facts = facts();
     let peaks = facts["peaks"].as_array().unwrap();
-    assert_eq!(peaks.len(), 59);
+    assert_eq!(peaks.len(), 115);
     for fact in peaks {
         let found = compiled(&catalog, fact).flow.peak.unwrap();
         assert_eq!(found.bytes, u128::from(fact["peak_bytes"].as_u64().unwrap()), "{fact} at {}", found.path);
@@ -58,7 +58,7 @@ fn what_training_saves_equals_pytorchs_in_total_and_per_module() {
     let catalog = Catalog::new();
     let facts = facts();
     let saved = facts["saved"].as_array().unwrap();
-    assert_eq!(saved.len(), 14);
+    assert_eq!(saved.len(), 26);
     for fact in saved {
         let compiled = compiled(&catalog, fact);
         assert_eq!(compiled.flow.saved_bytes, u128::from(fact["saved_bytes"].as_u64().unwrap()), "{}", fact["quantity"]);
