@@ -67,6 +67,8 @@ pub struct Signature {
     pub weights: Option<Vec<OwnWeight>>,
     /// Where the checkpoint quantizes some of the weights: the bytes of one that it doesn't.
     pub unquantized: Option<Exact>,
+    /// It runs without gradients in training.
+    pub no_grad: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -365,7 +367,14 @@ impl<'f> Binder<'f, '_> {
             overrides.extend(self.bytes(argument).map(|value| (*slot, value)));
         }
         let complete = arguments.len() == row.arguments.len() && overrides.len() == row.overrides.len();
-        complete.then(|| Signature { arguments, overrides, weights: row.weights.clone(), class, unquantized: None })
+        complete.then(|| Signature {
+            arguments,
+            overrides,
+            weights: row.weights.clone(),
+            class,
+            unquantized: None,
+            no_grad: row.no_grad,
+        })
     }
 
     /// A parameter's value, of its kind.

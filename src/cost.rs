@@ -213,6 +213,8 @@ impl Problem {
 /// # Errors
 /// What keeps a formula from having a value.
 pub fn evaluate(signature: &Signature, builtins: &[Value], phase: Phase) -> Result<Evaluated, Problem> {
+    // What runs without gradients has no backward pass.
+    let phase = if signature.no_grad { Phase::Prefill } else { phase };
     let builtins = LayerEnv::builtins(signature, builtins);
     let weight_bytes = builtin_slot("weight_dtype_bytes").and_then(|slot| builtins.get(slot)).and_then(Value::as_number);
     let Some(weight_bytes) = weight_bytes else {

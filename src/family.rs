@@ -480,6 +480,7 @@ fn layers(family: &Family, head: Option<&Head>) -> Vec<Layer> {
                 output: None,
                 // The head's forward has it in a variable of its own.
                 hold: Some(Hold::Composite),
+                no_grad: false,
                 tied_to: None,
             }]
         }

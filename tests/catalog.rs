@@ -87,7 +87,8 @@ fn run(class: &Arc<Class>, example: &Example) -> Result<Evaluated, String> {
     if let Some(missing) = class.parameters.iter().find(|p| p.default.is_none() && !given.contains(&*p.name)) {
         return Err(format!("`{}` is missing", missing.name));
     }
-    let signature = Signature { class: Some(class.clone()), arguments, overrides, weights: None, unquantized: None };
+    let signature =
+        Signature { class: Some(class.clone()), arguments, overrides, weights: None, unquantized: None, no_grad: false };
     evaluate(&signature, &workload.values(&request, &[]), workload.phase).map_err(|problem| problem.message().to_owned())
 }
 

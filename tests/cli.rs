@@ -462,3 +462,103 @@ fn some_layers_may_have_another_weight_dtype() {
         13_476_831_232 - linear
     });
 }
+
+/// A config is taken as a model by every command, from a file or standard input.
+const CONFIG: &str = r#"{ "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 64, "intermediate_size": 128,
+  "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 100, "max_position_embeddings": 64, "rope_theta": 10000.0,
+  "torch_dtype": "float16", "text": "<hidden_size>" }"#;
+
+#[test]
+fn a_config_is_a_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tiny.json");
+    std::fs::write(&path, CONFIG).unwrap();
+    let path = path.to_str().unwrap();
+    for command in ["compile", "check", "tree", "graph", "memory", "summary"] {
+        let output = run(&[command, path]);
+        assert_eq!(output.status.code(), Some(0), "{command}: {}", stderr(&output));
+        assert!(stderr(&output).is_empty(), "{command}: {}", stderr(&output));
+    }
+    let verbose = run(&["check", path, "--verbose"]);
+    assert!(
+        stderr(&verbose).contains("nothing used: architectures, model_type, rope_theta, torch_dtype, text"),
+        "{}",
+        stderr(&verbose)
+    );
+    let output = run(&["compile", path, "--seq", "8"]);
+    assert!(stdout(&output).contains("fp16 as the config's `torch_dtype` says"), "{}", stdout(&output));
+    let variable = run(&["explain", path, "num_key_value_heads"]);
+    assert!(stdout(&variable).starts_with("num_key_value_heads = 4\n"), "{}", stdout(&variable));
+    assert!(stdout(&variable).contains("catalog/families/llama.json:"), "{}", stdout(&variable));
+}
+
+#[test]
+fn import_writes_a_model_that_compiles() {
+    let folder = tempfile::tempdir().unwrap();
+    let (config, model) = (folder.path().join("tiny.json"), folder.path().join("model.json"));
+    std::fs::write(&config, CONFIG).unwrap();
+    let (config, model) = (config.to_str().unwrap(), model.to_str().unwrap());
+    let totals = |path: &str| {
+        let output = run(&["compile", path, "--seq", "16", "--format", "json"]);
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        let json: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
+        (json["model"]["name"].clone(), json["totals"].clone())
+    };
+    let (_, wanted) = totals(config);
+    for explicit in [&[][..], &["--explicit"]] {
+        let output = run(&[&["import", config, "-o", model], explicit].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        assert_eq!(totals(model), ("tiny".into(), wanted.clone()), "{explicit:?}");
+        let again = run(&["import", model]);
+        assert_eq!(again.status.code(), Some(1), "a model file is no config");
+    }
+    let omni = folder.path().join("omni.json");
+    std::fs::write(&omni, r#"{ "model_type": "qwen2_5_omni" }"#).unwrap();
+    let unsaid = run(&["import", "--explicit", omni.to_str().unwrap()]);
+    assert_eq!(unsaid.status.code(), Some(1));
+    assert!(stderr(&unsaid).contains(&format!("error[{}]", "E0711")), "{}", stderr(&unsaid));
+}
+
+#[test]
+fn a_folder_of_families_lies_over_the_catalog() {
+    let folder = tempfile::tempdir().unwrap();
+    let families = folder.path().join("families");
+    std::fs::create_dir(&families).unwrap();
+    std::fs::write(
+        families.join("tiny.json"),
+        r#"{ "model_types": ["tiny"], "prefix": "tiny.Tiny", "source": "a test", "extends": "llama", "variables": { "hidden_size": 32 } }"#,
+    )
+    .unwrap();
+    let config = folder.path().join("config.json");
+    std::fs::write(&config, CONFIG.replace("\"llama\"", "\"tiny\"").replace("LlamaFor", "TinyFor")).unwrap();
+    let config = config.to_str().unwrap();
+    assert_eq!(run(&["check", config]).status.code(), Some(1));
+    let with = run(&["check", config, "--catalog", folder.path().to_str().unwrap()]);
+    assert_eq!(with.status.code(), Some(0), "{}", stderr(&with));
+    let as_llama = run(&["check", config, "--family", "llama"]);
+    assert_eq!(as_llama.status.code(), Some(0), "{}", stderr(&as_llama));
+    let nowhere = run(&["check", config, "--catalog", "no/such/folder"]);
+    assert_eq!(nowhere.status.code(), Some(1));
+    assert!(stderr(&nowhere).contains("cannot read `no/such/folder`"), "{}", stderr(&nowhere));
+}
+
+#[test]
+fn summaries_and_comparisons_in_every_format() {
+    for format in ["table", "json", "markdown"] {
+        let page = run(&["summary", "qwen3-0.6b", "--format", format]);
+        assert_eq!(page.status.code(), Some(0), "{}", stderr(&page));
+        let both = run(&["compare", "llama-3.2-1b", "qwen3-0.6b", "--format", format]);
+        assert_eq!(both.status.code(), Some(0), "{}", stderr(&both));
+        if format == "json" {
+            let page: serde_json::Value = serde_json::from_str(&stdout(&page)).unwrap();
+            let sum: u64 = page["components"].as_array().unwrap().iter().map(|c| c["params"].as_u64().unwrap()).sum();
+            assert_eq!((page["params"].as_u64(), sum), (Some(596_049_920), 596_049_920));
+            let both: serde_json::Value = serde_json::from_str(&stdout(&both)).unwrap();
+            let added = both["differences"][0]["added"].as_array().unwrap();
+            assert!(added.iter().any(|layer| layer["path"] == "model.layers.*.self_attn.q_norm"), "{added:?}");
+        }
+    }
+    let table = stdout(&run(&["summary", "qwen3-0.6b"]));
+    insta::assert_snapshot!("summary-qwen3-0.6b", table);
+    assert_eq!(run(&["compare", "llama-3.2-1b"]).status.code(), Some(2));
+}

@@ -710,7 +710,7 @@ impl<'f, 'd> Machine<'f, 'd> {
         if runs && ports.past > 0 {
             self.free_past(id, 1);
         }
-        if runs && self.training {
+        if runs && self.training && !info.row.no_grad {
             self.saves(id, ports, &inputs, &own);
         }
         Values { own, class: Some(class.clone()), inner: HashMap::new() }

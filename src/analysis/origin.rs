@@ -93,7 +93,7 @@ fn here(model: &Model, scope: &ValueScope<'_, '_>, values: &mut Values<'_>, chec
         };
         let key = &given.key.value;
         let text = if **key == *name { text } else { format!("{text}, as `{key}`") };
-        steps.push(Step { kind: if model.builtins.is_empty() { "file" } else { "config" }, text, span: Some(given.span) });
+        steps.push(Step { kind: if model.is_of_config() { "config" } else { "file" }, text, span: Some(given.span) });
     }
     if let Some(variable) = model.variables.iter().find(|v| &*v.name.value == name) {
         let kind = if model.family.is_some() { "default" } else { "variable" };

@@ -73,6 +73,8 @@ pub struct Step<'c> {
 /// # Errors
 /// What keeps a formula from having a value.
 pub fn reasons<'c>(signature: &'c Signature, builtins: &'c [Value], phase: Phase) -> Result<Reasons<'c>, Problem> {
+    // What runs without gradients has no backward pass.
+    let phase = if signature.no_grad { Phase::Prefill } else { phase };
     let Evaluated { cost, tensors, .. } = evaluate(signature, builtins, phase)?;
     let asked = Asked { signature, builtins, tensors: &tensors };
     let mut quantities = Vec::new();

@@ -22,7 +22,7 @@ pub fn run(args: &ImportArgs, terminal: &Terminal) -> io::Result<Exit> {
     // What is written is a model that compiles.
     let compiled = compile(&source, &catalog, &request, &mut diagnostics);
     let model = compiled.as_ref().map(|compiled| &compiled.checked.model);
-    if let Some(model) = model.filter(|model| model.builtins.is_empty() || model.family.is_none()) {
+    if let Some(model) = model.filter(|model| !model.is_of_config()) {
         let place = model.span.part(0..1);
         let diagnostic = Diagnostic::new(Code::WrongType, "this is a model file already").at(place, "not a config");
         diagnostics.push(diagnostic.help("`layerspec compile` takes it as it is"));

@@ -88,6 +88,7 @@ impl<'m> Flattener<'m, '_> {
             calls,
             inputs,
             hold: layer.hold.clone(),
+            no_grad: self.no_grad > 0,
             quantized,
             tie,
             tied: Vec::new(),

@@ -57,6 +57,7 @@ pub fn flatten(checked: &Checked<'_>, diagnostics: &mut Diagnostics) -> FlatMode
         concrete: Vec::new(),
         uses: Vec::new(),
         dropped: Dropped::default(),
+        no_grad: 0,
         absent: HashSet::new(),
         visited: 0,
         full: diagnostics_full,
@@ -114,6 +115,8 @@ struct Flattener<'m, 'd> {
     /// The blocks being written out right now.
     uses: Vec<&'m Block>,
     dropped: Dropped,
+    /// How many of the layers around run without gradients.
+    no_grad: usize,
     /// The names of layers that don't exist.
     absent: HashSet<Arc<str>>,
     visited: usize,
@@ -355,7 +358,9 @@ impl<'m> Flattener<'m, '_> {
         let concrete = concrete.map(|segment| self.concrete_segment(segment));
         let depth = self.concrete.len();
         self.concrete.extend(concrete);
+        self.no_grad += usize::from(layer.no_grad);
         let node = self.instance_named(layer, scope, segment.clone(), inputs);
+        self.no_grad -= usize::from(layer.no_grad);
         self.concrete.truncate(depth);
         if segment.is_some() && !layer.inline {
             self.trail.pop();
@@ -532,6 +537,7 @@ impl<'m> Flattener<'m, '_> {
                 calls: None,
                 inputs: Vec::new(),
                 hold: None,
+                no_grad: false,
                 quantized: None,
                 tie,
                 tied: Vec::new(),

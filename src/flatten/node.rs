@@ -290,6 +290,8 @@ pub struct Row {
     pub calls: Option<Argument>,
     pub inputs: Vec<ValueRef>,
     pub hold: Option<Hold>,
+    /// It runs without gradients in training.
+    pub no_grad: bool,
     /// The group of the checkpoint's quantization that it is in.
     pub quantized: Option<u16>,
     pub(super) tie: Option<TieSpec>,
@@ -508,7 +510,10 @@ impl<'f> Question<'f> {
 
 impl PartialEq for Question<'_> {
     fn eq(&self, other: &Self) -> bool {
-        self.0.class == other.0.class && self.0.weights == other.0.weights && self.bindings().eq(other.bindings())
+        self.0.class == other.0.class
+            && self.0.no_grad == other.0.no_grad
+            && self.0.weights == other.0.weights
+            && self.bindings().eq(other.bindings())
     }
 }
 

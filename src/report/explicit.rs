@@ -290,6 +290,9 @@ impl<'a> Writer<'a> {
             let weights = weights.iter().map(|w| (w.name.to_string(), shape(&w.shape)));
             layer.insert("weights".to_owned(), Json::Object(weights.collect()));
         }
+        if row.no_grad {
+            layer.insert("no_grad".to_owned(), json!(true));
+        }
         self.hold(&mut layer, row.hold.as_ref(), name.unwrap_or_default());
         if let Some(tie) = tie(flat, row)? {
             layer.insert("tied_to".to_owned(), tie);

@@ -111,6 +111,7 @@ pub const LAYER_KEYS: &[Key] = &[
         KeyKind::Hold,
         "its output lives until the enclosing composite returns (true), or until the later sibling of this name (the first of several that exists) has run",
     ),
+    key("no_grad", KeyKind::Flag, "it runs without gradients in training: no backward pass, nothing saved, in all of it"),
     key("tied_to", KeyKind::Tie, "the layer whose weights these are"),
 ];
 

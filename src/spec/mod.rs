@@ -68,6 +68,13 @@ impl Model {
         self.blocks.get(*self.block_index.get(name)?)
     }
 
+    /// Whether it was made of a config, rather than written as a model.
+    #[must_use]
+    pub fn is_of_config(&self) -> bool {
+        let document = self.builtins.iter().find(|(name, _)| *name == "config").map(|(_, value)| value);
+        matches!(document, Some(Value::Object(members)) if !members.is_empty())
+    }
+
     /// The variable that a config's key, or a setting's name, means.
     #[must_use]
     pub fn canonical<'a>(&'a self, key: &'a str) -> &'a str {
@@ -183,6 +190,8 @@ pub struct Layer {
     pub inputs: Option<Vec<TextField>>,
     pub output: Option<TextField>,
     pub hold: Option<Hold>,
+    /// It runs without gradients in training.
+    pub no_grad: bool,
     pub tied_to: Option<Tie>,
 }
 

@@ -414,6 +414,7 @@ impl Parser<'_> {
             inputs: f.get("inputs").map(|n| self.inputs(n)),
             output: f.get("output").and_then(|n| self.text_field(n, "`output`")),
             hold: f.get("hold").and_then(|n| self.hold(n)),
+            no_grad: f.get("no_grad").is_some_and(|n| self.flag(n, "`no_grad`")),
             tied_to: f.get("tied_to").and_then(|n| self.tie(n)),
         };
         self.complete(node, &f, &layer, alone);
