@@ -1,6 +1,6 @@
 //! From a config, or a model file that names a family, to the model that the family makes of it.
 //!
-//! A [`Document`] comes in, a [`Model`] goes out, the same as one that is written out. Which families there are is the catalog's knowledge.
+//! A JSON document comes in, a [`Model`] goes out, the same as one that is written out. Which families there are is the catalog's knowledge.
 //! Values of a config are data: nothing in them is ever read as a template.
 
 use std::sync::Arc;
@@ -378,7 +378,7 @@ impl<'c> Maker<'c, '_> {
             self.diagnostics.push(Diagnostic::new(Code::UnknownFamily, message).at(nested.name.span, "one level too many"));
             return None;
         }
-        let (workload, variables, derived) = root_entries(model, &[]);
+        let [workload, variables, derived] = root_entries(model, &[]);
         let outer = Scope::new(None, workload);
         let scope = Scope::new(Some(&outer), variables);
         let scope = Scope::new(Some(&scope), derived);

@@ -195,7 +195,7 @@ fn overlay(files: &[(Kind, &str, Json)]) -> Catalog {
     Catalog::under(files.iter().enumerate().map(load).collect())
 }
 
-fn tiny_family(layers: Json) -> Json {
+fn tiny_family(layers: &Json) -> Json {
     json!({ "model_types": ["tiny"], "prefix": "tiny.Tiny", "source": "a test", "variables": { "width": 8, "stray": 3 }, "layers": layers })
 }
 
@@ -208,7 +208,7 @@ fn a_block_of_the_catalog_sees_what_it_takes_and_nothing_else() {
     let uses = json!([{ "name": "part", "use": "blocks/mine" }]);
     let block = |width: &str| json!({ "doc": "a test", "takes": { "width": "required", "twice": "2 * <width>" }, "layers": [linear("fc", width)] });
     let compile_with = |width: &str| {
-        let catalog = overlay(&[(Kind::Block, "mine", block(width)), (Kind::Family, "tiny", tiny_family(uses.clone()))]);
+        let catalog = overlay(&[(Kind::Block, "mine", block(width)), (Kind::Family, "tiny", tiny_family(&uses))]);
         let (compiled, diagnostics) = try_compile(&catalog, &json!({ "model_type": "tiny", "width": 4 }), &at(4));
         let codes: Vec<Code> = diagnostics.iter().map(|d| d.code).collect();
         (compiled.map(|compiled| total(&compiled, "params")), codes)
@@ -220,7 +220,7 @@ fn a_block_of_the_catalog_sees_what_it_takes_and_nothing_else() {
 
 #[test]
 fn a_key_that_a_family_does_not_declare_does_not_exist() {
-    let catalog = overlay(&[(Kind::Family, "tiny", tiny_family(json!([linear("fc", "<undeclared>")])))]);
+    let catalog = overlay(&[(Kind::Family, "tiny", tiny_family(&json!([linear("fc", "<undeclared>")])))]);
     let (none, diagnostics) = try_compile(&catalog, &json!({ "model_type": "tiny", "undeclared": 4 }), &at(4));
     assert!(none.is_none() && diagnostics.has(Code::UnknownVariable));
 }
@@ -240,7 +240,7 @@ fn lengths_are_rebound() {
         { "name": "encoder", "variables": { "seq_len": 5, "past_len": 0 }, "inputs": ["pixels"], "sub_layers": [linear("fc", "<width>")] },
         { "name": "decoder", "inputs": ["tokens"], "sub_layers": [linear("fc", "<width>")] },
     ]);
-    let mut family = tiny_family(layers);
+    let mut family = tiny_family(&layers);
     family["inputs"] =
         json!({ "pixels": { "shape": ["<batch_size>", 5, 8] }, "tokens": { "shape": ["<batch_size>", "<seq_len>", 8] } });
     let catalog = overlay(&[(Kind::Family, "tiny", family)]);

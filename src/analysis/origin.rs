@@ -40,7 +40,7 @@ pub fn origin(checked: &Checked<'_>, name: &str) -> Option<Origin> {
     let mut path: Vec<&str> = name.split('.').collect();
     let last = path.pop()?;
     let mut ignored = Diagnostics::default();
-    let (workload, variables, derived) = root_entries(&checked.model, &checked.settings);
+    let [workload, variables, derived] = root_entries(&checked.model, &checked.settings);
     let outer = Scope::new(None, workload);
     let variables = Scope::new(Some(&outer), variables);
     let derived = Scope::new(Some(&variables), derived);

@@ -74,7 +74,8 @@ pub fn summary(compiled: &Compiled<'_>, request: &Request) -> Summary {
     let mut walk = Walk { flat, places: vec![Place::default(); flat.rows.len()], repeated: false };
     walk.nodes(&flat.body, &Around::default());
     let mut components: Vec<Component> = Vec::new();
-    let (mut norms, mut activations, mut positions): (Vec<(Arc<str>, u128)>, Vec<Arc<str>>, Vec<String>) = Default::default();
+    let mut norms: Vec<(Arc<str>, u128)> = Vec::new();
+    let (mut activations, mut positions): (Vec<Arc<str>>, Vec<String>) = Default::default();
     let (mut gated, mut recurrent_layers, mut experts, mut biases) = (false, 0u128, None, Vec::new());
     for (at, (info, row)) in flat.rows.iter().zip(&report.rows).enumerate() {
         let place = walk.places.get(at).cloned().unwrap_or_default();

@@ -107,17 +107,14 @@ pub fn own_workload(model: &Model) -> Vec<&Variable> {
 
 /// The entries of the three outermost scopes: the workload's names, the model's variables with settings and a config's values in place,
 /// and what is derived from them.
-pub fn root_entries<'m, T>(
-    model: &'m Model,
-    settings: &[(Arc<str>, Value)],
-) -> (Vec<Entry<'m, T>>, Vec<Entry<'m, T>>, Vec<Entry<'m, T>>) {
+pub fn root_entries<'m, T>(model: &'m Model, settings: &[(Arc<str>, Value)]) -> [Vec<Entry<'m, T>>; 3] {
     let builtin = VARIABLES.iter().map(|(name, _)| (*name, None));
     let own = own_workload(model).into_iter().map(|v| (&*v.name.value, Some(v.name.span)));
     let workload = builtin.chain(own).enumerate().map(|(index, (name, span))| {
         let variable = WorkloadVar(u16::try_from(index).unwrap_or(u16::MAX));
         Entry::new(name, span, Definition::Workload(variable))
     });
-    (workload.collect(), variable_entries(model, settings, &[]), derived_entries(model, &[]))
+    [workload.collect(), variable_entries(model, settings, &[]), derived_entries(model, &[])]
 }
 
 /// A model's variables: what `--set` says of them, else where it is used (`bound`), else a config, else their defaults.
@@ -137,13 +134,13 @@ pub fn variable_entries<'m, T>(model: &'m Model, settings: &[(Arc<str>, Value)],
             (None, None) if model.family.is_some() && is_required(&v.value) => Definition::Reported,
             (None, None) => Definition::Attr(&v.value),
         };
-        Entry::new(&**name, Some(span), definition)
+        Entry::new(name, Some(span), definition)
     });
     let builtins = model.builtins.iter().map(|(name, value)| Entry::new(name, None, Definition::Builtin(value.clone())));
     // What is bound to a derived value is looked up through this scope.
     let known = |bound: &&Variable| model.variables.iter().all(|v| v.name.value != bound.name.value);
     let derived = |bound: &&Variable| model.derived.iter().find(|v| v.name.value == bound.name.value);
-    let bound = bound.iter().filter(known).filter_map(|b| Some(Entry::new(&*derived(&b)?.name.value, None, Definition::Around)));
+    let bound = bound.iter().filter(known).filter_map(|b| Some(Entry::new(&derived(&b)?.name.value, None, Definition::Around)));
     variables.chain(builtins).chain(bound).collect()
 }
 
@@ -157,9 +154,9 @@ pub fn derived_entries<'m, T>(model: &'m Model, bound: &[Variable]) -> Vec<Entry
     let derived = model.derived.iter().map(|v| {
         let is_bound = bound.iter().any(|bound| bound.name.value == v.name.value);
         let definition = if is_bound { Definition::Around } else { Definition::Attr(&v.value) };
-        Entry::new(&*v.name.value, Some(v.name.span), definition)
+        Entry::new(&v.name.value, Some(v.name.span), definition)
     });
-    let nested = model.nested.iter().map(|(name, inner)| Entry::new(&*name.value, Some(name.span), Definition::Nested(inner)));
+    let nested = model.nested.iter().map(|(name, inner)| Entry::new(&name.value, Some(name.span), Definition::Nested(inner)));
     derived.chain(nested).collect()
 }
 
@@ -174,7 +171,7 @@ pub fn check<'c>(
     let checked = Checked { classes: Classes::new(catalog, own, faulty), settings, model };
     check_settings(&checked, diagnostics);
     check_workload_names(&checked.model, diagnostics);
-    let (workload, variables, derived) = root_entries(&checked.model, &checked.settings);
+    let [workload, variables, derived] = root_entries(&checked.model, &checked.settings);
     let outer = Scope::new(None, workload);
     let inner = Scope::new(Some(&outer), variables);
     let root = Scope::new(Some(&inner), derived);

@@ -37,7 +37,7 @@ use crate::spec::{Attr, Block, Layer, Model, ModelInput, TextField, name_problem
 
 /// Flattens a model. What is wrong goes to `diagnostics`; with errors among them the result is incomplete.
 pub fn flatten(checked: &Checked<'_>, diagnostics: &mut Diagnostics) -> FlatModel {
-    let (workload, variables, derived) = root_entries(&checked.model, &checked.settings);
+    let [workload, variables, derived] = root_entries(&checked.model, &checked.settings);
     let outer = Scope::new(None, workload);
     let inner = Scope::new(Some(&outer), variables);
     let root = Scope::new(Some(&inner), derived);

@@ -140,6 +140,9 @@ impl<'d> Values<'d> {
     }
 
     /// The value of an entry, found once. What fails is reported at its definition.
+    ///
+    /// # Errors
+    /// `Reported`: it was said.
     pub fn entry(&mut self, scope: &ValueScope<'_, '_>, entry: &Entry<'_, Evaluated>, depth: u16) -> Evaluated {
         entry.used.set(true);
         if let Some(known) = entry.state.get() {
@@ -651,10 +654,10 @@ fn given_behind(attr: &Attr, scope: &ValueScope<'_, '_>, own: Option<&str>, dept
             (at, entry) = next;
         }
         match (&entry.definition, entry.span) {
-            (Definition::Value(value), Some(span)) if span.source == SourceId::MODEL => {
-                if out.len() < MOST && out.iter().all(|(_, known, _)| *known != span) {
-                    out.push((entry.name.to_owned(), span, value.clone()));
-                }
+            (Definition::Value(value), Some(span))
+                if span.source == SourceId::MODEL && out.len() < MOST && out.iter().all(|(_, known, _)| *known != span) =>
+            {
+                out.push((entry.name.to_owned(), span, value.clone()));
             }
             (Definition::Attr(attr), _) if depth < DEEPEST => given_behind(attr, at, Some(entry.name), depth + 1, out),
             _ => {}

@@ -121,7 +121,7 @@ impl<'a> Writer<'a> {
                 if composite.inline || composite.segment.is_none() {
                     layer.insert("inline".to_owned(), json!(true));
                 }
-                insert_inputs(&mut layer, inputs);
+                insert_inputs(&mut layer, &inputs);
                 Ok((Some(name), vec![Json::Object(layer)]))
             }
             Node::Repeat(repeat) => self.repeat(repeat),
@@ -142,7 +142,7 @@ impl<'a> Writer<'a> {
                     layer.insert("parallel".to_owned(), json!(true));
                 }
                 self.hold(&mut layer, repeat.hold.as_ref(), &name);
-                insert_inputs(&mut layer, inputs);
+                insert_inputs(&mut layer, &inputs);
                 return Ok((Some(name), vec![Json::Object(layer)]));
             }
         }
@@ -154,7 +154,7 @@ impl<'a> Writer<'a> {
         let mut layer = Map::new();
         layer.insert("name".to_owned(), json!(name));
         self.hold(&mut layer, repeat.hold.as_ref(), &name);
-        insert_inputs(&mut layer, inputs);
+        insert_inputs(&mut layer, &inputs);
         layer.insert("sub_layers".to_owned(), Json::Array(children));
         Ok((Some(name), vec![Json::Object(layer)]))
     }
@@ -182,7 +182,8 @@ impl<'a> Writer<'a> {
                 let mut layer = self.instance(instance, &name)?;
                 children.extend(std::mem::take(&mut self.aliases).iter().map(|(name, value)| alias(name, value)));
                 let chained = before.filter(|_| !repeat.parallel).unwrap_or_else(|| "input".to_owned());
-                insert_inputs(&mut layer, std::iter::once(chained).chain(others.iter().cloned()).collect());
+                let reads: Vec<String> = std::iter::once(chained).chain(others.iter().cloned()).collect();
+                insert_inputs(&mut layer, &reads);
                 children.push(Json::Object(layer));
             }
         }
@@ -281,7 +282,7 @@ impl<'a> Writer<'a> {
             layer.insert("calls".to_owned(), calls);
         }
         let inputs = self.inputs(&row.inputs)?;
-        insert_inputs(&mut layer, inputs);
+        insert_inputs(&mut layer, &inputs);
         if !parameters.is_empty() {
             layer.insert("parameters".to_owned(), Json::Object(parameters));
         }
@@ -429,7 +430,7 @@ fn integer(n: u128) -> Json {
 }
 
 /// A layer reads the previous sibling unless it says otherwise; it always says so here.
-fn insert_inputs(layer: &mut Map<String, Json>, inputs: Vec<String>) {
+fn insert_inputs(layer: &mut Map<String, Json>, inputs: &[String]) {
     layer.insert("inputs".to_owned(), json!(inputs));
 }
 
