@@ -219,7 +219,8 @@ impl<'m> Flattener<'m, '_> {
 
     fn absent(&mut self, layer: &'m Layer, scope: &ValueScope<'m, '_>) {
         let stand_in = match self.counts.is_empty() {
-            true => self.first_inputs(layer, scope, 1).into_iter().next(),
+            _ if layer.inputs.as_ref().is_some_and(Vec::is_empty) => Err(Unknown::Nothing),
+            true => self.first_inputs(layer, scope, 1).into_iter().next().ok_or(Unknown::Reported),
             // In other instances it may exist, and then read what isn't there yet in this one.
             false => self.first_known_input(layer, scope),
         };
@@ -227,7 +228,14 @@ impl<'m> Flattener<'m, '_> {
         let name = layer.name.as_ref().and_then(|field| self.values.segment(field, &indexed));
         let name = name.as_ref().and_then(Segment::lookup_name);
         self.absent.extend(name.cloned());
-        self.wiring.absent(name, stand_in);
+        match stand_in {
+            Ok(value) => self.wiring.absent(name, Some(value)),
+            Err(Unknown::Nothing) => self.wiring.absent(name, None),
+            // Who reads it reads what is missing, which was reported.
+            Err(Unknown::Reported) => {
+                self.wiring.fault(name.cloned(), layer.place());
+            }
+        }
     }
 
     fn exists(&mut self, layer: &Layer, scope: &ValueScope<'_, '_>) -> Option<bool> {
@@ -588,12 +596,12 @@ impl<'m> Flattener<'m, '_> {
     }
 
     /// The first input of a layer that doesn't exist, if there is such a value.
-    fn first_known_input(&mut self, layer: &Layer, scope: &ValueScope<'_, '_>) -> Option<ValueRef> {
+    fn first_known_input(&mut self, layer: &Layer, scope: &ValueScope<'_, '_>) -> Result<ValueRef, Unknown> {
         let Some(fields) = &layer.inputs else {
-            return Some(self.wiring.previous());
+            return Ok(self.wiring.previous());
         };
-        let text = self.plain_text(fields.first()?, scope)?;
-        self.wiring.find(&text).ok()
+        let text = fields.first().and_then(|field| self.plain_text(field, scope)).ok_or(Unknown::Nothing)?;
+        self.wiring.find(&text)
     }
 
     fn near(&mut self, find: impl Fn(&Wiring) -> Option<String>) -> Option<String> {
