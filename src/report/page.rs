@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::{Cell, CellAlignment, ColumnConstraint, ContentArrangement, Table, presets};
 
 use super::{escape_markdown, escape_terminal};
 
@@ -35,6 +35,10 @@ pub fn text(title: &str, sections: &[Section], width: usize, out: &mut dyn Write
         }
         for (at, column) in table.column_iter_mut().enumerate() {
             column.set_padding((if at == 0 { 2 } else { 0 }, 2));
+            // Figures are no text: they are not broken over lines.
+            if section.columns.get(at).is_some_and(|(_, right)| *right) {
+                column.set_constraint(ColumnConstraint::ContentWidth);
+            }
         }
         for line in table.lines() {
             writeln!(out, "{}", line.trim_end())?;

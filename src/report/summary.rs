@@ -15,6 +15,9 @@ use crate::expr::Value;
 /// How `summary` and `compare` are written.
 pub const PAGE_FORMATS: &[&str] = &["table", "json", "markdown"];
 
+/// What the table of components takes beside two columns with every digit of the parameters.
+const BESIDE_DIGITS: usize = 39;
+
 /// Element types under which weights are shown, with their bits.
 const WEIGHTS: &[(&str, u128)] = &[("fp32", 32), ("bf16", 16), ("int8", 8), ("int4", 4)];
 
@@ -157,7 +160,9 @@ fn ratios(summary: &Summary) -> Vec<Fact> {
     out
 }
 
-fn components(list: &[Component], total: u128, bars: bool) -> Section {
+/// In a narrow terminal figures are rounded, and there are no bars.
+fn components(list: &[Component], total: u128, bars: bool, narrow: bool) -> Section {
+    let params = |n: u128| if narrow { units::params(n) } else { units::exact(n) };
     let right = |name: &str| (name.to_owned(), true);
     let left = |name: &str| (name.to_owned(), false);
     let mut columns = vec![left("component"), right("params"), right("of all"), right("active"), right("matmul FLOPs")];
@@ -167,9 +172,9 @@ fn components(list: &[Component], total: u128, bars: bool) -> Section {
     let rows = list.iter().map(|c| {
         let mut row = vec![
             c.name.to_string(),
-            units::exact(c.params),
+            params(c.params),
             units::percent(c.params, total),
-            units::exact(c.active_params),
+            params(c.active_params),
             units::count(c.matmul_flops),
         ];
         if bars {
@@ -198,7 +203,12 @@ pub fn render_summary(summary: &Summary, format: &str, width: usize, out: &mut d
     match format {
         "json" => pretty(&summary_json(summary), out),
         _ => {
-            let sections = [fact_section(facts(summary)), components(&summary.components, summary.params, text)];
+            let digits = units::exact(summary.params).len();
+            let longest = summary.components.iter().map(|c| bar(c.params, summary.params).chars().count()).max().unwrap_or(0);
+            let room = width.saturating_sub(BESIDE_DIGITS + 2 * digits);
+            let narrow = text && width < BESIDE_DIGITS + 2 * digits;
+            let parts = components(&summary.components, summary.params, text && room >= longest, narrow);
+            let sections = [fact_section(facts(summary)), parts];
             if text {
                 page::text(&name_of(summary), &sections, width, out)
             } else {
