@@ -44,6 +44,23 @@ fn llama_2_7b_cold(bencher: Bencher) {
     bencher.bench_local(|| costs(black_box(&source), &Catalog::new()).report.totals);
 }
 
+const CONFIG: &str = include_str!("../docs/examples/config.json");
+
+/// A config of a family that extends two others, text to costs; the files of the catalog are already parsed.
+#[divan::bench]
+fn qwen3_config_warm(bencher: Bencher) {
+    let (source, catalog) = (source(CONFIG), Catalog::new());
+    costs(&source, &catalog);
+    bencher.bench_local(|| costs(black_box(&source), &catalog).report.totals);
+}
+
+/// The same in a new process.
+#[divan::bench]
+fn qwen3_config_cold(bencher: Bencher) {
+    let source = source(CONFIG);
+    bencher.bench_local(|| costs(black_box(&source), &Catalog::new()).report.totals);
+}
+
 /// An already flattened model at another workload.
 #[divan::bench]
 fn llama_2_7b_another_workload(bencher: Bencher) {
