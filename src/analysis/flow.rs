@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
 use indexmap::IndexMap;
 
 use super::lifetime::{self, BodyPlan, Export, Inside, NodePlan, by_index, find_child};
@@ -168,7 +169,7 @@ struct Values {
     own: Vec<Value>,
     /// The names of several outputs are those of a layer's class.
     class: Option<Arc<Class>>,
-    inner: HashMap<Export, Value>,
+    inner: HashMap<Export, Value, RandomState>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -668,7 +669,7 @@ impl<'f, 'd> Machine<'f, 'd> {
         let class = &class.0;
         let Some(ports) = self.ports(at) else {
             let own = class.outputs.iter().map(|_| Value::unknown()).collect();
-            return Values { own, class: Some(class.clone()), inner: HashMap::new() };
+            return Values { own, class: Some(class.clone()), inner: HashMap::default() };
         };
         if self.blocks > 0
             && let Some(row) = self.flow.rows.get_mut(at)
@@ -686,8 +687,12 @@ impl<'f, 'd> Machine<'f, 'd> {
         let mut own = Vec::with_capacity(ports.outputs.len());
         for (n, port) in ports.outputs.iter().enumerate() {
             let output = class.outputs.get(n);
-            let source = output.and_then(|output| class.inputs.iter().position(|input| input.name == output.name)).unwrap_or(0);
-            let shared = inputs.get(source).filter(|_| port.view && !class.inputs.is_empty());
+            let shared = if port.view && !class.inputs.is_empty() {
+                let source = output.and_then(|output| class.inputs.iter().position(|input| input.name == output.name));
+                inputs.get(source.unwrap_or(0))
+            } else {
+                None
+            };
             let storage = match shared {
                 Some(input) => {
                     self.retain(input.storage);
@@ -713,7 +718,7 @@ impl<'f, 'd> Machine<'f, 'd> {
         if runs && self.training && !info.row.no_grad {
             self.saves(id, ports, &inputs, &own);
         }
-        Values { own, class: Some(class.clone()), inner: HashMap::new() }
+        Values { own, class: Some(class.clone()), inner: HashMap::default() }
     }
 
     /// An output that outlives its readers in so many composites around.
@@ -822,7 +827,7 @@ impl<'f, 'd> Machine<'f, 'd> {
             }
             let tokens = ports.tokens.unwrap_or(1);
             let leading = if elements(&usual) == Some(tokens) { usual.to_vec() } else { vec![tokens] };
-            value.shape = Some(Rc::from(fill(&port.pattern, &leading)));
+            value.shape = Some(fill(&port.pattern, &leading));
             value.element = port.element;
         }
         inputs
@@ -842,12 +847,12 @@ impl<'f, 'd> Machine<'f, 'd> {
             let leading = match (&leading, open) {
                 (Ok(Some(leading)), _) => leading.as_slice(),
                 // Nothing says how the tokens are arranged.
-                (Ok(None), true) => return ports.tokens.map(|tokens| Rc::from(fill(&port.pattern, &[tokens]))),
+                (Ok(None), true) => return ports.tokens.map(|tokens| fill(&port.pattern, &[tokens])),
                 (Ok(None), false) => &[],
                 (Err(()), true) => return None,
                 (Err(()), false) => &[],
             };
-            port.exists.then(|| Rc::from(fill(&port.pattern, leading)))
+            port.exists.then(|| fill(&port.pattern, leading))
         });
         let outputs = outputs.collect();
         if let Some(row) = self.flow.rows.get_mut(at) {

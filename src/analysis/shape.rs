@@ -1,5 +1,7 @@
 //! Whether a value is what an input takes, and which shape comes out: patterns against shapes.
 
+use std::rc::Rc;
+
 use crate::cost::ports::Pattern;
 
 /// The leading dimensions of a value that fits, if the pattern leaves them open.
@@ -33,11 +35,11 @@ pub fn stretches(small: &[u128], large: &[u128]) -> bool {
 }
 
 /// A pattern with its leading dimensions filled in.
-pub fn fill(pattern: &Pattern, leading: &[u128]) -> Vec<u128> {
+pub fn fill(pattern: &Pattern, leading: &[u128]) -> Rc<[u128]> {
     let Some((before, after)) = pattern.leading.and_then(|at| pattern.dims.split_at_checked(at)) else {
-        return pattern.dims.clone();
+        return Rc::from(pattern.dims.as_slice());
     };
-    [before, leading, after].concat()
+    before.iter().chain(leading).chain(after).copied().collect()
 }
 
 /// `[1, 2048, 4096]`.
