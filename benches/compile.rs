@@ -15,6 +15,10 @@ use layerspec::source::{Source, SourceId};
 use layerspec::workload::Request;
 use serde_json::json;
 
+/// As in the program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() {
     divan::main();
 }

@@ -2,6 +2,10 @@
 
 use std::process::ExitCode;
 
+/// A model's rows are many small allocations: docs/decisions/0009-allocator.md.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     layerspec::cli::run()
 }
