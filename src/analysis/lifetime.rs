@@ -82,7 +82,7 @@ fn reads(flat: &FlatModel, node: &Node<RowId>) -> Reads {
             reads
         }
         Node::Repeat(repeat) => {
-            let instances = repeat.variants.iter().filter_map(|variant| variant.instance.as_deref());
+            let instances = repeat.instances();
             let children: Vec<Reads> = instances
                 .map(|instance| match instance {
                     Node::Composite(composite) => inside(flat, composite),

@@ -10,7 +10,7 @@ use super::origin;
 use crate::compile::{Compiled, evaluate};
 use crate::diag::Diagnostics;
 use crate::expr::Value;
-use crate::flatten::{FlatModel, Node, RowId, RowInfo};
+use crate::flatten::{FlatModel, Node, RowId, RowInfo, ValueTarget};
 use crate::quantity::Quantity;
 use crate::workload::{Phase, Request};
 
@@ -71,8 +71,8 @@ const SIZES: &[&str] = &[
 #[must_use]
 pub fn summary(compiled: &Compiled<'_>, request: &Request) -> Summary {
     let (flat, bound, report) = (&compiled.flat, &compiled.bound, &compiled.report);
-    let mut walk = Walk { flat, places: vec![Place::default(); flat.rows.len()], repeated: false };
-    walk.nodes(&flat.body, &Around::default());
+    let mut walk = Walk { flat, places: vec![Place::default(); flat.rows.len()], repeated: false, bodies: Vec::new() };
+    walk.body(&flat.body, &Around::default());
     let mut components: Vec<Component> = Vec::new();
     let mut norms: Vec<(Arc<str>, u128)> = Vec::new();
     let (mut activations, mut positions): (Vec<Arc<str>>, Vec<String>) = Default::default();
@@ -119,22 +119,14 @@ pub fn summary(compiled: &Compiled<'_>, request: &Request) -> Summary {
                 gated |= given("gated").is_none_or(|gated| gated == Value::Bool(true));
             }
             Some("rotary positions" | "alibi positions" | "relative positions") => {
-                let word = component.unwrap_or_default().trim_end_matches(" positions").to_owned();
-                if !positions.contains(&word) {
-                    positions.push(word);
-                }
+                push_new(&mut positions, component.unwrap_or_default().trim_end_matches(" positions").to_owned());
             }
-            Some("embedding") if reads_positions(flat, info) && !positions.iter().any(|known| known == "learned") => {
-                positions.push("learned".to_owned());
-            }
+            Some("embedding") if place.reads_positions => push_new(&mut positions, "learned".to_owned()),
             _ => {}
         }
         let has_bias = bound.rows.get(at).and_then(|row| report.tensors.get(row.signature? as usize));
         if component != Some("norm") && has_bias.is_some_and(|tensors| tensors.iter().any(|t| &*t.name == "bias")) {
-            let last = info.path.rsplit('.').next().unwrap_or_default().to_owned();
-            if !biases.contains(&last) {
-                biases.push(last);
-            }
+            push_new(&mut biases, info.path.rsplit('.').next().unwrap_or_default().to_owned());
         }
     }
     components.sort_by(|a, b| b.params.cmp(&a.params).then_with(|| a.name.cmp(&b.name)));
@@ -217,50 +209,8 @@ fn activation(info: &RowInfo) -> Arc<str> {
     short.unwrap_or_else(|| info.row.class_name.rsplit('.').next().unwrap_or_default().into())
 }
 
-/// Whether a layer reads positions.
-fn reads_positions(flat: &FlatModel, info: &RowInfo) -> bool {
-    info.path.split('.').next_back().is_some_and(|last| {
-        let reads = info.row.inputs.iter().any(|input| match &input.target {
-            crate::flatten::ValueTarget::Node(at) => {
-                let siblings = siblings(&flat.body, &info.path, flat, input.up);
-                let node = siblings.and_then(|nodes| nodes.get(*at as usize));
-                matches!(node, Some(Node::Layer(id)) if component(flat, **id) == Some("positions"))
-            }
-            _ => false,
-        });
-        reads && !last.is_empty()
-    })
-}
-
 fn component(flat: &FlatModel, id: RowId) -> Option<&str> {
     flat.row(id)?.row.class.as_ref()?.0.component.as_deref()
-}
-
-/// The body in which a layer's input stands, `up` composites out.
-fn siblings<'f>(body: &'f [Node<RowId>], path: &str, flat: &'f FlatModel, up: u16) -> Option<&'f [Node<RowId>]> {
-    fn search<'f>(nodes: &'f [Node<RowId>], path: &str, flat: &'f FlatModel, trail: &mut Vec<&'f [Node<RowId>]>) -> bool {
-        trail.push(nodes);
-        for node in nodes {
-            let found = match node {
-                Node::Layer(id) => flat.row(**id).is_some_and(|info| info.path == path),
-                Node::Composite(composite) => search(&composite.body, path, flat, trail),
-                Node::Repeat(repeat) => repeat.variants.iter().filter_map(|v| v.instance.as_deref()).any(|node| match node {
-                    Node::Composite(composite) => search(&composite.body, path, flat, trail),
-                    _ => false,
-                }),
-            };
-            if found {
-                return true;
-            }
-        }
-        trail.pop();
-        false
-    }
-    let mut trail = Vec::new();
-    if !search(body, path, flat, &mut trail) {
-        return None;
-    }
-    trail.len().checked_sub(1 + usize::from(up)).and_then(|at| trail.get(at)).copied()
 }
 
 /// Where a row stands.
@@ -271,6 +221,8 @@ struct Place {
     /// Whether it is in a repeated layer, and else whether one came before it.
     repeated: bool,
     after: bool,
+    /// Whether one of its inputs is made of positions.
+    reads_positions: bool,
 }
 
 impl Place {
@@ -295,35 +247,58 @@ struct Walk<'f> {
     places: Vec<Place>,
     /// Whether a repeated layer was met.
     repeated: bool,
+    /// The bodies of the composites around, the innermost last.
+    bodies: Vec<&'f [Node<RowId>]>,
 }
 
-impl Walk<'_> {
-    fn nodes(&mut self, nodes: &[Node<RowId>], around: &Around) {
+impl<'f> Walk<'f> {
+    fn body(&mut self, body: &'f [Node<RowId>], around: &Around) {
+        self.bodies.push(body);
+        self.nodes(body, around);
+        self.bodies.pop();
+    }
+
+    fn nodes(&mut self, nodes: &'f [Node<RowId>], around: &Around) {
         for node in nodes {
             match node {
                 Node::Layer(id) => {
-                    let place = Place { part: around.part, repeated: around.repeated, after: self.repeated };
+                    let place = Place {
+                        part: around.part,
+                        repeated: around.repeated,
+                        after: self.repeated,
+                        reads_positions: self.reads_positions(**id),
+                    };
                     if let Some(cell) = self.places.get_mut(id.0 as usize) {
                         *cell = place;
                     }
                 }
                 Node::Composite(composite) => {
                     let part = around.part.or_else(|| if around.repeated { self.part(&composite.body) } else { None });
-                    self.nodes(&composite.body, &Around { part, ..*around });
+                    self.body(&composite.body, &Around { part, ..*around });
                 }
                 Node::Repeat(repeat) => {
                     self.repeated = true;
                     let inside = Around { repeated: true, ..*around };
-                    for instance in repeat.variants.iter().filter_map(|v| v.instance.as_deref()) {
+                    for instance in repeat.instances() {
                         match instance {
                             // The block itself holds attention and all the rest.
-                            Node::Composite(composite) => self.nodes(&composite.body, &inside),
+                            Node::Composite(composite) => self.body(&composite.body, &inside),
                             node => self.nodes(std::slice::from_ref(node), &inside),
                         }
                     }
                 }
             }
         }
+    }
+
+    fn reads_positions(&self, id: RowId) -> bool {
+        let Some(info) = self.flat.row(id) else { return false };
+        info.row.inputs.iter().any(|input| {
+            let ValueTarget::Node(at) = input.target else { return false };
+            let body = self.bodies.len().checked_sub(1 + usize::from(input.up)).and_then(|n| self.bodies.get(n));
+            let node = body.and_then(|body| body.get(at as usize));
+            matches!(node, Some(Node::Layer(id)) if component(self.flat, **id) == Some("positions"))
+        })
     }
 
     /// What a composite is: attention, a state-space layer, or neither.
@@ -342,7 +317,7 @@ impl Walk<'_> {
         body.iter().any(|node| match node {
             Node::Layer(id) => component(self.flat, **id) == Some(wanted),
             Node::Composite(composite) => self.holds(&composite.body, wanted),
-            Node::Repeat(repeat) => repeat.variants.iter().filter_map(|v| v.instance.as_deref()).any(|node| match node {
+            Node::Repeat(repeat) => repeat.instances().any(|node| match node {
                 Node::Composite(composite) => self.holds(&composite.body, wanted),
                 node => self.holds(std::slice::from_ref(node), wanted),
             }),

@@ -139,6 +139,10 @@ impl Catalog {
         first: usize,
         parse: impl FnOnce(&Node, &str, &mut Diagnostics) -> Option<T>,
     ) -> Option<&'s Result<Arc<T>, Diagnostics>> {
+        // Asked for at every layer: the text is copied only where it is parsed.
+        if let Some(known) = cell.get() {
+            return Some(known);
+        }
         let source = match embedded {
             Some((path, text)) => Source { id: SourceId::catalog(first + index), name: path.into(), text: text.into() },
             None => self.overlay.get(index.checked_sub(count)?)?.source.clone(),

@@ -341,10 +341,9 @@ pub struct ExplainArgs {
     pub output: OutputArgs,
 }
 
+/// Of a command that prints pages on models.
 #[derive(Debug, ClapArgs)]
-pub struct SummaryArgs {
-    /// A file, `-` for standard input, or the name of an embedded model
-    pub model: String,
+pub struct PageArgs {
     #[command(flatten)]
     pub workload: WorkloadArgs,
     /// What comes out
@@ -355,17 +354,20 @@ pub struct SummaryArgs {
 }
 
 #[derive(Debug, ClapArgs)]
+pub struct SummaryArgs {
+    /// A file, `-` for standard input, or the name of an embedded model
+    pub model: String,
+    #[command(flatten)]
+    pub page: PageArgs,
+}
+
+#[derive(Debug, ClapArgs)]
 pub struct CompareArgs {
     /// Two or more files or names of embedded models; the others are compared with the first
     #[arg(required = true, num_args = 2.., value_name = "MODEL")]
     pub models: Vec<String>,
     #[command(flatten)]
-    pub workload: WorkloadArgs,
-    /// What comes out
-    #[arg(long, default_value = "table", value_parser = words(PAGE_FORMATS))]
-    pub format: String,
-    #[command(flatten)]
-    pub output: OutputArgs,
+    pub page: PageArgs,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -14,10 +14,10 @@ use crate::report::{render_compare, render_summary};
 
 pub fn run(args: &SummaryArgs, terminal: &Terminal) -> io::Result<Exit> {
     let Some(catalog) = terminal.catalog() else { return Ok(Exit::Wrong) };
-    let (compiled, exit) = compiled(&args.model, &args.workload, &catalog, terminal);
+    let (compiled, exit) = compiled(&args.model, &args.page.workload, &catalog, terminal);
     let Some(compiled) = compiled else { return Ok(exit) };
-    let page = summary(&compiled, &args.workload.request());
-    write_to(args.output.output.as_deref(), |out| render_summary(&page, &args.format, terminal.width(), out))?;
+    let page = summary(&compiled, &args.page.workload.request());
+    write_to(args.page.output.output.as_deref(), |out| render_summary(&page, &args.page.format, terminal.width(), out))?;
     Ok(exit)
 }
 
@@ -25,19 +25,21 @@ pub fn compare(args: &CompareArgs, terminal: &Terminal) -> io::Result<Exit> {
     let Some(catalog) = terminal.catalog() else { return Ok(Exit::Wrong) };
     let (mut models, mut worst) = (Vec::new(), Exit::Fine);
     for model in &args.models {
-        let (compiled, exit) = compiled(model, &args.workload, &catalog, terminal);
+        let (compiled, exit) = compiled(model, &args.page.workload, &catalog, terminal);
         worst = worst.max(exit);
         models.extend(compiled);
     }
     if models.len() != args.models.len() {
         return Ok(if worst == Exit::Fine { Exit::Wrong } else { worst });
     }
-    let request = args.workload.request();
+    let request = args.page.workload.request();
     let pages: Vec<Summary> = models.iter().map(|model| summary(model, &request)).collect();
     let differences =
         models.split_first().map(|(first, rest)| rest.iter().map(|second| difference(first, second)).collect::<Vec<_>>());
     let differences = differences.unwrap_or_default();
-    write_to(args.output.output.as_deref(), |out| render_compare(&pages, &differences, &args.format, terminal.width(), out))?;
+    write_to(args.page.output.output.as_deref(), |out| {
+        render_compare(&pages, &differences, &args.page.format, terminal.width(), out)
+    })?;
     Ok(worst)
 }
 

@@ -365,6 +365,11 @@ pub struct Variant<L> {
 }
 
 impl<L> Repeat<L> {
+    /// One instance of each variant that has layers.
+    pub fn instances(&self) -> impl Iterator<Item = &Node<L>> {
+        self.variants.iter().filter_map(|variant| variant.instance.as_deref())
+    }
+
     /// Which variant runs when: ascending ranges of indices.
     #[must_use]
     pub fn order(&self) -> Vec<(u64, u64, usize)> {

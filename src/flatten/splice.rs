@@ -32,7 +32,7 @@ fn any_group(node: &Node<Row>) -> bool {
     match node {
         Node::Layer(_) => false,
         Node::Composite(composite) => is_group(composite) || composite.body.iter().any(any_group),
-        Node::Repeat(repeat) => repeat.variants.iter().filter_map(|v| v.instance.as_deref()).any(|instance| match instance {
+        Node::Repeat(repeat) => repeat.instances().any(|instance| match instance {
             Node::Composite(composite) => composite.body.iter().any(any_group),
             _ => false,
         }),

@@ -98,7 +98,7 @@ impl<'m> Search<'m, '_> {
                 self.nodes(&composite.body, scopes);
             }
             Node::Repeat(repeat) => {
-                repeat.variants.iter().filter_map(|v| v.instance.as_deref()).for_each(|node| self.node(node, scopes));
+                repeat.instances().for_each(|node| self.node(node, scopes));
             }
         }
     }

@@ -369,7 +369,7 @@ fn is_group(node: &Node<Row>) -> bool {
     match node {
         Node::Layer(_) => false,
         Node::Composite(composite) => composite.path_segment().is_none(),
-        Node::Repeat(repeat) => repeat.variants.iter().filter_map(|v| v.instance.as_deref()).all(is_group),
+        Node::Repeat(repeat) => repeat.instances().all(is_group),
     }
 }
 
@@ -491,7 +491,7 @@ fn path_names(node: &Node<Row>, depth: u16, out: &mut Vec<String>) {
             }
             let inside = depth.saturating_add(1);
             let mut names = Vec::new();
-            for instance in repeat.variants.iter().filter_map(|variant| variant.instance.as_deref()) {
+            for instance in repeat.instances() {
                 path_names(instance, inside, &mut names);
             }
             names.sort_unstable();
