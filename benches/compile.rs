@@ -4,15 +4,15 @@
 
 use divan::{Bencher, black_box};
 use layerspec::analysis::fit::{Question, fit};
-use layerspec::analysis::flow;
 use layerspec::analysis::memory::{Checkpointing, Parts, Training, plan};
 use layerspec::catalog::{Catalog, optimizers};
-use layerspec::compile::{Compiled, compile, evaluate, front};
-use layerspec::diag::Diagnostics;
+use layerspec::cost::workload::Request;
+use layerspec::evaluation::{Compiled, compile, evaluate, front};
+use layerspec::flow;
 use layerspec::report::units::Units;
 use layerspec::report::{By, FORMATS, Options};
-use layerspec::source::{Source, SourceId};
-use layerspec::workload::Request;
+use layerspec::syntax::diag::Diagnostics;
+use layerspec::syntax::source::{Source, SourceId};
 use serde_json::json;
 
 /// As in the program.

@@ -11,13 +11,13 @@
     reason = "a tool for tests, which may panic"
 )]
 
-#[path = "../tests/support/mod.rs"]
+#[path = "../tests/it/support.rs"]
 mod support;
 
 use std::path::{Path, PathBuf};
 
 use layerspec::catalog::{Catalog, Kind, OverlayFile};
-use layerspec::source::{Source, SourceId};
+use layerspec::syntax::source::{Source, SourceId};
 use serde_json::Value as Json;
 
 fn catalog(folder: &Path) -> Catalog {

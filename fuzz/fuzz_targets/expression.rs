@@ -1,7 +1,7 @@
 //! Any text as an expression: parsed and evaluated, or refused at a place in it.
 #![no_main]
 
-use layerspec::expr::{Name, Syntax, Value, eval, interpolate, parse};
+use layerspec::syntax::expr::{Name, Syntax, Value, eval, interpolate, parse};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {

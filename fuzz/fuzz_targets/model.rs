@@ -6,10 +6,10 @@
 use std::sync::LazyLock;
 
 use layerspec::catalog::Catalog;
-use layerspec::compile::compile;
-use layerspec::diag::{Diagnostics, Sources, render, render_json};
-use layerspec::source::{Source, SourceId};
-use layerspec::workload::Request;
+use layerspec::evaluation::compile;
+use layerspec::syntax::diag::{Diagnostics, Sources, render, render_json};
+use layerspec::syntax::source::{Source, SourceId};
+use layerspec::cost::workload::Request;
 use libfuzzer_sys::fuzz_target;
 
 static CATALOG: LazyLock<Catalog> = LazyLock::new(Catalog::new);

@@ -4,13 +4,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::reasons;
-use crate::bind::{BoundModel, bind};
+use crate::cost::bind::{BoundModel, bind};
 use crate::cost::cost;
-use crate::diag::Diagnostics;
-use crate::expr::{Exact, Value};
-use crate::flatten::FlatModel;
+use crate::cost::workload::Request;
+use crate::flat::FlatModel;
 use crate::quantity::Quantity;
-use crate::workload::{Phase, Request};
+use crate::quantity::workload::Phase;
+use crate::syntax::diag::Diagnostics;
+use crate::syntax::expr::{Exact, Value};
 
 /// The lengths that a report shows.
 pub const LENGTHS: &[u64] = &[512, 1024, 2048, 4096, 8192, 16384, 32768, 65536, 131_072];

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
-use crate::compile::Compiled;
-use crate::expr::Value;
+use crate::evaluation::Compiled;
 use crate::quantity::Quantity;
+use crate::syntax::expr::Value;
 
 /// A layer that both have, and what of it differs: a name, the first's value, the second's.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,13 +2,14 @@
 //!
 //! Memory never shrinks as batch or context grow, so the largest that fits is found by bisection over whole evaluations: solved, not guessed.
 
-use super::flow;
 use super::memory::{Parts, Plan, Training, plan};
 use crate::catalog::Device;
-use crate::compile::evaluate;
-use crate::diag::Diagnostics;
-use crate::flatten::FlatModel;
-use crate::workload::{Phase, Request, Workload};
+use crate::cost::workload::{Request, Workload};
+use crate::evaluation::evaluate;
+use crate::flat::FlatModel;
+use crate::flow;
+use crate::quantity::workload::Phase;
+use crate::syntax::diag::Diagnostics;
 
 /// The answer for a number of equal devices.
 #[derive(Debug, Clone)]

@@ -10,8 +10,9 @@ use std::sync::Arc;
 
 use indexmap::IndexSet;
 
-use crate::compile::Flattened;
-use crate::flatten::{Composite, FlatModel, Node, Repeat, RowId, Segment, ValueRef, ValueTarget, Variant};
+use crate::evaluation::Flattened;
+use crate::flat::{Composite, FlatModel, Node, Repeat, RowId, ValueRef, ValueTarget, Variant};
+use crate::language::Segment;
 
 /// Rows in clusters, and what flows between them.
 #[derive(Debug)]
@@ -393,7 +394,7 @@ fn steps(order: &[(u64, u64, usize)]) -> BTreeSet<(usize, usize)> {
     within.chain(between).collect()
 }
 
-/// A position; there are at most [`crate::check::MAX_LAYERS`] nodes.
+/// A position; there are at most [`crate::language::check::MAX_LAYERS`] nodes.
 fn number(at: usize) -> u32 {
     u32::try_from(at).unwrap_or(u32::MAX)
 }

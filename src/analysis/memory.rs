@@ -3,15 +3,15 @@
 //!
 //! A compiled model comes in, a list of kinds with their bytes goes out. What is split over devices is divided and rounded up.
 
-use crate::analysis::flow::Flow;
-use crate::bind::BoundModel;
 use crate::catalog::optimizers::Optimizer;
+use crate::cost::bind::BoundModel;
 use crate::cost::{CostReport, Tensor};
-use crate::diag::{Code, Diagnostic};
-use crate::expr::Exact;
-use crate::flatten::{FlatModel, RowInfo, matches_layer};
+use crate::flat::{FlatModel, RowInfo, matches_layer};
+use crate::flow::Flow;
 use crate::quantity::Quantity;
-use crate::workload::Phase;
+use crate::quantity::workload::Phase;
+use crate::syntax::diag::{Code, Diagnostic};
+use crate::syntax::expr::Exact;
 
 /// A kind of memory and its bytes on one device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,13 +5,10 @@
 pub mod cache;
 pub mod compare;
 pub mod fit;
-pub mod flow;
 mod graph;
-mod lifetime;
 pub mod memory;
 pub mod origin;
 mod reasons;
-mod shape;
 pub mod summary;
 
 pub use graph::{Cluster, Edge, Graph, Next, Part, Producer, TooManyEdges, graph};

@@ -4,13 +4,13 @@
 
 use std::sync::Arc;
 
-use crate::check::{Checked, derived_entries, root_entries, variable_entries};
-use crate::diag::Diagnostics;
-use crate::expr::Value;
-use crate::flatten::{Binding, Values};
-use crate::scope::{Entry, Scope};
-use crate::source::Span;
-use crate::spec::{Datum, GivenValue, Model};
+use crate::language::check::{Checked, derived_entries, root_entries, variable_entries};
+use crate::language::scope::{Entry, Scope};
+use crate::language::{Binding, Values};
+use crate::syntax::diag::Diagnostics;
+use crate::syntax::expr::Value;
+use crate::syntax::source::Span;
+use crate::syntax::spec::{Datum, GivenValue, Model};
 
 /// One place that has a say, the one that wins first.
 #[derive(Debug)]
@@ -49,7 +49,7 @@ pub fn origin(checked: &Checked<'_>, name: &str) -> Option<Origin> {
     Some(Origin { name: name.to_owned(), ..found })
 }
 
-type ValueScope<'m, 'p> = Scope<'m, 'p, Result<Binding, crate::expr::EvalError>>;
+type ValueScope<'m, 'p> = Scope<'m, 'p, Result<Binding, crate::syntax::expr::EvalError>>;
 
 fn inside<'m>(
     model: &'m Model,

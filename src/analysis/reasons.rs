@@ -5,12 +5,12 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::bind::Signature;
 use crate::catalog::{Class, Dim, Formula, ShapeDef, Slot, ValueDef, builtin_slot};
+use crate::cost::bind::Signature;
 use crate::cost::{Evaluated, LayerEnv, Problem, Tensor, evaluate};
-use crate::expr::{Env, Exact, Value};
+use crate::quantity::workload::{CONVENTIONS, Phase, VARIABLES};
 use crate::quantity::{QUANTITIES, Quantity, QuantityInfo};
-use crate::workload::{CONVENTIONS, Phase, VARIABLES};
+use crate::syntax::expr::{Env, Exact, Value};
 
 /// All that a layer's cost is made of.
 #[derive(Debug)]

@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use super::cache::{CacheReport, cache};
 use super::origin;
-use crate::compile::{Compiled, evaluate};
-use crate::diag::Diagnostics;
-use crate::expr::Value;
-use crate::flatten::{FlatModel, Node, RowId, RowInfo, ValueTarget};
+use crate::cost::workload::Request;
+use crate::evaluation::{Compiled, evaluate};
+use crate::flat::{FlatModel, Node, RowId, RowInfo, ValueTarget};
 use crate::quantity::Quantity;
-use crate::workload::{Phase, Request};
+use crate::quantity::workload::Phase;
+use crate::syntax::diag::Diagnostics;
+use crate::syntax::expr::Value;
 
 /// What a part of a model has and takes.
 #[derive(Debug, Clone, PartialEq, Eq)]

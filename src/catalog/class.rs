@@ -6,12 +6,12 @@
 use std::sync::Arc;
 
 use super::values;
-use crate::diag::{Code, Diagnostic, Diagnostics, nearest};
-use crate::expr::{EvalError, Exact, Expr, Name, Syntax, Value, is_name, is_reserved};
-use crate::json::{Json, Member, Node};
-use crate::source::Span;
-use crate::spec::{Fields, Key, KeyKind, fields, name_part, syntax_error};
-use crate::workload::{CONVENTIONS, VARIABLES};
+use crate::quantity::workload::{CONVENTIONS, VARIABLES};
+use crate::syntax::diag::{Code, Diagnostic, Diagnostics, nearest};
+use crate::syntax::expr::{EvalError, Exact, Expr, Name, Syntax, Value, is_name, is_reserved};
+use crate::syntax::json::{Json, Member, Node};
+use crate::syntax::source::Span;
+use crate::syntax::spec::{Fields, Key, KeyKind, fields, name_part, syntax_error};
 
 /// What a name in a formula stands for: an index into workload variables and conventions, then parameters, then variables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -527,7 +527,7 @@ impl Reader<'_> {
     }
 
     fn formula_text(&mut self, text: &Arc<str>, plain: bool, span: Span, outside: Option<&str>) -> Option<Formula> {
-        let parsed = match crate::expr::parse(text, Syntax::Formula) {
+        let parsed = match crate::syntax::expr::parse(text, Syntax::Formula) {
             Ok(parsed) => parsed,
             Err(error) => {
                 self.diagnostics.push(syntax_error(error, span, plain));
@@ -580,7 +580,7 @@ impl Reader<'_> {
         if !matches!(member.value.json, Json::Object(_)) {
             return Some(WeightDef { name, shape: self.shape(&member.value)?, when: None });
         }
-        let f = fields(&member.value, "a weight", crate::spec::WEIGHT_KEYS, &[], self.diagnostics)?;
+        let f = fields(&member.value, "a weight", crate::syntax::spec::WEIGHT_KEYS, &[], self.diagnostics)?;
         Some(WeightDef { name, shape: self.shape(f.get("shape")?)?, when: f.get("when").and_then(|n| self.formula(n, None)) })
     }
 

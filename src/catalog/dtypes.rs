@@ -4,8 +4,8 @@ use std::sync::{Arc, OnceLock};
 
 use serde::Deserialize;
 
-use crate::diag::nearest;
-use crate::expr::Exact;
+use crate::syntax::diag::nearest;
+use crate::syntax::expr::Exact;
 
 /// An element type with its true size, block scales included.
 #[derive(Debug, Clone, PartialEq)]

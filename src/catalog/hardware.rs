@@ -5,10 +5,10 @@
 use std::sync::Arc;
 
 use super::values::{figure, flag, text, texts};
-use crate::diag::Diagnostics;
-use crate::json::Node;
-use crate::source::Span;
-use crate::spec::{Key, KeyKind, fields};
+use crate::syntax::diag::Diagnostics;
+use crate::syntax::json::Node;
+use crate::syntax::source::Span;
+use crate::syntax::spec::{Key, KeyKind, fields};
 
 #[derive(Debug)]
 pub struct Device {
@@ -134,9 +134,9 @@ fn interconnect(node: &Node, diagnostics: &mut Diagnostics) -> Option<Interconne
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diag::Code;
-    use crate::json;
-    use crate::source::{Source, SourceId};
+    use crate::syntax::diag::Code;
+    use crate::syntax::json;
+    use crate::syntax::source::{Source, SourceId};
 
     const GOOD: &str = r#"{ "name": "x1", "title": "X1", "vendor": "X", "kind": "GPU", "memory_capacity": 80, "memory_bandwidth": 3,
         "peak_flops_per_second": { "bf16": 989400000000000 }, "sources": ["a page"], "verified": true }"#;

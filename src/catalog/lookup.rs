@@ -8,10 +8,10 @@ use super::{
     BLOCK_FILES, CLASS_FILES, CLASS_NAMES, CLASS_PATTERNS, Class, ClassFile, DEVICE_FILES, Device, DeviceFile, FAMILY_FILES,
     MODEL_FILES, ModelFile, parse_class, parse_device,
 };
-use crate::diag::{Code, Diagnostic, Diagnostics, nearest};
-use crate::json::{self, Node};
-use crate::source::{Source, SourceId};
-use crate::spec::{Block, Family, parse_block, parse_family};
+use crate::syntax::diag::{Code, Diagnostic, Diagnostics, nearest};
+use crate::syntax::json::{self, Node};
+use crate::syntax::source::{Source, SourceId};
+use crate::syntax::spec::{Block, Family, parse_block, parse_family};
 
 /// What a file holds, or what is wrong with it; made when first asked for, once.
 type Once<T> = OnceLock<Result<Arc<T>, Diagnostics>>;

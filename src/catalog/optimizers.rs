@@ -4,8 +4,8 @@ use std::sync::{Arc, OnceLock};
 
 use serde::Deserialize;
 
-use crate::diag::nearest;
-use crate::expr::{EvalError, Exact, Expr, Name, Syntax, Value, eval, parse};
+use crate::syntax::diag::nearest;
+use crate::syntax::expr::{EvalError, Exact, Expr, Name, Syntax, Value, eval, parse};
 
 /// An optimizer and the bytes of its states.
 #[derive(Debug)]

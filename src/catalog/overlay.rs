@@ -4,9 +4,9 @@
 
 use std::sync::Arc;
 
-use crate::diag::{Code, Diagnostic};
-use crate::json::{self, Node};
-use crate::source::{Source, SourceId};
+use crate::syntax::diag::{Code, Diagnostic};
+use crate::syntax::json::{self, Node};
+use crate::syntax::source::{Source, SourceId};
 
 /// What a file of the catalog holds, by the folder that it is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +57,7 @@ impl OverlayFile {
     /// What keeps it from being text.
     pub fn load(kind: Kind, name: &str, path: &str, bytes: &[u8], id: SourceId) -> Result<Self, Box<Diagnostic>> {
         let source = Source::load(id, path, bytes)?;
-        let mut diagnostics = crate::diag::Diagnostics::default();
+        let mut diagnostics = crate::syntax::diag::Diagnostics::default();
         let Some(document) = json::read(&source, &mut diagnostics) else {
             let first = diagnostics.iter().next().cloned();
             return Err(first.unwrap_or_else(|| Diagnostic::new(Code::MalformedJson, format!("`{path}` is no JSON"))).boxed());

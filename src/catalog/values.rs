@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::diag::{Code, Diagnostic, Diagnostics};
-use crate::expr::Exact;
-use crate::json::{Json, Node};
+use crate::syntax::diag::{Code, Diagnostic, Diagnostics};
+use crate::syntax::expr::Exact;
+use crate::syntax::json::{Json, Node};
 
 pub fn wrong(node: &Node, expected: &str, diagnostics: &mut Diagnostics) {
     let message = match &node.json {

@@ -8,10 +8,11 @@ use clap::{Args as ClapArgs, CommandFactory, Parser, Subcommand, ValueEnum};
 use crate::analysis::memory::{Checkpointing, Lora, Training};
 use crate::catalog::dtypes::{self, Dtype};
 use crate::catalog::optimizers::{self, Optimizer};
-use crate::expr::Value;
+use crate::cost::workload::Request;
+use crate::quantity::workload::{Attention, Backend, Cache, Kernel, Logits, Phase};
 use crate::report::units::Units;
 use crate::report::{By, FORMATS, MEMORY_FORMATS, PAGE_FORMATS};
-use crate::workload::{Attention, Backend, Cache, Kernel, Logits, Phase, Request};
+use crate::syntax::expr::Value;
 
 /// Compiles hierarchical descriptions of neural networks: parameters, FLOPs and memory of every basic layer, exactly as PyTorch has them.
 #[derive(Debug, Parser)]
@@ -471,7 +472,7 @@ fn parse_weight_dtype(text: &str) -> Result<(Option<Arc<str>>, Dtype), String> {
 /// `NAME=VALUE`: the value is JSON where it reads as such, else a text.
 fn parse_setting(text: &str) -> Result<(Arc<str>, Value), String> {
     let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
-    if !crate::expr::is_name(name) {
+    if !crate::syntax::expr::is_name(name) {
         return Err(format!("`{name}` is no variable's name"));
     }
     let value = match serde_json::from_str::<serde_json::Value>(value) {

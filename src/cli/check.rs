@@ -7,9 +7,9 @@ use super::args::CheckArgs;
 use super::input;
 use super::output::{Exit, Terminal};
 use crate::catalog::Catalog;
-use crate::compile::compile;
-use crate::diag::{Code, Diagnostic, Diagnostics};
-use crate::source::Source;
+use crate::evaluation::compile;
+use crate::syntax::diag::{Code, Diagnostic, Diagnostics};
+use crate::syntax::source::Source;
 
 pub fn run(args: &CheckArgs, terminal: &Terminal) -> io::Result<Exit> {
     let Some(catalog) = terminal.catalog() else { return Ok(Exit::Wrong) };

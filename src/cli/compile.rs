@@ -5,9 +5,9 @@ use std::io;
 use super::args::CompileArgs;
 use super::input;
 use super::output::{Exit, Terminal, write_to};
-use crate::compile::{Compiled, compile};
-use crate::diag::{Code, Diagnostic, Diagnostics};
+use crate::evaluation::{Compiled, compile};
 use crate::report::{By, Format, Options};
+use crate::syntax::diag::{Code, Diagnostic, Diagnostics};
 
 pub fn run(args: &CompileArgs, terminal: &Terminal) -> io::Result<Exit> {
     let Some(catalog) = terminal.catalog() else { return Ok(Exit::Wrong) };

@@ -7,13 +7,13 @@ use super::input;
 use super::output::{Exit, Terminal, Texts, write_to};
 use crate::analysis::{origin, reasons};
 use crate::catalog::{Catalog, Classes, dtypes};
-use crate::compile::{Compiled, compile};
-use crate::diag::{CODES, Code, Diagnostic, Diagnostics, nearest};
-use crate::flatten::{FlatModel, Located, Lost, RowId};
+use crate::evaluation::{Compiled, compile};
+use crate::flat::{FlatModel, Located, Lost, RowId};
 use crate::report::{
     explain_class, explain_code, explain_composite, explain_device, explain_dtype, explain_family, explain_layer,
     explain_variable,
 };
+use crate::syntax::diag::{CODES, Code, Diagnostic, Diagnostics, nearest};
 
 pub fn run(args: &ExplainArgs, terminal: &Terminal) -> io::Result<Exit> {
     if let Some(path) = &args.path {

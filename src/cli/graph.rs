@@ -6,10 +6,10 @@ use super::args::{GraphArgs, GraphFormat};
 use super::input;
 use super::output::{Exit, Terminal, write_to};
 use crate::analysis::{TooManyEdges, graph};
-use crate::compile::front;
-use crate::diag::{Code, Diagnostic, Diagnostics};
+use crate::cost::workload::Request;
+use crate::evaluation::front;
 use crate::report::{render_dot, render_mermaid};
-use crate::workload::Request;
+use crate::syntax::diag::{Code, Diagnostic, Diagnostics};
 
 pub fn run(args: &GraphArgs, terminal: &Terminal) -> io::Result<Exit> {
     let Some(catalog) = terminal.catalog() else { return Ok(Exit::Wrong) };

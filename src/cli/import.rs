@@ -7,10 +7,10 @@ use serde_json::Value as Json;
 use super::args::ImportArgs;
 use super::input;
 use super::output::{Exit, Terminal, write_to};
-use crate::compile::compile;
-use crate::diag::{Code, Diagnostic, Diagnostics};
-use crate::report::{explicit, import_family};
-use crate::workload::Request;
+use crate::cost::workload::Request;
+use crate::emit::{explicit, import_family};
+use crate::evaluation::compile;
+use crate::syntax::diag::{Code, Diagnostic, Diagnostics};
 
 pub fn run(args: &ImportArgs, terminal: &Terminal) -> io::Result<Exit> {
     let Some(catalog) = terminal.catalog() else { return Ok(Exit::Wrong) };

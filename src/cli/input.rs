@@ -5,8 +5,8 @@ use std::path::Path;
 
 use super::output::Terminal;
 use crate::catalog::Catalog;
-use crate::diag::{Code, Diagnostic, nearest};
-use crate::source::{Source, SourceId};
+use crate::syntax::diag::{Code, Diagnostic, nearest};
+use crate::syntax::source::{Source, SourceId};
 
 /// Reads a model as [`read`] does; what keeps it from being read goes to the terminal.
 pub fn read_or_report(model: &str, catalog: &Catalog, terminal: &Terminal) -> Option<Source> {

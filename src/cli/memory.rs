@@ -8,12 +8,12 @@ use super::input;
 use super::output::{Exit, Terminal, write_to};
 use crate::analysis::cache::cache;
 use crate::analysis::fit::{Question, fit};
-use crate::analysis::flow::alive_at;
 use crate::analysis::memory::{Parts, plan};
 use crate::catalog::{Catalog, Device};
-use crate::compile::compile;
-use crate::diag::{Code, Diagnostic, Diagnostics};
+use crate::evaluation::compile;
+use crate::flow::alive_at;
 use crate::report::{MEMORY_FORMATS, MemoryReport};
+use crate::syntax::diag::{Code, Diagnostic, Diagnostics};
 
 pub fn run(args: &MemoryArgs, terminal: &Terminal) -> io::Result<Exit> {
     let Some(catalog) = terminal.catalog() else { return Ok(Exit::Wrong) };

@@ -6,10 +6,10 @@ use std::process::ExitCode;
 
 use super::args::{Args, ColorChoice, MessageFormat};
 use crate::catalog::{Catalog, Kind, OverlayFile};
-use crate::diag::{Code, Diagnostic, Diagnostics, Sources, render, render_json};
-use crate::report::escape_terminal;
-use crate::source::{Source, SourceId};
-use crate::spec::Model;
+use crate::syntax::diag::{Code, Diagnostic, Diagnostics, Sources, render, render_json};
+use crate::syntax::escape::escape_terminal;
+use crate::syntax::source::{Source, SourceId};
+use crate::syntax::spec::Model;
 
 /// How a run ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -129,7 +129,7 @@ impl Terminal {
             }
             let errors = diagnostics.errors();
             if errors > 0 {
-                let first = list.iter().find(|d| d.severity == crate::diag::Severity::Error).map_or("", |d| d.code.id());
+                let first = list.iter().find(|d| d.severity == crate::syntax::diag::Severity::Error).map_or("", |d| d.code.id());
                 let plural = if errors == 1 { "" } else { "s" };
                 out.push_str(&format!("{errors} error{plural}; `layerspec explain {first}` says more\n"));
             }

@@ -5,14 +5,14 @@ use std::io;
 use super::args::{ShowArgs, Stage};
 use super::input;
 use super::output::{Exit, Terminal, write_to};
-use crate::bind::bind;
 use crate::catalog::Catalog;
-use crate::check::check;
-use crate::compile::model;
-use crate::diag::Diagnostics;
-use crate::flatten::flatten;
-use crate::json;
-use crate::source::Source;
+use crate::cost::bind::bind;
+use crate::evaluation::model;
+use crate::flat::flatten;
+use crate::language::check::check;
+use crate::syntax::diag::Diagnostics;
+use crate::syntax::json;
+use crate::syntax::source::Source;
 
 pub fn run(args: &ShowArgs, terminal: &Terminal) -> io::Result<Exit> {
     let Some(catalog) = terminal.catalog() else { return Ok(Exit::Wrong) };

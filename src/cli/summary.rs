@@ -8,9 +8,9 @@ use super::output::{Exit, Terminal, write_to};
 use crate::analysis::compare::difference;
 use crate::analysis::summary::{Summary, summary};
 use crate::catalog::Catalog;
-use crate::compile::{Compiled, compile};
-use crate::diag::Diagnostics;
+use crate::evaluation::{Compiled, compile};
 use crate::report::{render_compare, render_summary};
+use crate::syntax::diag::Diagnostics;
 
 pub fn run(args: &SummaryArgs, terminal: &Terminal) -> io::Result<Exit> {
     let Some(catalog) = terminal.catalog() else { return Ok(Exit::Wrong) };

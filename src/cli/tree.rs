@@ -5,10 +5,10 @@ use std::io;
 use super::args::TreeArgs;
 use super::input;
 use super::output::{Exit, Terminal, write_to};
-use crate::analysis::flow::{self, Flow};
-use crate::compile::{evaluate, front};
-use crate::diag::Diagnostics;
+use crate::evaluation::{evaluate, front};
+use crate::flow::{self, Flow};
 use crate::report::render_tree;
+use crate::syntax::diag::Diagnostics;
 
 pub fn run(args: &TreeArgs, terminal: &Terminal) -> io::Result<Exit> {
     let Some(catalog) = terminal.catalog() else { return Ok(Exit::Wrong) };

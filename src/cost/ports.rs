@@ -4,10 +4,10 @@
 
 use std::sync::Arc;
 
-use super::{LayerEnv, Problem, beyond, bytes_of};
+use super::evaluate::{LayerEnv, Problem, beyond, bytes_of};
 use crate::catalog::{Class, Dim, Element, ElementDef, SaveDef, ShapeDef, ValueDef, builtin_slot};
-use crate::diag::Code;
-use crate::expr::{Exact, Value};
+use crate::syntax::diag::Code;
+use crate::syntax::expr::{Exact, Value};
 
 /// A shape whose leading dimensions may be open.
 #[derive(Debug, Clone, PartialEq, Eq)]

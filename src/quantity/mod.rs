@@ -2,7 +2,12 @@
 //!
 //! Counts are `u128`, checked: a large training step exceeds `u64`, and a wrapped number would be worse than none.
 
+mod exact;
+pub mod workload;
+
 use std::fmt;
+
+pub use exact::Exact;
 
 /// Number of learned scalars.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]

@@ -3,9 +3,9 @@
 use std::io::{self, Write};
 
 use super::{By, Options, escape_csv, expanded, groups, units};
-use crate::compile::Compiled;
+use crate::evaluation::Compiled;
+use crate::quantity::workload::Phase;
 use crate::quantity::{Cost, QUANTITIES, QuantityInfo};
-use crate::workload::Phase;
 
 pub fn render(compiled: &Compiled<'_>, options: &Options, out: &mut dyn Write) -> io::Result<()> {
     let train = compiled.bound.workload.phase == Phase::Train;

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use super::drawing::{Drawing, Line, edge_label, id};
 use super::escape_dot;
 use crate::analysis::Graph;
-use crate::compile::Flattened;
+use crate::evaluation::Flattened;
 
 /// Writes a graph as DOT: modules are boxes, functional layers rounded ones, composites and repeats clusters, model inputs ellipses.
 ///

@@ -5,7 +5,7 @@ use std::io;
 use super::tree::last_segment;
 use crate::analysis::{Edge, Part, Producer};
 use crate::catalog::ClassKind;
-use crate::flatten::FlatModel;
+use crate::flat::FlatModel;
 
 /// A line of a drawing.
 pub enum Line {

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::units::{self, Units};
 use crate::catalog::dtypes::Dtype;
 use crate::catalog::{Class, Device, Dim, ElementDef, Example, Formula, Parameter, ShapeDef, ValueDef};
-use crate::diag::{CODES, CodeInfo};
+use crate::syntax::diag::{CODES, CodeInfo};
 
 /// All there is to say about a class.
 #[must_use]
@@ -113,7 +113,7 @@ fn formulas(class: &Class) -> Vec<Vec<String>> {
 }
 
 fn example(out: &mut String, example: &Example) {
-    let pairs = |list: &[(std::sync::Arc<str>, crate::expr::Value)]| {
+    let pairs = |list: &[(std::sync::Arc<str>, crate::syntax::expr::Value)]| {
         list.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(", ")
     };
     let _ = writeln!(out, "  {}", example.doc);
@@ -188,7 +188,7 @@ pub fn explain_code(info: &CodeInfo) -> String {
 #[must_use]
 pub fn errors_page() -> String {
     let mut out = String::from(
-        "# Diagnostics\n\nGenerated from `src/diag/codes.rs`; `layerspec explain CODE` shows a single one. `E` is an error, `W` a warning.\n",
+        "# Diagnostics\n\nGenerated from `src/syntax/diag/codes.rs`; `layerspec explain CODE` shows a single one. `E` is an error, `W` a warning.\n",
     );
     for info in CODES {
         let _ = write!(

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::explain::section;
-use crate::spec::{Family, Variable};
+use crate::syntax::spec::{Family, Variable};
 
 /// All there is to say about a family.
 #[must_use]

@@ -2,9 +2,9 @@
 
 use super::units::{self, Units};
 use super::{By, Line, Options, expanded, folded, groups};
-use crate::compile::Compiled;
+use crate::evaluation::Compiled;
+use crate::quantity::workload::{Attention, Kernel, Logits, Phase};
 use crate::quantity::{Cost, Quantity};
-use crate::workload::{Attention, Kernel, Logits, Phase};
 
 /// A column: its title, and how soon it is given up where there is no room (0: never).
 #[derive(Debug, Clone)]
@@ -361,7 +361,7 @@ pub(super) fn checkpoint(compiled: &Compiled<'_>) -> Option<String> {
         });
     }
     if let Some(quantization) = &flat.checkpoint.quantization {
-        let in_effect = |row: &crate::bind::BoundRow| {
+        let in_effect = |row: &crate::cost::bind::BoundRow| {
             row.signature
                 .and_then(|at| bound.signatures.get(at as usize))
                 .is_some_and(|signature| signature.unquantized.is_some())

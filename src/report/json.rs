@@ -5,10 +5,11 @@ use std::io::{self, Write};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::{By, Group, Line, Options, expanded, groups};
-use crate::analysis::flow::Peak;
-use crate::compile::Compiled;
+use crate::cost::workload::Workload;
+use crate::evaluation::Compiled;
+use crate::flow::Peak;
+use crate::quantity::workload::Phase;
 use crate::quantity::{Cost, QUANTITIES};
-use crate::workload::{Phase, Workload};
 
 /// The format's name and version.
 pub const FORMAT: &str = "layerspec.compile/1";

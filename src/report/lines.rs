@@ -4,9 +4,9 @@ use std::borrow::Cow;
 
 use indexmap::IndexMap;
 
-use crate::analysis::flow::RowFlow;
-use crate::compile::Compiled;
-use crate::flatten::{RowInfo, Tied};
+use crate::evaluation::Compiled;
+use crate::flat::{RowInfo, Tied};
+use crate::flow::RowFlow;
 use crate::quantity::Cost;
 
 /// How rows are put together.

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use super::grid::{grid, summary, title};
 use super::{Options, escape_markdown};
-use crate::compile::Compiled;
+use crate::evaluation::Compiled;
 
 pub fn render(compiled: &Compiled<'_>, options: &Options, out: &mut dyn Write) -> io::Result<()> {
     let grid = grid(compiled, options);

@@ -13,11 +13,12 @@ use super::units::{self, Units};
 use super::{escape_csv, escape_markdown, escape_terminal};
 use crate::analysis::cache::CacheReport;
 use crate::analysis::fit::Fit;
-use crate::analysis::flow::Alive;
 use crate::analysis::memory::{Plan, Training};
 use crate::catalog::Device;
-use crate::compile::Compiled;
-use crate::workload::{Phase, Workload};
+use crate::cost::workload::Workload;
+use crate::evaluation::Compiled;
+use crate::flow::Alive;
+use crate::quantity::workload::Phase;
 
 /// All that `memory` found out.
 #[derive(Debug)]

@@ -6,13 +6,10 @@
 mod csv;
 mod dot;
 mod drawing;
-mod escape;
 mod explain;
-mod explicit;
 mod families;
 mod family;
 mod grid;
-mod import;
 mod json;
 mod lines;
 mod list;
@@ -30,13 +27,11 @@ mod why;
 
 use std::io::{self, Write};
 
+pub use crate::syntax::escape::{escape_csv, escape_dot, escape_markdown, escape_mermaid, escape_terminal};
 pub use dot::render_dot;
-pub use escape::{escape_csv, escape_dot, escape_markdown, escape_mermaid, escape_terminal};
 pub use explain::{errors_page, explain_class, explain_code, explain_device, explain_dtype};
-pub use explicit::explicit;
 pub use families::families_page;
 pub use family::explain_family;
-pub use import::{import_family, json_of};
 pub use lines::{By, Group, Line, expanded, folded, groups};
 pub use list::{list_blocks, list_classes, list_devices, list_dtypes, list_families, list_models};
 pub use memory::{MEMORY_FORMATS, MemoryReport};
@@ -48,7 +43,7 @@ pub use tree::render_tree;
 
 pub use why::{explain_composite, explain_layer};
 
-use crate::compile::Compiled;
+use crate::evaluation::Compiled;
 use units::Units;
 
 /// How a report is to look.

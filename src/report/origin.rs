@@ -2,11 +2,11 @@
 
 use std::fmt::Write as _;
 
-use super::escape::escape_terminal;
+use super::escape_terminal;
 use super::explain::section;
 use crate::analysis::origin::Origin;
-use crate::diag::{Sources, position};
-use crate::source::Span;
+use crate::syntax::diag::{Sources, position};
+use crate::syntax::source::Span;
 
 /// A variable's value, its definitions, the winning one first, and where they stand.
 #[must_use]

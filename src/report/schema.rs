@@ -3,9 +3,9 @@
 use serde_json::{Map, Value, json};
 
 use crate::catalog::{Catalog, Class, ParameterKind};
-use crate::check::COMMON_PARAMETERS;
+use crate::language::check::COMMON_PARAMETERS;
 use crate::quantity::{FACTS, WORKLOAD_FREE_FACTS};
-use crate::spec::{
+use crate::syntax::spec::{
     BLOCK_KEYS, EXPECT_KEYS, HEAD_KEYS, INPUT_KEYS, Key, KeyKind, LAYER_KEYS, MODEL_KEYS, NESTED_KEYS, POINT_KEYS, TIE_KEYS,
     WEIGHT_KEYS,
 };

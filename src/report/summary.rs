@@ -4,13 +4,13 @@ use std::io::{self, Write};
 
 use serde_json::{Value as Json, json};
 
+use super::escape_terminal;
 use super::memory::bar;
 use super::page::{self, Section};
 use super::units::{self, Units};
-use super::{escape_terminal, json_of};
 use crate::analysis::compare::Difference;
 use crate::analysis::summary::{Component, Summary};
-use crate::expr::Value;
+use crate::syntax::expr::{Value, json_of};
 
 /// How `summary` and `compare` are written.
 pub const PAGE_FORMATS: &[&str] = &["table", "json", "markdown"];

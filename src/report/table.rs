@@ -6,7 +6,7 @@ use comfy_table::{Attribute, Cell, CellAlignment, ContentArrangement, Table, pre
 
 use super::Options;
 use super::grid::{Column, Grid, RowKind, grid, summary, title};
-use crate::compile::Compiled;
+use crate::evaluation::Compiled;
 
 /// Blanks between two columns.
 const GAP: usize = 2;

@@ -2,12 +2,13 @@
 
 use std::io::{self, Write};
 
-use crate::analysis::flow::Flow;
 use crate::catalog::ClassKind;
-use crate::check::Checked;
-use crate::compile::Flattened;
-use crate::flatten::{Argument, Binding, Composite, FlatModel, Node, Repeat, RowId, Segment, Variant};
-use crate::workload::WorkloadVar;
+use crate::evaluation::Flattened;
+use crate::flat::{Composite, FlatModel, Node, Repeat, RowId, Variant};
+use crate::flow::Flow;
+use crate::language::check::Checked;
+use crate::language::{Argument, Binding, Segment};
+use crate::quantity::workload::WorkloadVar;
 
 use super::escape_terminal;
 
@@ -134,7 +135,7 @@ impl Tree<'_> {
 
 /// `layer<i>` rather than `layers.<i>`.
 fn indexed_name(repeat: &Repeat<RowId>) -> bool {
-    !repeat.name.as_ref().is_some_and(|name| name.pieces.contains(&crate::flatten::PathPiece::Dot))
+    !repeat.name.as_ref().is_some_and(|name| name.pieces.contains(&crate::language::PathPiece::Dot))
 }
 
 fn name_of(segment: Option<&Segment>) -> String {

@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 use super::explain::{section, shape};
 use super::{escape_terminal, units};
 use crate::analysis::{Because, Given, Reason, Reasons, Term};
-use crate::compile::Compiled;
-use crate::flatten::{Child, RowId, RowInfo};
-use crate::workload::Workload;
+use crate::cost::workload::Workload;
+use crate::evaluation::Compiled;
+use crate::flat::{Child, RowId, RowInfo};
 
 /// All there is to say about the layer at `path`, which is an instance of the row.
 #[must_use]

@@ -1,0 +1,468 @@
+//! Gives a flat model its workload: every expression that was left gets its value.
+//!
+//! A [`FlatModel`] and a [`Workload`] come in, a [`BoundModel`] goes out. Rows that ask their class for the same share one signature, so
+//! that `cost` evaluates it once.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::catalog::{Class, Element, Parameter, builtin_slot, check_parameter};
+use crate::cost::workload::{Request, Workload, value_problem};
+use crate::flat::{FlatModel, InputTensor, OwnWeight, Row, RowInfo, matches_layer};
+use crate::language::check::expected;
+use crate::language::{Argument, Binding, Residual};
+use crate::quantity::workload::{Cache, DERIVED, Phase, VARIABLES, WorkloadVar};
+use crate::syntax::diag::{Code, Diagnostic, Diagnostics};
+use crate::syntax::expr::{EvalError, Exact, MOST_VALUES, Value, eval};
+
+/// A model at a workload: no expression left.
+#[derive(Debug)]
+pub struct BoundModel {
+    pub workload: Workload,
+    /// Workload variables and conventions, as class formulas see them.
+    pub builtins: Vec<Value>,
+    /// What is asked of a class, each only once.
+    pub signatures: Vec<Signature>,
+    /// One a row of the flat model.
+    pub rows: Vec<BoundRow>,
+    /// The tensors that the model is called with.
+    pub inputs: Vec<BoundInput>,
+    /// The workload variables' values; `None`: it has none, which was reported.
+    values: Vec<Option<Value>>,
+}
+
+/// A tensor that the model is called with.
+#[derive(Debug)]
+pub struct BoundInput {
+    pub name: Arc<str>,
+    /// `None`: it couldn't be had, which was reported.
+    pub shape: Option<Vec<u128>>,
+    pub element: Element,
+}
+
+impl BoundModel {
+    /// The count that an argument is at this workload; what is wrong with it was reported when its row was bound.
+    #[must_use]
+    pub fn count(&self, argument: &Argument) -> Option<u128> {
+        let value = match &argument.binding {
+            Binding::Known(value) => value.clone(),
+            Binding::Workload(residual) => {
+                let env = |variable: &WorkloadVar| match self.values.get(usize::from(variable.0)) {
+                    Some(Some(value)) => Ok(value.clone()),
+                    _ => Err(EvalError::Reported),
+                };
+                eval(&residual.expr, &env, 0).ok()?
+            }
+        };
+        value.as_number().and_then(|n| n.to_count())
+    }
+}
+
+/// A class with the values of its parameters.
+#[derive(Debug, Clone)]
+pub struct Signature {
+    pub class: Option<Arc<Class>>,
+    /// Given parameters, by position.
+    pub arguments: Vec<(u16, Value)>,
+    /// Workload values replaced, by slot.
+    pub overrides: Vec<(u16, Value)>,
+    pub weights: Option<Vec<OwnWeight>>,
+    /// Where the checkpoint quantizes some of the weights: the bytes of one that it doesn't.
+    pub unquantized: Option<Exact>,
+    /// It runs without gradients in training.
+    pub no_grad: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct BoundRow {
+    /// `None`: a value couldn't be had, which was reported.
+    pub signature: Option<u32>,
+    /// How often each instance runs.
+    pub calls: u128,
+}
+
+/// Binds a model to the workload that a request asks for. What is wrong goes to `diagnostics`.
+pub fn bind(flat: &FlatModel, request: &Request, diagnostics: &mut Diagnostics) -> BoundModel {
+    let asked = request;
+    let request = &with_checkpoint(flat, asked);
+    let defaults = defaults(flat, diagnostics);
+    for (name, value) in &request.settings {
+        if let Some(expected) = value_problem(name, value) {
+            let message = format!("`{name}` can't be {value}: it is {expected}");
+            diagnostics.push(Diagnostic::new(Code::InvalidWorkload, message));
+        }
+    }
+    let mut workload = Workload::complete(request, &defaults, flat.positions.map(|(n, _)| n));
+    let builtins = workload.values(request, &defaults);
+    let values = builtins.iter().take(VARIABLES.len()).cloned().map(Some).collect();
+    let mut binder = Binder { flat, values, diagnostics };
+    workload.more = binder.own_variables(request);
+    check_workload(&workload, binder.diagnostics);
+    let (mut signatures, mut rows) = binder.rows();
+    binder.quantized(asked, &workload, &mut signatures, &mut rows);
+    binder.weight_dtypes(request, &mut signatures, &mut rows);
+    let inputs = binder.inputs(&workload);
+    let values = binder.values;
+    BoundModel { workload, builtins, signatures, rows, inputs, values }
+}
+
+/// What was asked for, with the weights in the checkpoint's dtype unless something else was.
+fn with_checkpoint(flat: &FlatModel, request: &Request) -> Request {
+    let mut request = request.clone();
+    let says_nothing = request.weight_dtype.is_none() && request.dtype.is_none();
+    if let (true, Some((dtype, _))) = (says_nothing, &flat.checkpoint.dtype) {
+        request.weight_dtype = Some(dtype.clone());
+    }
+    request
+}
+
+/// The model's own defaults for the built-in variables.
+fn defaults(flat: &FlatModel, diagnostics: &mut Diagnostics) -> Vec<(Arc<str>, Value)> {
+    let mut defaults = Vec::new();
+    for (name, argument) in flat.workload.iter().filter(|(name, _)| is_builtin(name)) {
+        let problem = match &argument.binding {
+            Binding::Workload(_) => Some("known without a workload, whose default it is"),
+            Binding::Known(Value::Number(n)) if n.is_zero() && matches!(&**name, "batch_size" | "seq_len") => Some("at least 1"),
+            Binding::Known(value) => value_problem(name, value),
+        };
+        match (problem, &argument.binding) {
+            // `check` has said why these have no default.
+            _ if DERIVED.contains(&&**name) => {}
+            (None, Binding::Known(value)) => defaults.push((name.clone(), value.clone())),
+            (problem, binding) => {
+                let found = if let Binding::Known(value) = binding { format!(" {value}") } else { String::new() };
+                let message = format!("the default{found} of `{name}` makes no workload");
+                let label = format!("must be {}", problem.unwrap_or_default());
+                diagnostics.push(Diagnostic::new(Code::InvalidWorkload, message).at(argument.span, label));
+            }
+        }
+    }
+    defaults
+}
+
+fn is_builtin(name: &str) -> bool {
+    VARIABLES.iter().any(|(builtin, _)| *builtin == name)
+}
+
+/// Whether a value can be a number of bytes.
+fn is_size(value: &Value) -> bool {
+    value.as_number().is_some_and(|n| n >= Exact::ZERO)
+}
+
+fn check_workload(workload: &Workload, diagnostics: &mut Diagnostics) {
+    for (name, value) in [("batch_size", workload.batch_size), ("seq_len", workload.seq_len)] {
+        if value == 0 {
+            diagnostics.push(Diagnostic::new(Code::InvalidWorkload, format!("`{name}` is 0, it must be at least 1")));
+        }
+    }
+    if workload.past_len > 0 && workload.cache == Cache::Off && workload.phase != Phase::Train {
+        let message = format!("without a cache there are no {} cached tokens", workload.past_len);
+        let help = "leave out `--cache off`, or set `--past 0`";
+        diagnostics.push(Diagnostic::new(Code::InvalidWorkload, message).help(help));
+    }
+    if workload.logit_len > workload.seq_len {
+        let message =
+            format!("`logit_len` is {}, more than the {} positions of the sequence", workload.logit_len, workload.seq_len);
+        diagnostics.push(Diagnostic::new(Code::InvalidWorkload, message));
+    }
+}
+
+struct Binder<'f, 'd> {
+    flat: &'f FlatModel,
+    /// The workload variables' values, built-in ones first; `None`: it has none, which was reported.
+    values: Vec<Option<Value>>,
+    diagnostics: &'d mut Diagnostics,
+}
+
+/// Workload variables may depend on others through this many steps: bounds the stack.
+const MAX_CHAIN: usize = 128;
+
+/// How far the evaluation of a variable is.
+#[derive(Clone, Copy)]
+enum State {
+    Open,
+    Busy,
+    Done,
+}
+
+impl<'f> Binder<'f, '_> {
+    /// The model's own workload variables: what was set, else their defaults, in the order of the file.
+    fn own_variables(&mut self, request: &Request) -> Vec<(Arc<str>, Value)> {
+        let own: Vec<&'f (Arc<str>, Argument)> = self.flat.workload.iter().filter(|(name, _)| !is_builtin(name)).collect();
+        let first = self.values.len();
+        self.values.resize(first + own.len(), None);
+        let mut state = vec![State::Open; own.len()];
+        for at in 0..own.len() {
+            self.own_variable(at, first, &own, &mut state, request, 0);
+        }
+        let value = |at: usize| self.values.get(first + at).cloned().flatten().unwrap_or(Value::Null);
+        own.iter().enumerate().map(|(at, (name, _))| (name.clone(), value(at))).collect()
+    }
+
+    /// The value of one of them, after those that it depends on.
+    fn own_variable(
+        &mut self,
+        at: usize,
+        first: usize,
+        own: &[&'f (Arc<str>, Argument)],
+        state: &mut [State],
+        request: &Request,
+        depth: usize,
+    ) {
+        let (Some((name, argument)), Some(own_state)) = (own.get(at), state.get_mut(at)) else {
+            return;
+        };
+        match own_state {
+            State::Done => return,
+            State::Busy => {
+                let message = format!("the workload variable `{name}` depends on itself");
+                let diagnostic = Diagnostic::new(Code::CyclicVariables, message).at(argument.span, "comes back to itself");
+                if !self.diagnostics.has(Code::CyclicVariables) {
+                    self.diagnostics.push(diagnostic);
+                }
+                return;
+            }
+            State::Open if depth > MAX_CHAIN => {
+                let message = format!("the workload variable `{name}` stands behind more than {MAX_CHAIN} others");
+                self.diagnostics.push(Diagnostic::new(Code::EvaluationTooDeep, message).at(argument.span, "too long a chain"));
+                *own_state = State::Done;
+                return;
+            }
+            State::Open => *own_state = State::Busy,
+        }
+        let setting = request.settings.iter().rev().find(|(n, _)| n == name).map(|(_, value)| value.clone());
+        if let (None, Binding::Workload(residual)) = (&setting, &argument.binding) {
+            let mut uses = Vec::new();
+            residual.expr.for_each_variable(&mut |v: &WorkloadVar| uses.extend(usize::from(v.0).checked_sub(first)));
+            uses.into_iter().for_each(|next| self.own_variable(next, first, own, state, request, depth + 1));
+        }
+        let value = setting.or_else(|| self.argument(argument));
+        let too_large = value.as_ref().is_some_and(|value| value.size(MOST_VALUES + 1) > MOST_VALUES);
+        if too_large {
+            let message = format!("`{name}` has more than {MOST_VALUES} values");
+            self.diagnostics.push(Diagnostic::new(Code::ExpressionTooLarge, message).at(argument.span, "too large"));
+        }
+        let value = value.filter(|_| !too_large);
+        if let (Some(cell), Some(own_state)) = (self.values.get_mut(first + at), state.get_mut(at)) {
+            *cell = value;
+            *own_state = State::Done;
+        }
+    }
+
+    fn rows(&mut self) -> (Vec<Signature>, Vec<BoundRow>) {
+        let flat = self.flat;
+        let mut signatures = Vec::with_capacity(flat.signatures.len());
+        let mut bound: Vec<Option<u32>> = Vec::with_capacity(flat.signatures.len());
+        for row in flat.signatures.iter().map(|id| flat.row(*id)) {
+            let signature = row.and_then(|info| self.signature(&info.row));
+            bound.push(signature.is_some().then(|| u32::try_from(signatures.len()).unwrap_or(u32::MAX)));
+            signatures.extend(signature);
+        }
+        let row = |info: &RowInfo| BoundRow {
+            signature: bound.get(info.signature as usize).copied().flatten(),
+            calls: self.calls(&info.calls),
+        };
+        (signatures, flat.rows.iter().map(row).collect())
+    }
+
+    /// Gives rows that the checkpoint quantizes their bits a weight, unless a dtype was asked for.
+    fn quantized(&mut self, request: &Request, workload: &Workload, signatures: &mut Vec<Signature>, rows: &mut [BoundRow]) {
+        let slot = builtin_slot("weight_dtype_bytes").and_then(|slot| u16::try_from(slot).ok());
+        let Some((slot, quantization)) = slot.zip(self.flat.checkpoint.quantization.as_ref()) else { return };
+        // A weight dtype of the command line wins.
+        if request.weight_dtype.is_some() {
+            return;
+        }
+        let mut made: HashMap<(u32, u16), u32> = HashMap::new();
+        for (info, row) in self.flat.rows.iter().zip(rows) {
+            let (Some(group), Some(signature)) = (info.row.quantized, row.signature) else { continue };
+            let bytes = quantization.groups.get(usize::from(group)).and_then(|group| group.bits.checked_div(Exact::integer(8)));
+            let (Some(bytes), Some(known)) = (bytes, signatures.get(signature as usize)) else { continue };
+            if known.overrides.iter().any(|(own, _)| *own == slot) {
+                continue;
+            }
+            let next = u32::try_from(signatures.len()).unwrap_or(u32::MAX);
+            let own = *made.entry((signature, group)).or_insert(next);
+            if own == next {
+                let mut other = known.clone();
+                other.overrides.push((slot, Value::Number(bytes)));
+                other.unquantized = Some(workload.weight_dtype.bytes());
+                signatures.push(other);
+            }
+            row.signature = Some(own);
+        }
+    }
+
+    /// Gives rows that a pattern means a weight dtype of their own. What a model file says of a layer itself stays.
+    fn weight_dtypes(&mut self, request: &Request, signatures: &mut Vec<Signature>, rows: &mut [BoundRow]) {
+        let slot = builtin_slot("weight_dtype_bytes").and_then(|slot| u16::try_from(slot).ok());
+        let (Some(slot), false) = (slot, request.weight_dtypes.is_empty()) else { return };
+        let mut matched = vec![false; request.weight_dtypes.len()];
+        let mut made: HashMap<(u32, usize), u32> = HashMap::new();
+        for (info, row) in self.flat.rows.iter().zip(rows) {
+            let mut last = None;
+            for (at, ((pattern, _), matched)) in request.weight_dtypes.iter().zip(&mut matched).enumerate() {
+                if matches_layer(pattern, info) {
+                    (last, *matched) = (Some(at), true);
+                }
+            }
+            let (Some(at), Some(signature)) = (last, row.signature) else { continue };
+            let Some((_, dtype)) = request.weight_dtypes.get(at) else { continue };
+            let Some(known) = signatures.get(signature as usize) else { continue };
+            let said = known.overrides.iter().any(|(own, _)| *own == slot) && known.unquantized.is_none();
+            if said {
+                continue;
+            }
+            let next = u32::try_from(signatures.len()).unwrap_or(u32::MAX);
+            let own = *made.entry((signature, at)).or_insert(next);
+            if own == next {
+                let mut other = known.clone();
+                other.overrides.retain(|(own, _)| *own != slot);
+                other.overrides.push((slot, Value::Number(dtype.bytes())));
+                other.unquantized = None;
+                signatures.push(other);
+            }
+            row.signature = Some(own);
+        }
+        for ((pattern, _), _) in request.weight_dtypes.iter().zip(&matched).filter(|(_, matched)| !**matched) {
+            let message = format!("no layer has a path or class like `{pattern}`");
+            let help = "`*` stands for anything; a repeated layer's path reads `model.layers.[0-31].mlp.up_proj`";
+            self.diagnostics.push(Diagnostic::new(Code::InvalidWorkload, message).help(help));
+        }
+    }
+
+    fn inputs(&mut self, workload: &Workload) -> Vec<BoundInput> {
+        let flat = self.flat;
+        let Some(inputs) = &flat.inputs else {
+            let shape = Some(vec![u128::from(workload.batch_size), u128::from(workload.seq_len)]);
+            return vec![BoundInput { name: "input_ids".into(), shape, element: Element::Index }];
+        };
+        let bound = |binder: &mut Self, input: &InputTensor| BoundInput {
+            name: input.name.clone(),
+            shape: input.shape.as_ref().and_then(|dims| dims.iter().map(|dim| binder.dimension(dim)).collect()),
+            element: Element::from_word(&input.dtype).unwrap_or(Element::Activation),
+        };
+        inputs.iter().map(|input| bound(self, input)).collect()
+    }
+
+    fn dimension(&mut self, argument: &Argument) -> Option<u128> {
+        let value = self.argument(argument)?;
+        let count = value.as_number().and_then(|n| n.to_count());
+        if count.is_none() {
+            let message = format!("a dimension is {} at this workload", self.shown(argument, &value));
+            let diagnostic = Diagnostic::new(Code::NotACount, message).at(argument.span, "expected a non-negative integer");
+            self.diagnostics.push(diagnostic);
+        }
+        count
+    }
+
+    fn signature(&mut self, row: &Row) -> Option<Signature> {
+        let class = row.class.as_ref().map(|class| class.0.clone());
+        let parameters = class.as_ref().map_or(&[][..], |class| &class.parameters);
+        let (mut arguments, mut overrides) = (Vec::with_capacity(row.arguments.len()), Vec::new());
+        // All of them are looked at, so that all that is wrong is said.
+        for (at, argument) in &row.arguments {
+            let value = parameters.get(usize::from(*at)).and_then(|parameter| self.parameter(parameter, argument));
+            arguments.extend(value.map(|value| (*at, value)));
+        }
+        for (slot, argument) in &row.overrides {
+            overrides.extend(self.bytes(argument).map(|value| (*slot, value)));
+        }
+        let complete = arguments.len() == row.arguments.len() && overrides.len() == row.overrides.len();
+        complete.then(|| Signature {
+            arguments,
+            overrides,
+            weights: row.weights.clone(),
+            class,
+            unquantized: None,
+            no_grad: row.no_grad,
+        })
+    }
+
+    /// A parameter's value, of its kind.
+    fn parameter(&mut self, parameter: &Parameter, argument: &Argument) -> Option<Value> {
+        let value = self.argument(argument)?;
+        let fitting = check_parameter(parameter, &value);
+        if fitting.is_none() {
+            let code = if matches!(value, Value::Number(_)) { Code::NotACount } else { Code::ParameterType };
+            let message = format!("`{}` is {} at this workload", parameter.name, self.shown(argument, &value));
+            self.diagnostics.push(Diagnostic::new(code, message).at(argument.span, expected(parameter)));
+        }
+        fitting
+    }
+
+    /// A workload's value replaced for one layer.
+    fn bytes(&mut self, argument: &Argument) -> Option<Value> {
+        let value = self.argument(argument)?;
+        if is_size(&value) {
+            return Some(value);
+        }
+        let message = format!("a number of bytes is {} at this workload", self.shown(argument, &value));
+        self.diagnostics.push(Diagnostic::new(Code::ParameterType, message).at(argument.span, "expected a non-negative number"));
+        None
+    }
+
+    fn calls(&mut self, calls: &[Argument]) -> u128 {
+        let mut product = 1u128;
+        for argument in calls {
+            let Some(value) = self.argument(argument) else {
+                return 0;
+            };
+            let Some(count) = value.as_number().and_then(|n| n.to_count()) else {
+                let diagnostic = Diagnostic::new(Code::NotACount, format!("`calls` is {}", self.shown(argument, &value)))
+                    .at(argument.span, "expected a non-negative integer");
+                self.diagnostics.push(diagnostic);
+                return 0;
+            };
+            match product.checked_mul(count) {
+                Some(more) => product = more,
+                None => {
+                    let diagnostic = Diagnostic::new(Code::Overflow, "calls of calls exceed 2^128").at(argument.span, "too many");
+                    self.diagnostics.push(diagnostic);
+                    return 0;
+                }
+            }
+        }
+        product
+    }
+
+    fn argument(&mut self, argument: &Argument) -> Option<Value> {
+        let residual = match &argument.binding {
+            Binding::Known(value) => return Some(value.clone()),
+            Binding::Workload(residual) => residual,
+        };
+        let values = &self.values;
+        let env = |variable: &WorkloadVar| match values.get(usize::from(variable.0)) {
+            Some(Some(value)) => Ok(value.clone()),
+            _ => Err(EvalError::Reported),
+        };
+        match eval(&residual.expr, &env, 0) {
+            Ok(value) => Some(value),
+            Err(EvalError::Reported) => None,
+            // `check` has reported it, unless it stands in a block that a variable chooses.
+            Err(EvalError::Unknown(_)) if self.diagnostics.has(Code::UnknownVariable) => None,
+            Err(error) => {
+                let seen = self.render(residual);
+                self.diagnostics
+                    .push(Diagnostic::new(error.code(), format!("{error}: {seen}")).at(argument.span, "at this workload"));
+                None
+            }
+        }
+    }
+
+    /// An expression with the workload's values put in.
+    fn render(&self, residual: &Residual) -> String {
+        let value = |v: &WorkloadVar| self.values.get(usize::from(v.0)).cloned().flatten();
+        residual.expr.render(&|v: &WorkloadVar| value(v).map_or("?".to_owned(), |value| value.to_string()))
+    }
+
+    /// `7 / 2 = 3.5`: an argument with the workload's values put in.
+    fn shown(&self, argument: &Argument, value: &Value) -> String {
+        let value = value.to_string();
+        let Binding::Workload(residual) = &argument.binding else {
+            return value;
+        };
+        let seen = self.render(residual);
+        if seen == value { value } else { format!("{seen} = {value}") }
+    }
+}

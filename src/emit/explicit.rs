@@ -1,0 +1,481 @@
+//! A model with every layer written out: what a family makes of a config, as a model file of its own.
+//!
+//! The folded flat list comes in, the JSON of a model goes out that compiles to the same. Structural values are numbers in it; what
+//! depends on the workload stays an expression.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value as Json, json};
+
+use crate::flat::{Composite, FlatModel, Node, Repeat, RowId, ValueRef, ValueTarget};
+use crate::language::check::Checked;
+use crate::language::{Argument, Binding, PathPiece, Segment};
+use crate::quantity::workload::{LENGTHS, VARIABLES, WorkloadVar};
+use crate::syntax::expr::{BinaryOp, Exact, Expr, Value, json_of};
+use crate::syntax::spec::Hold;
+
+/// What can't be said in a model file, in words.
+type Unsaid = String;
+
+/// Where a layer has lengths of its own, the workload's are called so.
+const WORKLOAD: &str = "workload_";
+
+/// The model file of a flat model.
+///
+/// # Errors
+/// What of it a file can't say: a value whose name means another one where it is read.
+pub fn explicit(checked: &Checked<'_>, flat: &FlatModel) -> Result<Map<String, Json>, Unsaid> {
+    let mut writer = Writer { checked, flat, frames: vec![Frame::new(&flat.body)], outer: false, aliases: Vec::new() };
+    let layers = writer.body(&flat.body)?;
+    let mut out = Map::new();
+    if let Some(class) = &flat.class {
+        out.insert("class".to_owned(), json!(&**class));
+    }
+    let mut variables = Map::new();
+    if writer.outer {
+        variables.extend(LENGTHS.iter().map(|name| (format!("{WORKLOAD}{name}"), json!(format!("<{name}>")))));
+    }
+    if let Some((positions, _)) = flat.positions {
+        variables.insert("max_position_embeddings".to_owned(), json!(positions));
+    }
+    if !variables.is_empty() {
+        out.insert("variables".to_owned(), Json::Object(variables));
+    }
+    if !flat.workload.is_empty() {
+        let defaults =
+            flat.workload.iter().map(|(name, argument)| (name.to_string(), writer.argument(argument, false, &mut Map::new())));
+        out.insert("workload".to_owned(), Json::Object(defaults.collect()));
+    }
+    if let Some(inputs) = &flat.inputs {
+        let tensor = |input: &crate::flat::InputTensor| {
+            let shape: Option<Vec<Json>> =
+                input.shape.as_ref().map(|dims| dims.iter().map(|dim| writer.argument(dim, false, &mut Map::new())).collect());
+            (input.name.to_string(), json!({ "shape": shape, "dtype": &*input.dtype }))
+        };
+        out.insert("inputs".to_owned(), Json::Object(inputs.iter().map(tensor).collect()));
+    }
+    out.insert("layers".to_owned(), Json::Array(layers));
+    Ok(out)
+}
+
+struct Frame<'a> {
+    nodes: &'a [Node<RowId>],
+    /// The names of the nodes that were written, by which they are read.
+    names: Vec<Option<String>>,
+    /// Whether a layer further in reads what this composite was given: then that has a name of its own.
+    named_input: bool,
+}
+
+impl<'a> Frame<'a> {
+    fn new(nodes: &'a [Node<RowId>]) -> Self {
+        Frame { nodes, names: Vec::new(), named_input: false }
+    }
+}
+
+struct Writer<'a> {
+    checked: &'a Checked<'a>,
+    flat: &'a FlatModel,
+    frames: Vec<Frame<'a>>,
+    /// Whether some layer has lengths of its own.
+    outer: bool,
+    /// Names for values of earlier instances of the repeat that is being written, and what they mean.
+    aliases: Vec<(String, String)>,
+}
+
+/// A name for a value: an absent layer stands for what it reads.
+fn alias(name: &str, value: &str) -> Json {
+    json!({ "name": name, "when": false, "inputs": [value], "sub_layers": [] })
+}
+
+impl<'a> Writer<'a> {
+    fn body(&mut self, nodes: &'a [Node<RowId>]) -> Result<Vec<Json>, Unsaid> {
+        let mut out = Vec::with_capacity(nodes.len());
+        for node in nodes {
+            let (name, mut written) = self.node(node)?;
+            if let Some(frame) = self.frames.last_mut() {
+                frame.names.push(name);
+            }
+            out.append(&mut written);
+        }
+        Ok(out)
+    }
+
+    /// A node's layers (none for a tensor, which its composite states), and the name by which it is read.
+    fn node(&mut self, node: &'a Node<RowId>) -> Result<(Option<String>, Vec<Json>), Unsaid> {
+        match node {
+            Node::Layer(id) => match self.flat.row(**id) {
+                Some(info) if info.row.class.is_none() => Ok((info.row.segment.as_ref().map(name_of), Vec::new())),
+                Some(info) => {
+                    let name = info.row.segment.as_ref().map(name_of);
+                    let layer = self.layer(**id, name.as_deref())?;
+                    Ok((name, vec![Json::Object(layer)]))
+                }
+                None => Ok((None, Vec::new())),
+            },
+            Node::Composite(composite) => {
+                let inputs = self.inputs(&composite.inputs)?;
+                // A group that stays one is read by a name that adds nothing to paths.
+                let group = || format!("_group_{}", self.frames.last().map_or(0, |frame| frame.names.len()));
+                let name = composite.segment.as_ref().map_or_else(group, name_of);
+                let mut layer = self.composite(composite, &name)?;
+                if composite.inline || composite.segment.is_none() {
+                    layer.insert("inline".to_owned(), json!(true));
+                }
+                insert_inputs(&mut layer, &inputs);
+                Ok((Some(name), vec![Json::Object(layer)]))
+            }
+            Node::Repeat(repeat) => self.repeat(repeat),
+        }
+    }
+
+    fn repeat(&mut self, repeat: &'a Repeat<RowId>) -> Result<(Option<String>, Vec<Json>), Unsaid> {
+        let segment = repeat.name.as_ref().ok_or("a repeated layer without a name")?;
+        let (name, indexed) = repeated_name(segment)?;
+        let inputs = self.inputs(&repeat.inputs)?;
+        if let ([variant], true) = (repeat.variants.as_slice(), repeat.order().len() == 1) {
+            let whole = variant.indices.ranges() == [(0, repeat.count.saturating_sub(1))];
+            if let (true, Some(instance)) = (whole, variant.instance.as_deref()) {
+                let written = if indexed { format!("{name}<layer>") } else { name.clone() };
+                let mut layer = self.instance(instance, &written)?;
+                layer.insert("repeat".to_owned(), json!(repeat.count));
+                if repeat.parallel {
+                    layer.insert("parallel".to_owned(), json!(true));
+                }
+                self.hold(&mut layer, repeat.hold.as_ref(), &name);
+                insert_inputs(&mut layer, &inputs);
+                return Ok((Some(name), vec![Json::Object(layer)]));
+            }
+        }
+        if indexed {
+            return Err(format!("the instances of `{name}<i>` differ, and their names have the index in them"));
+        }
+        // Instances that differ stand one by one in a composite of the repeat's name.
+        let children = self.instances(repeat)?;
+        let mut layer = Map::new();
+        layer.insert("name".to_owned(), json!(name));
+        self.hold(&mut layer, repeat.hold.as_ref(), &name);
+        insert_inputs(&mut layer, &inputs);
+        layer.insert("sub_layers".to_owned(), Json::Array(children));
+        Ok((Some(name), vec![Json::Object(layer)]))
+    }
+
+    /// The instances of a repeat, each under its index.
+    fn instances(&mut self, repeat: &'a Repeat<RowId>) -> Result<Vec<Json>, Unsaid> {
+        const MOST: u64 = 10_000;
+        if repeat.count > MOST {
+            return Err(format!("a layer is repeated {} times in different forms", repeat.count));
+        }
+        let others = repeat.inputs.iter().skip(1).map(|value| self.reference(value)).collect::<Result<Vec<_>, _>>()?;
+        let mut children: Vec<Json> = Vec::new();
+        for (first, last, variant) in repeat.order() {
+            let Some(instance) = repeat.variants.get(variant).and_then(|v| v.instance.as_deref()) else { continue };
+            for index in first..=last {
+                let name = index.to_string();
+                let real = |child: &&Json| child.get("when").is_none();
+                let before = children
+                    .iter()
+                    .rev()
+                    .find(real)
+                    .and_then(|child| child.get("name"))
+                    .and_then(Json::as_str)
+                    .map(str::to_owned);
+                let mut layer = self.instance(instance, &name)?;
+                children.extend(std::mem::take(&mut self.aliases).iter().map(|(name, value)| alias(name, value)));
+                let chained = before.filter(|_| !repeat.parallel).unwrap_or_else(|| "input".to_owned());
+                let reads: Vec<String> = std::iter::once(chained).chain(others.iter().cloned()).collect();
+                insert_inputs(&mut layer, &reads);
+                children.push(Json::Object(layer));
+            }
+        }
+        Ok(children)
+    }
+
+    /// One instance of a repeat; what it reads first is told from outside.
+    fn instance(&mut self, node: &'a Node<RowId>, name: &str) -> Result<Map<String, Json>, Unsaid> {
+        match node {
+            Node::Layer(id) => {
+                let mut layer = self.layer(**id, Some(name))?;
+                layer.remove("inputs");
+                Ok(layer)
+            }
+            Node::Composite(composite) => self.composite(composite, name),
+            Node::Repeat(_) => Err("a repeat right inside a repeat".to_owned()),
+        }
+    }
+
+    fn composite(&mut self, composite: &'a Composite<RowId>, name: &str) -> Result<Map<String, Json>, Unsaid> {
+        let mut layer = Map::new();
+        layer.insert("name".to_owned(), json!(name));
+        if let Some(class) = &composite.class {
+            layer.insert("class".to_owned(), json!(&**class));
+        }
+        if let Some(calls) = &composite.calls {
+            layer.insert("calls".to_owned(), self.argument(calls, false, &mut Map::new()));
+        }
+        self.hold(&mut layer, composite.hold.as_ref(), name);
+        let weights = composite.body.iter().filter_map(|node| self.own_weight(node));
+        let weights: Map<String, Json> = weights.collect();
+        if !weights.is_empty() {
+            layer.insert("weights".to_owned(), Json::Object(weights));
+        }
+        self.frames.push(Frame::new(&composite.body));
+        let body = self.body(&composite.body);
+        // What the last layer gives is what the composite gives unless it says otherwise.
+        let last = |value: &&ValueRef| {
+            let last = u32::try_from(composite.body.len().saturating_sub(1)).unwrap_or(u32::MAX);
+            value.up == 0 && value.rest.is_empty() && value.target == ValueTarget::Node(last)
+        };
+        let output = composite.output.as_ref().filter(|value| !last(value)).map(|output| self.reference(output)).transpose();
+        let depth = self.frames.len() - 1;
+        let frame = self.frames.pop();
+        let mut body = body?;
+        if frame.is_some_and(|frame| frame.named_input) {
+            body.insert(0, alias(&format!("_input_{depth}"), "input"));
+        }
+        layer.insert("sub_layers".to_owned(), Json::Array(body));
+        if let Some(output) = output? {
+            layer.insert("output".to_owned(), json!(output));
+        }
+        Ok(layer)
+    }
+
+    /// A tensor that a composite owns: its name and shape.
+    fn own_weight(&self, node: &Node<RowId>) -> Option<(String, Json)> {
+        let Node::Layer(id) = node else { return None };
+        let row = &self.flat.row(**id)?.row;
+        let weight = row.weights.as_ref()?.first().filter(|_| row.class.is_none())?;
+        Some((weight.name.to_string(), json!(weight.shape.iter().map(|n| integer(*n)).collect::<Vec<_>>())))
+    }
+
+    fn layer(&mut self, id: RowId, name: Option<&str>) -> Result<Map<String, Json>, Unsaid> {
+        let flat = self.flat;
+        let Some(row) = flat.row(id).map(|info| &info.row) else { return Err("a layer that isn't there".to_owned()) };
+        let mut layer = Map::new();
+        if let Some(name) = name {
+            layer.insert("name".to_owned(), json!(name));
+        }
+        layer.insert("class".to_owned(), json!(&*row.class_name));
+        let builtin = |slot: u16| VARIABLES.get(usize::from(slot)).map(|(name, _)| *name);
+        let rebinds = row.overrides.iter().any(|(slot, _)| builtin(*slot).is_some_and(|name| LENGTHS.contains(&name)));
+        self.outer |= rebinds;
+        let (mut parameters, mut lengths) = (Map::new(), Map::new());
+        for (at, argument) in &row.arguments {
+            if let Some(parameter) = row.class.as_ref().and_then(|class| class.0.parameters.get(usize::from(*at))) {
+                parameters.insert(parameter.name.to_string(), self.argument(argument, rebinds, &mut layer));
+            }
+        }
+        for (slot, argument) in &row.overrides {
+            let Some(name) = builtin(*slot) else { continue };
+            let target = if LENGTHS.contains(&name) { &mut lengths } else { &mut parameters };
+            target.insert(name.to_owned(), self.argument(argument, rebinds, &mut layer));
+        }
+        if !lengths.is_empty() {
+            match layer.get_mut("variables").and_then(Json::as_object_mut) {
+                Some(variables) => variables.extend(lengths),
+                None => {
+                    layer.insert("variables".to_owned(), Json::Object(lengths));
+                }
+            }
+        }
+        if let Some(calls) = &row.calls {
+            let calls = self.argument(calls, rebinds, &mut layer);
+            layer.insert("calls".to_owned(), calls);
+        }
+        let inputs = self.inputs(&row.inputs)?;
+        insert_inputs(&mut layer, &inputs);
+        if !parameters.is_empty() {
+            layer.insert("parameters".to_owned(), Json::Object(parameters));
+        }
+        if let Some(weights) = &row.weights {
+            let shape = |shape: &[u128]| json!(shape.iter().map(|n| integer(*n)).collect::<Vec<_>>());
+            let weights = weights.iter().map(|w| (w.name.to_string(), shape(&w.shape)));
+            layer.insert("weights".to_owned(), Json::Object(weights.collect()));
+        }
+        if row.no_grad {
+            layer.insert("no_grad".to_owned(), json!(true));
+        }
+        self.hold(&mut layer, row.hold.as_ref(), name.unwrap_or_default());
+        if let Some(tie) = tie(flat, row)? {
+            layer.insert("tied_to".to_owned(), tie);
+        }
+        Ok(layer)
+    }
+
+    fn hold(&self, layer: &mut Map<String, Json>, hold: Option<&Hold>, own: &str) {
+        let value = match hold {
+            None => return,
+            Some(Hold::Composite) => json!(true),
+            // What would have ended it may not exist here: then it lives as long as the composite runs.
+            Some(Hold::Until { siblings, .. }) => {
+                let nodes = self.frames.last().map_or(&[][..], |frame| frame.nodes);
+                let names: Vec<String> = nodes.iter().filter_map(|node| node_name(self.flat, node)).collect();
+                let here = names.iter().position(|name| name == own).unwrap_or(0);
+                let exists = |wanted: &&Arc<str>| names.iter().skip(here + 1).any(|name| **name == ***wanted);
+                siblings.iter().find(exists).map_or_else(|| json!(true), |name| json!(&**name))
+            }
+        };
+        layer.insert("hold".to_owned(), value);
+    }
+
+    fn inputs(&mut self, inputs: &[ValueRef]) -> Result<Vec<String>, Unsaid> {
+        inputs.iter().map(|value| self.reference(value)).collect()
+    }
+
+    /// The name by which a value is read here.
+    fn reference(&mut self, value: &ValueRef) -> Result<String, Unsaid> {
+        let here = self.frames.len().saturating_sub(1);
+        let at = here.saturating_sub(usize::from(value.up));
+        let node = match &value.target {
+            ValueTarget::ModelInput(name) => return Ok(name.to_string()),
+            ValueTarget::Input if at == 0 => {
+                return Ok(self
+                    .flat
+                    .inputs
+                    .as_ref()
+                    .and_then(|inputs| inputs.first())
+                    .map_or_else(|| "input_ids".to_owned(), |input| input.name.to_string()));
+            }
+            ValueTarget::Input if at == here => return Ok("input".to_owned()),
+            ValueTarget::Input => {
+                if let Some(frame) = self.frames.get_mut(at) {
+                    frame.named_input = true;
+                }
+                return Ok(format!("_input_{at}"));
+            }
+            ValueTarget::Node(node) => *node as usize,
+        };
+        let Some(frame) = self.frames.get(at) else { return Err("a layer that isn't there is read".to_owned()) };
+        let rest = value.rest.iter().map(|part| &**part).collect::<Vec<_>>();
+        // Of the repeat that is being written an earlier instance is read: by a name beside it.
+        if node == frame.names.len() && !rest.is_empty() {
+            let text = rest.join(".");
+            let name = format!("_of_{}", rest.join("_"));
+            if self.aliases.iter().all(|(known, _)| *known != name) {
+                self.aliases.push((name.clone(), text));
+            }
+            return Ok(name);
+        }
+        let name = frame.names.get(node).cloned().flatten().or_else(|| node_name(self.flat, frame.nodes.get(node)?));
+        let head = name.ok_or("a layer without a name is read")?;
+        let hides = |frame: &Frame<'_>| frame.names.iter().flatten().any(|name| *name == head);
+        if self.frames.iter().skip(at + 1).any(hides) {
+            return Err(format!("`{head}` is read where a nearer layer has the same name"));
+        }
+        Ok(std::iter::once(head.as_str()).chain(rest).collect::<Vec<_>>().join("."))
+    }
+
+    /// A value or an expression; in a layer with lengths of its own the workload's go by other names. Lists in expressions become
+    /// variables of the layer.
+    fn argument(&self, argument: &Argument, rebinds: bool, layer: &mut Map<String, Json>) -> Json {
+        match &argument.binding {
+            Binding::Known(value) => exact_json(value),
+            Binding::Workload(residual) => self.expression(&residual.expr, rebinds, layer),
+        }
+    }
+
+    fn expression(&self, expr: &Expr<WorkloadVar>, rebinds: bool, layer: &mut Map<String, Json>) -> Json {
+        match expr {
+            Expr::List(items) => Json::Array(items.iter().map(|item| self.expression(item, rebinds, layer)).collect()),
+            Expr::Const(value) => exact_json(value),
+            _ => json!(self.named(expr, rebinds, layer).render(&|name: &String| format!("<{name}>"))),
+        }
+    }
+
+    /// An expression over names, its fractions quotients (their decimals needn't end).
+    fn named(&self, expr: &Expr<WorkloadVar>, rebinds: bool, layer: &mut Map<String, Json>) -> Expr<String> {
+        match expr {
+            Expr::Const(Value::Number(n)) if !n.is_integer() => quotient(*n),
+            Expr::Const(Value::List(_)) | Expr::List(_) => {
+                let list = self.expression(expr, rebinds, layer);
+                let variables = layer.entry("variables").or_insert_with(|| json!({}));
+                let name = format!("_list_{}", variables.as_object().map_or(0, Map::len));
+                if let Some(variables) = variables.as_object_mut() {
+                    variables.insert(name.clone(), list);
+                }
+                Expr::Var(name)
+            }
+            Expr::Const(value) => Expr::Const(value.clone()),
+            Expr::Var(variable) => {
+                let name = self.checked.workload_name(*variable);
+                Expr::Var(if rebinds && LENGTHS.contains(&name) { format!("{WORKLOAD}{name}") } else { name.to_owned() })
+            }
+            // A branch that is never taken.
+            Expr::Fail(_) => Expr::Const(Value::Null),
+            Expr::Member(object, path) => Expr::Member(Box::new(self.named(object, rebinds, layer)), path.clone()),
+            Expr::Unary(op, operand) => Expr::Unary(*op, Box::new(self.named(operand, rebinds, layer))),
+            Expr::Binary(op, pair) => {
+                Expr::Binary(*op, Box::new((self.named(&pair.0, rebinds, layer), self.named(&pair.1, rebinds, layer))))
+            }
+            Expr::Call(function, args) => Expr::Call(*function, args.iter().map(|arg| self.named(arg, rebinds, layer)).collect()),
+        }
+    }
+}
+
+fn quotient(n: Exact) -> Expr<String> {
+    let (above, below) = n.parts();
+    let constant = |n: i128| Expr::Const(Value::Number(Exact::integer(n)));
+    Expr::Binary(BinaryOp::Div, Box::new((constant(above), constant(below))))
+}
+
+fn exact_json(value: &Value) -> Json {
+    match value {
+        Value::Number(n) if !n.is_integer() => json!(n.to_f64()),
+        Value::List(items) => Json::Array(items.iter().map(exact_json).collect()),
+        other => json_of(other),
+    }
+}
+
+fn integer(n: u128) -> Json {
+    u64::try_from(n).map_or_else(|_| json!(n.to_string()), |n| json!(n))
+}
+
+/// A layer reads the previous sibling unless it says otherwise; it always says so here.
+fn insert_inputs(layer: &mut Map<String, Json>, inputs: &[String]) {
+    layer.insert("inputs".to_owned(), json!(inputs));
+}
+
+fn name_of(segment: &Segment) -> String {
+    segment.pattern()
+}
+
+/// A repeated layer's name, and whether the index stands at its end without a dot.
+fn repeated_name(segment: &Segment) -> Result<(String, bool), Unsaid> {
+    match segment.pieces.as_slice() {
+        [PathPiece::Text(name), PathPiece::Dot, PathPiece::Index(0)] => Ok((name.to_string(), false)),
+        [PathPiece::Text(name), PathPiece::Index(0)] => Ok((name.to_string(), true)),
+        _ => Err(format!("a repeated layer is called `{}`", segment.pattern())),
+    }
+}
+
+fn node_name(flat: &FlatModel, node: &Node<RowId>) -> Option<String> {
+    let segment = match node {
+        Node::Layer(id) => flat.row(**id)?.row.segment.as_ref(),
+        Node::Composite(composite) => composite.segment.as_ref(),
+        Node::Repeat(repeat) => return Some(repeated_name(repeat.name.as_ref()?).ok()?.0),
+    };
+    segment.map(name_of)
+}
+
+/// What a layer's weights are tied to.
+fn tie(flat: &FlatModel, row: &crate::flat::Row) -> Result<Option<Json>, Unsaid> {
+    let path = |tied: &crate::flat::Tied| {
+        let path = flat.row(tied.target).map_or("", |info| info.path.as_str());
+        if path.contains('[') {
+            Err(format!("weights are tied to `{path}`, of which there are several"))
+        } else {
+            Ok(path.to_owned())
+        }
+    };
+    let mut weights = Map::new();
+    for tied in &row.tied {
+        let path = path(tied)?;
+        match &tied.weight {
+            None => return Ok(Some(json!(path))),
+            Some(weight) => {
+                let theirs: &Arc<str> = tied.target_weight.as_ref().unwrap_or(weight);
+                weights.insert(weight.to_string(), json!(format!("{path}.{theirs}")));
+            }
+        }
+    }
+    Ok((!weights.is_empty()).then(|| json!({ "weights": weights })))
+}

@@ -1,0 +1,234 @@
+//! Basic layers: their class, parameters, weights and ties, as far as they are known without a workload.
+
+use std::sync::Arc;
+
+use super::flatten::{Flattener, ValueScope};
+use super::node::{ClassRef, OwnWeight, Row, SingleTie, TieSpec, ValueRef};
+use crate::catalog::{Class, Parameter, ParameterKind, builtin_slot, check_parameter};
+use crate::language::check::{check_parameters, mistyped, unknown_class};
+use crate::language::scope::Definition;
+use crate::language::{Argument, Binding, Segment};
+use crate::quantity::workload::LENGTHS;
+use crate::syntax::diag::{Code, Diagnostic};
+use crate::syntax::expr::{Exact, Value};
+use crate::syntax::source::{SourceId, Span};
+use crate::syntax::spec::{Attr, Layer, TieTarget, Weight};
+
+impl<'m> Flattener<'m, '_> {
+    /// The tensors of `weights` that exist. `None` if one of them has no value, which was reported.
+    pub(super) fn weights(&mut self, weights: &[Weight], scope: &ValueScope<'_, '_>) -> Option<Vec<OwnWeight>> {
+        let mut own = Some(Vec::with_capacity(weights.len()));
+        for weight in weights {
+            let exists = weight.when.as_ref().map_or(Some(true), |when| self.condition(when, scope));
+            if exists == Some(false) {
+                continue;
+            }
+            let dims: Vec<Option<u128>> = weight.shape.iter().map(|dim| self.dimension(dim, scope)).collect();
+            let shape: Option<Vec<u128>> = dims.into_iter().collect();
+            own = match (own, exists, shape) {
+                (Some(mut own), Some(_), Some(shape)) => {
+                    own.push(OwnWeight { name: weight.name.value.clone(), shape });
+                    Some(own)
+                }
+                _ => None,
+            };
+        }
+        own
+    }
+
+    fn dimension(&mut self, attr: &Attr, scope: &ValueScope<'_, '_>) -> Option<u128> {
+        let value = self.values.structural(attr, scope)?;
+        let count = value.as_number().and_then(|n| n.to_count());
+        if count.is_none() {
+            let diagnostic = self.values.not_a_count(attr, &value, scope, "a dimension");
+            self.report(diagnostic);
+        }
+        count
+    }
+
+    pub(super) fn basic(
+        &mut self,
+        layer: &'m Layer,
+        scope: &ValueScope<'m, '_>,
+        segment: Option<Segment>,
+        inputs: Vec<ValueRef>,
+        calls: Option<Argument>,
+    ) -> Option<Row> {
+        let field = layer.class.as_ref()?;
+        let class_name = self.plain_text(field, scope)?;
+        let Some(class) = self.checked.classes.find(&class_name) else {
+            // A class that is written out was checked already, at the same place.
+            let said = self.values.diagnostics().said(Code::UnknownClass, field.span);
+            if !said && !self.checked.classes.is_faulty(&class_name) {
+                let suggest = !self.values.diagnostics().crowded();
+                self.report(unknown_class(&class_name, field.span, &self.checked.classes, suggest));
+            }
+            return None;
+        };
+        if field.pieces.literal().is_none() {
+            check_parameters(layer, &class, &|name| scope.find(name).is_some(), self.values.diagnostics());
+        }
+        // All that may be wrong is said before the layer is given up.
+        let arguments = self.arguments(layer, &class, scope);
+        let weights = match &layer.weights {
+            Some(weights) => self.weights(weights, scope).map(Some),
+            None => Some(None),
+        };
+        let tie = self.tie(layer, scope);
+        let (arguments, overrides) = arguments?;
+        let quantization = self.checked.model.checkpoint.quantization.as_ref().filter(|_| !class.quantized.is_empty());
+        let quantized = quantization.and_then(|quantization| quantization.group(&self.concrete.join(".")));
+        // The name in a table (`ACT2FN.silu`) is not what a person knows the class by.
+        let full_name = if field.pieces.literal().is_none() { class.full_name(&class_name).cloned() } else { None };
+        Some(Row {
+            segment,
+            class_name: full_name.unwrap_or(class_name),
+            arguments,
+            overrides,
+            weights: weights?,
+            calls,
+            inputs,
+            hold: layer.hold.clone(),
+            no_grad: self.no_grad > 0,
+            quantized,
+            tie,
+            tied: Vec::new(),
+            span: field.span,
+            class: Some(ClassRef(class)),
+        })
+    }
+
+    /// Parameters by position, and workload values replaced by slot. `None` if one is missing or has no value, which was reported.
+    #[expect(clippy::type_complexity, reason = "two lists of one kind, named where they are used")]
+    fn arguments(
+        &mut self,
+        layer: &'m Layer,
+        class: &Arc<Class>,
+        scope: &ValueScope<'m, '_>,
+    ) -> Option<(Vec<(u16, Argument)>, Vec<(u16, Argument)>)> {
+        let (mut arguments, mut overrides) = (Vec::with_capacity(layer.parameters.len()), Vec::new());
+        let given = |name: &Arc<str>| layer.parameters.iter().any(|given| given.name.value == *name);
+        let mut complete = class.parameters.iter().all(|parameter| parameter.default.is_some() || given(&parameter.name));
+        for given in &layer.parameters {
+            let name = &given.name.value;
+            let clip = |n: usize| u16::try_from(n).unwrap_or(u16::MAX);
+            let found = class.parameters.iter().enumerate().find(|(_, p)| p.name == *name);
+            let argument = match found {
+                Some((_, parameter)) => self.checked_argument(parameter, &given.value, scope, class),
+                None => self.override_of(name, &given.value, scope),
+            };
+            match (argument, found, builtin_slot(name)) {
+                (None, ..) => complete = false,
+                (Some(argument), Some((index, _)), _) => arguments.push((clip(index), argument)),
+                (Some(argument), None, Some(slot)) => overrides.push((clip(slot), argument)),
+                // Not a parameter, which `check` has reported.
+                (Some(_), None, None) => complete = false,
+            }
+        }
+        if scope.rebinds {
+            self.rebound(scope, &mut overrides);
+        }
+        arguments.sort_by_key(|(index, _)| *index);
+        complete.then_some((arguments, overrides))
+    }
+
+    /// Lengths that mean others in the composites around: what the class computes with, unless the layer says so itself.
+    fn rebound(&mut self, scope: &ValueScope<'m, '_>, overrides: &mut Vec<(u16, Argument)>) {
+        for name in LENGTHS {
+            let Some((at, entry)) = scope.find(name).filter(|(_, e)| !matches!(e.definition, Definition::Workload(_))) else {
+                continue;
+            };
+            let slot = builtin_slot(name).and_then(|slot| u16::try_from(slot).ok());
+            let Some(slot) = slot.filter(|slot| overrides.iter().all(|(known, _)| known != slot)) else { continue };
+            if let Ok(binding) = self.values.entry(at, entry, 0) {
+                let span = entry.span.unwrap_or(Span::new(SourceId::COMMAND_LINE, 0..0));
+                overrides.push((slot, Argument { binding, span }));
+            }
+        }
+    }
+
+    fn checked_argument(
+        &mut self,
+        parameter: &Parameter,
+        attr: &Attr,
+        scope: &ValueScope<'m, '_>,
+        class: &Class,
+    ) -> Option<Argument> {
+        let mut argument = self.argument(attr, scope)?;
+        if let Binding::Known(value) = &argument.binding {
+            let Some(value) = check_parameter(parameter, value) else {
+                // A constant was checked already.
+                if mistyped(parameter, &attr.datum, attr.span, class, &|_| true).is_none() {
+                    let diagnostic = self.wrong_argument(parameter, attr, value, scope, class);
+                    self.report(diagnostic);
+                }
+                return None;
+            };
+            argument.binding = Binding::Known(value);
+        }
+        Some(argument)
+    }
+
+    /// A workload's value replaced for one layer: a number of bytes.
+    fn override_of(&mut self, name: &str, attr: &Attr, scope: &ValueScope<'m, '_>) -> Option<Argument> {
+        let argument = self.argument(attr, scope)?;
+        match &argument.binding {
+            Binding::Known(Value::Number(n)) if *n >= Exact::ZERO => Some(argument),
+            Binding::Known(value) => {
+                let message = format!("`{name}` is a number of bytes, found {value}");
+                let diagnostic = Diagnostic::new(Code::ParameterType, message).at(attr.span, "expected a non-negative number");
+                self.report(diagnostic);
+                None
+            }
+            Binding::Workload(_) => Some(argument),
+        }
+    }
+
+    fn wrong_argument(
+        &mut self,
+        parameter: &Parameter,
+        attr: &Attr,
+        value: &Value,
+        scope: &ValueScope<'_, '_>,
+        class: &Class,
+    ) -> Diagnostic {
+        if let Some(diagnostic) = self.values.text_for_a_number(attr, value, scope, &format!("`{}`", parameter.name))
+            && parameter.kind != ParameterKind::Text
+        {
+            return diagnostic;
+        }
+        if matches!(parameter.kind, ParameterKind::Count | ParameterKind::Shape) && matches!(value, Value::Number(_)) {
+            return self.values.not_a_count(attr, value, scope, &format!("`{}`", parameter.name));
+        }
+        let diagnostic = crate::language::check::wrong_kind(parameter, value, class)
+            .at(attr.span, crate::language::check::expected(parameter));
+        let diagnostic = self.values.with_values(diagnostic, attr, scope);
+        self.values.blamed(diagnostic, attr, scope)
+    }
+
+    pub(super) fn argument(&mut self, attr: &Attr, scope: &ValueScope<'_, '_>) -> Option<Argument> {
+        let binding = self.values.binding(attr, scope)?;
+        Some(Argument { binding, span: attr.span })
+    }
+
+    pub(super) fn tie(&mut self, layer: &Layer, scope: &ValueScope<'_, '_>) -> Option<TieSpec> {
+        let tie = layer.tied_to.as_ref()?;
+        if let Some(when) = &tie.when
+            && !self.condition(when, scope)?
+        {
+            return None;
+        }
+        Some(match &tie.target {
+            TieTarget::Layer(field) => {
+                TieSpec { all: Some(self.plain_text(field, scope)?), single: Vec::new(), span: field.span }
+            }
+            TieTarget::Weights(weights) => {
+                let single = weights.iter().filter_map(|(name, field)| {
+                    let path = self.plain_text(field, scope)?;
+                    Some(SingleTie { weight: name.value.clone(), path, weight_span: name.span, span: field.span })
+                });
+                TieSpec { all: None, single: single.collect(), span: tie.span }
+            }
+        })
+    }
+}

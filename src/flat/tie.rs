@@ -1,0 +1,439 @@
+//! Finds the rows whose weights others share.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::flatten::Dropped;
+use super::node::{Composite, FlatModel, Instances, Node, Row, RowId, TieSpec, Tied};
+use super::wire::splits;
+use crate::language::Segment;
+use crate::syntax::diag::{Code, Diagnostic, Diagnostics, nearest};
+use crate::syntax::source::Span;
+
+/// Resolves every `tied_to`: beside the layer, then outward, scope by scope.
+pub fn resolve(model: &mut FlatModel, dropped: &Dropped, diagnostics: &mut Diagnostics) {
+    let mut found: Vec<(RowId, Tied)> = Vec::new();
+    let indices = RefCell::new(HashMap::new());
+    Search { model, dropped, indices, found: &mut found, diagnostics }.nodes(&model.body, &mut Vec::new());
+    for (row, tied) in found {
+        if let Some(info) = model.rows.get_mut(row.0 as usize) {
+            info.row.tied.push(tied);
+        }
+    }
+    circles(model, diagnostics);
+}
+
+/// What a path leads to.
+enum Target<'m> {
+    Row(RowId),
+    /// One weight of a row.
+    Weight(RowId, Arc<str>),
+    Composite(&'m Composite<RowId>),
+}
+
+struct Search<'m, 'a> {
+    model: &'m FlatModel,
+    dropped: &'a Dropped,
+    /// By the body, each made when first looked into.
+    indices: RefCell<HashMap<*const Node<RowId>, Rc<Index<'m>>>>,
+    found: &'a mut Vec<(RowId, Tied)>,
+    diagnostics: &'a mut Diagnostics,
+}
+
+/// The nodes of a body and of the groups in it, by name.
+#[derive(Default)]
+struct Index<'m> {
+    named: HashMap<&'m str, &'m Node<RowId>>,
+    /// Repeated layers with the index in the midst of their names.
+    patterned: HashMap<(String, String), &'m Node<RowId>>,
+    nameless: Vec<&'m Node<RowId>>,
+}
+
+impl<'m> Index<'m> {
+    fn add(&mut self, model: &'m FlatModel, nodes: &'m [Node<RowId>]) {
+        for node in nodes {
+            let segment = match node {
+                Node::Layer(id) => model.row(**id).and_then(|info| info.row.segment.as_ref()),
+                Node::Composite(composite) => match composite.path_segment() {
+                    Some(segment) => Some(segment),
+                    None => {
+                        self.add(model, &composite.body);
+                        continue;
+                    }
+                },
+                Node::Repeat(repeat) => repeat.name.as_ref(),
+            };
+            if let Some(name) = segment.and_then(Segment::lookup_name) {
+                self.named.entry(name).or_insert(node);
+            } else if let Some(affixes) = segment.and_then(Segment::affixes) {
+                self.patterned.entry(affixes).or_insert(node);
+            } else {
+                self.nameless.push(node);
+            }
+        }
+    }
+}
+
+impl<'m> Search<'m, '_> {
+    fn nodes(&mut self, nodes: &'m [Node<RowId>], scopes: &mut Vec<&'m [Node<RowId>]>) {
+        scopes.push(nodes);
+        for node in nodes {
+            self.node(node, scopes);
+        }
+        scopes.pop();
+    }
+
+    fn node(&mut self, node: &'m Node<RowId>, scopes: &mut Vec<&'m [Node<RowId>]>) {
+        match node {
+            Node::Layer(id) => {
+                if let Some(tie) = self.row(**id).and_then(|row| row.tie.as_ref()) {
+                    self.tie_row(**id, tie, scopes);
+                }
+            }
+            Node::Composite(composite) => {
+                if let Some(tie) = &composite.tie {
+                    self.tie_composite(composite, tie, scopes);
+                }
+                self.nodes(&composite.body, scopes);
+            }
+            Node::Repeat(repeat) => {
+                repeat.instances().for_each(|node| self.node(node, scopes));
+            }
+        }
+    }
+
+    fn row(&self, id: RowId) -> Option<&'m Row> {
+        self.model.row(id).map(|info| &info.row)
+    }
+
+    fn find(&self, path: &str, scopes: &[&'m [Node<RowId>]]) -> Option<Target<'m>> {
+        let parts: Vec<&str> = path.split('.').collect();
+        scopes.iter().rev().find_map(|nodes| self.descend(nodes, &parts))
+    }
+
+    fn descend(&self, nodes: &'m [Node<RowId>], parts: &[&str]) -> Option<Target<'m>> {
+        let index = self.index(nodes);
+        let head = parts.first()?;
+        if let Some(found) = index.named.get(head).and_then(|node| self.step(node, parts)) {
+            return Some(found);
+        }
+        if !index.patterned.is_empty() {
+            let nodes = splits(head).filter_map(|(before, _, after)| index.patterned.get(&(before.to_owned(), after.to_owned())));
+            if let Some(found) = nodes.copied().find_map(|node| self.step(node, parts)) {
+                return Some(found);
+            }
+        }
+        index.nameless.iter().find_map(|node| self.step(node, parts))
+    }
+
+    fn index(&self, nodes: &'m [Node<RowId>]) -> Rc<Index<'m>> {
+        if let Some(known) = self.indices.borrow().get(&nodes.as_ptr()) {
+            return known.clone();
+        }
+        let mut index = Index::default();
+        index.add(self.model, nodes);
+        let index = Rc::new(index);
+        self.indices.borrow_mut().insert(nodes.as_ptr(), index.clone());
+        index
+    }
+
+    fn step(&self, node: &'m Node<RowId>, parts: &[&str]) -> Option<Target<'m>> {
+        let (head, rest) = parts.split_first()?;
+        match node {
+            Node::Layer(id) => {
+                let row = self.row(**id)?;
+                let named = row.segment.as_ref().map(|segment| matches(segment, head, rest));
+                let rest = match named {
+                    Some(rest) => rest?,
+                    // Without a name it has its composite's path, so all that follows is a weight's name.
+                    None => parts,
+                };
+                self.weight(**id, row, rest)
+            }
+            Node::Composite(composite) => {
+                let Some(segment) = composite.path_segment() else {
+                    return self.descend(&composite.body, parts);
+                };
+                let rest = matches(segment, head, rest)?;
+                self.inside(composite, rest)
+            }
+            Node::Repeat(repeat) => {
+                let plain = repeat.name.as_ref().and_then(Segment::lookup_name);
+                let (index, rest) = match plain {
+                    Some(name) if &**name == *head => {
+                        let (index, rest) = rest.split_first()?;
+                        (index.parse().ok()?, rest)
+                    }
+                    Some(_) => return None,
+                    None => (repeat.name.as_ref()?.index_in(head)?, rest),
+                };
+                let variant = repeat.variants.iter().find(|variant| variant.indices.contains(index))?;
+                match variant.instance.as_deref()? {
+                    Node::Layer(id) => self.weight(**id, self.row(**id)?, rest),
+                    Node::Composite(composite) => self.inside(composite, rest),
+                    Node::Repeat(_) => None,
+                }
+            }
+        }
+    }
+
+    fn inside(&self, composite: &'m Composite<RowId>, rest: &[&str]) -> Option<Target<'m>> {
+        if !rest.is_empty() {
+            return self.descend(&composite.body, rest);
+        }
+        // A layer without a name is its composite, as far as paths go.
+        match composite.body.as_slice() {
+            [Node::Layer(id)] if self.row(**id)?.segment.is_none() => Some(Target::Row(**id)),
+            _ => Some(Target::Composite(composite)),
+        }
+    }
+
+    fn weight(&self, id: RowId, row: &'m Row, rest: &[&str]) -> Option<Target<'m>> {
+        if rest.is_empty() {
+            return Some(Target::Row(id));
+        }
+        let name = rest.join(".");
+        weight_names(row).into_iter().find(|weight| **weight == *name).map(|weight| Target::Weight(id, weight))
+    }
+
+    fn tie_row(&mut self, id: RowId, tie: &'m TieSpec, scopes: &[&'m [Node<RowId>]]) {
+        let own = self.row(id).map(weight_names).unwrap_or_default();
+        if let Some(path) = &tie.all {
+            self.tie_one(id, &own, None, path, tie.span, scopes);
+        }
+        for single in &tie.single {
+            if own.contains(&single.weight) {
+                self.tie_one(id, &own, Some(single.weight.clone()), &single.path, single.span, scopes);
+            } else {
+                let message = format!("this layer has no weight `{}` to tie", single.weight);
+                self.refuse(message, single.weight_span, "not a weight of this layer", Some((&single.weight, &own)));
+            }
+        }
+    }
+
+    /// The one tensor of a row that is nothing but a tensor.
+    fn only_tensor(&self, id: RowId) -> Option<Arc<str>> {
+        let row = self.row(id).filter(|row| row.class.is_none())?;
+        weight_names(row).into_iter().next()
+    }
+
+    /// An error, with the weights that there are.
+    fn refuse(&mut self, message: String, span: Span, label: &str, wanted: Option<(&str, &[Arc<str>])>) {
+        let mut diagnostic = Diagnostic::new(Code::UnknownTieTarget, message).at(span, label);
+        if let Some((name, weights)) = wanted {
+            let names = || weights.iter().map(|name| &**name);
+            diagnostic = match (nearest(name, names()), weights) {
+                (Some(near), _) => diagnostic.help(format!("did you mean `{near}`?")),
+                (None, []) => diagnostic.help("it has no weights"),
+                (None, _) => diagnostic.help(format!("its weights are {}", names().collect::<Vec<_>>().join(", "))),
+            };
+        }
+        self.diagnostics.push(diagnostic);
+    }
+
+    fn tie_one(
+        &mut self,
+        id: RowId,
+        own: &[Arc<str>],
+        weight: Option<Arc<str>>,
+        path: &str,
+        span: Span,
+        scopes: &[&'m [Node<RowId>]],
+    ) {
+        let (target, target_weight) = match self.find(path, scopes) {
+            Some(Target::Row(target)) => (target, self.only_tensor(target).or_else(|| weight.clone())),
+            Some(Target::Weight(target, name)) => (target, Some(name)),
+            Some(Target::Composite(_)) => {
+                let message = format!("`{path}` is a composite, which has no weights of its own under that name");
+                return self.refuse(message, span, "name a layer in it", None);
+            }
+            None => return self.unknown(path, span, scopes),
+        };
+        if target == id && target_weight == weight {
+            let diagnostic = Diagnostic::new(Code::UnknownTieTarget, format!("`{path}` is this layer itself"))
+                .at(span, "tied to itself")
+                .help("in a repeat, tie all but the first: \"tied_to\": { \"layer\": ..., \"when\": \"<layer> > 0\" }");
+            self.diagnostics.push(diagnostic);
+            return;
+        }
+        let theirs = self.row(target).map(weight_names).unwrap_or_default();
+        let weight = weight.or_else(|| target_weight.clone());
+        match (&weight, &target_weight) {
+            (Some(weight), _) if !own.contains(weight) => {
+                let message = format!("`{path}` is a weight, and this layer has none of that name");
+                return self.refuse(message, span, "tied here", Some((weight, own)));
+            }
+            (_, Some(wanted)) if !theirs.contains(wanted) => {
+                let message = format!("`{path}` has no weight `{wanted}`");
+                return self.refuse(message, span, "tied here", Some((wanted, &theirs)));
+            }
+            (None, _) if own.is_empty() => {
+                return self.refuse("this layer has no weights to tie".to_owned(), span, "tied here", None);
+            }
+            (None, _) if theirs.is_empty() => {
+                return self.refuse(format!("`{path}` has no weights"), span, "tied here", None);
+            }
+            (None, _) if !own.iter().any(|name| theirs.contains(name)) => {
+                let message = format!("`{path}` has no weight that this layer has too");
+                return self.refuse(message, span, "tied here", Some(("", &theirs)));
+            }
+            _ => {}
+        }
+        let shown = self.model.row(target).map_or("", |info| info.path.as_str());
+        self.found.push((id, Tied { weight, target, target_weight, path: shown.into(), span }));
+    }
+
+    fn unknown(&mut self, path: &str, span: Span, scopes: &[&'m [Node<RowId>]]) {
+        if self.dropped.may_be(path) {
+            return;
+        }
+        if let Some((layer, weight)) = path.rsplit_once('.')
+            && let Some(Target::Row(row)) = self.find(layer, scopes)
+        {
+            let names = self.row(row).map(weight_names).unwrap_or_default();
+            return self.refuse(format!("`{layer}` has no weight `{weight}`"), span, "tied here", Some((weight, &names)));
+        }
+        let paths = self.model.rows.iter().take(10_000).map(|info| info.path.as_str());
+        let near = if self.diagnostics.crowded() { None } else { nearest(path, paths) };
+        let diagnostic = Diagnostic::new(Code::UnknownTieTarget, format!("`{path}` is no layer with weights"))
+            .at(span, "found neither beside this layer nor outward");
+        let help = near.map(|near| format!("did you mean `{near}`?"));
+        self.diagnostics.push(help.into_iter().fold(diagnostic, Diagnostic::help));
+    }
+
+    /// All layers of a composite are tied to those of another, by their paths in it.
+    fn tie_composite(&mut self, composite: &'m Composite<RowId>, tie: &'m TieSpec, scopes: &[&'m [Node<RowId>]]) {
+        let Some(path) = &tie.all else { return };
+        let target = match self.find(path, scopes) {
+            Some(Target::Composite(target)) if !std::ptr::eq(target, composite) => target,
+            Some(Target::Composite(_)) => {
+                let message = format!("`{path}` is this composite itself");
+                self.diagnostics.push(Diagnostic::new(Code::UnknownTieTarget, message).at(tie.span, "tied to itself"));
+                return;
+            }
+            Some(_) => {
+                let message = format!("`{path}` is a basic layer, and this is a composite");
+                self.diagnostics.push(Diagnostic::new(Code::UnknownTieTarget, message).at(tie.span, "tied here"));
+                return;
+            }
+            None => return self.unknown(path, tie.span, scopes),
+        };
+        match self.pairs(composite, target) {
+            Ok(pairs) => {
+                for (row, target) in pairs {
+                    let shown = self.model.row(target).map_or("", |info| info.path.as_str());
+                    let tied = Tied { weight: None, target, target_weight: None, path: shown.into(), span: tie.span };
+                    self.found.push((row, tied));
+                }
+            }
+            Err(problem) => {
+                let message = format!("`{path}` has other layers than this composite: {problem}");
+                let diagnostic = Diagnostic::new(Code::TiedShapesDiffer, message);
+                self.diagnostics.push(diagnostic.at(tie.span, "only alike composites can be tied"));
+            }
+        }
+    }
+
+    /// The rows with weights of a composite, each with the row of another that has its path there.
+    fn pairs(&self, own: &'m Composite<RowId>, other: &'m Composite<RowId>) -> Result<BTreeMap<RowId, RowId>, String> {
+        /// More instances than any shared block has.
+        const MOST: usize = 1_000_000;
+        let weighted = |id: RowId| self.row(id).is_some_and(|row| !weight_names(row).is_empty());
+        let instances = |composite: &'m Composite<RowId>| {
+            let all = Instances::within(self.model, &composite.body).filter(move |instance| weighted(instance.row));
+            all.take(MOST + 1)
+        };
+        let theirs: HashMap<String, RowId> = instances(other).map(|instance| (instance.path, instance.row)).collect();
+        let mut pairs = BTreeMap::new();
+        let mut count = 0usize;
+        for instance in instances(own) {
+            count += 1;
+            let Some(target) = theirs.get(&instance.path) else {
+                return Err(format!("it has no `{}`", instance.path));
+            };
+            pairs.insert(instance.row, *target);
+        }
+        if count > MOST {
+            return Err(format!("more than {MOST} of them"));
+        }
+        if count != theirs.len() {
+            return Err(format!("it has {} with weights, this {count}", theirs.len()));
+        }
+        Ok(pairs)
+    }
+}
+
+/// The rest of a path after a segment, which may itself be a path (`layers.3`).
+fn matches<'p>(segment: &Segment, head: &str, rest: &'p [&'p str]) -> Option<&'p [&'p str]> {
+    match segment.lookup_name() {
+        Some(name) if **name == *head => Some(rest),
+        _ => None,
+    }
+}
+
+/// The names of the weights that a row may have.
+fn weight_names(row: &Row) -> Vec<Arc<str>> {
+    match (&row.weights, &row.class) {
+        (Some(own), _) => own.iter().map(|weight| weight.name.clone()).collect(),
+        (None, Some(class)) => class.0.weights.iter().map(|weight| weight.name.clone()).collect(),
+        (None, None) => Vec::new(),
+    }
+}
+
+/// A weight of a row.
+type Weight = (RowId, Arc<str>);
+
+/// Weights tied in a circle would belong to nobody.
+fn circles(model: &FlatModel, diagnostics: &mut Diagnostics) {
+    let mut next: HashMap<Weight, (Weight, Span)> = HashMap::new();
+    let mut order: Vec<Weight> = Vec::new();
+    for (at, info) in model.rows.iter().enumerate() {
+        let row = RowId(u32::try_from(at).unwrap_or(u32::MAX));
+        for tied in &info.row.tied {
+            let theirs = model.row(tied.target).map(|info| weight_names(&info.row)).unwrap_or_default();
+            let own = tied.weight.clone().map_or_else(|| weight_names(&info.row), |name| vec![name]);
+            for name in own {
+                let wanted = tied.target_weight.clone().unwrap_or_else(|| name.clone());
+                if theirs.contains(&wanted) {
+                    next.entry((row, name.clone())).or_insert(((tied.target, wanted), tied.span));
+                    order.push((row, name));
+                }
+            }
+        }
+    }
+    let mut done: HashSet<&Weight> = HashSet::new();
+    for start in &order {
+        let (mut at, mut way, mut on_the_way) = (start, Vec::new(), HashSet::new());
+        while let Some((target, span)) = next.get(at) {
+            if !on_the_way.insert(at) {
+                let circle: Vec<&(&Weight, Span)> = way.iter().skip_while(|(weight, _)| *weight != at).collect();
+                diagnostics.push(circle_of(model, &circle));
+                break;
+            }
+            if done.contains(at) {
+                break;
+            }
+            way.push((at, *span));
+            at = target;
+        }
+        done.extend(way.into_iter().map(|(weight, _)| weight));
+    }
+}
+
+fn circle_of(model: &FlatModel, circle: &[&(&Weight, Span)]) -> Diagnostic {
+    const SHOWN: usize = 6;
+    let path = |weight: &Weight| model.row(weight.0).map_or("", |info| info.path.as_str());
+    let mut steps: Vec<String> = circle.iter().take(SHOWN).map(|(weight, _)| format!("{}.{}", path(weight), weight.1)).collect();
+    if circle.len() > SHOWN {
+        steps.push("...".to_owned());
+    }
+    steps.extend(steps.first().cloned());
+    let message = format!("weights are tied in a circle, so no layer has them: {}", steps.join(" -> "));
+    let diagnostic = Diagnostic::new(Code::UnknownTieTarget, message);
+    match circle {
+        [(_, span), ..] => diagnostic.at(*span, "comes back to itself"),
+        [] => diagnostic,
+    }
+}

@@ -1,0 +1,541 @@
+//! Which value a name in `inputs` means: bodies under construction, and the names in them.
+
+use std::cell::Cell;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+use indexmap::IndexMap;
+
+use super::node::{Composite, Indices, Node, Repeat, Row, ValueRef, ValueTarget, Variant};
+use crate::language::{PathPiece, Segment};
+use crate::syntax::diag::{Code, Diagnostic, nearest};
+use crate::syntax::source::Span;
+
+/// A body that is being built.
+#[derive(Default)]
+pub struct Body {
+    pub nodes: Vec<Node<Row>>,
+    names: HashMap<Arc<str>, Found>,
+    /// Path segments in use, those of groups' children too.
+    taken: HashMap<String, Span>,
+    /// Repeated layers with the index in the midst of their names, by what stands before and after it.
+    patterns: HashMap<(String, String), u32>,
+    /// What the next sibling reads if it doesn't say.
+    previous: Option<ValueRef>,
+    /// The repeated layer whose instances are being made right now.
+    pending: Option<Pending>,
+    faults: Faults,
+    /// Nodes with faults inside.
+    faulty: HashSet<u32>,
+}
+
+/// A repeated layer in the making: its distinct instances so far, with the indices that have them.
+#[derive(Default)]
+pub struct Pending {
+    name: Option<Arc<str>>,
+    pub distinct: IndexMap<Box<Node<Row>>, Indices, RandomState>,
+}
+
+/// Layers that couldn't be made, which was reported: names that may mean them are not unknown.
+#[derive(Default)]
+struct Faults {
+    names: HashSet<Arc<str>>,
+    /// One of them has no name that is known.
+    nameless: bool,
+}
+
+impl Faults {
+    fn any(&self) -> bool {
+        self.nameless || !self.names.is_empty()
+    }
+
+    fn merge(&mut self, other: Faults) {
+        self.names.extend(other.names);
+        self.nameless |= other.nameless;
+    }
+}
+
+/// Why a name stands for nothing.
+pub enum Unknown {
+    /// What it may mean couldn't be made, which was reported.
+    Reported,
+    /// There is no such name.
+    Nothing,
+}
+
+enum Found {
+    Node(u32),
+    /// A child of a group.
+    InGroup(u32),
+    /// An absent layer's first input.
+    StandIn(ValueRef),
+}
+
+/// The bodies from the outermost to the one that is being built.
+pub struct Wiring {
+    bodies: Vec<Body>,
+    model_inputs: Vec<Arc<str>>,
+    /// How many nodes were looked at below earlier siblings.
+    looked: Cell<u64>,
+    /// Of the bodies that were closed since the last node was placed: those that the next node has in it.
+    closed: Closed,
+}
+
+#[derive(Default)]
+struct Closed {
+    faults: Faults,
+    /// Where the names are written that a group gives its siblings.
+    taken: HashMap<String, Span>,
+}
+
+impl Wiring {
+    pub fn new(model_inputs: Vec<Arc<str>>) -> Self {
+        Wiring { bodies: Vec::new(), model_inputs, looked: Cell::new(0), closed: Closed::default() }
+    }
+
+    pub fn open(&mut self, body: Body) {
+        self.bodies.push(body);
+    }
+
+    /// Finishes a body. Two siblings of one path that only an index makes equal are an error.
+    pub fn close(&mut self) -> (Vec<Node<Row>>, Vec<Diagnostic>) {
+        let body = self.bodies.pop().unwrap_or_default();
+        let clashes = clashes(&body);
+        self.closed.faults.merge(body.faults);
+        if !body.faulty.is_empty() {
+            self.closed.faults.nameless = true;
+        }
+        self.closed.taken.extend(body.taken);
+        (body.nodes, clashes)
+    }
+
+    /// A layer that couldn't be made, which was reported. Its name is taken all the same.
+    pub fn fault(&mut self, name: Option<Arc<str>>, span: Span) -> Option<Diagnostic> {
+        self.closed = Closed::default();
+        let body = self.bodies.last_mut()?;
+        let Some(name) = name else {
+            body.faults.nameless = true;
+            return None;
+        };
+        let first = body.taken.insert(name.to_string(), span);
+        let duplicate = first.map(|first| duplicate(&name, first, span));
+        body.faults.names.insert(name);
+        duplicate
+    }
+
+    /// Whether names have led through more nodes than any model needs.
+    pub fn exhausted(&self) -> bool {
+        const MOST: u64 = 20_000_000;
+        self.looked.get() > MOST
+    }
+
+    pub fn depth(&self) -> usize {
+        self.bodies.len()
+    }
+
+    /// The previous sibling's output; for the first, what the composite was given.
+    pub fn previous(&self) -> ValueRef {
+        let input = || ValueRef { up: 0, target: ValueTarget::Input, rest: Vec::new() };
+        self.bodies.last().and_then(|body| body.previous.clone()).unwrap_or_else(input)
+    }
+
+    /// A repeated layer whose instances are about to be made; a layer in one of them may read an earlier one.
+    pub fn begin_repeat(&mut self, name: Option<Arc<str>>) {
+        if let Some(body) = self.bodies.last_mut() {
+            // Its hasher remembers hashes, which are much of the work of a repeat whose instances all differ.
+            body.pending = Some(Pending { name, distinct: IndexMap::default() });
+        }
+    }
+
+    /// An instance of it, made; `first` to `last` are the indices that it stands for.
+    pub fn instance(&mut self, node: Node<Row>, first: u64, last: u64) {
+        if let Some(pending) = self.bodies.last_mut().and_then(|body| body.pending.as_mut()) {
+            pending.distinct.entry(Box::new(node)).or_default().push(first, last);
+        }
+    }
+
+    /// Its distinct instances, in the order in which they first run.
+    pub fn end_repeat(&mut self) -> Vec<Variant<Row>> {
+        let pending = self.bodies.last_mut().and_then(|body| body.pending.take()).unwrap_or_default();
+        let variant = |(node, indices)| Variant { indices, instance: Some(node) };
+        pending.distinct.into_iter().map(variant).collect()
+    }
+
+    /// Appends a node. Two siblings of one path are an error.
+    pub fn place(&mut self, node: Node<Row>, span: Span) -> Vec<Diagnostic> {
+        let at = self.append(node, span);
+        if let (Some(body), Ok(at)) = (self.bodies.last_mut(), &at) {
+            body.previous = Some(ValueRef { up: 0, target: ValueTarget::Node(*at), rest: Vec::new() });
+        }
+        at.err().unwrap_or_default()
+    }
+
+    /// Appends a tensor of the composite itself: it is nobody's previous sibling.
+    pub fn place_weight(&mut self, row: Row) -> Vec<Diagnostic> {
+        let span = row.span;
+        self.append(Node::Layer(Box::new(row)), span).err().unwrap_or_default()
+    }
+
+    fn append(&mut self, node: Node<Row>, span: Span) -> Result<u32, Vec<Diagnostic>> {
+        let is_root = self.bodies.len() == 1;
+        let closed = std::mem::take(&mut self.closed);
+        let Some(body) = self.bodies.last_mut() else {
+            return Err(Vec::new());
+        };
+        let mut paths = Vec::new();
+        path_names(&node, 0, &mut paths);
+        let mut errors = Vec::new();
+        let is_group = is_group(&node);
+        for path in paths {
+            if path.is_empty() && is_root {
+                let message = "a layer has no name, and nothing around it has one: its path would be empty";
+                errors.push(Diagnostic::new(Code::MissingKey, message).at(span, "give it a `name`"));
+                continue;
+            }
+            let place = closed.taken.get(&path).filter(|_| is_group).copied().unwrap_or(span);
+            if let Some(first) = body.taken.insert(path.clone(), place) {
+                errors.push(duplicate(&path, first, place));
+            }
+        }
+        let at = u32::try_from(body.nodes.len()).unwrap_or(u32::MAX);
+        if closed.faults.any() {
+            if segment_of(&node).is_none() && is_group {
+                body.faults.merge(closed.faults);
+            } else {
+                body.faulty.insert(at);
+            }
+        }
+        register(&node, at, &mut body.names);
+        if let Node::Repeat(Repeat { name: Some(name), .. }) = &node
+            && let Some(affixes) = name.affixes()
+        {
+            body.patterns.insert(affixes, at);
+        }
+        body.nodes.push(node);
+        if errors.is_empty() { Ok(at) } else { Err(errors) }
+    }
+
+    /// A layer that doesn't exist: its name stands for its first input, and so it does for the next sibling.
+    pub fn absent(&mut self, name: Option<&Arc<str>>, stand_in: Option<ValueRef>) {
+        if let (Some(body), Some(value)) = (self.bodies.last_mut(), stand_in) {
+            if let Some(name) = name {
+                body.names.entry(name.clone()).or_insert_with(|| Found::StandIn(value.clone()));
+            }
+            body.previous = Some(value);
+        }
+    }
+
+    /// The value that a name means here: an earlier sibling's, then outward; `input`; a model input.
+    ///
+    /// # Errors
+    /// Why it has none.
+    pub fn find(&self, text: &str) -> Result<ValueRef, Unknown> {
+        let parts: Vec<Arc<str>> = text.split('.').map(Arc::from).collect();
+        let Some((head, rest)) = parts.split_first() else {
+            return Err(Unknown::Nothing);
+        };
+        for (up, body) in self.bodies.iter().rev().enumerate() {
+            let up = u16::try_from(up).unwrap_or(u16::MAX);
+            if let Some(value) = find_in(body, head, rest, up, &self.looked) {
+                return Ok(value);
+            }
+            if body.may_be_faulty(head) || body.faults.names.contains(text) {
+                return Err(Unknown::Reported);
+            }
+            if up == 0 && &**head == "input" && rest.is_empty() {
+                return Ok(ValueRef { up: 0, target: ValueTarget::Input, rest: Vec::new() });
+            }
+        }
+        if rest.is_empty() && self.model_inputs.contains(head) {
+            return Ok(ValueRef { up: 0, target: ValueTarget::ModelInput(head.clone()), rest: Vec::new() });
+        }
+        if self.bodies.iter().any(|body| body.faults.nameless) {
+            return Err(Unknown::Reported);
+        }
+        Err(Unknown::Nothing)
+    }
+
+    /// The name nearest to an unknown one, among those that a layer here sees.
+    pub fn nearest(&self, text: &str) -> Option<String> {
+        let names = self.bodies.iter().flat_map(|body| body.names.keys()).map(|name| &**name);
+        nearest_of(text, names.chain(self.model_inputs.iter().map(|name| &**name)))
+    }
+
+    /// The child of the body that is being built whose name is nearest.
+    pub fn nearest_child(&self, text: &str) -> Option<String> {
+        nearest_of(text, self.bodies.last()?.names.keys().map(|name| &**name))
+    }
+
+    /// A child of the body that is being built.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn find_child(&self, text: &str) -> Result<ValueRef, Unknown> {
+        let parts: Vec<Arc<str>> = text.split('.').map(Arc::from).collect();
+        let (Some((head, rest)), Some(body)) = (parts.split_first(), self.bodies.last()) else {
+            return Err(Unknown::Nothing);
+        };
+        if let Some(value) = find_in(body, head, rest, 0, &self.looked) {
+            return Ok(value);
+        }
+        if body.may_be_faulty(head) || body.faults.nameless {
+            return Err(Unknown::Reported);
+        }
+        Err(Unknown::Nothing)
+    }
+}
+
+impl Body {
+    /// Whether a name means a layer that couldn't be made, or something in a layer that lacks one.
+    fn may_be_faulty(&self, head: &str) -> bool {
+        let node = match self.names.get(head) {
+            Some(Found::Node(at) | Found::InGroup(at)) => Some(*at),
+            _ => self.patterned(head).map(|(at, _)| at),
+        };
+        self.faults.names.contains(head) || node.is_some_and(|at| self.faulty.contains(&at))
+    }
+
+    /// The repeated layer an instance of which has this name, and its index: `layer12` of `layer<i>`.
+    fn patterned(&self, name: &str) -> Option<(u32, u64)> {
+        if self.patterns.is_empty() {
+            return None;
+        }
+        splits(name).find_map(|(before, index, after)| {
+            let at = self.patterns.get(&(before.to_owned(), after.to_owned()))?;
+            Some((*at, index))
+        })
+    }
+}
+
+/// Names in an order of their own, so that the nearest of them doesn't depend on a hash.
+fn nearest_of<'a>(text: &str, names: impl Iterator<Item = &'a str>) -> Option<String> {
+    let mut names: Vec<&str> = names.collect();
+    names.sort_unstable();
+    nearest(text, names.iter().copied()).map(str::to_owned)
+}
+
+/// All ways to read a name as a text, an index and a text.
+pub fn splits(name: &str) -> impl Iterator<Item = (&str, u64, &str)> {
+    const MOST_DIGITS: usize = 20;
+    let digits = move |at: usize| name.as_bytes().get(at).is_some_and(u8::is_ascii_digit);
+    (0..name.len()).filter(move |at| digits(*at)).flat_map(move |from| {
+        let ends = (from + 1..=name.len().min(from + MOST_DIGITS)).take_while(move |to| digits(to - 1));
+        ends.filter_map(move |to| {
+            let number = name.get(from..to)?;
+            if number.len() > 1 && number.starts_with('0') {
+                return None;
+            }
+            Some((name.get(..from)?, number.parse().ok()?, name.get(to..)?))
+        })
+    })
+}
+
+fn duplicate(path: &str, first: Span, again: Span) -> Diagnostic {
+    let shown = if path.is_empty() { "(none)".to_owned() } else { starred(path) };
+    if first == again {
+        let message = format!("the instances of a repeated layer have the name `{shown}` in common");
+        return Diagnostic::new(Code::DuplicateName, message)
+            .at(again, "the same in every instance")
+            .help("give the group a name, or put the index into this one: `<layer>`");
+    }
+    Diagnostic::new(Code::DuplicateName, format!("two layers side by side have the name `{shown}`"))
+        .at(again, "again here")
+        .also(first, "first here")
+}
+
+/// `layer1` beside three `layer<i>`.
+fn clashes(body: &Body) -> Vec<Diagnostic> {
+    if body.patterns.is_empty() {
+        return Vec::new();
+    }
+    let mut clashes: Vec<Diagnostic> = Vec::new();
+    for (path, span) in &body.taken {
+        let Some((at, index)) = body.patterned(path) else {
+            continue;
+        };
+        let Some(Node::Repeat(repeat)) = body.nodes.get(at as usize) else {
+            continue;
+        };
+        let first = repeat.name.as_ref().and_then(|name| body.taken.get(&shown(name, 1)));
+        if let Some(first) = first.filter(|_| repeat.variants.iter().any(|variant| variant.indices.contains(index))) {
+            clashes.push(duplicate(path, *first.min(span), *first.max(span)));
+        }
+    }
+    clashes.sort_by_key(|diagnostic| diagnostic.primary.as_ref().map(|label| label.span));
+    clashes
+}
+
+fn is_group(node: &Node<Row>) -> bool {
+    match node {
+        Node::Layer(_) => false,
+        Node::Composite(composite) => composite.path_segment().is_none(),
+        Node::Repeat(repeat) => repeat.instances().all(is_group),
+    }
+}
+
+fn find_in(body: &Body, head: &Arc<str>, rest: &[Arc<str>], up: u16, looked: &Cell<u64>) -> Option<ValueRef> {
+    let reference = |at: u32, rest: Vec<Arc<str>>| {
+        let exists = body.nodes.get(at as usize).is_some_and(|node| leads_somewhere(node, &rest, looked));
+        exists.then_some(ValueRef { up, target: ValueTarget::Node(at), rest })
+    };
+    match body.names.get(head) {
+        Some(Found::Node(at)) => reference(*at, rest.to_vec()),
+        Some(Found::InGroup(at)) => reference(*at, std::iter::once(head.clone()).chain(rest.iter().cloned()).collect()),
+        Some(Found::StandIn(value)) if rest.is_empty() => Some(ValueRef { up: value.up.saturating_add(up), ..value.clone() }),
+        Some(Found::StandIn(_)) => None,
+        None => match body.patterned(head) {
+            Some((at, index)) => reference(at, std::iter::once(index.to_string().into()).chain(rest.iter().cloned()).collect()),
+            None => earlier_instance(body, head, rest, up, looked),
+        },
+    }
+}
+
+/// `layers.3.x` inside a later instance of `layers`.
+fn earlier_instance(body: &Body, head: &Arc<str>, rest: &[Arc<str>], up: u16, looked: &Cell<u64>) -> Option<ValueRef> {
+    let pending = body.pending.as_ref().filter(|pending| pending.name.as_ref() == Some(head))?;
+    let (index, inside) = rest.split_first()?;
+    let index: u64 = index.parse().ok()?;
+    let has = |indices: &Indices| {
+        looked.set(looked.get() + 1);
+        indices.contains(index)
+    };
+    // The instance before is read most often, and it came last.
+    let (node, _) = pending.distinct.iter().rev().find(|(_, indices)| has(indices))?;
+    let at = u32::try_from(body.nodes.len()).ok()?;
+    leads_somewhere(node, inside, looked).then(|| ValueRef { up, target: ValueTarget::Node(at), rest: rest.to_vec() })
+}
+
+/// The names under which values of a node are found.
+fn register(node: &Node<Row>, at: u32, names: &mut HashMap<Arc<str>, Found>) {
+    let segment = segment_of(node);
+    if let Some(name) = segment.and_then(Segment::lookup_name) {
+        names.insert(name.clone(), Found::Node(at));
+    }
+    if let Node::Composite(Composite { segment: None, body, .. }) = node {
+        let mut inner = HashMap::new();
+        body.iter().for_each(|child| register(child, at, &mut inner));
+        for name in inner.into_keys() {
+            names.insert(name, Found::InGroup(at));
+        }
+    }
+}
+
+pub fn segment_of<L: HasSegment>(node: &Node<L>) -> Option<&Segment> {
+    match node {
+        Node::Layer(layer) => layer.segment(),
+        Node::Composite(composite) => composite.segment.as_ref(),
+        Node::Repeat(repeat) => repeat.name.as_ref(),
+    }
+}
+
+/// What a leaf says of its name.
+pub trait HasSegment {
+    fn segment(&self) -> Option<&Segment>;
+}
+
+impl HasSegment for Row {
+    fn segment(&self) -> Option<&Segment> {
+        self.segment.as_ref()
+    }
+}
+
+/// Whether children, indices and outputs named by `rest` exist.
+fn leads_somewhere(node: &Node<Row>, rest: &[Arc<str>], looked: &Cell<u64>) -> bool {
+    let Some((head, tail)) = rest.split_first() else {
+        return true;
+    };
+    match node {
+        Node::Layer(row) => {
+            let outputs = row.class.iter().flat_map(|class| class.0.outputs.iter());
+            tail.is_empty() && outputs.into_iter().any(|output| output.name == *head)
+        }
+        Node::Composite(composite) => {
+            child(&composite.body, head, looked).is_some_and(|node| leads_somewhere(node, tail, looked))
+        }
+        Node::Repeat(repeat) => {
+            let Ok(index) = head.parse::<u64>() else {
+                return false;
+            };
+            let variant = repeat.variants.iter().find(|variant| variant.indices.contains(index));
+            variant.and_then(|v| v.instance.as_deref()).is_some_and(|node| leads_somewhere(node, tail, looked))
+        }
+    }
+}
+
+/// A child by name, in groups too.
+fn child<'n>(body: &'n [Node<Row>], name: &str, looked: &Cell<u64>) -> Option<&'n Node<Row>> {
+    body.iter().find_map(|node| {
+        looked.set(looked.get() + 1);
+        if segment_of(node).and_then(Segment::lookup_name).is_some_and(|n| &**n == name) {
+            return Some(node);
+        }
+        match node {
+            Node::Composite(Composite { segment: None, body, .. }) => child(body, name, looked),
+            _ => None,
+        }
+    })
+}
+
+/// The path segments that a node takes beside its siblings; `depth` repeats have been entered on the way to it.
+fn path_names(node: &Node<Row>, depth: u16, out: &mut Vec<String>) {
+    match node {
+        Node::Layer(row) => out.push(row.segment.as_ref().map_or_else(String::new, |segment| shown(segment, depth))),
+        Node::Composite(composite) => match composite.path_segment() {
+            Some(segment) => out.push(shown(segment, depth)),
+            None => composite.body.iter().for_each(|child| path_names(child, depth, out)),
+        },
+        Node::Repeat(repeat) => {
+            // `layers.0` and `layers.1` are children of a `layers`.
+            if let Some(name) = repeat.name.as_ref().and_then(Segment::lookup_name).filter(|_| !is_group(node)) {
+                return out.push(name.to_string());
+            }
+            let inside = depth.saturating_add(1);
+            let mut names = Vec::new();
+            for instance in repeat.instances() {
+                path_names(instance, inside, &mut names);
+            }
+            names.sort_unstable();
+            names.dedup();
+            // Several instances of a group have their children's names in common, unless those contain this repeat's index.
+            let own = index_mark(inside);
+            let clashing = |name: &&String| repeat.count > 1 && !name.contains(&own);
+            let clashes: Vec<String> = names.iter().filter(clashing).cloned().collect();
+            out.extend(names);
+            out.extend(clashes);
+        }
+    }
+}
+
+// Around the number of a repeat, where its index stands in a name: names have no control characters.
+const MARK: (char, char) = ('\u{1}', '\u{2}');
+
+/// What stands in a name for the index of the repeat entered as the `depth`-th.
+fn index_mark(depth: u16) -> String {
+    format!("{}{depth}{}", MARK.0, MARK.1)
+}
+
+/// A segment with its indices told apart: a mark for the `depth` repeats that were entered, `<k>` for those further out.
+fn shown(segment: &Segment, depth: u16) -> String {
+    let mut out = String::new();
+    for piece in &segment.pieces {
+        match piece {
+            PathPiece::Text(text) => out.push_str(text),
+            PathPiece::Dot => out.push('.'),
+            PathPiece::Index(level) if *level < depth => out.push_str(&index_mark(depth - level)),
+            PathPiece::Index(level) => out.push_str(&format!("<{}>", level - depth)),
+        }
+    }
+    out
+}
+
+/// A name as a person reads it, with `*` for the marks.
+fn starred(name: &str) -> String {
+    let mut pieces = name.split(MARK.0);
+    let mut out = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        out.push('*');
+        out.push_str(piece.split_once(MARK.1).map_or(piece, |(_, rest)| rest));
+    }
+    out
+}

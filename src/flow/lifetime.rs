@@ -1,0 +1,281 @@
+//! How long values live in each body: until their last reader has run, or as `hold` and `output` say.
+//!
+//! The folded tree comes in, a plan of the same form goes out. Shapes and sizes play no part here.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::flat::{Composite, FlatModel, Node, Repeat, RowId, ValueRef, ValueTarget};
+use crate::language::Segment;
+use crate::syntax::diag::{Code, Diagnostic, Diagnostics};
+use crate::syntax::source::Span;
+use crate::syntax::spec::Hold;
+
+/// What is read of a node beyond its own value: children, instances, by name.
+pub type Export = Vec<Arc<str>>;
+
+/// A body's plan.
+#[derive(Debug, Default)]
+pub struct BodyPlan {
+    /// By node: which nodes' values end once it has run.
+    pub ends: Vec<Vec<u32>>,
+    /// By node, a chained repeat: which of those values only its first instance reads.
+    pub first_only: Vec<Vec<u32>>,
+    pub nodes: Vec<NodePlan>,
+}
+
+/// A node's plan.
+#[derive(Debug)]
+pub struct NodePlan {
+    /// What of its inside is read from outside.
+    pub exports: Vec<Export>,
+    pub inside: Inside,
+}
+
+#[derive(Debug)]
+pub enum Inside {
+    Layer,
+    Composite(BodyPlan),
+    /// One a variant.
+    Repeat(Vec<NodePlan>),
+}
+
+/// Plans a model. A `hold` that names no later sibling goes to `diagnostics`.
+pub fn plan(flat: &FlatModel, diagnostics: &mut Diagnostics) -> BodyPlan {
+    let reads: Vec<Reads> = flat.body.iter().map(|node| reads(flat, node)).collect();
+    let mut planner = Planner { flat, diagnostics };
+    planner.body(&flat.body, reads, None, &[])
+}
+
+/// A value that is read: `up` bodies out, the node there, and what of it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Read {
+    up: u16,
+    node: u32,
+    rest: Export,
+    /// By the first instance of a chained repeat only.
+    first_only: bool,
+}
+
+/// What a node and all in it read.
+struct Reads {
+    /// From the body in which the node stands.
+    list: Vec<Read>,
+    children: Vec<Reads>,
+}
+
+fn read(value: &ValueRef, first_only: bool) -> Option<Read> {
+    match &value.target {
+        ValueTarget::Node(node) => Some(Read { up: value.up, node: *node, rest: value.rest.clone(), first_only }),
+        ValueTarget::Input | ValueTarget::ModelInput(_) => None,
+    }
+}
+
+fn reads(flat: &FlatModel, node: &Node<RowId>) -> Reads {
+    match node {
+        Node::Layer(id) => {
+            let inputs = flat.row(**id).map_or(&[][..], |info| &info.row.inputs);
+            Reads { list: inputs.iter().filter_map(|input| read(input, false)).collect(), children: Vec::new() }
+        }
+        Node::Composite(composite) => {
+            let mut reads = inside(flat, composite);
+            reads.list.extend(composite.inputs.iter().filter_map(|input| read(input, false)));
+            reads
+        }
+        Node::Repeat(repeat) => {
+            let instances = repeat.instances();
+            let children: Vec<Reads> = instances
+                .map(|instance| match instance {
+                    Node::Composite(composite) => inside(flat, composite),
+                    // Its inputs are the repeat's.
+                    _ => Reads { list: Vec::new(), children: Vec::new() },
+                })
+                .collect();
+            let mut list: Vec<Read> = children.iter().flat_map(|child| child.list.iter().cloned()).collect();
+            let chained = |at: usize| at == 0 && !repeat.parallel;
+            list.extend(repeat.inputs.iter().enumerate().filter_map(|(at, input)| read(input, chained(at))));
+            list.sort_unstable();
+            list.dedup();
+            Reads { list, children }
+        }
+    }
+}
+
+/// What the children of a composite read from outside of it.
+fn inside(flat: &FlatModel, composite: &Composite<RowId>) -> Reads {
+    let children: Vec<Reads> = composite.body.iter().map(|node| reads(flat, node)).collect();
+    let outward = children.iter().flat_map(|child| &child.list).filter(|read| read.up > 0);
+    let mut list: Vec<Read> = outward.map(|read| Read { up: read.up - 1, first_only: false, ..read.clone() }).collect();
+    list.sort_unstable();
+    list.dedup();
+    Reads { list, children }
+}
+
+/// A child by name, in groups too: its position, and what follows within a group.
+pub fn find_child(flat: &FlatModel, body: &[Node<RowId>], name: &str) -> Option<(usize, bool)> {
+    body.iter().enumerate().find_map(|(at, node)| {
+        if segment(flat, node).and_then(Segment::lookup_name).is_some_and(|n| &**n == name) {
+            return Some((at, false));
+        }
+        match node {
+            Node::Composite(Composite { segment: None, body, .. }) => find_child(flat, body, name).map(|_| (at, true)),
+            _ => None,
+        }
+    })
+}
+
+/// What is read of each instance of a repeat.
+pub fn by_index(exports: &[Export]) -> BTreeMap<u64, Vec<Export>> {
+    let mut indexed: BTreeMap<u64, Vec<Export>> = BTreeMap::new();
+    for export in exports {
+        if let Some((Ok(index), rest)) = export.split_first().map(|(index, rest)| (index.parse(), rest)) {
+            indexed.entry(index).or_default().push(rest.to_vec());
+        }
+    }
+    indexed
+}
+
+fn segment<'f>(flat: &'f FlatModel, node: &'f Node<RowId>) -> Option<&'f Segment> {
+    match node {
+        Node::Layer(id) => flat.row(**id).and_then(|info| info.row.segment.as_ref()),
+        Node::Composite(composite) => composite.segment.as_ref(),
+        Node::Repeat(repeat) => repeat.name.as_ref(),
+    }
+}
+
+struct Planner<'f, 'd> {
+    flat: &'f FlatModel,
+    diagnostics: &'d mut Diagnostics,
+}
+
+impl Planner<'_, '_> {
+    fn body(&mut self, nodes: &[Node<RowId>], reads: Vec<Reads>, output: Option<&ValueRef>, exports: &[Export]) -> BodyPlan {
+        let count = nodes.len();
+        let mut last: Vec<usize> = (0..count).collect();
+        let mut first_only = vec![Vec::new(); count];
+        let mut exported: Vec<Vec<Export>> = vec![Vec::new(); count];
+        for (reader, node) in reads.iter().enumerate() {
+            for read in node.list.iter().filter(|read| read.up == 0) {
+                let at = read.node as usize;
+                let chain = read.first_only && last.get(at).is_some_and(|last| *last < reader);
+                if chain && let Some(list) = first_only.get_mut(reader) {
+                    list.push(read.node);
+                }
+                if !read.first_only
+                    && let Some(list) = first_only.get_mut(reader)
+                {
+                    list.retain(|node| *node != read.node);
+                }
+                if let Some(last) = last.get_mut(at) {
+                    *last = reader.max(*last);
+                }
+                self.export(nodes, at, &read.rest, &mut exported);
+            }
+        }
+        for (at, node) in nodes.iter().enumerate() {
+            self.hold(nodes, at, node, &mut last);
+        }
+        let returned = match output {
+            Some(ValueRef { target: ValueTarget::Node(at), rest, .. }) => {
+                self.export(nodes, *at as usize, rest, &mut exported);
+                Some(*at as usize)
+            }
+            Some(_) => None,
+            None => count.checked_sub(1),
+        };
+        let mut to_end: Vec<usize> = returned.into_iter().collect();
+        for export in exports {
+            let Some((name, rest)) = export.split_first() else { continue };
+            let Some((at, in_group)) = find_child(self.flat, nodes, name) else { continue };
+            to_end.push(at);
+            self.export(nodes, at, if in_group { export } else { rest }, &mut exported);
+        }
+        for at in to_end {
+            if let Some(last) = last.get_mut(at) {
+                *last = usize::MAX;
+            }
+        }
+        let mut ends = vec![Vec::new(); count];
+        for (at, last) in last.iter().enumerate() {
+            if let Some(list) = ends.get_mut(*last) {
+                list.push(u32::try_from(at).unwrap_or(u32::MAX));
+            }
+        }
+        for (list, ends) in first_only.iter_mut().zip(&ends) {
+            list.retain(|node| ends.contains(node));
+        }
+        for list in &mut exported {
+            list.sort_unstable();
+            list.dedup();
+        }
+        let plans = nodes.iter().zip(reads).zip(exported).map(|((node, reads), exports)| self.node(node, reads, exports));
+        BodyPlan { nodes: plans.collect(), ends, first_only }
+    }
+
+    /// Notes that something in a node is read from outside. A layer's outputs aren't in it.
+    fn export(&self, nodes: &[Node<RowId>], at: usize, rest: &[Arc<str>], exported: &mut [Vec<Export>]) {
+        if rest.is_empty() || matches!(nodes.get(at), Some(Node::Layer(_)) | None) {
+            return;
+        }
+        if let Some(list) = exported.get_mut(at) {
+            list.push(rest.to_vec());
+        }
+    }
+
+    fn hold(&mut self, nodes: &[Node<RowId>], at: usize, node: &Node<RowId>, last: &mut [usize]) {
+        let hold = match node {
+            Node::Layer(id) => self.flat.row(**id).and_then(|info| info.row.hold.as_ref()),
+            Node::Composite(composite) => composite.hold.as_ref(),
+            Node::Repeat(repeat) => repeat.hold.as_ref(),
+        };
+        let until = match hold {
+            None => return,
+            Some(Hold::Composite) => usize::MAX,
+            Some(Hold::Until { siblings, span }) => {
+                let later =
+                    |name: &Arc<str>| find_child(self.flat, nodes, name).map(|(later, _)| later).filter(|later| *later > at);
+                match siblings.iter().find_map(later) {
+                    Some(later) => later,
+                    // What would end it doesn't exist here.
+                    None if siblings.iter().any(|name| self.flat.absent.contains(name)) => usize::MAX,
+                    None => return self.no_later_sibling(siblings, *span),
+                }
+            }
+        };
+        if let Some(last) = last.get_mut(at) {
+            *last = until.max(*last);
+        }
+    }
+
+    fn no_later_sibling(&mut self, siblings: &[Arc<str>], span: Span) {
+        let message = format!("`hold` names `{}`, which is no later sibling", siblings.join("`, `"));
+        let diagnostic = Diagnostic::new(Code::UnknownInput, message).at(span, "not among the layers that follow");
+        self.diagnostics.push(diagnostic.help("`true` holds the output until the enclosing composite returns"));
+    }
+
+    fn node(&mut self, node: &Node<RowId>, reads: Reads, exports: Vec<Export>) -> NodePlan {
+        let inside = match node {
+            Node::Layer(_) => Inside::Layer,
+            Node::Composite(composite) => {
+                Inside::Composite(self.body(&composite.body, reads.children, composite.output.as_ref(), &exports))
+            }
+            Node::Repeat(repeat) => Inside::Repeat(self.variants(repeat, reads.children, &exports)),
+        };
+        NodePlan { exports, inside }
+    }
+
+    fn variants(&mut self, repeat: &Repeat<RowId>, reads: Vec<Reads>, exports: &[Export]) -> Vec<NodePlan> {
+        let mut plans = Vec::with_capacity(repeat.variants.len());
+        let indexed = by_index(exports);
+        for (variant, reads) in repeat.variants.iter().zip(reads) {
+            let Some(node) = variant.instance.as_deref() else { continue };
+            let ranges = variant.indices.ranges().iter();
+            let own = ranges.flat_map(|(first, last)| indexed.range(*first..=*last)).flat_map(|(_, rests)| rests);
+            let mut inner: Vec<Export> = own.filter(|rest| !rest.is_empty()).cloned().collect();
+            inner.sort_unstable();
+            inner.dedup();
+            plans.push(self.node(node, reads, inner));
+        }
+        plans
+    }
+}

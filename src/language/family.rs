@@ -1,0 +1,490 @@
+//! From a config, or a model file that names a family, to the model that the family makes of it.
+//!
+//! A JSON document comes in, a [`Model`] goes out, the same as one that is written out. Which families there are is the catalog's knowledge.
+//! Values of a config are data: nothing in them is ever read as a template.
+
+use std::sync::Arc;
+
+use crate::catalog::Catalog;
+use crate::language::Values;
+use crate::language::check::root_entries;
+use crate::language::checkpoint::{self, Checkpoint};
+use crate::language::scope::Scope;
+use crate::syntax::diag::{Code, Diagnostic, Diagnostics, nearest};
+use crate::syntax::expr::{Exact, Interpolated, Name, Piece, Value};
+use crate::syntax::json::{Json, Node};
+use crate::syntax::source::{Span, Spanned};
+use crate::syntax::spec::{
+    Attr, Body, Datum, Family, Given, GivenValue, Head, Hold, Layer, MODEL_KEYS, Model, Nested, REQUIRED, TextField, Variable,
+    index_of,
+};
+
+/// Inner configs may hold others so deep.
+const MOST_NESTED: usize = 8;
+
+/// Whether a document is a config rather than a model description: it says of which type it is, or it has little that a description has.
+#[must_use]
+pub fn is_config(root: &Node) -> bool {
+    const FEW: usize = 3;
+    let has = |key: &str| root.get(key).is_some();
+    let has_layers = root.get("layers").is_some_and(|node| matches!(node.json, Json::List(_)));
+    if !matches!(root.json, Json::Object(_)) || has_layers || has("family") {
+        return false;
+    }
+    let known = root.members().iter().filter(|member| MODEL_KEYS.iter().any(|key| key.name == &*member.key)).count();
+    let unknown = root.members().len() - known;
+    has("model_type") || has("architectures") || (unknown >= FEW && unknown > known)
+}
+
+/// The value of a config's node: texts stay texts. A number beyond 128 bits stays the text that it is: nothing computes with it.
+#[must_use]
+pub fn value(node: &Node) -> Value {
+    match &node.json {
+        Json::Null => Value::Null,
+        Json::Bool(flag) => Value::Bool(*flag),
+        Json::Number(text) => Exact::parse(text).map_or_else(|| Value::Text(text.clone()), Value::Number),
+        Json::Text(text) => Value::Text(text.value.clone()),
+        Json::List(items) => Value::List(items.iter().map(value).collect()),
+        Json::Object(members) => Value::Object(members.iter().map(|m| (m.key.clone(), value(&m.value))).collect()),
+    }
+}
+
+/// What is asked of a config besides what it says.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Wanted<'a> {
+    /// In place of the config's own model type.
+    pub family: Option<&'a str>,
+}
+
+/// The model that a config's family makes of it. What is wrong goes to `diagnostics`.
+pub fn of_config(root: &Node, wanted: Wanted<'_>, catalog: &Catalog, diagnostics: &mut Diagnostics) -> Option<Model> {
+    let family = match wanted.family {
+        Some(name) => find(name, None, catalog, diagnostics)?,
+        None => by_model_type(root, catalog, diagnostics)?,
+    };
+    let mut maker = Maker { catalog, diagnostics };
+    let head = maker.head_of_architecture(family, root);
+    let mut model = maker.make(family, head, Origin::Config(root), 0)?;
+    let named = root.get("_name_or_path").and_then(Node::text).filter(|name| !name.is_empty());
+    let span = root.get("_name_or_path").map_or(root.span, |node| node.span);
+    model.checkpoint = checkpoint::read(root, diagnostics);
+    model.name = named.map(|name| Spanned::new(name.clone(), span));
+    Some(model)
+}
+
+/// The model that a file of a family describes: its `variables` take the place of the family's. What is wrong goes to `diagnostics`.
+pub fn of_file(file: Model, catalog: &Catalog, diagnostics: &mut Diagnostics) -> Option<Model> {
+    let Some(name) = file.family.clone() else { return Some(file) };
+    let family = find(&name.value, Some(name.span), catalog, diagnostics)?;
+    let mut maker = Maker { catalog, diagnostics };
+    let head = match &file.head {
+        Some(head) => Some(maker.named_head(family, head)?),
+        None => maker.default_head(family),
+    };
+    let made = maker.make(family, head, Origin::File(&file), 0)?;
+    Some(Model {
+        name: file.name,
+        source: file.source,
+        checkpoint: file.checkpoint,
+        workload: [file.workload, made.workload].concat(),
+        classes: file.classes,
+        expect: file.expect,
+        head: file.head.or(made.head),
+        ..made
+    })
+}
+
+fn find<'c>(name: &str, span: Option<Span>, catalog: &'c Catalog, diagnostics: &mut Diagnostics) -> Option<&'c Family> {
+    match catalog.family(name) {
+        Some(Ok(family)) => Some(family),
+        Some(Err(said)) => {
+            diagnostics.extend(said.iter().cloned());
+            None
+        }
+        None => {
+            let mut diagnostic = Diagnostic::new(Code::UnknownFamily, format!("unknown family `{name}`"));
+            let near = nearest(name, catalog.family_names());
+            diagnostic = match span {
+                Some(span) => diagnostic.at(span, "not in the catalog").did_you_mean(span.inside(), near),
+                None => near.into_iter().fold(diagnostic, |d, near| d.help(format!("did you mean `{near}`?"))),
+            };
+            diagnostics.push(diagnostic.help("`layerspec list families` shows them; docs/families.md says how to write one"));
+            None
+        }
+    }
+}
+
+fn by_model_type<'c>(root: &Node, catalog: &'c Catalog, diagnostics: &mut Diagnostics) -> Option<&'c Family> {
+    let Some(node) = root.get("model_type") else {
+        let diagnostic =
+            Diagnostic::new(Code::UnknownModelType, "this is a config without a `model_type`, or a model without `layers`")
+                .at(root.span.part(0..1), "this object lacks them")
+                .help("if it is a config and you know of what, say so: `--family NAME` (`layerspec list families`)");
+        // What libraries beside transformers write in its place.
+        let class = root.get("_class_name").and_then(Node::text);
+        let note = class.map(|class| format!("it says that it is of the class `{class}`, for which there is no family"));
+        let diagnostic = note.into_iter().fold(diagnostic, Diagnostic::note);
+        diagnostics.push(diagnostic);
+        return None;
+    };
+    let Some(model_type) = node.text() else {
+        let message = format!("`model_type` is {}, expected a text", node.json.kind());
+        diagnostics.push(Diagnostic::new(Code::WrongType, message).at(node.span, "expected a text"));
+        return None;
+    };
+    match catalog.family_of(model_type) {
+        Some(name) => find(name, Some(node.span), catalog, diagnostics),
+        None => {
+            diagnostics.push(unknown_model_type(model_type, node.span, catalog));
+            None
+        }
+    }
+}
+
+fn unknown_model_type(model_type: &str, span: Span, catalog: &Catalog) -> Diagnostic {
+    let near = nearest(model_type, catalog.model_types());
+    let alike: Vec<&str> = catalog.model_types().filter(|known| shares_stem(known, model_type)).take(6).collect();
+    let diagnostic = Diagnostic::new(Code::UnknownModelType, format!("no family is for the model type `{model_type}`"))
+        .at(span, "not among those of the catalog")
+        .did_you_mean(span.inside(), near);
+    let diagnostic = match (near, alike.as_slice()) {
+        (None, [_, ..]) => diagnostic.help(format!("of a like name: {}", alike.join(", "))),
+        _ => diagnostic,
+    };
+    diagnostic
+        .help("if it is built like another, take that: `--family NAME` (`layerspec list families`)")
+        .help("docs/families.md says how to write a family: one JSON file, tried with `--catalog FOLDER`")
+}
+
+/// Whether two model types begin alike: `qwen` and `qwen2`.
+fn shares_stem(a: &str, b: &str) -> bool {
+    const SHORTEST: usize = 3;
+    let same = a.bytes().zip(b.bytes()).take_while(|(a, b)| a.eq_ignore_ascii_case(b) && a.is_ascii_alphabetic()).count();
+    same >= SHORTEST
+}
+
+/// Where a model's values come from.
+#[derive(Clone, Copy)]
+enum Origin<'a> {
+    Config(&'a Node),
+    File(&'a Model),
+    /// An inner config that isn't written out as an object of the file.
+    Inner(&'a Value, Span),
+}
+
+impl Origin<'_> {
+    fn given(self) -> Vec<(Spanned<Arc<str>>, Span, GivenValue)> {
+        match self {
+            Origin::Config(node) => {
+                let entry = |m: &crate::syntax::json::Member| {
+                    (Spanned::new(m.key.clone(), m.key_span), m.value.span, GivenValue::Data(value(&m.value)))
+                };
+                node.members().iter().map(entry).collect()
+            }
+            Origin::File(file) => {
+                let entry = |v: &Variable| (v.name.clone(), v.value.span, GivenValue::Attr(v.value.clone()));
+                file.variables.iter().map(entry).collect()
+            }
+            Origin::Inner(Value::Object(members), span) => {
+                let entry =
+                    |(key, value): &(Arc<str>, Value)| (Spanned::new(key.clone(), span), span, GivenValue::Data(value.clone()));
+                members.iter().map(entry).collect()
+            }
+            Origin::Inner(..) => Vec::new(),
+        }
+    }
+
+    fn span(self) -> Span {
+        match self {
+            Origin::Config(node) => node.span,
+            Origin::File(file) => file.span,
+            Origin::Inner(_, span) => span,
+        }
+    }
+
+    fn document(self) -> Value {
+        match self {
+            Origin::Config(node) => value(node),
+            Origin::File(_) => Value::Object(Arc::from([])),
+            Origin::Inner(value, _) => value.clone(),
+        }
+    }
+
+    /// The node of one of its keys.
+    fn node(&self, key: &str) -> Option<&Node> {
+        if let Origin::Config(node) = self { node.get(key) } else { None }
+    }
+}
+
+struct Maker<'c, 'd> {
+    catalog: &'c Catalog,
+    diagnostics: &'d mut Diagnostics,
+}
+
+impl<'c> Maker<'c, '_> {
+    fn default_head(&mut self, family: &'c Family) -> Option<&'c Head> {
+        let name = family.default_head.as_ref()?;
+        self.named_head(family, name)
+    }
+
+    fn named_head(&mut self, family: &'c Family, name: &Spanned<Arc<str>>) -> Option<&'c Head> {
+        let found = family.heads.iter().find(|head| head.name.value == name.value);
+        if found.is_none() {
+            let names = || family.heads.iter().map(|head| &*head.name.value);
+            let message = format!("the family `{}` has no head `{}`", family.name, name.value);
+            let near = nearest(&name.value, names());
+            let diagnostic = Diagnostic::new(Code::UnknownHead, message).at(name.span, "not one of its heads");
+            let diagnostic = diagnostic.did_you_mean(name.span.inside(), near);
+            self.diagnostics.push(diagnostic.help(format!("its heads are {}", names().collect::<Vec<_>>().join(", "))));
+        }
+        found
+    }
+
+    /// The head that a config's `architectures` names, else the family's default.
+    fn head_of_architecture(&mut self, family: &'c Family, root: &Node) -> Option<&'c Head> {
+        let first =
+            root.get("architectures").and_then(|node| if let Json::List(items) = &node.json { items.first() } else { None });
+        let Some((node, asked)) = first.and_then(|node| Some((node, node.text()?))) else {
+            return self.default_head(family);
+        };
+        let end = asked.strip_prefix(family.stem());
+        if let Some(head) = family.heads.iter().find(|head| Some(&*head.name.value) == end) {
+            return Some(head);
+        }
+        let default = self.default_head(family);
+        let message = format!("the family `{}` knows no architecture `{asked}`", family.name);
+        let taken = default.map_or("Model", |head| &*head.name.value);
+        let names: Vec<String> = family.heads.iter().map(|head| format!("{}{}", family.stem(), head.name.value)).collect();
+        let diagnostic = Diagnostic::new(Code::UnknownArchitecture, message)
+            .at(node.span, format!("taken as {}{taken}", family.stem()))
+            .note(format!("it knows {}", names.join(", ")));
+        self.diagnostics.push(diagnostic);
+        default
+    }
+
+    /// A family with what is given, and inside it the families of its inner configs.
+    fn make(&mut self, family: &'c Family, head: Option<&'c Head>, origin: Origin<'_>, depth: usize) -> Option<Model> {
+        let (given, unused) = self.given(family, origin);
+        let missing = family.variables.iter().filter(|v| matches!(&v.value.datum, Datum::Text(text) if &**text == REQUIRED));
+        for variable in missing.filter(|v| !given.iter().any(|given| given.name == v.name.value)) {
+            let name = &variable.name.value;
+            let diagnostic = Diagnostic::new(Code::MissingKey, format!("the config has no `{name}`, and it has no default"))
+                .at(origin.span().part(0..1), format!("this object lacks `{name}`"))
+                .also(variable.name.span, "required here");
+            self.diagnostics.push(diagnostic);
+        }
+        let builtins = vec![
+            ("prefix", Value::Text(family.prefix.clone())),
+            (
+                "model_type",
+                origin
+                    .node("model_type")
+                    .and_then(Node::text)
+                    .map_or_else(|| Value::Text(family.name.clone()), |t| Value::Text(t.clone())),
+            ),
+            ("config", origin.document()),
+        ];
+        let mut model = Model {
+            span: origin.span(),
+            name: None,
+            class: head
+                .filter(|head| &*head.name.value != "Model")
+                .map(|head| format!("{}{}", family.prefix, head.name.value).into()),
+            source: None,
+            family: Some(Spanned::new(family.name.clone(), family.span.part(0..1))),
+            head: head.map(|head| head.name.clone()),
+            variables: family.variables.clone(),
+            given,
+            aliases: family.aliases.iter().map(|(key, name)| (key.value.clone(), name.clone())).collect(),
+            derived: derived(family, head),
+            require: family.require.clone(),
+            builtins,
+            nested: Vec::new(),
+            unused,
+            checkpoint: Checkpoint::default(),
+            workload: family.workload.clone(),
+            inputs: family.inputs.clone(),
+            classes: Vec::new(),
+            block_index: index_of(&family.blocks),
+            blocks: family.blocks.clone(),
+            layers: layers(family, head),
+            expect: None,
+        };
+        if model.class.is_none() {
+            model.class = Some(class_of(family));
+        }
+        for nested in &family.nested {
+            // Without it nothing that the outer family says of it has a value.
+            let inner = self.nested(nested, &model, origin, depth)?;
+            model.nested.push((nested.name.clone(), inner));
+        }
+        Some(model)
+    }
+
+    /// What a config says of the family's variables, and the keys that say nothing of them.
+    fn given(&mut self, family: &Family, origin: Origin<'_>) -> (Vec<Given>, Vec<Spanned<Arc<str>>>) {
+        let (mut given, mut unused): (Vec<Given>, Vec<Spanned<Arc<str>>>) = (Vec::new(), Vec::new());
+        for (key, span, value) in origin.given() {
+            let alias = family.aliases.iter().find(|(alias, _)| alias.value == key.value).map(|(_, name)| name);
+            let name = alias.unwrap_or(&key.value).clone();
+            if !family.variables.iter().any(|v| v.name.value == name) {
+                if let Origin::File(_) = origin {
+                    self.unknown_variable(family, &key);
+                }
+                unused.push(key);
+                continue;
+            }
+            let known = given.iter_mut().find(|known: &&mut Given| known.name == name);
+            match (known, &value) {
+                (None, _) => given.push(Given { name, key, span, value }),
+                (Some(known), value) => {
+                    let same = match (&known.value, value) {
+                        (GivenValue::Data(a), GivenValue::Data(b)) => a == b,
+                        _ => false,
+                    };
+                    // A null beside a value is how a config leaves one of two names open.
+                    let is_null = |value: &GivenValue| matches!(value, GivenValue::Data(Value::Null));
+                    if is_null(&known.value) && !same {
+                        *known = Given { name, key, span, value: value.clone() };
+                    } else if !same && !is_null(value) {
+                        let message =
+                            format!("`{}` and `{}` mean the same, and say different things", known.key.value, key.value);
+                        let diagnostic = Diagnostic::new(Code::ConflictingKeys, message)
+                            .at(span, "this value")
+                            .also(known.span, "and this one")
+                            .help("leave out one of the two");
+                        self.diagnostics.push(diagnostic);
+                    }
+                }
+            }
+        }
+        (given, unused)
+    }
+
+    /// A misspelt variable of a file would silently leave the default in place.
+    fn unknown_variable(&mut self, family: &Family, key: &Spanned<Arc<str>>) {
+        let names = || family.variables.iter().map(|v| &*v.name.value).chain(family.aliases.iter().map(|(key, _)| &*key.value));
+        let message = format!("the family `{}` has no variable `{}`", family.name, key.value);
+        let diagnostic = Diagnostic::new(Code::UnknownVariable, message)
+            .at(key.span, "not a variable of this family")
+            .did_you_mean(key.span.inside(), nearest(&key.value, names()));
+        self.diagnostics.push(diagnostic.help(format!("`layerspec explain {}` shows its variables", family.name)));
+    }
+
+    /// An inner config, with the family that it is of.
+    fn nested(&mut self, nested: &Nested, model: &Model, origin: Origin<'_>, depth: usize) -> Option<Model> {
+        if depth >= MOST_NESTED {
+            let message = format!("configs are nested deeper than {MOST_NESTED} levels");
+            self.diagnostics.push(Diagnostic::new(Code::UnknownFamily, message).at(nested.name.span, "one level too many"));
+            return None;
+        }
+        let [workload, variables, derived] = root_entries(model, &[]);
+        let outer = Scope::new(None, workload);
+        let scope = Scope::new(Some(&outer), variables);
+        let scope = Scope::new(Some(&scope), derived);
+        let mut values = Values::new(self.diagnostics);
+        let config = values.structural(&nested.config, &scope)?;
+        let name = match nested.family.pieces.literal() {
+            Some(name) => name.clone(),
+            None => values.text(&nested.family, &scope)?,
+        };
+        let head = match &nested.head {
+            Some(head) => Some(Spanned::new(values.text(head, &scope)?, head.span)),
+            None => None,
+        };
+        // The place in the file of what the expression gave, for diagnostics that point into it.
+        let node = inner_node(&nested.config, origin, &config);
+        let span = node.map_or_else(|| origin.span(), |node| node.span);
+        let direct = self.catalog.family(&name).is_some();
+        let found = if direct { Some(&*name) } else { self.catalog.family_of(&name) };
+        let Some(found) = found else {
+            let place = node.and_then(|node| node.get("model_type")).map_or(span, |node| node.span);
+            self.diagnostics.push(unknown_model_type(&name, place, self.catalog));
+            return None;
+        };
+        let family = find(found, Some(nested.family.span), self.catalog, self.diagnostics)?;
+        let head = match &head {
+            Some(head) => Some(self.named_head(family, head)?),
+            None => family.heads.iter().find(|head| &*head.name.value == "Model"),
+        };
+        match (node, &config) {
+            (Some(node), _) => self.make(family, head, Origin::Config(node), depth + 1),
+            (None, Value::Object(_) | Value::Null) => self.make(family, head, Origin::Inner(&config, span), depth + 1),
+            (None, other) => {
+                let message = format!("the config `{}` is {}, expected an object", nested.name.value, other.kind());
+                self.diagnostics.push(Diagnostic::new(Code::WrongType, message).at(span, "expected an object"));
+                None
+            }
+        }
+    }
+}
+
+/// The node of a file that an expression's value is: that of one of its names, or the whole document.
+fn inner_node<'a>(attr: &Attr, origin: Origin<'a>, config: &Value) -> Option<&'a Node> {
+    let Origin::Config(root) = origin else { return None };
+    let mut names: Vec<Arc<str>> = Vec::new();
+    if let Datum::Template(template) = &attr.datum {
+        template.expr.for_each_variable(&mut |name: &Name| names.push(name.text.clone()));
+    }
+    let named = names.iter().filter_map(|name| root.get(name));
+    named.chain([root]).find(|node| matches!(node.json, Json::Object(_)) && value(node) == *config)
+}
+
+/// The family's derived values, those that the head says otherwise replaced.
+fn derived(family: &Family, head: Option<&Head>) -> Vec<Variable> {
+    let mut out = family.derived.clone();
+    for variable in head.iter().flat_map(|head| &head.variables) {
+        match out.iter_mut().find(|known| known.name.value == variable.name.value) {
+            Some(known) => *known = variable.clone(),
+            None => out.push(variable.clone()),
+        }
+    }
+    out
+}
+
+/// The bare model's class.
+fn class_of(family: &Family) -> Arc<str> {
+    match &family.class {
+        Some(class) => class.text.replace("<prefix>", &family.prefix).into(),
+        None => format!("{}Model", family.prefix).into(),
+    }
+}
+
+/// The bare model's layers, under the head's name for them if it has one, and the head's.
+fn layers(family: &Family, head: Option<&Head>) -> Vec<Layer> {
+    let Some(head) = head else { return family.layers.clone() };
+    let mut layers = match &head.base {
+        None => family.layers.clone(),
+        Some(base) => {
+            let text = |text: Arc<str>| TextField {
+                span: base.span,
+                pieces: Interpolated { pieces: vec![Piece::Literal(text.clone())] },
+                text,
+                plain: true,
+            };
+            vec![Layer {
+                span: base.span,
+                name: Some(text(base.value.clone())),
+                inline: false,
+                class: Some(text(class_of(family))),
+                body: Body::Composite(family.layers.clone()),
+                repeat: None,
+                parallel: false,
+                index: None,
+                calls: None,
+                when: None,
+                variables: Vec::new(),
+                parameters: Vec::new(),
+                weights: None,
+                inputs: None,
+                output: None,
+                // The head's forward has it in a variable of its own.
+                hold: Some(Hold::Composite),
+                no_grad: false,
+                tied_to: None,
+            }]
+        }
+    };
+    layers.extend(head.layers.iter().cloned());
+    layers
+}

@@ -1,0 +1,100 @@
+//! A layer's part of a path, its indices left open so that the instances of a repeat share it.
+
+use std::sync::Arc;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum PathPiece {
+    Text(Arc<str>),
+    Dot,
+    /// The index of an enclosing repeat: 0 is the innermost.
+    Index(u16),
+}
+
+/// A layer's part of the path: `self_attn`, or `layers.` and an index.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Segment {
+    pub pieces: Vec<PathPiece>,
+}
+
+impl Segment {
+    #[must_use]
+    pub fn text(text: &Arc<str>) -> Self {
+        Segment { pieces: vec![PathPiece::Text(text.clone())] }
+    }
+
+    /// The segment with indices filled in; `index` gives that of the repeat `k` levels out.
+    pub fn write(&self, out: &mut String, index: &dyn Fn(u16, &mut String)) {
+        for piece in &self.pieces {
+            match piece {
+                PathPiece::Text(text) => out.push_str(text),
+                PathPiece::Dot => out.push('.'),
+                PathPiece::Index(level) => index(*level, out),
+            }
+        }
+    }
+
+    /// The segment with `*` for every index.
+    #[must_use]
+    pub fn pattern(&self) -> String {
+        let mut out = String::new();
+        self.write(&mut out, &|_, out| out.push('*'));
+        out
+    }
+
+    /// The name by which values and ties find the layer: a repeated one without its index.
+    #[must_use]
+    pub fn lookup_name(&self) -> Option<&Arc<str>> {
+        match self.pieces.as_slice() {
+            [PathPiece::Text(text)] | [PathPiece::Text(text), PathPiece::Dot, PathPiece::Index(0)] => Some(text),
+            _ => None,
+        }
+    }
+
+    /// What stands before and after the one index in this segment's midst: `layer` and nothing for `layer<i>`. `None` without one, or
+    /// with indices of repeats further out.
+    #[must_use]
+    pub fn affixes(&self) -> Option<(String, String)> {
+        if self.lookup_name().is_some() {
+            return None;
+        }
+        let at = self.pieces.iter().position(|piece| matches!(piece, PathPiece::Index(0)))?;
+        let literal = |pieces: &[PathPiece]| {
+            pieces
+                .iter()
+                .map(|piece| if let PathPiece::Text(text) = piece { Some(&**text) } else { None })
+                .collect::<Option<String>>()
+        };
+        Some((literal(self.pieces.get(..at)?)?, literal(self.pieces.get(at + 1..)?)?))
+    }
+
+    /// The index that makes this segment, with one index in its midst, equal to a name: `layer<i>` and `layer12`.
+    #[must_use]
+    pub fn index_in(&self, name: &str) -> Option<u64> {
+        let at = self.pieces.iter().position(|piece| matches!(piece, PathPiece::Index(0)))?;
+        let literal = |pieces: &[PathPiece]| {
+            pieces
+                .iter()
+                .map(|piece| if let PathPiece::Text(text) = piece { Some(&**text) } else { None })
+                .collect::<Option<String>>()
+        };
+        let (before, after) = (literal(self.pieces.get(..at)?)?, literal(self.pieces.get(at + 1..)?)?);
+        let digits = name.strip_prefix(before.as_str())?.strip_suffix(after.as_str())?;
+        if digits.len() > 1 && digits.starts_with('0') {
+            return None;
+        }
+        digits.parse().ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_index_in_a_name_is_found_back() {
+        let segment = Segment { pieces: vec![PathPiece::Text("layer".into()), PathPiece::Index(0)] };
+        assert_eq!(segment.index_in("layer12"), Some(12));
+        assert_eq!(segment.index_in("layer012"), None);
+        assert_eq!(segment.index_in("layers"), None);
+    }
+}

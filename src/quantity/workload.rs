@@ -1,0 +1,103 @@
+//! The words of a workload: the variables that every model has, the conventions, and the choices that options offer.
+//!
+//! Only names and their meanings are here; `cost::workload` has their values.
+
+/// A workload variable: one of [`VARIABLES`], or after those one of the model's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct WorkloadVar(pub u16);
+
+/// The workload variables that every model has, and what they mean.
+pub const VARIABLES: &[(&str, &str)] = &[
+    ("batch_size", "sequences in a step"),
+    ("seq_len", "new tokens per sequence"),
+    ("past_len", "cached tokens per sequence, from earlier steps"),
+    ("kv_len", "past_len + seq_len"),
+    ("logit_len", "positions of each sequence whose logits are computed"),
+    ("dtype_bytes", "bytes of an activation"),
+    ("weight_dtype_bytes", "bytes of a weight"),
+    ("kv_dtype_bytes", "bytes of a cached key or value"),
+    ("index_dtype_bytes", "bytes of a token id: 8, for int64"),
+    ("training", "true in the train phase"),
+];
+
+/// The lengths that a composite may rebind for all in it, such as an encoder with a length of its own.
+pub const LENGTHS: &[&str] = &["batch_size", "seq_len", "past_len", "kv_len", "logit_len"];
+
+/// Variables that follow from others, so that a model can't have a default for them.
+pub const DERIVED: &[&str] = &["kv_len", "training"];
+
+/// What a workload can state besides variables.
+pub const OPTIONS: &[&str] = &["phase", "dtype", "weight_dtype", "kv_dtype", "attention", "kernel", "logits", "cache", "backend"];
+
+/// The conventions, which class formulas see after the variables.
+pub const CONVENTIONS: &[(&str, &str)] = &[
+    ("attention", "'dense': every query with every key, as PyTorch counts; 'masked': only the pairs that the mask keeps"),
+    ("kernel", "'flash', 'eager' or 'math': how attention is computed"),
+    ("use_cache", "true where keys, values and states are kept for later steps"),
+    ("backend", "'cpu' or 'cuda': whose kernels decide what is kept for the backward pass"),
+];
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    Prefill,
+    Decode,
+    Train,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attention {
+    Dense,
+    Masked,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kernel {
+    Flash,
+    Eager,
+    Math,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cache {
+    On,
+    Off,
+}
+
+/// Whose kernels: they differ in what they save for the backward pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Backend {
+    Cpu,
+    Cuda,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Logits {
+    All,
+    Last,
+}
+
+/// The words of an enumeration, as options and outputs spell them.
+macro_rules! words {
+    ($type:ident, $($variant:ident = $word:literal),*) => {
+        impl $type {
+            #[must_use]
+            pub fn word(self) -> &'static str {
+                match self { $($type::$variant => $word),* }
+            }
+
+            #[must_use]
+            pub fn from_word(word: &str) -> Option<Self> {
+                match word { $($word => Some($type::$variant),)* _ => None }
+            }
+
+            /// All words, in order.
+            pub const WORDS: &'static [&'static str] = &[$($word),*];
+        }
+    };
+}
+words!(Phase, Prefill = "prefill", Decode = "decode", Train = "train");
+words!(Attention, Dense = "dense", Masked = "masked");
+words!(Kernel, Flash = "flash", Eager = "eager", Math = "math");
+words!(Cache, On = "on", Off = "off");
+words!(Backend, Cpu = "cpu", Cuda = "cuda");
+words!(Logits, All = "all", Last = "last");

@@ -1,0 +1,561 @@
+//! Evaluates expressions over exact values.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::{BinaryOp, Exact, Expr, Function, UnaryOp, Value};
+use crate::syntax::diag::Code;
+
+/// What an evaluation runs into.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum EvalError {
+    DivisionByZero,
+    Overflow,
+    /// What the operation wanted and what it got.
+    Type {
+        operation: Arc<str>,
+        expected: &'static str,
+        found: Value,
+    },
+    /// An index and how many items there are.
+    OutOfRange {
+        index: Value,
+        length: usize,
+    },
+    TooDeep,
+    /// What has grown beyond all measure.
+    TooLarge(&'static str),
+    /// A name that isn't in scope.
+    Unknown(Arc<str>),
+    /// It was said already.
+    Reported,
+}
+
+impl fmt::Display for EvalError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            EvalError::DivisionByZero => write!(f, "a division by zero"),
+            EvalError::Overflow => write!(f, "a number beyond 128 bits"),
+            EvalError::Type { operation, expected, found } => {
+                let kind = match found {
+                    Value::Null | Value::Bool(_) => "",
+                    Value::Number(_) => "the number ",
+                    Value::Text(_) => "the text ",
+                    Value::List(_) => "the list ",
+                    Value::Object(_) => "the object ",
+                };
+                write!(f, "{operation} wants {expected}, found {kind}{found}")
+            }
+            EvalError::OutOfRange { index: Value::Null, .. } => write!(f, "an empty list has no last item"),
+            EvalError::OutOfRange { index, length } => {
+                write!(f, "there is no item {index} among {length}, counted from 0")
+            }
+            EvalError::Unknown(name) => write!(f, "unknown variable `{name}`"),
+            EvalError::TooLarge(what) => write!(f, "{what}"),
+            EvalError::TooDeep => write!(f, "too long a chain of variables"),
+            EvalError::Reported => write!(f, "an error reported elsewhere"),
+        }
+    }
+}
+
+impl EvalError {
+    /// The diagnostic that says so.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            EvalError::DivisionByZero => Code::DivisionByZero,
+            EvalError::Overflow => Code::Overflow,
+            EvalError::OutOfRange { .. } => Code::OutOfRange,
+            EvalError::TooDeep => Code::EvaluationTooDeep,
+            EvalError::TooLarge(_) => Code::ExpressionTooLarge,
+            EvalError::Unknown(_) => Code::UnknownVariable,
+            EvalError::Type { .. } | EvalError::Reported => Code::TypeMismatch,
+        }
+    }
+}
+
+fn type_error(operation: &str, expected: &'static str, found: &Value) -> EvalError {
+    EvalError::Type { operation: operation.into(), expected, found: found.clone() }
+}
+
+/// Gives variables their values.
+pub trait Env<V> {
+    /// `depth` counts the expressions around this one: a variable with a definition of its own evaluates it with that depth.
+    ///
+    /// # Errors
+    /// What the variable's own definition runs into.
+    fn value(&self, variable: &V, depth: u16) -> Result<Value, EvalError>;
+}
+
+impl<V, F: Fn(&V) -> Result<Value, EvalError>> Env<V> for F {
+    fn value(&self, variable: &V, _depth: u16) -> Result<Value, EvalError> {
+        self(variable)
+    }
+}
+
+/// How deep expressions and the definitions of their variables may be nested together: bounds the stack.
+pub const MAX_EVAL_DEPTH: u16 = 300;
+
+/// The value of an expression. `if`, `default`, `choose`, `&&` and `||` look only at what they need.
+///
+/// # Errors
+/// The first [`EvalError`] met.
+pub fn eval<V>(expr: &Expr<V>, env: &dyn Env<V>, depth: u16) -> Result<Value, EvalError> {
+    let depth = depth + 1;
+    if depth > MAX_EVAL_DEPTH {
+        return Err(EvalError::TooDeep);
+    }
+    match expr {
+        Expr::Const(value) => Ok(value.clone()),
+        Expr::Var(variable) => env.value(variable, depth),
+        Expr::Member(object, path) => member(eval(object, env, depth)?, path),
+        Expr::Unary(op, operand) => apply_unary(*op, &eval(operand, env, depth)?),
+        Expr::Binary(op @ (BinaryOp::And | BinaryOp::Or), pair) => {
+            let first = condition(&quoted(*op), &eval(&pair.0, env, depth)?)?;
+            if first == (*op == BinaryOp::Or) {
+                return Ok(Value::Bool(first));
+            }
+            condition(&quoted(*op), &eval(&pair.1, env, depth)?).map(Value::Bool)
+        }
+        Expr::Binary(op, pair) => apply_binary(*op, &eval(&pair.0, env, depth)?, &eval(&pair.1, env, depth)?),
+        Expr::Call(Function::If, args) => match args.as_slice() {
+            [test, then, otherwise] => {
+                let test = condition("`if`", &eval(test, env, depth)?)?;
+                eval(if test { then } else { otherwise }, env, depth)
+            }
+            _ => Err(EvalError::Reported),
+        },
+        Expr::Call(Function::Default, args) => first_present(args, env, depth),
+        Expr::Call(Function::Choose, args) => choose(args, env, depth),
+        Expr::Call(function, args) => {
+            let values: Vec<Value> = args.iter().map(|arg| eval(arg, env, depth)).collect::<Result<_, _>>()?;
+            apply_function(*function, &values)
+        }
+        Expr::List(items) => items.iter().map(|item| eval(item, env, depth)).collect::<Result<_, _>>().map(Value::List),
+        Expr::Fail(error) => Err(error.clone()),
+    }
+}
+
+fn first_present<V>(args: &[Expr<V>], env: &dyn Env<V>, depth: u16) -> Result<Value, EvalError> {
+    for arg in args {
+        let value = eval(arg, env, depth)?;
+        if value != Value::Null {
+            return Ok(value);
+        }
+    }
+    Ok(Value::Null)
+}
+
+fn choose<V>(args: &[Expr<V>], env: &dyn Env<V>, depth: u16) -> Result<Value, EvalError> {
+    let Some((subject, rest)) = args.split_first() else {
+        return Err(EvalError::Reported);
+    };
+    let subject = eval(subject, env, depth)?;
+    let mut cases = rest.chunks(2);
+    for case in &mut cases {
+        match case {
+            [key, result] if eval(key, env, depth)? == subject => {
+                return eval(result, env, depth);
+            }
+            [otherwise] => return eval(otherwise, env, depth),
+            _ => {}
+        }
+    }
+    Err(EvalError::Reported)
+}
+
+/// A member of an object; through null or an absent member it is null.
+///
+/// # Errors
+/// `Type` for a member of what is neither an object nor null.
+pub fn member(mut value: Value, path: &[Arc<str>]) -> Result<Value, EvalError> {
+    for key in path {
+        value = match value {
+            Value::Null => Value::Null,
+            Value::Object(members) => {
+                members.iter().find(|(name, _)| name == key).map_or(Value::Null, |(_, value)| value.clone())
+            }
+            other => return Err(type_error(&format!("`.{key}`"), "an object", &other)),
+        };
+    }
+    Ok(value)
+}
+
+fn quoted(op: BinaryOp) -> String {
+    format!("`{}`", op.symbol())
+}
+
+fn condition(operation: &str, value: &Value) -> Result<bool, EvalError> {
+    value.as_bool().ok_or_else(|| type_error(operation, "true or false", value))
+}
+
+fn number(operation: &str, value: &Value) -> Result<Exact, EvalError> {
+    value.as_number().ok_or_else(|| type_error(operation, "a number", value))
+}
+
+fn checked(number: Option<Exact>) -> Result<Value, EvalError> {
+    number.map(Value::Number).ok_or(EvalError::Overflow)
+}
+
+/// # Errors
+/// `Type`, or `Overflow` for the negative of the least integer.
+pub fn apply_unary(op: UnaryOp, value: &Value) -> Result<Value, EvalError> {
+    match op {
+        UnaryOp::Neg => checked(number("`-`", value)?.checked_neg()),
+        UnaryOp::Not => condition("`!`", value).map(|b| Value::Bool(!b)),
+    }
+}
+
+/// A binary operator on two values, both of which are looked at.
+///
+/// # Errors
+/// `Type`, `Overflow`, `DivisionByZero`.
+pub fn apply_binary(op: BinaryOp, a: &Value, b: &Value) -> Result<Value, EvalError> {
+    if let (Value::Number(a), Value::Number(b)) = (a, b) {
+        return arithmetic(op, *a, *b);
+    }
+    match op {
+        BinaryOp::Eq => Ok(Value::Bool(a == b)),
+        BinaryOp::Ne => Ok(Value::Bool(a != b)),
+        BinaryOp::And | BinaryOp::Or => {
+            let (a, b) = (condition(&quoted(op), a)?, condition(&quoted(op), b)?);
+            Ok(Value::Bool(if op == BinaryOp::And { a && b } else { a || b }))
+        }
+        _ => {
+            let found = if matches!(a, Value::Number(_)) { b } else { a };
+            Err(type_error(&quoted(op), "numbers", found))
+        }
+    }
+}
+
+fn arithmetic(op: BinaryOp, a: Exact, b: Exact) -> Result<Value, EvalError> {
+    match op {
+        BinaryOp::Add => checked(a.checked_add(b)),
+        BinaryOp::Sub => checked(a.checked_sub(b)),
+        BinaryOp::Mul => checked(a.checked_mul(b)),
+        BinaryOp::Div | BinaryOp::Rem if b.is_zero() => Err(EvalError::DivisionByZero),
+        BinaryOp::Div => checked(a.checked_div(b)),
+        BinaryOp::Rem => checked(a.checked_rem(b)),
+        BinaryOp::Pow => power(a, b),
+        BinaryOp::Eq => Ok(Value::Bool(a == b)),
+        BinaryOp::Ne => Ok(Value::Bool(a != b)),
+        BinaryOp::Lt => Ok(Value::Bool(a < b)),
+        BinaryOp::Le => Ok(Value::Bool(a <= b)),
+        BinaryOp::Gt => Ok(Value::Bool(a > b)),
+        BinaryOp::Ge => Ok(Value::Bool(a >= b)),
+        BinaryOp::And | BinaryOp::Or => Err(type_error(&quoted(op), "true or false", &Value::Number(a))),
+    }
+}
+
+fn power(base: Exact, exponent: Exact) -> Result<Value, EvalError> {
+    if !exponent.is_integer() {
+        return Err(type_error("`^`", "an integer exponent", &Value::Number(exponent)));
+    }
+    if base.is_zero() && exponent < Exact::ZERO {
+        return Err(EvalError::DivisionByZero);
+    }
+    checked(base.checked_pow(exponent))
+}
+
+/// A function all of whose arguments are looked at.
+///
+/// # Errors
+/// `Type`, `Overflow`, `OutOfRange`, `DivisionByZero`.
+pub fn apply_function(function: Function, args: &[Value]) -> Result<Value, EvalError> {
+    let label = format_args!("`{}`", function.name()).to_string();
+    let label = label.as_str();
+    match (function, args) {
+        (Function::Min, args) => extreme(label, args, |a, b| a < b),
+        (Function::Max, args) => extreme(label, args, |a, b| a > b),
+        (Function::Abs, [x]) => checked(number(label, x)?.checked_abs()),
+        (Function::Ceil, [x]) => checked(number(label, x)?.ceil()),
+        (Function::Floor, [x]) => checked(number(label, x)?.floor()),
+        (Function::At, [list, index]) => at(list, index),
+        (Function::Len, [x]) => length(x).map(|n| Value::count(n as u64)).ok_or_else(|| type_error(label, "a list", x)),
+        (Function::Contains, [list, x]) => contains(list, x),
+        (Function::Last, [list]) => match list {
+            Value::List(items) => items.last().cloned().ok_or(EvalError::OutOfRange { index: Value::Null, length: 0 }),
+            other => Err(type_error(label, "a list", other)),
+        },
+        (Function::Product, [list]) => product(list),
+        (Function::Product, [Value::List(items), n]) => {
+            let first = number(label, n)?.to_count().and_then(|n| items.get(..usize::try_from(n).ok()?));
+            product(&Value::List(first.ok_or(EvalError::OutOfRange { index: n.clone(), length: items.len() })?.into()))
+        }
+        (Function::Product, [other, _]) => Err(type_error(label, "a list", other)),
+        (Function::Isqrt, [n]) => {
+            let count = number(label, n)?.to_count().ok_or_else(|| type_error(label, "a non-negative integer", n))?;
+            Exact::from_count(count.isqrt()).map(Value::Number).ok_or(EvalError::Overflow)
+        }
+        (Function::StartsWith, [Value::Text(text), Value::Text(prefix)]) => Ok(Value::Bool(text.starts_with(&**prefix))),
+        (Function::StartsWith, [text, prefix]) => {
+            Err(type_error(label, "two texts", if matches!(text, Value::Text(_)) { prefix } else { text }))
+        }
+        (Function::IsList, [x]) => Ok(Value::Bool(matches!(x, Value::List(_)))),
+        (Function::FindLast, [list, x, before]) => find_last(list, x, before),
+        (Function::ExpectedExperts, [experts, top_k, tokens]) => expected_experts(experts, top_k, tokens),
+        (Function::ConvOut, [size, kernel, stride, padding, rest @ ..]) => {
+            let dilation = rest.first().map_or(Ok(Exact::ONE), |d| number(label, d))?;
+            conv_out(number(label, size)?, number(label, kernel)?, number(label, stride)?, number(label, padding)?, dilation)
+        }
+        // The lazy ones on evaluated arguments, which `specialise` needs.
+        (Function::If, [Value::Bool(test), then, otherwise]) => Ok(if *test { then } else { otherwise }.clone()),
+        _ => Err(EvalError::Reported),
+    }
+}
+
+fn extreme(label: &str, args: &[Value], better: fn(Exact, Exact) -> bool) -> Result<Value, EvalError> {
+    let mut best: Option<Exact> = None;
+    for arg in args {
+        let x = number(label, arg)?;
+        if best.is_none_or(|b| better(x, b)) {
+            best = Some(x);
+        }
+    }
+    best.map(Value::Number).ok_or(EvalError::Reported)
+}
+
+fn length(value: &Value) -> Option<usize> {
+    match value {
+        Value::List(items) => Some(items.len()),
+        Value::Text(text) => Some(text.chars().count()),
+        Value::Object(members) => Some(members.len()),
+        _ => None,
+    }
+}
+
+fn find_last(list: &Value, x: &Value, before: &Value) -> Result<Value, EvalError> {
+    let Some(length) = length(list) else {
+        return Err(type_error("`find_last`", "a list or a text", list));
+    };
+    let end = number("`before` of `find_last`", before)?
+        .to_count()
+        .and_then(|n| usize::try_from(n).ok())
+        .unwrap_or(usize::MAX)
+        .min(length);
+    for index in (0..end).rev() {
+        let index = Value::count(index as u64);
+        if at(list, &index)? == *x {
+            return Ok(index);
+        }
+    }
+    Err(EvalError::OutOfRange { index: x.clone(), length: end })
+}
+
+/// E (1 - (1 - k/E)^tokens) in fixed point, so that it is the same on every machine; rounded to a millionth.
+fn expected_experts(experts: &Value, top_k: &Value, tokens: &Value) -> Result<Value, EvalError> {
+    const LABEL: &str = "`expected_experts`";
+    const BITS: u32 = 62;
+    const MILLION: u128 = 1_000_000;
+    let count =
+        |value: &Value| number(LABEL, value)?.to_count().ok_or_else(|| type_error(LABEL, "a non-negative integer", value));
+    let (all, chosen, mut tokens_left) = (count(experts)?, count(top_k)?, count(tokens)?);
+    if all == 0 || all > 1 << 32 || chosen > all {
+        return Err(type_error(LABEL, "1 to 2^32 experts, of which no more are chosen", top_k));
+    }
+    // The probability that none of the tokens is routed to an expert, in units of 2^-62.
+    let times = |a: u128, b: u128| (a * b) >> BITS;
+    let (mut missed, mut power) = (1u128 << BITS, ((all - chosen) << BITS) / all);
+    while tokens_left > 0 {
+        if tokens_left & 1 == 1 {
+            missed = times(missed, power);
+        }
+        power = times(power, power);
+        tokens_left >>= 1;
+    }
+    let idle = (all * missed * MILLION + (1 << (BITS - 1))) >> BITS;
+    let expected = (all * MILLION).saturating_sub(idle);
+    let expected = Exact::from_count(expected).and_then(|n| n.checked_div(Exact::from_count(MILLION)?));
+    expected.map(Value::Number).ok_or(EvalError::Overflow)
+}
+
+fn at(list: &Value, index: &Value) -> Result<Value, EvalError> {
+    if let (Value::Object(_), Value::Text(key)) = (list, index) {
+        return member(list.clone(), std::slice::from_ref(key));
+    }
+    let Some(length) = length(list) else {
+        return Err(type_error("`at`", "a list, a text or an object", list));
+    };
+    let position = number("the index of `at`", index)?.to_count().and_then(|n| usize::try_from(n).ok());
+    let found = position.and_then(|i| match list {
+        Value::List(items) => items.get(i).cloned(),
+        Value::Text(text) => text.chars().nth(i).map(|c| Value::text(c.encode_utf8(&mut [0; 4]))),
+        _ => None,
+    });
+    found.ok_or_else(|| EvalError::OutOfRange { index: index.clone(), length })
+}
+
+fn contains(list: &Value, x: &Value) -> Result<Value, EvalError> {
+    match (list, x) {
+        (Value::List(items), x) => Ok(Value::Bool(items.contains(x))),
+        (Value::Text(text), Value::Text(part)) => Ok(Value::Bool(text.contains(&**part))),
+        (Value::Object(members), Value::Text(key)) => Ok(Value::Bool(members.iter().any(|(name, _)| name == key))),
+        (Value::Text(_) | Value::Object(_), x) => Err(type_error("`contains`", "a text to look for", x)),
+        (other, _) => Err(type_error("`contains`", "a list, a text or an object", other)),
+    }
+}
+
+fn product(list: &Value) -> Result<Value, EvalError> {
+    let Value::List(items) = list else {
+        return Err(type_error("`product`", "a list", list));
+    };
+    let mut result = Exact::ONE;
+    for item in items.iter() {
+        result = result.checked_mul(number("`product`", item)?).ok_or(EvalError::Overflow)?;
+    }
+    Ok(Value::Number(result))
+}
+
+/// floor((size + 2 padding - dilation (kernel - 1) - 1) / stride) + 1, as torch.nn.Conv2d documents its output shape.
+fn conv_out(size: Exact, kernel: Exact, stride: Exact, padding: Exact, dilation: Exact) -> Result<Value, EvalError> {
+    if stride.is_zero() {
+        return Err(EvalError::DivisionByZero);
+    }
+    let result = || {
+        let padded = size.checked_add(padding.checked_mul(Exact::integer(2))?)?;
+        let reach = dilation.checked_mul(kernel.checked_sub(Exact::ONE)?)?.checked_add(Exact::ONE)?;
+        padded.checked_sub(reach)?.checked_div(stride)?.floor()?.checked_add(Exact::ONE)
+    };
+    checked(result())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::syntax::expr::{Name, Syntax, parse};
+
+    fn value(text: &str) -> Result<Value, EvalError> {
+        let expr = parse(text, Syntax::Template).unwrap_or_else(|e| panic!("{text}: {e:?}"));
+        let env = |name: &Name| {
+            Ok(match &*name.text {
+                "h" => Value::count(768),
+                "n" => Value::Null,
+                "l" => Value::List([Value::count(3), Value::count(4)].into()),
+                "t" => Value::text("full_attention"),
+                "o" => Value::Object([("a".into(), Value::count(5))].into()),
+                other => panic!("{other}"),
+            })
+        };
+        eval(&expr, &env, 0)
+    }
+
+    fn shown(text: &str) -> String {
+        value(text).map_or_else(|e| format!("{e}"), |v| v.to_string())
+    }
+
+    #[test]
+    fn precedence_is_the_usual() {
+        for (text, expected) in [
+            ("1 + 2 * 3", "7"),
+            ("(1 + 2) * 3", "9"),
+            ("-2 ^ 2", "-4"),
+            ("2 ^ -1 * 4", "2"),
+            ("2 * -3", "-6"),
+            ("7 - 2 - 1", "4"),
+            ("8 / 2 / 2", "2"),
+            ("7 % 4 * 2", "6"),
+            ("1 + 1 == 2 && 3 > 2", "true"),
+            ("true || false && false", "true"),
+            ("!(1 > 2)", "true"),
+            ("!false && true", "true"),
+            ("1 - -1", "2"),
+            ("--3", "3"),
+            ("2 ^ 3 * 2", "16"),
+            ("2 * 2 ^ 3", "16"),
+            ("-3 + 5", "2"),
+            ("- 3 * 2 + 1", "-5"),
+            ("{h} - <h>", "0"),
+            ("<h> <1000", "true"),
+            ("1 <<h>", "true"),
+        ] {
+            assert_eq!(shown(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn functions_and_laziness() {
+        for (text, expected) in [
+            ("if(<n> == null, 1, <n> + 1)", "1"),
+            ("<n> == null || <n> > 3", "true"),
+            ("default(<n>, <o.b>, <o.a>, 1 / 0)", "5"),
+            ("choose(<t>, 'full_attention', 1, 'sliding_attention', 1 / 0, 3)", "1"),
+            ("choose('x', 'y', 1, 2)", "2"),
+            ("at(<l>, 1)", "4"),
+            ("at(<t>, 0)", "'f'"),
+            ("at(<l>, 2)", "there is no item 2 among 2, counted from 0"),
+            ("at(<l>, 0.5)", "there is no item 0.5 among 2, counted from 0"),
+            ("len(<t>) + len(<l>)", "16"),
+            ("contains(<t>, 'full') && contains(<l>, 3)", "true"),
+            ("last(<l>) * product(<l>)", "48"),
+            ("starts_with(<t>, 'full')", "true"),
+            ("is_list(<l>)", "true"),
+            ("conv_out(224, 7, 2, 3)", "112"),
+            ("conv_out(224, 3, 2, 1, 2)", "111"),
+            ("min(3, 1, 2) + max(3, 1, 2) + abs(-4)", "8"),
+            ("ceil(7 / 2) + floor(-7 / 2)", "0"),
+            ("1 / (1 - 1)", "a division by zero"),
+            ("<n> + 1", "`+` wants numbers, found null"),
+            ("<t> * 2", "`*` wants numbers, found the text 'full_attention'"),
+            ("if(1, 2, 3)", "`if` wants true or false, found the number 1"),
+            ("2 ^ 0.5", "`^` wants an integer exponent, found the number 0.5"),
+            ("2 ^ 127", "a number beyond 128 bits"),
+            ("0 ^ -1", "a division by zero"),
+            ("<n.a.b>", "null"),
+            ("<t.a>", "`.a` wants an object, found the text 'full_attention'"),
+            ("9223372036854775808 - 9223372036854775807", "1"),
+            ("7 / 2", "3.5"),
+        ] {
+            assert_eq!(shown(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_refused_says_why() {
+        use crate::syntax::diag::Code;
+        for (text, code) in [
+            ("hidden_size * 2", Code::BareName),
+            ("<h> * h", Code::BareName),
+            ("<h * 2", Code::UnbalancedPlaceholder),
+            ("h> * 2", Code::UnbalancedPlaceholder),
+            ("{h * 2", Code::UnbalancedPlaceholder),
+            ("<h> h2>", Code::UnbalancedPlaceholder),
+            ("<h> <h>", Code::MalformedExpression),
+            ("2 <h>", Code::MalformedExpression),
+            ("<h> // 2", Code::MalformedExpression),
+            ("<h> /* c */", Code::MalformedExpression),
+            ("<h> = 2", Code::MalformedExpression),
+            ("<h> += 2", Code::MalformedExpression),
+            ("<h>; 2", Code::MalformedExpression),
+            ("[1, 2]", Code::MalformedExpression),
+            ("(1, 2)", Code::MalformedExpression),
+            ("f(1)", Code::UnknownFunction),
+            ("mix(1, 2)", Code::UnknownFunction),
+            ("if(1, 2)", Code::WrongNumberOfArguments),
+            ("floor()", Code::WrongNumberOfArguments),
+            ("choose(1, 2, 3, 4, 5)", Code::WrongNumberOfArguments),
+            ("2 ^ 3 ^ 2", Code::MalformedExpression),
+            ("2 *", Code::MalformedExpression),
+            ("* 2", Code::MalformedExpression),
+            ("2 * * 2", Code::MalformedExpression),
+            ("(2", Code::MalformedExpression),
+            ("2)", Code::MalformedExpression),
+            ("()", Code::MalformedExpression),
+            ("max(1,)", Code::MalformedExpression),
+            ("", Code::MalformedExpression),
+            ("'a", Code::MalformedExpression),
+            ("\"a\"", Code::MalformedExpression),
+            ("1 & 2", Code::MalformedExpression),
+            (".5", Code::MalformedExpression),
+            ("1e99", Code::Overflow),
+        ] {
+            match parse(text, Syntax::Template) {
+                Err(error) => assert_eq!(error.code, code, "{text}: {error:?}"),
+                Ok(expr) => panic!("{text} parsed: {expr:?}"),
+            }
+        }
+        assert_eq!(parse(&"(".repeat(4000), Syntax::Template).unwrap_err().code, Code::ExpressionTooLarge);
+        assert_eq!(parse(&"-".repeat(4000), Syntax::Template).unwrap_err().code, Code::ExpressionTooLarge);
+        assert_eq!(parse(&format!("1{}", "+1".repeat(300)), Syntax::Template).unwrap_err().code, Code::ExpressionTooLarge);
+        assert_eq!(parse(&"1".repeat(5000), Syntax::Template).unwrap_err().code, Code::ExpressionTooLarge);
+    }
+}

@@ -1,0 +1,8 @@
+//! Texts and what is written in them: sources and places, diagnostics, JSON, expressions, and the model description as it is written.
+
+pub mod diag;
+pub mod escape;
+pub mod expr;
+pub mod json;
+pub mod source;
+pub mod spec;

@@ -1,0 +1,124 @@
+//! Source texts and places in them.
+//!
+//! Bytes come in, checked UTF-8 text with a name goes out. A [`Span`] is a byte range in one source; only `diag` turns it into lines and
+//! columns. This module knows nothing of JSON.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::syntax::diag::{Code, Diagnostic};
+
+/// Which text a span points into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SourceId(u16);
+
+impl SourceId {
+    /// The model that is compiled.
+    pub const MODEL: SourceId = SourceId(0);
+    /// The command line: options such as `--set` are shown like source.
+    pub const COMMAND_LINE: SourceId = SourceId(1);
+
+    /// The `index`th file of the embedded catalog.
+    #[must_use]
+    pub fn catalog(index: usize) -> Self {
+        SourceId(u16::try_from(index).map_or(u16::MAX, |i| i.saturating_add(2)))
+    }
+
+    /// The index of a catalog file, if this is one.
+    #[must_use]
+    pub fn catalog_index(self) -> Option<usize> {
+        self.0.checked_sub(2).map(usize::from)
+    }
+}
+
+/// A half-open byte range in a source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Span {
+    pub source: SourceId,
+    pub start: u32,
+    pub end: u32,
+}
+
+impl Span {
+    #[must_use]
+    pub fn new(source: SourceId, range: Range<usize>) -> Self {
+        // Sources are at most MAX_BYTES long, so the conversion never saturates.
+        let clip = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        Span { source, start: clip(range.start), end: clip(range.end) }
+    }
+
+    #[must_use]
+    pub fn range(self) -> Range<usize> {
+        self.start as usize..self.end as usize
+    }
+
+    /// A string's place without its quotes.
+    #[must_use]
+    pub fn inside(self) -> Self {
+        self.part(1..self.range().len().saturating_sub(1).max(1))
+    }
+
+    /// The part `range` of this span, offsets counted from its start.
+    #[must_use]
+    pub fn part(self, range: Range<usize>) -> Self {
+        let base = self.start as usize;
+        Span::new(self.source, base + range.start..(base + range.end).min(self.end as usize))
+    }
+}
+
+/// A value and where it was written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Spanned<T> {
+    pub value: T,
+    pub span: Span,
+}
+
+impl<T> Spanned<T> {
+    pub fn new(value: T, span: Span) -> Self {
+        Spanned { value, span }
+    }
+}
+
+/// A text with the name under which it is shown.
+#[derive(Debug, Clone)]
+pub struct Source {
+    pub id: SourceId,
+    pub name: Arc<str>,
+    pub text: Arc<str>,
+}
+
+impl Source {
+    /// The largest file that is read: 64 MiB.
+    pub const MAX_BYTES: usize = 64 << 20;
+
+    /// Takes the bytes of a file as text.
+    ///
+    /// # Errors
+    /// `FileTooLarge` over [`Source::MAX_BYTES`], `NotUtf8` with the offset of the first bad byte.
+    pub fn load(id: SourceId, name: &str, bytes: &[u8]) -> Result<Source, Box<Diagnostic>> {
+        if bytes.len() > Self::MAX_BYTES {
+            return Err(Diagnostic::new(
+                Code::FileTooLarge,
+                format!("`{name}` has {} bytes, more than the {} that are read", bytes.len(), Self::MAX_BYTES),
+            )
+            .boxed());
+        }
+        let text = std::str::from_utf8(bytes).map_err(|e| {
+            Diagnostic::new(
+                Code::NotUtf8,
+                format!("`{name}` is not UTF-8 text: byte {} doesn't belong to any character", e.valid_up_to()),
+            )
+            .help("a model description is a JSON text file")
+            .boxed()
+        })?;
+        // Editors on Windows put a byte order mark first; it carries no meaning in UTF-8.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        Ok(Source { id, name: name.into(), text: text.into() })
+    }
+
+    /// The text that a span covers, empty if it isn't of this source.
+    #[must_use]
+    pub fn slice(&self, span: Span) -> &str {
+        self.text.get(span.range()).unwrap_or("")
+    }
+}

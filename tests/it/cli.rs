@@ -1,0 +1,563 @@
+//! The command line through the real binary: exit codes, streams, files, pipes.
+
+use std::io::{Read, Write};
+use std::process::{Command, Output, Stdio};
+
+fn layerspec(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_layerspec"));
+    command.args(args).current_dir(env!("CARGO_MANIFEST_DIR")).env_remove("NO_COLOR").env("COLUMNS", "100");
+    command
+}
+
+fn run(args: &[&str]) -> Output {
+    layerspec(args).output().unwrap()
+}
+
+fn run_with_stdin(args: &[&str], input: &str) -> Output {
+    let mut child = layerspec(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    child.wait_with_output().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+const TINY: &str = r#"{ "name": "tiny", "variables": { "h": 8 },
+  "layers": [ { "name": "up", "class": "torch.nn.Linear", "parameters": { "in_features": "<h>", "out_features": "4 * <h>" } } ] }"#;
+
+#[test]
+fn compile_prints_a_plain_table_when_piped() {
+    let output = run(&["compile", "models/llama-2-7b-hf.json", "--batch", "1", "--seq", "2048"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let text = stdout(&output);
+    assert!(text.contains("6,738,415,616") && text.contains("29,261,612,187,648"), "{text}");
+    assert!(!text.contains('\u{1b}'), "no colour in a pipe");
+    assert!(stderr(&output).is_empty());
+    assert!(text.lines().all(|line| line.chars().count() <= 100), "fits into the width");
+}
+
+#[test]
+fn tables_fit_eighty_columns_and_use_more() {
+    for model in ["llama-2-7b-hf", "distilgpt2", "llama-3.2-1b", "gemma-3-270m", "phi-4-mini-instruct", "qwen3-0.6b"] {
+        let widest = |columns: &str| {
+            let output = layerspec(&["compile", model]).env("COLUMNS", columns).output().unwrap();
+            stdout(&output).lines().map(|line| line.chars().count()).max().unwrap()
+        };
+        assert!(widest("80") <= 80, "{model}");
+        assert!(widest("160") > 100, "{model}: more columns where there is room");
+    }
+}
+
+#[test]
+fn colour_on_request_only() {
+    let colored = |args: &[&str], no_color: Option<&str>| {
+        let mut command = layerspec(args);
+        no_color.map(|value| command.env("NO_COLOR", value));
+        let output = command.output().unwrap();
+        (stdout(&output).contains('\u{1b}'), stderr(&output).contains('\u{1b}'))
+    };
+    assert_eq!(colored(&["compile", "distilgpt2", "--color", "always"], None), (true, false));
+    assert_eq!(colored(&["compile", "distilgpt2", "--color", "never"], None), (false, false));
+    assert_eq!(colored(&["compile", "nothing.json", "--color", "always"], None), (false, true));
+}
+
+#[test]
+fn models_come_from_files_names_and_standard_input() {
+    let by_name = run(&["compile", "distilgpt2", "--format", "json"]);
+    let by_hub_name = run(&["compile", "distilbert/distilgpt2", "--format", "json"]);
+    let by_path = run(&["compile", "models/distilgpt2.json", "--format", "json"]);
+    assert_eq!(by_name.stdout, by_path.stdout);
+    assert_eq!(by_name.stdout, by_hub_name.stdout);
+    let piped = run_with_stdin(&["compile", "-", "--format", "csv"], TINY);
+    assert_eq!(piped.status.code(), Some(0), "{}", stderr(&piped));
+    assert!(stdout(&piped).contains("up,torch.nn.Linear,module,1,288,"), "{}", stdout(&piped));
+}
+
+#[test]
+fn json_is_the_public_format() {
+    let output = run(&["compile", "llama-2-7b-hf", "--batch", "1", "--seq", "2048", "--format", "json"]);
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(json["format"], "layerspec.compile/1");
+    assert_eq!(json["model"]["name"], "meta-llama/Llama-2-7b-hf");
+    let layers = json["layers"].as_array().unwrap();
+    assert_eq!(layers.len(), 551);
+    assert_eq!(layers.iter().filter(|layer| layer["kind"] == "module").count(), 324);
+    assert_eq!(json["totals"]["layers"], 551);
+    assert_eq!(json["totals"]["modules"], 324);
+    assert_eq!(json["totals"]["params"], 6_738_415_616_u64);
+    assert_eq!(json["totals"]["matmul_flops"], 29_261_612_187_648_u64);
+    assert_eq!(json["totals"]["macs"], 29_261_612_187_648_u64 / 2);
+    for quantity in ["params", "matmul_flops", "vector_flops", "weights_read", "activation_bytes", "cache_bytes"] {
+        let sum: u64 = layers.iter().map(|layer| layer[quantity].as_u64().unwrap()).sum();
+        assert_eq!(json["totals"][quantity], sum, "{quantity}: the total is the fold of the rows");
+    }
+    assert!(layers[0].get("backward_matmul_flops").is_none(), "backward quantities in the train phase only");
+    let train = run(&["compile", "llama-2-7b-hf", "--phase", "train", "--seq", "512", "--kernel", "math", "--format", "json"]);
+    let train: serde_json::Value = serde_json::from_slice(&train.stdout).unwrap();
+    let total = train["totals"]["matmul_flops"].as_u64().unwrap() + train["totals"]["backward_matmul_flops"].as_u64().unwrap();
+    assert_eq!(total, 20_709_258_559_488);
+}
+
+#[test]
+fn every_format_has_the_same_rows() {
+    let rows = |format: &str| {
+        let output = run(&["compile", "qwen3-0.6b", "--format", format]);
+        stdout(&output)
+    };
+    assert_eq!(rows("jsonl").lines().count(), 595);
+    assert_eq!(rows("csv").lines().count(), 596);
+    let mut reader = csv::Reader::from_reader(std::io::Cursor::new(rows("csv")));
+    let params: u64 = reader.records().map(|record| record.unwrap()[4].parse::<u64>().unwrap()).sum();
+    assert_eq!(params, 596_049_920);
+    let by_class = run(&["compile", "qwen3-0.6b", "--format", "csv", "--by", "class"]);
+    let mut reader = csv::Reader::from_reader(&by_class.stdout[..]);
+    let params: u64 = reader.records().map(|record| record.unwrap()[2].parse::<u64>().unwrap()).sum();
+    assert_eq!(params, 596_049_920);
+    assert!(rows("markdown").contains("| layer | class |"));
+}
+
+#[test]
+fn exit_codes() {
+    assert_eq!(run(&["compile", "distilgpt2"]).status.code(), Some(0));
+    assert_eq!(run_with_stdin(&["compile", "-"], "{").status.code(), Some(1));
+    assert_eq!(run(&["compile", "no-such-model"]).status.code(), Some(1));
+    assert_eq!(run(&["compile"]).status.code(), Some(2));
+    assert_eq!(run(&["compile", "distilgpt2", "--phase", "sideways"]).status.code(), Some(2));
+    assert_eq!(run(&["compile", "distilgpt2", "--dtype", "fp17"]).status.code(), Some(2));
+    assert_eq!(run(&["compile", "distilgpt2", "--batch", "0"]).status.code(), Some(2));
+    let unexpected = TINY.replacen("\"layers\"", "\"expect\": { \"params\": 1 }, \"layers\"", 1);
+    let output = run_with_stdin(&["compile", "-"], &unexpected);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(stderr(&output).contains("expected 1 params, found 288 (+287)"), "{}", stderr(&output));
+    assert!(stdout(&output).is_empty());
+}
+
+#[test]
+fn the_command_line_explains_its_own_errors() {
+    for (args, code) in [
+        (&["compile", "no-such-model"][..], "E0702"),
+        (&["compile", "no/such/file.json"], "E0701"),
+        (&["compile", "distilgpt2", "--set", "n_layers=3"], "E0703"),
+        (&["compile", "distilgpt2", "--set", "seq_len=0"], "E0705"),
+        (&["compile", "distilgpt2", "--max-rows", "10", "--format", "json"], "E0604"),
+        (&["explain", "nothing-of-that-name"], "E0706"),
+        (&["compile", "distilgpt2", "--seq", "2048"], "W0801"),
+        (&["compile", "distilgpt2", "--set", "num_hidden_layers=3"], "W0802"),
+    ] {
+        let output = run(args);
+        assert!(stderr(&output).contains(code), "{args:?}: {}", stderr(&output));
+        assert_eq!(output.status.code(), Some(i32::from(code.starts_with('E'))), "{args:?}");
+    }
+    let near = run(&["compile", "distilgpt2", "--dtype", "bf17"]);
+    assert!(stderr(&near).contains("did you mean `bf16`?"), "{}", stderr(&near));
+}
+
+/// No command takes a device yet, so the lookup is asked what such a command will say.
+#[test]
+fn an_unknown_device_is_explained() {
+    let catalog = layerspec::catalog::Catalog::new();
+    for (name, help) in [
+        ("h100-sxn", "did you mean `h100-sxm`?"),
+        ("H100", "there are several of that name: `h100-pcie`, `h100-sxm`"),
+        ("abacus", "`layerspec list hardware` shows the devices"),
+    ] {
+        assert!(catalog.device(name).is_none());
+        let diagnostic = catalog.unknown_device(name);
+        assert_eq!(diagnostic.code.id(), "E0707");
+        assert_eq!(diagnostic.message, format!("unknown device `{name}`"));
+        assert_eq!(diagnostic.help.first().map(String::as_str), Some(help));
+    }
+    let several = run(&["explain", "h100"]);
+    assert!(stderr(&several).contains("`h100-pcie`, `h100-sxm`"), "{}", stderr(&several));
+    let near = run(&["explain", "h100-sxn"]);
+    assert!(stderr(&near).contains("did you mean `h100-sxm`?"), "{}", stderr(&near));
+}
+
+#[test]
+fn devices_are_listed_and_explained() {
+    let list = run(&["list", "hardware"]);
+    assert_eq!(list.status.code(), Some(0), "{}", stderr(&list));
+    let text = stdout(&list);
+    assert!(text.lines().all(|line| line.chars().count() <= 100), "fits into the width");
+    let line = |name: &str| {
+        let line = text.lines().find(|line| line.split_whitespace().next() == Some(name)).unwrap();
+        line.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(line("h100-sxm"), "h100-sxm 85.90 GB 3.350 TB/s 989.4 TFLOP/s unverified H100-SXM5");
+    assert_eq!(line("trainium2"), "trainium2 103.1 GB 2.900 TB/s 667.0 TFLOP/s Trainium2");
+    assert_eq!(line("v100-sxm-32gb"), "v100-sxm-32gb 34.36 GB 900.0 GB/s unverified V100-SXM2-32GB");
+    let explained = run(&["explain", "h100-sxm"]);
+    assert_eq!(explained.status.code(), Some(0), "{}", stderr(&explained));
+    insta::assert_snapshot!("explain-h100-sxm", stdout(&explained));
+    assert_eq!(stdout(&run(&["explain", "H100-SXM5"])), stdout(&explained), "by another name, in another case");
+    assert!(!stdout(&run(&["explain", "trainium2"])).contains("unverified"));
+}
+
+#[test]
+fn settings_reach_structure_and_workload() {
+    let params = |args: &[&str]| {
+        let output = run(&[&["compile", "llama-2-7b-hf", "--format", "json"], args].concat());
+        let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        json["totals"]["params"].as_u64().unwrap()
+    };
+    // 202,383,360 parameters a layer, as PyTorch says of `model.layers.0`.
+    assert_eq!(params(&["--set", "num_hidden_layers=33"]), 6_738_415_616 + 202_383_360);
+    let output = run(&["compile", "llama-2-7b-hf", "--format", "json", "--set", "batch_size=3"]);
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(json["workload"]["batch_size"], 3);
+}
+
+#[test]
+fn dtypes_change_bytes_and_nothing_else() {
+    let totals = |args: &[&str]| {
+        let output = run(&[&["compile", "llama-3.2-1b", "--format", "json"], args].concat());
+        let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        json["totals"].clone()
+    };
+    let (bf16, q4, fp8) = (totals(&[]), totals(&["--weight-dtype", "q4_k"]), totals(&["--kv-dtype", "fp8"]));
+    assert_eq!(bf16["weight_bytes"], 2 * 1_235_814_400_u64);
+    assert_eq!(q4["weight_bytes"], 1_235_814_400_u64 * 9 / 16);
+    assert_eq!(fp8["cache_bytes"].as_u64().unwrap() * 2, bf16["cache_bytes"].as_u64().unwrap());
+    for quantity in ["params", "matmul_flops", "activation_bytes"] {
+        assert_eq!(bf16[quantity], q4[quantity]);
+        assert_eq!(bf16[quantity], fp8[quantity]);
+    }
+}
+
+#[test]
+fn output_files_are_whole_or_absent() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("out.json");
+    let path = file.to_str().unwrap();
+    assert_eq!(run(&["compile", "distilgpt2", "--format", "json", "-o", path]).status.code(), Some(0));
+    let first = std::fs::read(&file).unwrap();
+    serde_json::from_slice::<serde_json::Value>(&first).unwrap();
+    let wrong = run_with_stdin(&["compile", "-", "-o", path], "{");
+    assert_eq!(wrong.status.code(), Some(1));
+    assert_eq!(std::fs::read(&file).unwrap(), first, "a failed run leaves the file as it was");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "and nothing beside it");
+    let nowhere = run(&["compile", "distilgpt2", "-o", "/no/such/folder/out.json"]);
+    assert_eq!(nowhere.status.code(), Some(1));
+    assert!(stderr(&nowhere).contains("cannot write"), "{}", stderr(&nowhere));
+}
+
+#[test]
+fn a_closed_pipe_ends_quietly() {
+    let mut child = layerspec(&["compile", "llama-2-7b-hf", "--format", "json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut first = [0u8; 16];
+    let mut out = child.stdout.take().unwrap();
+    out.read_exact(&mut first).unwrap();
+    drop(out);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert!(stderr(&output).is_empty(), "{}", stderr(&output));
+}
+
+#[test]
+fn check_takes_files_and_folders() {
+    let output = run(&["check", "models"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let models = std::fs::read_dir("models").unwrap().count();
+    assert!(stderr(&output).contains(&format!("{models} files checked, 0 with errors")), "{}", stderr(&output));
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("good.json"), TINY).unwrap();
+    std::fs::write(folder.path().join("bad.json"), "[]").unwrap();
+    let output = run(&["check", folder.path().to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("2 files checked, 1 with errors"), "{}", stderr(&output));
+}
+
+#[test]
+fn messages_for_editors_are_json() {
+    let text = TINY.replace("\"<h>\"", "\"<hh>\"");
+    let output = run_with_stdin(&["check", "-", "--message-format", "json"], &text);
+    assert_eq!(output.status.code(), Some(1));
+    let lines: Vec<serde_json::Value> = stderr(&output).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 1);
+    let diagnostic = &lines[0];
+    assert_eq!(diagnostic["code"], "E0304");
+    assert_eq!(diagnostic["primary"]["start"]["line"], 2);
+    let offset = |key: &str| usize::try_from(diagnostic["primary"][key].as_u64().unwrap()).unwrap();
+    let range = offset("byte_start")..offset("byte_end");
+    assert_eq!(&text[range], "hh");
+    assert_eq!(diagnostic["fix"]["replacement"], "h");
+}
+
+#[test]
+fn names_from_a_file_are_escaped() {
+    let hostile = r#"{ "name": "a\u001b[31m|<b>", "layers": [ { "name": "=cmd", "class": "torch.nn.Linear", "parameters": { "in_features": 1, "out_features": 1 } } ] }"#;
+    for format in ["table", "json", "csv", "markdown"] {
+        let output = run_with_stdin(&["compile", "-", "--format", format], hostile);
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        assert!(!stdout(&output).contains('\u{1b}'), "{format}");
+    }
+    let csv = stdout(&run_with_stdin(&["compile", "-", "--format", "csv"], hostile));
+    assert!(csv.contains("\n'=cmd,"), "{csv}");
+    let tree = stdout(&run_with_stdin(&["tree", "-"], hostile));
+    assert!(!tree.contains('\u{1b}'), "{tree}");
+}
+
+#[test]
+fn a_layer_is_explained_with_its_values() {
+    let mut settings = insta::Settings::clone_current();
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.set_snapshot_path("../snapshots/explain");
+    let explain = |arguments: &str| run(&[&["explain", "llama-2-7b-hf"], &*arguments.split(' ').collect::<Vec<_>>()].concat());
+    settings.bind(|| {
+        for (name, arguments) in [
+            ("sdpa", "model.layers.3.self_attn.sdpa --batch 1 --seq 2048"),
+            ("q_proj", "model.layers.31.self_attn.q_proj --batch 2 --seq 512 --weight-dtype q4_k --phase train"),
+            ("composite", "model.layers.3"),
+        ] {
+            let output = explain(arguments);
+            assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+            insta::assert_snapshot!(name, stdout(&output));
+        }
+    });
+    for (path, help) in [
+        ("model.layers.3.self_atn.sdpa", "did you mean `model.layers.3.self_attn.sdpa`?"),
+        ("model.layers.32.mlp", "`model.layers` has the instances [0-31]"),
+        ("model.layers.3.mlp.up_proj.weight", "`model.layers.3.mlp.up_proj` is a basic layer: nothing is below it"),
+        ("colour", "the model has model, logit_positions, lm_head"),
+    ] {
+        let output = explain(path);
+        assert_eq!(output.status.code(), Some(1), "{path}");
+        assert!(output.stdout.is_empty() && stderr(&output).contains("E0706"), "{path}");
+        assert!(stderr(&output).contains(help), "{path}: {}", stderr(&output));
+    }
+    // A workload without a path to a layer would be of no effect.
+    assert_eq!(run(&["explain", "add", "--batch", "2"]).status.code(), Some(2));
+    let tied = stdout(&run(&["explain", "llama-3.2-1b", "lm_head"]));
+    assert!(tied.contains("tied to model.embed_tokens, where it counts"), "{tied}");
+    assert!(tied.contains("  = 262,668,288\n  counted here, without what is tied: 0\n"), "{tied}");
+    let own = TINY.replace("\"<h>\",", "\"<h>\", \"dtype_bytes\": 4,");
+    let own = stdout(&run_with_stdin(&["explain", "-", "up", "--seq", "3"], &own));
+    assert!(own.contains("dtype_bytes   4     given") && own.contains("\n  = 3 * 8 * 4\n"), "{own}");
+    let parameter = stdout(&run(&["explain", "tests/cases/ok/own-weights.json", "vit.cls_token"]));
+    assert!(parameter.contains("the weights' elements: cls_token [1, 1, 4]\n  = 1 * 1 * 4\n  = 4\n"), "{parameter}");
+}
+
+#[test]
+fn graphs_are_drawn_in_two_languages() {
+    let dot = stdout(&run(&["graph", "llama-2-7b-hf"]));
+    for line in [
+        "label=\"layers.[0-31] x32: LlamaDecoderLayer\"",
+        "  n3 -> n8 [label=\"cos\"]",
+        "  n20 -> n4 [label=\"next\", style=dashed, constraint=false]",
+        "  n20 -> n21\n",
+    ] {
+        assert!(dot.contains(line), "{line}: {dot}");
+    }
+    // What the 24 distinct layers read, and the step from one layer to the next.
+    assert_eq!(dot.matches(" -> ").count(), 35 + 1);
+    let mermaid = stdout(&run(&["graph", "llama-2-7b-hf", "--format", "mermaid"]));
+    assert!(mermaid.starts_with("flowchart TD\n") && mermaid.contains("n20 -.->|\"next\"| n4"), "{mermaid}");
+    let three = stdout(&run(&["graph", "llama-2-7b-hf", "--set", "num_hidden_layers=3"]));
+    assert!(three.contains("layers.[0-2] x3"), "{three}");
+    assert_eq!(run(&["graph", "no-such-model"]).status.code(), Some(1));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("graph.dot");
+    assert_eq!(run(&["graph", "llama-2-7b-hf", "-o", file.to_str().unwrap()]).status.code(), Some(0));
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), dot);
+}
+
+#[test]
+fn the_other_commands_answer() {
+    let tree = stdout(&run(&["tree", "llama-2-7b-hf"]));
+    assert!(tree.contains("(0-31): 32 x LlamaDecoderLayer("), "{tree}");
+    assert!(tree.contains("(q_proj): Linear(in_features=4096, out_features=4096, bias=false)"), "{tree}");
+    assert!(tree.contains("[sdpa]: scaled_dot_product_attention("), "{tree}");
+    for (stage, word) in
+        [("document", "Document"), ("spec", "Model"), ("checked", "Checked"), ("flat", "FlatModel"), ("bound", "BoundModel")]
+    {
+        assert!(stdout(&run(&["show", "distilgpt2", "--stage", stage])).starts_with(word), "{stage}");
+    }
+    assert!(stdout(&run(&["explain", "torch.nn.Linear"])).contains("2 * tokens * in_features * out_features"));
+    assert!(stdout(&run(&["explain", "UnknownVariable"])).starts_with("E0304"));
+    assert!(stdout(&run(&["explain", "mxfp4"])).contains("4.25 bits"));
+    assert!(stdout(&run(&["list", "models"])).contains("llama-2-7b-hf"));
+    assert!(stdout(&run(&["list", "dtypes"])).contains("q6_k"));
+    assert!(stdout(&run(&["list", "classes"])).contains("scaled_dot_product_attention"));
+    assert!(stdout(&run(&["completions", "bash"])).contains("layerspec"));
+    assert!(stdout(&run(&["man"])).contains(".TH layerspec"));
+    assert!(stdout(&run(&["man", "compile"])).contains("\\-\\-weight\\-dtype"));
+}
+
+#[test]
+fn memory_says_what_takes_how_much_and_whether_it_fits() {
+    let table = stdout(&run(&["memory", "llama-2-7b-hf", "--cache", "off", "--device", "rtx-4090"]));
+    for text in ["203,440,128", "model.layers.1.mlp.product", "fits", "yes", "kept free", "MHA in 32 of 32 layers"] {
+        let text = if text == "kept free" { "in reserve" } else { text };
+        assert!(table.contains(text), "{text}: {table}");
+    }
+    let json: serde_json::Value = serde_json::from_str(&stdout(&run(&["memory", "llama-2-7b-hf", "--format", "json"]))).unwrap();
+    assert_eq!(json["format"], "layerspec.memory/1");
+    assert_eq!(json["memory"][0]["bytes"], 13_476_831_232u64);
+    assert_eq!(json["peak"]["bytes"], 1_277_181_952u64);
+    let sum: u64 = json["memory"].as_array().unwrap().iter().map(|item| item["bytes"].as_u64().unwrap()).sum();
+    assert_eq!(json["total_bytes"], sum);
+    let csv = stdout(&run(&["memory", "llama-2-7b-hf", "--format", "csv"]));
+    assert!(csv.starts_with("section,name,count,bytes\nmemory,weights,,13476831232\n"), "{csv}");
+    let markdown = stdout(&run(&["memory", "llama-2-7b-hf", "--format", "markdown"]));
+    assert!(markdown.contains("| weights | 13,476,831,232 | 13.48 GB |"), "{markdown}");
+}
+
+#[test]
+fn a_fit_that_is_required_and_fails_exits_with_3() {
+    let train = ["memory", "llama-2-7b-hf", "--phase", "train", "--seq", "512", "--device", "rtx-4090"];
+    assert_eq!(run(&train).status.code(), Some(0));
+    let required = run(&[&train[..], &["--require-fit"]].concat());
+    assert_eq!(required.status.code(), Some(3));
+    assert!(stderr(&required).contains(&format!("error[{}]", "E0609")), "{}", stderr(&required));
+    let table = stdout(&required);
+    let batch = table.lines().find(|line| line.starts_with("largest batch at 512 tokens")).unwrap();
+    assert!(batch.ends_with(" none"), "{table}");
+    let small = ["memory", "qwen3-0.6b", "--device", "rtx-4090", "--require-fit"];
+    assert_eq!(run(&small).status.code(), Some(0));
+}
+
+#[test]
+fn memory_refuses_what_makes_no_sense() {
+    for (arguments, code, text) in [
+        (&["--device", "h101-sxm"][..], 1, "h100-sxm"),
+        (&["--device", "h100-sxm", "--count", "0"], 2, "--count"),
+        (&["--require-fit"], 2, "--device"),
+        (&["--phase", "train", "--optimizer", "adm"], 2, "did you mean `adam`?"),
+        (&["--weight-dtype", "*.mpl.*=q4_k"], 1, "`*.mpl.*`"),
+        (&["--weight-dtype", "*.mlp.*=q4"], 2, "unknown dtype"),
+        (&["--phase", "train", "--lora-rank", "8", "--lora-target", "*.query"], 1, "`*.query`"),
+        (&["--cache", "off", "--past", "7"], 1, "without a cache"),
+        (&["--set", "num_attention_heads=-1"], 1, "error"),
+    ] {
+        let output = run(&[&["memory", "llama-2-7b-hf"][..], arguments].concat());
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", stderr(&output));
+        assert!(stderr(&output).contains(text), "{arguments:?}: {}", stderr(&output));
+    }
+    let window = run(&["memory", "gemma-3-270m", "--set", "sliding_window=-4"]);
+    assert_eq!(window.status.code(), Some(1), "{}", stderr(&window));
+}
+
+#[test]
+fn some_layers_may_have_another_weight_dtype() {
+    let weights = |arguments: &[&str]| {
+        let output = stdout(&run(&[&["memory", "llama-2-7b-hf", "--format", "json"][..], arguments].concat()));
+        serde_json::from_str::<serde_json::Value>(&output).unwrap()["memory"][0]["bytes"].as_u64().unwrap()
+    };
+    // 4.5 bits in place of 16 for three matrices of 4096 x 11008 in each of 32 layers.
+    let mlp = 32 * 3 * 4096 * 11008u64;
+    assert_eq!(weights(&["--weight-dtype", "*.mlp.*=q4_k"]), 13_476_831_232 - mlp * 2 + mlp * 9 / 16);
+    assert_eq!(weights(&["--weight-dtype", "Linear=fp8", "--weight-dtype", "lm_head=bf16"]), {
+        let linear = 6_738_415_616 - 2 * 131_072_000 - 65 * 4096u64;
+        13_476_831_232 - linear
+    });
+}
+
+/// A config is taken as a model by every command, from a file or standard input.
+const CONFIG: &str = r#"{ "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 64, "intermediate_size": 128,
+  "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 100, "max_position_embeddings": 64, "rope_theta": 10000.0,
+  "torch_dtype": "float16", "text": "<hidden_size>" }"#;
+
+#[test]
+fn a_config_is_a_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tiny.json");
+    std::fs::write(&path, CONFIG).unwrap();
+    let path = path.to_str().unwrap();
+    for command in ["compile", "check", "tree", "graph", "memory", "summary"] {
+        let output = run(&[command, path]);
+        assert_eq!(output.status.code(), Some(0), "{command}: {}", stderr(&output));
+        assert!(stderr(&output).is_empty(), "{command}: {}", stderr(&output));
+    }
+    let verbose = run(&["check", path, "--verbose"]);
+    assert!(
+        stderr(&verbose).contains("nothing used: architectures, model_type, rope_theta, torch_dtype, text"),
+        "{}",
+        stderr(&verbose)
+    );
+    let output = run(&["compile", path, "--seq", "8"]);
+    assert!(stdout(&output).contains("fp16 as the config's `torch_dtype` says"), "{}", stdout(&output));
+    let variable = run(&["explain", path, "num_key_value_heads"]);
+    assert!(stdout(&variable).starts_with("num_key_value_heads = 4\n"), "{}", stdout(&variable));
+    assert!(stdout(&variable).contains("catalog/families/llama.json:"), "{}", stdout(&variable));
+}
+
+#[test]
+fn import_writes_a_model_that_compiles() {
+    let folder = tempfile::tempdir().unwrap();
+    let (config, model) = (folder.path().join("tiny.json"), folder.path().join("model.json"));
+    std::fs::write(&config, CONFIG).unwrap();
+    let (config, model) = (config.to_str().unwrap(), model.to_str().unwrap());
+    let totals = |path: &str| {
+        let output = run(&["compile", path, "--seq", "16", "--format", "json"]);
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        let json: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
+        (json["model"]["name"].clone(), json["totals"].clone())
+    };
+    let (_, wanted) = totals(config);
+    for explicit in [&[][..], &["--explicit"]] {
+        let output = run(&[&["import", config, "-o", model], explicit].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        assert_eq!(totals(model), ("tiny".into(), wanted.clone()), "{explicit:?}");
+        let again = run(&["import", model]);
+        assert_eq!(again.status.code(), Some(1), "a model file is no config");
+    }
+    let omni = folder.path().join("omni.json");
+    std::fs::write(&omni, r#"{ "model_type": "qwen2_5_omni" }"#).unwrap();
+    let unsaid = run(&["import", "--explicit", omni.to_str().unwrap()]);
+    assert_eq!(unsaid.status.code(), Some(1));
+    assert!(stderr(&unsaid).contains(&format!("error[{}]", "E0711")), "{}", stderr(&unsaid));
+}
+
+#[test]
+fn a_folder_of_families_lies_over_the_catalog() {
+    let folder = tempfile::tempdir().unwrap();
+    let families = folder.path().join("families");
+    std::fs::create_dir(&families).unwrap();
+    std::fs::write(
+        families.join("tiny.json"),
+        r#"{ "model_types": ["tiny"], "prefix": "tiny.Tiny", "source": "a test", "extends": "llama", "variables": { "hidden_size": 32 } }"#,
+    )
+    .unwrap();
+    let config = folder.path().join("config.json");
+    std::fs::write(&config, CONFIG.replace("\"llama\"", "\"tiny\"").replace("LlamaFor", "TinyFor")).unwrap();
+    let config = config.to_str().unwrap();
+    assert_eq!(run(&["check", config]).status.code(), Some(1));
+    let with = run(&["check", config, "--catalog", folder.path().to_str().unwrap()]);
+    assert_eq!(with.status.code(), Some(0), "{}", stderr(&with));
+    let as_llama = run(&["check", config, "--family", "llama"]);
+    assert_eq!(as_llama.status.code(), Some(0), "{}", stderr(&as_llama));
+    let nowhere = run(&["check", config, "--catalog", "no/such/folder"]);
+    assert_eq!(nowhere.status.code(), Some(1));
+    assert!(stderr(&nowhere).contains("cannot read `no/such/folder`"), "{}", stderr(&nowhere));
+}
+
+#[test]
+fn summaries_and_comparisons_in_every_format() {
+    for format in ["table", "json", "markdown"] {
+        let page = run(&["summary", "qwen3-0.6b", "--format", format]);
+        assert_eq!(page.status.code(), Some(0), "{}", stderr(&page));
+        let both = run(&["compare", "llama-3.2-1b", "qwen3-0.6b", "--format", format]);
+        assert_eq!(both.status.code(), Some(0), "{}", stderr(&both));
+        if format == "json" {
+            let page: serde_json::Value = serde_json::from_str(&stdout(&page)).unwrap();
+            let sum: u64 = page["components"].as_array().unwrap().iter().map(|c| c["params"].as_u64().unwrap()).sum();
+            assert_eq!((page["params"].as_u64(), sum), (Some(596_049_920), 596_049_920));
+            let both: serde_json::Value = serde_json::from_str(&stdout(&both)).unwrap();
+            let added = both["differences"][0]["added"].as_array().unwrap();
+            assert!(added.iter().any(|layer| layer["path"] == "model.layers.*.self_attn.q_norm"), "{added:?}");
+        }
+    }
+    let table = stdout(&run(&["summary", "qwen3-0.6b"]));
+    insta::assert_snapshot!("summary-qwen3-0.6b", table);
+    assert_eq!(run(&["compare", "llama-3.2-1b"]).status.code(), Some(2));
+}

@@ -1,0 +1,144 @@
+//! Model files in `tests/cases/<phase>/`, each with a snapshot of what a person sees of it: its errors, or its flat list.
+//!
+//! A new case is a new file; its name says the point. Reviewing a snapshot is reviewing the product.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use layerspec::catalog::Catalog;
+use layerspec::cost::workload::Request;
+use layerspec::evaluation::{Compiled, compile};
+use layerspec::quantity::QUANTITIES;
+use layerspec::syntax::diag::{CODES, Code, Diagnostics, Sources, render};
+use layerspec::syntax::source::{Source, SourceId};
+
+struct Texts<'a>(&'a Source, &'a Catalog);
+
+impl Sources for Texts<'_> {
+    fn source(&self, id: SourceId) -> Option<Source> {
+        if id == SourceId::MODEL { Some(self.0.clone()) } else { self.1.source(id) }
+    }
+}
+
+/// What a person sees of a file: its diagnostics, then its flat list.
+fn outcome(name: &str, bytes: &[u8]) -> String {
+    let source = match Source::load(SourceId::MODEL, name, bytes) {
+        Ok(source) => source,
+        Err(diagnostic) => {
+            let nothing = Source { id: SourceId::MODEL, name: name.into(), text: "".into() };
+            return render(&diagnostic, &Texts(&nothing, &Catalog::new()), false);
+        }
+    };
+    let (catalog, mut diagnostics) = (Catalog::new(), Diagnostics::default());
+    let compiled = compile(&source, &catalog, &Request::default(), &mut diagnostics);
+    assert_eq!(compiled.is_none(), diagnostics.has_errors(), "{name}: an error and no result, or neither");
+    let mut out: String = diagnostics.sorted().into_iter().map(|d| render(d, &Texts(&source, &catalog), false) + "\n").collect();
+    compiled.iter().for_each(|compiled| flat_list(compiled, &mut out));
+    out
+}
+
+fn flat_list(compiled: &Compiled<'_>, out: &mut String) {
+    let rows = compiled.flat.rows.iter().zip(&compiled.report.rows);
+    writeln!(out, "path repeats calls params matmul_flops").unwrap();
+    for (info, cost) in rows {
+        let (params, matmul) = (cost.total.params(), cost.total.matmul_flops());
+        writeln!(out, "{} x{} c{} {params} {matmul}", info.path, info.repeats, cost.calls).unwrap();
+    }
+    writeln!(out, "layers {} modules {}", compiled.report.layers, compiled.report.modules).unwrap();
+    let totals = QUANTITIES.iter().filter(|info| !info.train_only);
+    totals.for_each(|info| writeln!(out, "{} {}", info.name, compiled.report.totals.get(info.quantity)).unwrap());
+}
+
+fn check_case(path: &Path) {
+    let name = path.file_name().unwrap().to_string_lossy();
+    let folder = path.parent().unwrap().file_name().unwrap().to_string_lossy();
+    let mut settings = insta::Settings::clone_current();
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.set_input_file(format!("tests/cases/{folder}/{name}"));
+    settings.set_snapshot_path(format!("../snapshots/{folder}"));
+    settings.set_snapshot_suffix(&*name);
+    settings.bind(|| insta::assert_snapshot!("check_case", outcome(&name, &std::fs::read(path).unwrap())));
+}
+
+/// All cases of a folder, so that one run shows every snapshot that differs. (insta's own `glob!` keeps its failures in one place for
+/// all threads, and books them to whichever test looks first.)
+fn check_folder(folder: &str) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases").join(folder);
+    let mut paths: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    assert!(!paths.is_empty());
+    let failed: Vec<_> = paths.iter().filter(|path| std::panic::catch_unwind(|| check_case(path)).is_err()).collect();
+    assert!(failed.is_empty(), "{failed:#?}");
+}
+
+macro_rules! folders {
+    ($($name:ident),*) => {
+        const FOLDERS: &[&str] = &[$(stringify!($name)),*];
+        $(
+            #[test]
+            fn $name() {
+                check_folder(stringify!($name));
+            }
+        )*
+    };
+}
+folders!(json, spec, expr, check, flatten, bind, cost, shape, expect, family, ok);
+
+#[test]
+fn every_folder_is_looked_at() {
+    let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
+    for entry in std::fs::read_dir(cases).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        assert!(FOLDERS.contains(&name.as_str()), "{name}");
+    }
+}
+
+/// Inputs whose point is their size are made here rather than kept as files.
+fn made() -> Vec<(Code, Vec<u8>)> {
+    let silu = r#"{ "name": "a", "class": "torch.nn.SiLU", "parameters": { "features": "<layer>" } }"#;
+    let nested = format!("{}{}", "[".repeat(129), "]".repeat(129));
+    // 200 blocks, each of which uses the next: deeper than any JSON can nest.
+    let block = |at: usize| format!(r#""b{at}": {{ "layers": [ {{ "name": "x", "use": "b{}" }} ] }}"#, at + 1);
+    let blocks: Vec<String> = (0..200).map(block).collect();
+    let chain = format!(
+        r#"{{ "blocks": {{ {}, "b200": {{ "layers": [] }} }}, "layers": [ {{ "name": "a", "use": "b0" }} ] }}"#,
+        blocks.join(", ")
+    );
+    let many = format!(r#"{{ "layers": [ {{ "name": "layers", "repeat": 1000000000000, "sub_layers": [ {silu} ] }} ] }}"#);
+    vec![
+        (Code::FileTooLarge, vec![b' '; Source::MAX_BYTES + 1]),
+        (Code::NotUtf8, b"{ \"name\": \"\xff\" }".to_vec()),
+        (Code::JsonTooDeep, nested.into_bytes()),
+        (Code::LayersTooDeep, chain.into_bytes()),
+        (Code::ModelTooLarge, many.into_bytes()),
+    ]
+}
+
+#[test]
+fn inputs_beyond_a_limit_are_refused() {
+    for (code, bytes) in made() {
+        let shown = outcome("made.json", &bytes);
+        assert!(shown.contains(&format!("[{}]", code.id())), "{code:?}: {shown}");
+        assert_eq!(shown.matches("error[").count(), 1, "{code:?}: {shown}");
+    }
+}
+
+/// Every code that a model file can cause has a case; those of the command line are in tests/it/cli.rs.
+#[test]
+fn every_code_has_a_case() {
+    let mut seen = String::new();
+    for folder in FOLDERS {
+        let snapshots = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots").join(folder);
+        for entry in std::fs::read_dir(snapshots).unwrap() {
+            seen += &std::fs::read_to_string(entry.unwrap().path()).unwrap();
+        }
+    }
+    let made: Vec<Code> = made().into_iter().map(|(code, _)| code).collect();
+    let cli = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/cli.rs")).unwrap();
+    for info in CODES {
+        let shown =
+            seen.contains(&format!("[{}]", info.id)) || made.contains(&info.code) || cli.contains(&format!("\"{}\"", info.id));
+        assert!(shown, "{} {} has no case", info.id, info.name);
+    }
+}

@@ -1,0 +1,347 @@
+//! Families: every file holds together, a config and its import mean the same, scopes keep out what they must, checkpoints decide bytes.
+
+use std::collections::BTreeMap;
+
+use layerspec::analysis::compare::difference;
+use layerspec::analysis::origin::origin;
+use layerspec::analysis::summary::summary;
+use layerspec::catalog::{Catalog, Kind, OverlayFile, dtypes};
+use layerspec::cost::workload::Request;
+use layerspec::emit::{explicit, import_family};
+use layerspec::evaluation::{Compiled, compile};
+use layerspec::language::checkpoint;
+use layerspec::quantity::workload::Phase;
+use layerspec::syntax::diag::{Code, Diagnostics};
+use layerspec::syntax::source::{Source, SourceId};
+use serde_json::{Value as Json, json};
+
+fn try_compile<'c>(catalog: &'c Catalog, model: &Json, request: &Request) -> (Option<Compiled<'c>>, Diagnostics) {
+    let source = Source::load(SourceId::MODEL, "config.json", model.to_string().as_bytes()).unwrap();
+    let mut diagnostics = Diagnostics::default();
+    (compile(&source, catalog, request, &mut diagnostics), diagnostics)
+}
+
+fn compiled<'c>(catalog: &'c Catalog, model: &Json, request: &Request) -> Compiled<'c> {
+    let (compiled, diagnostics) = try_compile(catalog, model, request);
+    let said: Vec<String> = diagnostics.iter().map(|d| format!("{} {}", d.code.id(), d.message)).collect();
+    compiled.unwrap_or_else(|| panic!("{said:#?}\n{model}"))
+}
+
+fn at(seq_len: u64) -> Request {
+    Request { phase: Some(Phase::Prefill), batch_size: Some(1), seq_len: Some(seq_len), ..Request::default() }
+}
+
+fn small() -> Json {
+    json!({
+        "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 3,
+        "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 100, "max_position_embeddings": 64, "tie_word_embeddings": true,
+    })
+}
+
+fn total(compiled: &Compiled<'_>, name: &str) -> u128 {
+    compiled.report.totals.named(name).unwrap()
+}
+
+#[test]
+fn every_family_and_block_loads() {
+    let catalog = Catalog::new();
+    let mut claimed: BTreeMap<String, String> = BTreeMap::new();
+    for name in catalog.family_names() {
+        let family = catalog.family(name).unwrap().unwrap_or_else(|said| panic!("{name}: {:#?}", said.sorted()));
+        assert!(!family.source.is_empty() && !family.prefix.is_empty(), "{name}");
+        assert!(!family.layers.is_empty(), "{name} has no layers");
+        let head = |wanted: &str| family.heads.iter().any(|head| &*head.name.value == wanted);
+        assert!(family.default_head.as_ref().is_none_or(|default| head(&default.value)), "{name}: its default head isn't there");
+        for model_type in &family.model_types {
+            if let Some(other) = claimed.insert(model_type.to_string(), name.to_owned()) {
+                panic!("`{model_type}` is claimed by {other} and {name}");
+            }
+        }
+    }
+    assert!(claimed.len() > 100, "{}", claimed.len());
+    for name in catalog.block_names() {
+        let block = catalog.block(name).unwrap().unwrap_or_else(|said| panic!("{name}: {:#?}", said.sorted()));
+        assert!(block.doc.is_some(), "{name}: no doc");
+    }
+}
+
+/// What the project itself ships covers every family that configs can be of, with a real published model or through one that uses it.
+#[test]
+fn every_family_is_checked_by_a_model() {
+    let catalog = Catalog::new();
+    let mut covered: Vec<String> = Vec::new();
+    for model in catalog.models() {
+        let json: Json = serde_json::from_str(model.text).unwrap();
+        let Some(family) = json["family"].as_str() else { continue };
+        assert!(json["expect"]["params"].is_u64(), "{} states no parameter count", model.name);
+        assert!(json["source"].as_str().is_some_and(|source| !source.is_empty()), "{} has no source", model.name);
+        let request = Request { seq_len: Some(8), ..Request::default() };
+        let compiled = compiled(&catalog, &without_expect(&json), &request);
+        collect(&compiled.checked.model, &mut covered);
+        covered.push(family.to_owned());
+    }
+    let names: Vec<&str> = catalog.family_names().filter(|name| !covered.iter().any(|known| known == name)).collect();
+    assert!(names.len() <= MOST_UNCOVERED, "no model is of the families {names:?}");
+}
+
+/// Towers and halves of models whose published ones would be checked through the same family under another name.
+const MOST_UNCOVERED: usize = 12;
+
+fn without_expect(json: &Json) -> Json {
+    let mut json = json.clone();
+    json.as_object_mut().unwrap().remove("expect");
+    json
+}
+
+fn collect(model: &layerspec::syntax::spec::Model, out: &mut Vec<String>) {
+    out.extend(model.family.as_ref().map(|family| family.value.to_string()));
+    model.nested.iter().for_each(|(_, inner)| collect(inner, out));
+}
+
+#[test]
+fn an_import_means_what_the_config_did() {
+    let catalog = Catalog::new();
+    let mut config = small();
+    config["torch_dtype"] = json!("float16");
+    config["num_key_value_heads"] = Json::Null;
+    config["unknown_key"] = json!([1, 2.5, "<hidden_size>"]);
+    for architecture in ["LlamaForCausalLM", "LlamaModel", "LlamaForSequenceClassification"] {
+        config["architectures"] = json!([architecture]);
+        let first = compiled(&catalog, &config, &at(16));
+        let imported = import_family(&first.checked.model, catalog.family("llama").unwrap().ok(), Some("imported"));
+        let second = compiled(&catalog, &imported, &at(16));
+        assert_eq!(first.report.totals, second.report.totals, "{architecture}");
+        assert_eq!(first.flow.peak.as_ref().map(|peak| peak.bytes), second.flow.peak.as_ref().map(|peak| peak.bytes));
+        assert_eq!(imported["head"].as_str(), architecture.strip_prefix("Llama").filter(|head| *head != "ForCausalLM"));
+        assert_eq!(&*second.bound.workload.weight_dtype.name, "fp16");
+    }
+}
+
+/// Every layer written out: the same costs, the same peak, the same saved bytes.
+#[test]
+fn a_model_written_out_means_the_same() {
+    let catalog = Catalog::new();
+    let gemma = json!({ "model_type": "gemma3_text", "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 7, "num_attention_heads": 4,
+        "num_key_value_heads": 1, "head_dim": 16, "vocab_size": 100, "sliding_window": 4, "max_position_embeddings": 64 });
+    let bert = json!({ "model_type": "bert", "architectures": ["BertForMaskedLM"], "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2,
+        "num_attention_heads": 4, "vocab_size": 100, "max_position_embeddings": 64 });
+    let mixtral = json!({ "model_type": "mixtral", "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4,
+        "num_key_value_heads": 2, "num_local_experts": 8, "num_experts_per_tok": 2, "vocab_size": 100, "max_position_embeddings": 64 });
+    for config in [small(), gemma, bert, mixtral] {
+        let first = compiled(&catalog, &config, &at(8));
+        let written = Json::Object(explicit(&first.checked, &first.flat).unwrap());
+        for request in [at(8), Request { phase: Some(Phase::Train), ..at(8) }] {
+            let (first, second) = (compiled(&catalog, &config, &request), compiled(&catalog, &written, &request));
+            assert_eq!(first.report.totals, second.report.totals, "{config}");
+            assert_eq!(first.flow.saved_bytes, second.flow.saved_bytes, "{config}");
+            assert_eq!(first.flow.peak.map(|peak| peak.bytes), second.flow.peak.map(|peak| peak.bytes), "{config}");
+            assert_eq!((first.report.layers, first.report.modules), (second.report.layers, second.report.modules));
+        }
+    }
+}
+
+/// Text in a config is data: in angle brackets too.
+#[test]
+fn values_of_a_config_are_never_templates() {
+    let catalog = Catalog::new();
+    let mut config = small();
+    config["intermediate_size"] = json!("2 * <hidden_size>");
+    let (none, diagnostics) = try_compile(&catalog, &config, &at(16));
+    assert!(none.is_none());
+    let codes: Vec<Code> = diagnostics.iter().map(|d| d.code).collect();
+    assert_eq!(codes, [Code::ParameterType]);
+    // In a model file of a family the same text is an expression.
+    let file = json!({ "family": "llama", "variables": { "hidden_size": 64, "intermediate_size": "2 * <hidden_size>", "num_hidden_layers": 3,
+        "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 100, "max_position_embeddings": 64, "tie_word_embeddings": true } });
+    assert_eq!(total(&compiled(&catalog, &file, &at(16)), "params"), total(&compiled(&catalog, &small(), &at(16)), "params"));
+}
+
+#[test]
+fn a_setting_replaces_what_the_config_says() {
+    let catalog = Catalog::new();
+    let set = |name: &str, value: u64| Request {
+        settings: vec![(name.into(), layerspec::syntax::expr::Value::count(value))],
+        ..at(16)
+    };
+    let deeper = compiled(&catalog, &small(), &set("num_hidden_layers", 5));
+    let mut config = small();
+    config["num_hidden_layers"] = json!(5);
+    assert_eq!(deeper.report.totals, compiled(&catalog, &config, &at(16)).report.totals);
+    // By its alias, as well.
+    let gpt2 = json!({ "model_type": "gpt2", "n_embd": 48, "n_layer": 2, "n_head": 4, "vocab_size": 50, "n_positions": 64 });
+    let by_alias = compiled(&catalog, &gpt2, &set("num_hidden_layers", 3));
+    let by_name = compiled(&catalog, &gpt2, &set("n_layer", 3));
+    assert_eq!(by_alias.report.totals, by_name.report.totals);
+}
+
+#[test]
+fn a_variable_tells_where_it_comes_from() {
+    let catalog = Catalog::new();
+    let gpt2 = json!({ "model_type": "gpt2", "hidden_size": 48, "n_layer": 2, "n_head": 4, "vocab_size": 50, "n_positions": 64 });
+    let compiled = compiled(&catalog, &gpt2, &at(16));
+    let kinds = |name: &str| {
+        let origin = origin(&compiled.checked, name).unwrap();
+        (origin.value.unwrap().to_string(), origin.steps.iter().map(|step| step.kind).collect::<Vec<_>>())
+    };
+    // The variable's own name and its alias are the same; whichever the family takes as the name, the value is the config's.
+    let (value, steps) = kinds("hidden_size");
+    assert_eq!((value.as_str(), steps.contains(&"config"), steps.contains(&"default")), ("48", true, true));
+    assert_eq!(kinds("n_embd").0, "48");
+    assert!(origin(&compiled.checked, "no_such_thing").is_none());
+}
+
+fn overlay(files: &[(Kind, &str, Json)]) -> Catalog {
+    let load = |(at, (kind, name, json)): (usize, &(Kind, &str, Json))| {
+        let path = format!("mine/{}/{name}.json", kind.folder());
+        OverlayFile::load(*kind, name, &path, json.to_string().as_bytes(), Catalog::overlay_id(at)).unwrap()
+    };
+    Catalog::under(files.iter().enumerate().map(load).collect())
+}
+
+fn tiny_family(layers: &Json) -> Json {
+    json!({ "model_types": ["tiny"], "prefix": "tiny.Tiny", "source": "a test", "variables": { "width": 8, "stray": 3 }, "layers": layers })
+}
+
+fn linear(name: &str, width: &str) -> Json {
+    json!({ "name": name, "class": "Linear", "parameters": { "in_features": 8, "out_features": width, "bias": false } })
+}
+
+#[test]
+fn a_block_of_the_catalog_sees_what_it_takes_and_nothing_else() {
+    let uses = json!([{ "name": "part", "use": "blocks/mine" }]);
+    let block = |width: &str| json!({ "doc": "a test", "takes": { "width": "required", "twice": "2 * <width>" }, "layers": [linear("fc", width)] });
+    let compile_with = |width: &str| {
+        let catalog = overlay(&[(Kind::Block, "mine", block(width)), (Kind::Family, "tiny", tiny_family(&uses))]);
+        let (compiled, diagnostics) = try_compile(&catalog, &json!({ "model_type": "tiny", "width": 4 }), &at(4));
+        let codes: Vec<Code> = diagnostics.iter().map(|d| d.code).collect();
+        (compiled.map(|compiled| total(&compiled, "params")), codes)
+    };
+    assert_eq!(compile_with("<width>"), (Some(32), vec![]));
+    assert_eq!(compile_with("<twice>"), (Some(64), vec![]));
+    assert_eq!(compile_with("<stray>"), (None, vec![Code::UnknownVariable]));
+}
+
+#[test]
+fn a_key_that_a_family_does_not_declare_does_not_exist() {
+    let catalog = overlay(&[(Kind::Family, "tiny", tiny_family(&json!([linear("fc", "<undeclared>")])))]);
+    let (none, diagnostics) = try_compile(&catalog, &json!({ "model_type": "tiny", "undeclared": 4 }), &at(4));
+    assert!(none.is_none() && diagnostics.has(Code::UnknownVariable));
+}
+
+#[test]
+fn families_that_extend_each_other_are_an_error() {
+    let family = |base: &str| json!({ "model_types": [base], "prefix": "x.X", "source": "a test", "extends": base });
+    let catalog = overlay(&[(Kind::Family, "a", family("b")), (Kind::Family, "b", family("a"))]);
+    let (none, diagnostics) = try_compile(&catalog, &json!({ "model_type": "b", "width": 4 }), &at(4));
+    assert!(none.is_none() && diagnostics.has(Code::UnknownFamily));
+}
+
+/// A stack of another length rebinds the workload's for all in it.
+#[test]
+fn lengths_are_rebound() {
+    let layers = json!([
+        { "name": "encoder", "variables": { "seq_len": 5, "past_len": 0 }, "inputs": ["pixels"], "sub_layers": [linear("fc", "<width>")] },
+        { "name": "decoder", "inputs": ["tokens"], "sub_layers": [linear("fc", "<width>")] },
+    ]);
+    let mut family = tiny_family(&layers);
+    family["inputs"] =
+        json!({ "pixels": { "shape": ["<batch_size>", 5, 8] }, "tokens": { "shape": ["<batch_size>", "<seq_len>", 8] } });
+    let catalog = overlay(&[(Kind::Family, "tiny", family)]);
+    let compiled = compiled(&catalog, &json!({ "model_type": "tiny" }), &at(7));
+    assert_eq!(total(&compiled, "matmul_flops"), 2 * 8 * 8 * (5 + 7));
+}
+
+/// Three numbers kept apart: all experts, those that a token uses, and those that a step of so many tokens is expected to read.
+#[test]
+fn experts_are_counted_in_three_ways() {
+    let catalog = Catalog::new();
+    let config = json!({ "architectures": ["MixtralForCausalLM"], "model_type": "mixtral", "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2,
+        "num_attention_heads": 4, "num_key_value_heads": 2, "num_local_experts": 8, "num_experts_per_tok": 2, "vocab_size": 100, "max_position_embeddings": 64 });
+    let one = compiled(&catalog, &config, &at(1));
+    let many = compiled(&catalog, &config, &at(3));
+    let expert = 3 * 64 * 96u128;
+    let resident = total(&one, "params");
+    assert_eq!(total(&one, "active_params"), resident - 2 * (8 - 2) * expert);
+    let experts = |compiled: &Compiled<'_>| {
+        let row = compiled.flat.rows.iter().position(|info| info.path.ends_with("mlp.experts")).unwrap();
+        compiled.report.rows[row].cost
+    };
+    // One token reads its two experts; three tokens 8 (1 - (6/8)^3) = 4.625 of them, at two bytes a weight.
+    assert_eq!(experts(&one).named("weights_read"), Some(2 * expert * 2));
+    assert_eq!(experts(&many).named("weights_read"), Some(expert * 2 * 4625 / 1000));
+    // FLOPs are those of the routed tokens: gate, up and down for two experts a token.
+    assert_eq!(experts(&many).named("matmul_flops"), Some(2 * 3 * 2 * expert));
+}
+
+#[test]
+fn methods_of_quantization_hold_together() {
+    assert!(checkpoint::methods().len() >= 7);
+    for (name, method) in checkpoint::methods() {
+        assert!(!method.doc.is_empty() && !method.source.is_empty(), "{name}");
+    }
+    let catalog = Catalog::new();
+    for index in 0..catalog.class_files().len() {
+        let class = catalog.class_at(index).unwrap().unwrap();
+        for weight in &class.quantized {
+            assert!(class.weights.iter().any(|known| known.name == *weight), "{}: no weight `{weight}`", class.name);
+        }
+    }
+}
+
+/// A layer of the small model has 64 x (64 + 32 + 32 + 64) weights in attention and 3 x 64 x 128 in its MLP, and 128 in norms; embedding and
+/// the last norm have 100 x 64 and 64.
+#[test]
+fn a_checkpoint_decides_the_bytes_of_weights() {
+    let catalog = Catalog::new();
+    let (attention, mlp, rest) = (64 * 192u128, 3 * 64 * 128u128, 3 * 128 + 100 * 64 + 64u128);
+    let bytes = |quantization: Json, request: &Request| {
+        let mut config = small();
+        config["torch_dtype"] = json!("bfloat16");
+        config["quantization_config"] = quantization;
+        total(&compiled(&catalog, &config, request), "weight_bytes")
+    };
+    let linear = 3 * (attention + mlp);
+    let fp8 = json!({ "quant_method": "fp8", "weight_block_size": [128, 128] });
+    // An fp32 scale for each block of 128 x 128, rounded up for each of the 21 matrices: 4096 / 4096 bytes and so on.
+    let scaled = |elements: u128| (elements * (8 * 16384 + 32)).div_ceil(8 * 16384);
+    let matrices = [64 * 64, 64 * 32, 64 * 32, 64 * 64, 64 * 128, 64 * 128, 64 * 128].map(scaled);
+    assert_eq!(bytes(fp8.clone(), &at(4)), 3 * matrices.iter().sum::<u128>() + 2 * rest);
+    let gptq = json!({ "quant_method": "gptq", "bits": 4, "group_size": 32 });
+    assert_eq!(bytes(gptq, &at(4)), linear * (4 * 32 + 16 + 4) / 32 / 8 + 2 * rest);
+    let nf4 = json!({ "load_in_4bit": true, "bnb_4bit_quant_type": "nf4" });
+    assert_eq!(bytes(nf4, &at(4)), linear * 9 / 16 + 2 * rest);
+    // Left as they are: the attention of all layers, or the MLP of the second alone.
+    let kept = |names: Json| json!({ "quant_method": "awq", "bits": 4, "group_size": 64, "zero_point": false, "modules_to_not_convert": names });
+    let awq = |elements: u128| elements * (4 * 64 + 16) / 64 / 8;
+    assert_eq!(bytes(kept(json!(["model.layers.*.self_attn"])), &at(4)), awq(3 * mlp) + 2 * (3 * attention + rest));
+    assert_eq!(bytes(kept(json!(["model.layers.1.mlp"])), &at(4)), awq(3 * attention + 2 * mlp) + 2 * (mlp + rest));
+    let groups = json!({ "quant_method": "compressed-tensors", "ignore": ["re:.*mlp.*"], "config_groups": { "group_0": { "targets": ["Linear"],
+        "weights": { "num_bits": 8, "type": "int", "strategy": "channel", "group_size": null } } } });
+    assert_eq!(bytes(groups, &at(4)), 3 * attention + 2 * (3 * mlp + rest));
+    // What is asked for wins.
+    let asked = Request { weight_dtype: Some(dtypes::find("fp32").unwrap()), ..at(4) };
+    assert_eq!(bytes(fp8, &asked), 4 * (linear + rest));
+}
+
+#[test]
+fn a_summary_adds_up_and_a_comparison_names_what_changed() {
+    let catalog = Catalog::new();
+    let first = compiled(&catalog, &small(), &at(16));
+    let page = summary(&first, &at(16));
+    assert_eq!(page.components.iter().map(|c| c.params).sum::<u128>(), page.params);
+    assert_eq!(page.components.iter().map(|c| c.matmul_flops).sum::<u128>(), total(&first, "matmul_flops"));
+    assert!(page.gated && page.tied && page.activations.iter().any(|a| &**a == "silu"));
+    assert_eq!(page.cache.attention[0].name(), "GQA 2:1");
+    let of = |name: &str| page.components.iter().find(|c| &*c.name == name).unwrap().params;
+    assert_eq!((of("attention"), of("MLP"), of("embedding")), (3 * 64 * 192, 3 * 3 * 64 * 128, 6400));
+    let mut other = small();
+    other["intermediate_size"] = json!(256);
+    other["attention_bias"] = json!(true);
+    let second = compiled(&catalog, &other, &at(16));
+    let changes = difference(&first, &second);
+    assert!(changes.added.is_empty() && changes.removed.is_empty());
+    let up = changes.changed.iter().find(|c| c.path == "model.layers.*.mlp.up_proj").unwrap();
+    assert_eq!(up.facts, [("out_features".into(), "128".to_owned(), "256".to_owned())]);
+    assert!(changes.changed.iter().any(|c| c.path.ends_with("q_proj") && c.facts[0].0.as_ref() == "bias"));
+    assert_eq!(difference(&first, &first).changed, []);
+}

@@ -1,0 +1,175 @@
+//! What is generated is fresh, what is shown is true: the schema, docs/errors.md, the transcripts in the README and the docs.
+//! `UPDATE=1 cargo test --test fresh` writes the generated files anew; transcripts are mended by hand.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use layerspec::catalog::Catalog;
+use layerspec::report::{errors_page, families_page, model_schema};
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn fresh(path: &str, expected: &str) {
+    let file = root().join(path);
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(&file, expected).unwrap();
+    }
+    let found = std::fs::read_to_string(&file).unwrap_or_default();
+    assert!(found == expected, "{path} is stale: UPDATE=1 cargo test --test fresh");
+}
+
+fn schema() -> serde_json::Value {
+    model_schema(&Catalog::new())
+}
+
+#[test]
+fn the_schema_is_fresh() {
+    fresh("schema/model.schema.json", &format!("{}\n", serde_json::to_string_pretty(&schema()).unwrap()));
+}
+
+#[test]
+fn the_errors_page_is_fresh() {
+    fresh("docs/errors.md", &errors_page());
+}
+
+#[test]
+fn the_table_of_families_is_fresh() {
+    fresh("docs/families-table.md", &families_page(&Catalog::new()));
+}
+
+fn json_files(folder: &Path) -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| path.extension().is_some_and(|e| e == "json"));
+    files.sort();
+    files
+}
+
+fn parse(path: &Path) -> serde_json::Value {
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+#[test]
+fn the_schema_accepts_every_model() {
+    let validator = jsonschema::validator_for(&schema()).unwrap();
+    let files = json_files(&root().join("models"));
+    assert!(files.len() >= 6);
+    for path in files {
+        let model = parse(&path);
+        let errors: Vec<String> = validator.iter_errors(&model).map(|e| format!("{} at {}", e, e.instance_path())).collect();
+        assert!(errors.is_empty(), "{}: {errors:#?}", path.display());
+    }
+}
+
+#[test]
+fn the_schema_rejects_errors_of_shape() {
+    let validator = jsonschema::validator_for(&schema()).unwrap();
+    let linear = |parameters: &str| {
+        format!(r#"{{ "layers": [ {{ "name": "l", "class": "torch.nn.modules.linear.Linear", "parameters": {parameters} }} ] }}"#)
+    };
+    let good = [
+        linear(r#"{ "in_features": 1, "out_features": "<h>" }"#),
+        linear(r#"{ "in_features": 1, "out_features": 2, "dtype_bytes": 2 }"#),
+        r#"{ "layers": [ { "name": "l", "class": "my.own.Class", "parameters": { "x": 1 } } ] }"#.to_owned(),
+        r#"{ "layers": [ { "name": "l", "class": "x.SomeRMSNorm", "parameters": { "normalized_shape": [4] } } ] }"#.to_owned(),
+        r#"{ "layers": [ { "name": "c", "class": "torch.nn.Linear", "sub_layers": [] } ] }"#.to_owned(),
+    ];
+    for text in good {
+        let value = serde_json::from_str(&text).unwrap();
+        assert!(
+            validator.is_valid(&value),
+            "{text}: {:?}",
+            validator.iter_errors(&value).map(|e| e.to_string()).collect::<Vec<_>>()
+        );
+    }
+    let bad = [
+        // Unknown key.
+        r#"{ "layers": [ { "name": "l", "class": "a", "sublayers": [] } ] }"#.to_owned(),
+        // Missing keys.
+        r#"{ "name": "m" }"#.to_owned(),
+        r#"{ "layers": [ { "name": "l" } ] }"#.to_owned(),
+        // Wrong types.
+        r#"{ "layers": {} }"#.to_owned(),
+        r#"{ "layers": [ { "name": "l", "sub_layers": [], "hold": 3 } ] }"#.to_owned(),
+        r#"{ "layers": [ { "name": "l", "sub_layers": [], "repeat": "many" } ] }"#.to_owned(),
+        // Keys that exclude each other.
+        r#"{ "layers": [ { "name": "l", "sub_layers": [], "use": "b" } ] }"#.to_owned(),
+        r#"{ "layers": [ { "name": "l", "sub_layers": [], "parameters": {} } ] }"#.to_owned(),
+        // Parameters: missing, unknown, of another kind.
+        linear(r#"{ "in_features": 1 }"#),
+        linear(r#"{ "in_features": 1, "out_features": 2, "out_feature": 2 }"#),
+        linear(r#"{ "in_features": 1, "out_features": -2 }"#),
+        linear(r#"{ "in_features": 1, "out_features": "many" }"#),
+        linear(r#"{ "in_features": 1, "out_features": 2, "bias": "no" }"#),
+        r#"{ "layers": [ { "name": "l", "class": "torch.nn.Linear" } ] }"#.to_owned(),
+        r#"{ "layers": [ { "name": "l", "class": "x.SomeRMSNorm", "parameters": { "shape": 4 } } ] }"#.to_owned(),
+    ];
+    for text in bad {
+        let value = serde_json::from_str(&text).unwrap();
+        assert!(!validator.is_valid(&value), "{text}");
+    }
+}
+
+/// Runs each `$ layerspec ...` of a ```console block as it stands and compares what it prints.
+fn transcripts(path: &str) -> usize {
+    let text = std::fs::read_to_string(root().join(path)).unwrap();
+    let mut checked = 0;
+    for block in text.split("```console\n").skip(1) {
+        let block = block.split("\n```").next().unwrap();
+        for part in block.split("$ ").skip(1) {
+            let (command, expected) = part.split_once('\n').unwrap_or((part, ""));
+            let Some(arguments) = command.strip_prefix("layerspec ") else { continue };
+            let output = Command::new(env!("CARGO_BIN_EXE_layerspec"))
+                .args(arguments.split_whitespace())
+                .current_dir(root())
+                .env("COLUMNS", "80")
+                .output()
+                .unwrap();
+            let found = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+            assert_eq!(found.trim_end(), expected.trim_end(), "{path}: {command}");
+            checked += 1;
+        }
+    }
+    checked
+}
+
+#[test]
+fn transcripts_show_what_the_program_prints() {
+    assert!(transcripts("README.md") >= 3);
+    for path in ["docs/language.md", "docs/classes.md"] {
+        transcripts(path);
+    }
+}
+
+#[test]
+fn the_readme_begins_with_the_two_commands() {
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let commands: Vec<&str> = readme.lines().filter(|line| line.starts_with("cargo ")).take(2).collect();
+    assert_eq!(commands, ["cargo run --release -- compile models/llama-2-7b-hf.json --batch 1 --seq 2048", "cargo test"]);
+}
+
+/// Every complete model in the language reference compiles.
+#[test]
+fn examples_in_the_docs_compile() {
+    let mut checked = 0;
+    for path in ["docs/language.md", "README.md"] {
+        let text = std::fs::read_to_string(root().join(path)).unwrap();
+        for block in text.split("```json\n").skip(1) {
+            let block = block.split("```").next().unwrap();
+            if !block.trim_start().starts_with('{') || !block.contains("\"layers\"") {
+                continue;
+            }
+            let catalog = Catalog::new();
+            let mut diagnostics = layerspec::syntax::diag::Diagnostics::default();
+            let source =
+                layerspec::syntax::source::Source::load(layerspec::syntax::source::SourceId::MODEL, path, block.as_bytes())
+                    .unwrap();
+            let compiled = layerspec::evaluation::compile(&source, &catalog, &Default::default(), &mut diagnostics);
+            let messages: Vec<&str> = diagnostics.iter().map(|d| d.message.as_str()).collect();
+            assert!(compiled.is_some(), "{path}: {messages:?}\n{block}");
+            checked += 1;
+        }
+    }
+    assert!(checked >= 1);
+}

@@ -1,0 +1,16 @@
+//! The integration tests, one binary: a change is linked once.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
+
+mod catalog;
+mod census;
+mod cli;
+mod diagnostics;
+mod explain;
+mod families;
+mod fresh;
+mod graph;
+mod limits;
+mod memory;
+mod properties;
+mod reference;
+mod support;
