@@ -14,6 +14,7 @@ use layerspec::report::{By, FORMATS, Options};
 use layerspec::syntax::diag::Diagnostics;
 use layerspec::syntax::source::{Source, SourceId};
 use serde_json::json;
+use std::sync::Arc;
 
 /// As in the program.
 #[global_allocator]
@@ -29,14 +30,14 @@ fn source(text: &str) -> Source {
     Source::load(SourceId::MODEL, "bench.json", text.as_bytes()).unwrap()
 }
 
-fn costs<'c>(source: &Source, catalog: &'c Catalog) -> Compiled<'c> {
+fn costs(source: &Source, catalog: &Arc<Catalog>) -> Compiled {
     compile(source, catalog, &Request::default(), &mut Diagnostics::default()).expect("the model compiles")
 }
 
 /// Source text to costs; the classes are already parsed.
 #[divan::bench]
 fn llama_2_7b_warm(bencher: Bencher) {
-    let (source, catalog) = (source(LLAMA), Catalog::new());
+    let (source, catalog) = (source(LLAMA), Arc::new(Catalog::new()));
     costs(&source, &catalog);
     bencher.bench_local(|| costs(black_box(&source), &catalog).report.totals);
 }
@@ -45,7 +46,7 @@ fn llama_2_7b_warm(bencher: Bencher) {
 #[divan::bench]
 fn llama_2_7b_cold(bencher: Bencher) {
     let source = source(LLAMA);
-    bencher.bench_local(|| costs(black_box(&source), &Catalog::new()).report.totals);
+    bencher.bench_local(|| costs(black_box(&source), &Arc::new(Catalog::new())).report.totals);
 }
 
 const CONFIG: &str = include_str!("../docs/examples/config.json");
@@ -53,7 +54,7 @@ const CONFIG: &str = include_str!("../docs/examples/config.json");
 /// A config of a family that extends two others, text to costs; the files of the catalog are already parsed.
 #[divan::bench]
 fn qwen3_config_warm(bencher: Bencher) {
-    let (source, catalog) = (source(CONFIG), Catalog::new());
+    let (source, catalog) = (source(CONFIG), Arc::new(Catalog::new()));
     costs(&source, &catalog);
     bencher.bench_local(|| costs(black_box(&source), &catalog).report.totals);
 }
@@ -62,13 +63,13 @@ fn qwen3_config_warm(bencher: Bencher) {
 #[divan::bench]
 fn qwen3_config_cold(bencher: Bencher) {
     let source = source(CONFIG);
-    bencher.bench_local(|| costs(black_box(&source), &Catalog::new()).report.totals);
+    bencher.bench_local(|| costs(black_box(&source), &Arc::new(Catalog::new())).report.totals);
 }
 
 /// An already flattened model at another workload.
 #[divan::bench]
 fn llama_2_7b_another_workload(bencher: Bencher) {
-    let (source, catalog) = (source(LLAMA), Catalog::new());
+    let (source, catalog) = (source(LLAMA), Arc::new(Catalog::new()));
     let flattened = front(&source, &catalog, &Request::default(), &mut Diagnostics::default()).unwrap();
     let mut batch_size = 0;
     bencher.bench_local(|| {
@@ -83,7 +84,7 @@ fn llama_2_7b_another_workload(bencher: Bencher) {
 fn llama_2_7b_layers(bencher: Bencher, layers: u64) {
     let text = LLAMA.replacen("\"num_hidden_layers\": 32", &format!("\"num_hidden_layers\": {layers}"), 1);
     let (text, _) = text.split_once("\"expect\"").unwrap();
-    let (source, catalog) = (source(&format!("{text} \"expect\": {{}} }}")), Catalog::new());
+    let (source, catalog) = (source(&format!("{text} \"expect\": {{}} }}")), Arc::new(Catalog::new()));
     bencher.bench_local(|| costs(black_box(&source), &catalog).report.totals);
 }
 
@@ -108,7 +109,7 @@ fn distinct_rows() -> Source {
 /// Source text to costs. What was made is dropped outside of the measurement.
 #[divan::bench(sample_count = 20)]
 fn distinct_rows_46000(bencher: Bencher) {
-    let (source, catalog) = (distinct_rows(), Catalog::new());
+    let (source, catalog) = (distinct_rows(), Arc::new(Catalog::new()));
     assert_eq!(costs(&source, &catalog).flat.rows.len(), 46_000);
     bencher.bench_local(|| costs(black_box(&source), &catalog));
 }
@@ -116,7 +117,7 @@ fn distinct_rows_46000(bencher: Bencher) {
 /// Source text to the public JSON of all rows.
 #[divan::bench(sample_count = 20)]
 fn distinct_rows_46000_to_json(bencher: Bencher) {
-    let (source, catalog) = (distinct_rows(), Catalog::new());
+    let (source, catalog) = (distinct_rows(), Arc::new(Catalog::new()));
     let json = FORMATS.iter().find(|format| format.name == "json").unwrap();
     let options = Options { by: By::Layer, depth: 1, expand: true, exact: true, units: Units::Si, color: false, width: 100 };
     bencher.bench_local(|| {
@@ -132,7 +133,7 @@ fn distinct_rows_46000_to_json(bencher: Bencher) {
 fn peak_of_100_layers(bencher: Bencher) {
     let text = LLAMA.replacen("\"num_hidden_layers\": 32", "\"num_hidden_layers\": 100", 1);
     let (text, _) = text.split_once("\"expect\"").unwrap();
-    let (source, catalog) = (source(&format!("{text} \"expect\": {{}} }}")), Catalog::new());
+    let (source, catalog) = (source(&format!("{text} \"expect\": {{}} }}")), Arc::new(Catalog::new()));
     let compiled = costs(&source, &catalog);
     bencher.bench_local(|| {
         flow::run(black_box(&compiled.flat), &compiled.bound, &compiled.report, &mut Diagnostics::default()).peak.unwrap().bytes
@@ -142,7 +143,7 @@ fn peak_of_100_layers(bencher: Bencher) {
 /// The same of 46,000 distinct layers.
 #[divan::bench(sample_count = 20)]
 fn peak_of_46000_distinct_rows(bencher: Bencher) {
-    let (source, catalog) = (distinct_rows(), Catalog::new());
+    let (source, catalog) = (distinct_rows(), Arc::new(Catalog::new()));
     let compiled = costs(&source, &catalog);
     bencher.bench_local(|| flow::run(black_box(&compiled.flat), &compiled.bound, &compiled.report, &mut Diagnostics::default()));
 }
@@ -150,7 +151,7 @@ fn peak_of_46000_distinct_rows(bencher: Bencher) {
 /// The largest batch and the longest context on a device.
 #[divan::bench]
 fn fit_solver(bencher: Bencher) {
-    let (source, catalog) = (source(LLAMA), Catalog::new());
+    let (source, catalog) = (source(LLAMA), Arc::new(Catalog::new()));
     let compiled = costs(&source, &catalog);
     let device = catalog.device("h100-sxm").unwrap().unwrap();
     let (flat, workload, request) = (&compiled.flat, &compiled.bound.workload, &Request::default());

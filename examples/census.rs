@@ -20,7 +20,7 @@ use layerspec::catalog::{Catalog, Kind, OverlayFile};
 use layerspec::syntax::source::{Source, SourceId};
 use serde_json::Value as Json;
 
-fn catalog(folder: &Path) -> Catalog {
+fn catalog(folder: &Path) -> Arc<Catalog> {
     let mut files = Vec::new();
     for kind in Kind::ALL {
         let Ok(entries) = folder.join(kind.folder()).read_dir() else { continue };
@@ -34,7 +34,7 @@ fn catalog(folder: &Path) -> Catalog {
             files.push(file.unwrap_or_else(|d| panic!("{}: {}", path.display(), d.message)));
         }
     }
-    Catalog::under(files)
+    Arc::new(Catalog::under(files))
 }
 
 fn main() {
@@ -47,7 +47,7 @@ fn main() {
             _ => rest.push(arg),
         }
     }
-    let catalog = folder.map_or_else(Catalog::new, |folder| catalog(Path::new(&folder)));
+    let catalog = folder.map_or_else(|| Arc::new(Catalog::new()), |folder| catalog(Path::new(&folder)));
     let (configs, rows) = match rest.as_slice() {
         [configs, rows] => (PathBuf::from(configs), PathBuf::from(rows)),
         _ => ("/work/shared/configs".into(), "/work/shared/reference/census.jsonl".into()),

@@ -88,7 +88,7 @@ impl TooManyEdges {
 ///
 /// # Errors
 /// [`TooManyEdges`]: each of a great many layers may read each of as many others.
-pub fn graph(model: &Flattened<'_>) -> Result<Graph, TooManyEdges> {
+pub fn graph(model: &Flattened) -> Result<Graph, TooManyEdges> {
     let inputs: Vec<Arc<str>> = match model.checked.model.inputs.as_slice() {
         [] => vec!["input_ids".into()],
         inputs => inputs.iter().map(|input| input.name.value.clone()).collect(),

@@ -36,7 +36,7 @@ pub struct Origin {
 
 /// The variable of this name; `text.hidden_size` is one of an inner config. `None`: there is none.
 #[must_use]
-pub fn origin(checked: &Checked<'_>, name: &str) -> Option<Origin> {
+pub fn origin(checked: &Checked, name: &str) -> Option<Origin> {
     let mut path: Vec<&str> = name.split('.').collect();
     let last = path.pop()?;
     let mut ignored = Diagnostics::default();
@@ -56,7 +56,7 @@ fn inside<'m>(
     path: &[&str],
     scope: &ValueScope<'m, '_>,
     values: &mut Values<'_>,
-    checked: &Checked<'_>,
+    checked: &Checked,
     last: &str,
 ) -> Option<Origin> {
     let Some((head, rest)) = path.split_first() else {
@@ -68,7 +68,7 @@ fn inside<'m>(
     inside(inner, rest, &derived, values, checked, last)
 }
 
-fn here(model: &Model, scope: &ValueScope<'_, '_>, values: &mut Values<'_>, checked: &Checked<'_>, name: &str) -> Option<Origin> {
+fn here(model: &Model, scope: &ValueScope<'_, '_>, values: &mut Values<'_>, checked: &Checked, name: &str) -> Option<Origin> {
     let name = model.canonical(name);
     let mut steps = Vec::new();
     let mut from = Vec::new();

@@ -70,7 +70,7 @@ const SIZES: &[&str] = &[
 
 /// Summarizes a model. `request` is the one that it was compiled at.
 #[must_use]
-pub fn summary(compiled: &Compiled<'_>, request: &Request) -> Summary {
+pub fn summary(compiled: &Compiled, request: &Request) -> Summary {
     let (flat, bound, report) = (&compiled.flat, &compiled.bound, &compiled.report);
     let mut walk = Walk { flat, places: vec![Place::default(); flat.rows.len()], repeated: false, bodies: Vec::new() };
     walk.body(&flat.body, &Around::default());
@@ -164,7 +164,7 @@ fn push_new<T: PartialEq>(list: &mut Vec<T>, item: T) {
 }
 
 /// One more token after those of the workload, of a model that keeps a cache.
-fn decode(compiled: &Compiled<'_>, request: &Request) -> Option<(u128, u128)> {
+fn decode(compiled: &Compiled, request: &Request) -> Option<(u128, u128)> {
     if compiled.report.totals.get(Quantity::CacheBytes) == 0 {
         return None;
     }
@@ -184,7 +184,7 @@ fn decode(compiled: &Compiled<'_>, request: &Request) -> Option<(u128, u128)> {
 }
 
 /// The model's own variable of this name, else that of an inner config.
-fn size(compiled: &Compiled<'_>, name: &str) -> Option<Value> {
+fn size(compiled: &Compiled, name: &str) -> Option<Value> {
     let checked = &compiled.checked;
     let inner = checked.model.nested.iter().map(|(nested, _)| format!("{}.{name}", nested.value));
     let candidates = std::iter::once(name.to_owned()).chain(inner);
@@ -192,7 +192,7 @@ fn size(compiled: &Compiled<'_>, name: &str) -> Option<Value> {
 }
 
 /// What a layer gives its class for a parameter, at the workload.
-fn argument(compiled: &Compiled<'_>, at: usize, name: &str) -> Option<Value> {
+fn argument(compiled: &Compiled, at: usize, name: &str) -> Option<Value> {
     let class = &compiled.flat.rows.get(at)?.row.class.as_ref()?.0;
     let position = class.parameters.iter().position(|p| *p.name == *name)?;
     let signature = compiled.bound.signatures.get(compiled.bound.rows.get(at)?.signature? as usize)?;

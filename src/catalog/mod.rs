@@ -4,6 +4,7 @@
 //! device or a model by name.
 
 mod class;
+mod classes;
 pub mod dtypes;
 mod hardware;
 mod lookup;
@@ -15,8 +16,9 @@ pub use class::{
     Class, ClassKind, Dim, Element, ElementDef, Example, FlopFormulas, Formula, Parameter, ParameterKind, SaveDef, ShapeDef,
     Slot, ValueDef, WeightDef, builtin_slot, check_parameter, parse_class,
 };
+pub use classes::Classes;
 pub use hardware::{DEVICE_KEYS, Device, Interconnect, parse_device};
-pub use lookup::{Catalog, Classes};
+pub use lookup::Catalog;
 pub use overlay::{Kind, OverlayFile};
 
 /// A class file of the catalog and the names under which it is found.

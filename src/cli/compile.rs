@@ -41,7 +41,7 @@ pub fn run(args: &CompileArgs, terminal: &Terminal) -> io::Result<Exit> {
     Ok(Exit::Fine)
 }
 
-fn too_many_rows(compiled: &Compiled<'_>, format: &Format, by: By, args: &CompileArgs) -> Option<Diagnostic> {
+fn too_many_rows(compiled: &Compiled, format: &Format, by: By, args: &CompileArgs) -> Option<Diagnostic> {
     let full = by == By::Layer && (format.expands || args.report.expand);
     let rows = if full { compiled.report.layers } else { compiled.flat.rows.len() as u128 };
     let most = u128::from(args.report.max_rows);

@@ -1,6 +1,7 @@
 //! `layerspec explain`.
 
 use std::io;
+use std::sync::Arc;
 
 use super::args::ExplainArgs;
 use super::input;
@@ -29,11 +30,11 @@ pub fn run(args: &ExplainArgs, terminal: &Terminal) -> io::Result<Exit> {
 }
 
 /// A code, a class, a dtype, a device, or a family, in this order: their names don't meet, which a test asserts.
-fn explanation(what: &str, catalog: &Catalog) -> Option<String> {
+fn explanation(what: &str, catalog: &Arc<Catalog>) -> Option<String> {
     if let Some(info) = Code::find(what) {
         return Some(explain_code(info));
     }
-    if let Some(class) = Classes::new(catalog, Vec::new(), Vec::new()).find(what) {
+    if let Some(class) = Classes::new(catalog.clone(), Vec::new(), Vec::new()).find(what) {
         return Some(explain_class(&class));
     }
     let device = || catalog.device(what)?.ok().map(|device| explain_device(&device));
@@ -41,8 +42,8 @@ fn explanation(what: &str, catalog: &Catalog) -> Option<String> {
     dtypes::find(what).ok().map(|dtype| explain_dtype(&dtype)).or_else(device).or_else(family)
 }
 
-fn unknown(what: &str, catalog: &Catalog) -> Diagnostic {
-    let classes = Classes::new(catalog, Vec::new(), Vec::new());
+fn unknown(what: &str, catalog: &Arc<Catalog>) -> Diagnostic {
+    let classes = Classes::new(catalog.clone(), Vec::new(), Vec::new());
     let codes = CODES.iter().flat_map(|info| [info.id, info.name]);
     let others = codes.chain(dtypes::all().iter().map(|dtype| &*dtype.name)).chain(catalog.family_names());
     let near = classes.nearest(what).or_else(|| nearest(what, others));
@@ -78,7 +79,7 @@ fn explain_path(path: &str, args: &ExplainArgs, terminal: &Terminal) -> io::Resu
     Ok(Exit::Fine)
 }
 
-fn text_of(path: &str, compiled: &Compiled<'_>) -> Result<String, Box<Diagnostic>> {
+fn text_of(path: &str, compiled: &Compiled) -> Result<String, Box<Diagnostic>> {
     let located = compiled.flat.locate(path).or_else(|lost| {
         // As tables show it: `model.layers.[0-31].mlp.up_proj`.
         let folded = (0u32..).zip(&compiled.flat.rows).find(|(_, info)| info.path == path);

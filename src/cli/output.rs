@@ -3,6 +3,7 @@
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use super::args::{Args, ColorChoice, MessageFormat};
 use crate::catalog::{Catalog, Kind, OverlayFile};
@@ -72,10 +73,10 @@ impl Terminal {
 
     /// The catalog, under the folder that `--catalog` names; `None` if that can't be read, which was reported.
     #[must_use]
-    pub fn catalog(&self) -> Option<Catalog> {
-        let Some(folder) = &self.catalog else { return Some(Catalog::new()) };
+    pub fn catalog(&self) -> Option<Arc<Catalog>> {
+        let Some(folder) = &self.catalog else { return Some(Arc::new(Catalog::new())) };
         match overlay(folder) {
-            Ok(files) => Some(Catalog::under(files)),
+            Ok(files) => Some(Arc::new(Catalog::under(files))),
             Err(diagnostic) => {
                 self.report_one(*diagnostic, &Catalog::new());
                 None

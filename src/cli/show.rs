@@ -1,6 +1,7 @@
 //! `layerspec show`: any stage of the pipeline, for those who work on it.
 
 use std::io;
+use std::sync::Arc;
 
 use super::args::{ShowArgs, Stage};
 use super::input;
@@ -29,7 +30,7 @@ pub fn run(args: &ShowArgs, terminal: &Terminal) -> io::Result<Exit> {
 }
 
 /// The stage as Rust has it. It is shown even if something is wrong, as far as it could be made.
-fn stage(source: &Source, catalog: &Catalog, args: &ShowArgs, diagnostics: &mut Diagnostics) -> Option<String> {
+fn stage(source: &Source, catalog: &Arc<Catalog>, args: &ShowArgs, diagnostics: &mut Diagnostics) -> Option<String> {
     let document = json::read(source, diagnostics)?;
     if args.stage == Stage::Document {
         return Some(format!("{document:#?}"));

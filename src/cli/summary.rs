@@ -1,6 +1,7 @@
 //! `layerspec summary` and `layerspec compare`.
 
 use std::io;
+use std::sync::Arc;
 
 use super::args::{CompareArgs, SummaryArgs, WorkloadArgs};
 use super::input;
@@ -44,7 +45,7 @@ pub fn compare(args: &CompareArgs, terminal: &Terminal) -> io::Result<Exit> {
 }
 
 /// A model compiled, what is wrong with it reported.
-fn compiled<'c>(model: &str, workload: &WorkloadArgs, catalog: &'c Catalog, terminal: &Terminal) -> (Option<Compiled<'c>>, Exit) {
+fn compiled(model: &str, workload: &WorkloadArgs, catalog: &Arc<Catalog>, terminal: &Terminal) -> (Option<Compiled>, Exit) {
     let Some(source) = input::read_or_report(model, catalog, terminal) else { return (None, Exit::Wrong) };
     let mut diagnostics = Diagnostics::default();
     let compiled = compile(&source, catalog, &workload.request(), &mut diagnostics);

@@ -24,7 +24,7 @@ const WORKLOAD: &str = "workload_";
 ///
 /// # Errors
 /// What of it a file can't say: a value whose name means another one where it is read.
-pub fn explicit(checked: &Checked<'_>, flat: &FlatModel) -> Result<Map<String, Json>, Unsaid> {
+pub fn explicit(checked: &Checked, flat: &FlatModel) -> Result<Map<String, Json>, Unsaid> {
     let mut writer = Writer { checked, flat, frames: vec![Frame::new(&flat.body)], outer: false, aliases: Vec::new() };
     let layers = writer.body(&flat.body)?;
     let mut out = Map::new();
@@ -73,7 +73,7 @@ impl<'a> Frame<'a> {
 }
 
 struct Writer<'a> {
-    checked: &'a Checked<'a>,
+    checked: &'a Checked,
     flat: &'a FlatModel,
     frames: Vec<Frame<'a>>,
     /// Whether some layer has lengths of its own.

@@ -22,15 +22,15 @@ use crate::syntax::spec::{self, Datum, Fact, Model, Point};
 
 /// A model, flattened: ready for any number of workloads.
 #[derive(Debug)]
-pub struct Flattened<'c> {
-    pub checked: Checked<'c>,
+pub struct Flattened {
+    pub checked: Checked,
     pub flat: FlatModel,
 }
 
 /// A model at a workload, with its costs.
 #[derive(Debug)]
-pub struct Compiled<'c> {
-    pub checked: Checked<'c>,
+pub struct Compiled {
+    pub checked: Checked,
     pub flat: FlatModel,
     pub bound: BoundModel,
     pub report: CostReport,
@@ -41,12 +41,7 @@ pub struct Compiled<'c> {
 ///
 /// An unoptimised build runs it on a stack of its own: within the limits that are stated (layers 128 deep, variables through 128 steps,
 /// expressions nested 128 levels) it takes some megabytes, which a test's thread doesn't have. Optimised, it stays under two.
-pub fn front<'c>(
-    source: &Source,
-    catalog: &'c Catalog,
-    request: &Request,
-    diagnostics: &mut Diagnostics,
-) -> Option<Flattened<'c>> {
+pub fn front(source: &Source, catalog: &Arc<Catalog>, request: &Request, diagnostics: &mut Diagnostics) -> Option<Flattened> {
     const STACK: usize = 32 << 20;
     if !cfg!(debug_assertions) {
         return phases(source, catalog, request, diagnostics);
@@ -61,7 +56,7 @@ pub fn front<'c>(
     .unwrap_or_else(run)
 }
 
-fn phases<'c>(source: &Source, catalog: &'c Catalog, request: &Request, diagnostics: &mut Diagnostics) -> Option<Flattened<'c>> {
+fn phases(source: &Source, catalog: &Arc<Catalog>, request: &Request, diagnostics: &mut Diagnostics) -> Option<Flattened> {
     let document = json::read(source, diagnostics)?;
     let model = model(&document, catalog, request.family.as_deref(), diagnostics)?;
     let checked = check(model, catalog, request.settings.clone(), diagnostics);
@@ -86,12 +81,7 @@ pub fn model(document: &Document, catalog: &Catalog, family: Option<&str>, diagn
 ///
 /// # Errors
 /// None as such: everything wrong is in `diagnostics`, and then there is no result.
-pub fn compile<'c>(
-    source: &Source,
-    catalog: &'c Catalog,
-    request: &Request,
-    diagnostics: &mut Diagnostics,
-) -> Option<Compiled<'c>> {
+pub fn compile(source: &Source, catalog: &Arc<Catalog>, request: &Request, diagnostics: &mut Diagnostics) -> Option<Compiled> {
     let Flattened { checked, flat } = front(source, catalog, request, diagnostics)?;
     let (bound, report) = evaluate(&flat, request, diagnostics);
     // Without all of the layers, what one gives says nothing of what the next takes.
@@ -144,7 +134,7 @@ fn warn_beyond_positions(flat: &FlatModel, workload: &Workload, diagnostics: &mu
 }
 
 /// Checks `expect` against the report and, for its points, against reports of their own.
-fn expectations(checked: &Checked<'_>, flat: &FlatModel, report: &CostReport, diagnostics: &mut Diagnostics) {
+fn expectations(checked: &Checked, flat: &FlatModel, report: &CostReport, diagnostics: &mut Diagnostics) {
     let Some(expect) = &checked.model.expect else {
         return;
     };

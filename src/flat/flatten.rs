@@ -23,7 +23,7 @@ use crate::syntax::source::Span;
 use crate::syntax::spec::{Attr, Block, Layer, Model, ModelInput, TextField, name_problem};
 
 /// Flattens a model. What is wrong goes to `diagnostics`; with errors among them the result is incomplete.
-pub fn flatten(checked: &Checked<'_>, diagnostics: &mut Diagnostics) -> FlatModel {
+pub fn flatten(checked: &Checked, diagnostics: &mut Diagnostics) -> FlatModel {
     let [workload, variables, derived] = root_entries(&checked.model, &checked.settings);
     let outer = Scope::new(None, workload);
     let inner = Scope::new(Some(&outer), variables);
@@ -87,7 +87,7 @@ impl Dropped {
 }
 
 pub(super) struct Flattener<'m, 'd> {
-    pub(super) checked: &'m Checked<'m>,
+    pub(super) checked: &'m Checked,
     /// Whose blocks a `use` means; none in a block of the catalog.
     pub(super) file: Option<&'m Model>,
     pub(super) values: Values<'d>,

@@ -7,7 +7,7 @@ use crate::evaluation::Compiled;
 use crate::quantity::workload::Phase;
 use crate::quantity::{Cost, QUANTITIES, QuantityInfo};
 
-pub fn render(compiled: &Compiled<'_>, options: &Options, out: &mut dyn Write) -> io::Result<()> {
+pub fn render(compiled: &Compiled, options: &Options, out: &mut dyn Write) -> io::Result<()> {
     let train = compiled.bound.workload.phase == Phase::Train;
     let columns: Vec<&QuantityInfo> = QUANTITIES.iter().filter(|info| train || !info.train_only).collect();
     let mut writer = ::csv::Writer::from_writer(out);

@@ -11,7 +11,7 @@ use crate::evaluation::Flattened;
 ///
 /// # Errors
 /// Those of `out`.
-pub fn render_dot(model: &Flattened<'_>, graph: &Graph, out: &mut dyn Write) -> io::Result<()> {
+pub fn render_dot(model: &Flattened, graph: &Graph, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "digraph {{")?;
     if let Some(name) = &model.flat.name {
         writeln!(out, "  label={}\n  labelloc=t", quoted(&[name.to_string()]))?;

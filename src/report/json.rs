@@ -14,7 +14,7 @@ use crate::quantity::{Cost, QUANTITIES};
 /// The format's name and version.
 pub const FORMAT: &str = "layerspec.compile/1";
 
-pub fn render(compiled: &Compiled<'_>, options: &Options, out: &mut dyn Write) -> io::Result<()> {
+pub fn render(compiled: &Compiled, options: &Options, out: &mut dyn Write) -> io::Result<()> {
     let model = &compiled.checked.model;
     let train = compiled.bound.workload.phase == Phase::Train;
     writeln!(out, "{{\n  \"format\": {},", json(&FORMAT)?)?;
@@ -41,7 +41,7 @@ pub fn render(compiled: &Compiled<'_>, options: &Options, out: &mut dyn Write) -
     write!(out, "\n  ],\n  \"totals\": {}\n}}\n", json(&TotalsJson { compiled, train })?)
 }
 
-pub fn render_lines(compiled: &Compiled<'_>, options: &Options, out: &mut dyn Write) -> io::Result<()> {
+pub fn render_lines(compiled: &Compiled, options: &Options, out: &mut dyn Write) -> io::Result<()> {
     let train = compiled.bound.workload.phase == Phase::Train;
     if options.by == By::Layer {
         for line in expanded(compiled) {
@@ -119,7 +119,7 @@ fn quantities<M: SerializeMap>(map: &mut M, cost: &Cost, train: bool) -> Result<
 }
 
 struct TotalsJson<'a> {
-    compiled: &'a Compiled<'a>,
+    compiled: &'a Compiled,
     train: bool,
 }
 

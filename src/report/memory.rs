@@ -23,7 +23,7 @@ use crate::quantity::workload::Phase;
 /// All that `memory` found out.
 #[derive(Debug)]
 pub struct MemoryReport<'a> {
-    pub compiled: &'a Compiled<'a>,
+    pub compiled: &'a Compiled,
     pub plan: Plan,
     /// What is alive at the peak, largest first.
     pub alive: Vec<Alive>,

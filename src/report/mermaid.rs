@@ -11,7 +11,7 @@ use crate::evaluation::Flattened;
 ///
 /// # Errors
 /// Those of `out`.
-pub fn render_mermaid(model: &Flattened<'_>, graph: &Graph, out: &mut dyn Write) -> io::Result<()> {
+pub fn render_mermaid(model: &Flattened, graph: &Graph, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "flowchart TD")?;
     for (at, input) in graph.inputs.iter().enumerate() {
         writeln!(out, "  in{at}([{}])", quoted(&[input.to_string()]))?;

@@ -69,7 +69,7 @@ pub struct Format {
     pub doc: &'static str,
     /// Whether it has a row for each instance even without `--expand`.
     pub expands: bool,
-    pub render: fn(&Compiled<'_>, &Options, &mut dyn Write) -> io::Result<()>,
+    pub render: fn(&Compiled, &Options, &mut dyn Write) -> io::Result<()>,
 }
 
 pub const FORMATS: &[Format] = &[

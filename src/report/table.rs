@@ -13,7 +13,7 @@ const GAP: usize = 2;
 /// The name column isn't cut shorter than this.
 const SHORTEST_NAME: usize = 24;
 
-pub fn render(compiled: &Compiled<'_>, options: &Options, out: &mut dyn Write) -> io::Result<()> {
+pub fn render(compiled: &Compiled, options: &Options, out: &mut dyn Write) -> io::Result<()> {
     let mut grid = grid(compiled, options);
     indent(&mut grid);
     fit(&mut grid, options.width);

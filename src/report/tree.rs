@@ -16,7 +16,7 @@ use super::escape_terminal;
 ///
 /// # Errors
 /// Those of `out`.
-pub fn render_tree(model: &Flattened<'_>, flow: &Flow, out: &mut dyn Write) -> io::Result<()> {
+pub fn render_tree(model: &Flattened, flow: &Flow, out: &mut dyn Write) -> io::Result<()> {
     let tree = Tree { flat: &model.flat, checked: &model.checked, flow };
     let name = model.flat.name.as_deref().unwrap_or("model");
     let class = model.flat.class.as_deref().map_or(name, last_segment);
@@ -28,7 +28,7 @@ pub fn render_tree(model: &Flattened<'_>, flow: &Flow, out: &mut dyn Write) -> i
 
 struct Tree<'a> {
     flat: &'a FlatModel,
-    checked: &'a Checked<'a>,
+    checked: &'a Checked,
     flow: &'a Flow,
 }
 

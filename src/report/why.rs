@@ -11,7 +11,7 @@ use crate::flat::{Child, RowId, RowInfo};
 
 /// All there is to say about the layer at `path`, which is an instance of the row.
 #[must_use]
-pub fn explain_layer(path: &str, row: RowId, compiled: &Compiled<'_>, reasons: &Reasons<'_>) -> String {
+pub fn explain_layer(path: &str, row: RowId, compiled: &Compiled, reasons: &Reasons<'_>) -> String {
     let (Some(info), Some(cost)) = (compiled.flat.row(row), compiled.report.rows.get(row.0 as usize)) else {
         return String::new();
     };

@@ -11,7 +11,7 @@ use layerspec::syntax::diag::Code;
 use layerspec::syntax::expr::{Exact, Value};
 
 /// Every class with its file.
-fn classes(catalog: &Catalog) -> Vec<(&'static str, Arc<Class>)> {
+fn classes(catalog: &Arc<Catalog>) -> Vec<(&'static str, Arc<Class>)> {
     let load = |(index, file): (usize, &layerspec::catalog::ClassFile)| match catalog.class_at(index).unwrap() {
         Ok(class) => (file.path, class),
         Err(diagnostics) => panic!("{}: {:#?}", file.path, diagnostics.sorted()),
@@ -21,7 +21,7 @@ fn classes(catalog: &Catalog) -> Vec<(&'static str, Arc<Class>)> {
 
 #[test]
 fn every_file_loads_and_says_what_it_must() {
-    let catalog = Catalog::new();
+    let catalog = Arc::new(Catalog::new());
     let classes = classes(&catalog);
     let files = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/catalog/classes")).unwrap();
     assert_eq!(classes.len(), files.count(), "a file is not embedded");
@@ -42,7 +42,7 @@ fn every_file_loads_and_says_what_it_must() {
 
 #[test]
 fn names_are_claimed_once_and_lead_to_their_class() {
-    let catalog = Catalog::new();
+    let catalog = Arc::new(Catalog::new());
     let mut claimed: BTreeMap<&str, &str> = BTreeMap::new();
     for file in catalog.class_files() {
         for name in std::iter::once(&file.class).chain(file.aliases) {
@@ -93,7 +93,7 @@ fn run(class: &Arc<Class>, example: &Example) -> Result<Evaluated, String> {
 
 #[test]
 fn every_example_is_exact() {
-    let catalog = Catalog::new();
+    let catalog = Arc::new(Catalog::new());
     let mut wrong = Vec::new();
     let mut figures = 0;
     for (path, class) in classes(&catalog) {
@@ -123,7 +123,7 @@ fn every_example_is_exact() {
 /// What a class computes must stand in some example, or nothing checks it.
 #[test]
 fn the_examples_state_every_kind_of_flops() {
-    let catalog = Catalog::new();
+    let catalog = Arc::new(Catalog::new());
     let mut missing = Vec::new();
     for (path, class) in classes(&catalog) {
         let stated: HashSet<&str> = class.examples.iter().flat_map(|e| &e.expect).map(|(name, _)| &**name).collect();
@@ -169,7 +169,7 @@ fn dtypes_have_their_true_size() {
 }
 
 /// Every device with the names that the index has for its file.
-fn devices(catalog: &Catalog) -> Vec<(&'static layerspec::catalog::DeviceFile, Arc<Device>)> {
+fn devices(catalog: &Arc<Catalog>) -> Vec<(&'static layerspec::catalog::DeviceFile, Arc<Device>)> {
     let load = |(index, file)| match catalog.device_at(index).unwrap() {
         Ok(device) => (file, device),
         Err(diagnostics) => panic!("{index}: {:#?}", diagnostics.sorted()),
@@ -179,7 +179,7 @@ fn devices(catalog: &Catalog) -> Vec<(&'static layerspec::catalog::DeviceFile, A
 
 #[test]
 fn every_device_loads_under_its_own_name_and_has_a_source() {
-    let catalog = Catalog::new();
+    let catalog = Arc::new(Catalog::new());
     let devices = devices(&catalog);
     let files = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/catalog/hardware")).unwrap();
     assert_eq!(devices.len(), files.count(), "a file is not embedded");
@@ -195,7 +195,7 @@ fn every_device_loads_under_its_own_name_and_has_a_source() {
 
 #[test]
 fn device_names_are_claimed_once_and_by_nothing_else() {
-    let catalog = Catalog::new();
+    let catalog = Arc::new(Catalog::new());
     let classes = Classes::new(&catalog, Vec::new(), Vec::new());
     let mut claimed = HashSet::new();
     for (file, device) in devices(&catalog) {
@@ -215,7 +215,7 @@ fn device_names_are_claimed_once_and_by_nothing_else() {
 fn device_figures_are_plausible() {
     const GB: u128 = 1_000_000_000;
     const TFLOPS: u128 = 1_000_000_000_000;
-    let catalog = Catalog::new();
+    let catalog = Arc::new(Catalog::new());
     for (file, device) in devices(&catalog) {
         let place = file.path;
         // Memory that is part of the chip is small; that of a server's processor is what its sockets can take.
@@ -252,7 +252,7 @@ fn device_figures_are_plausible() {
 /// The H100 SXM5 as NVIDIA sells it: 80 GiB, 3.35 TB/s, 989.4 TFLOP/s of dense bf16, 450 GB/s to its peers, 700 W.
 #[test]
 fn a_device_has_its_figures_to_the_digit() {
-    let catalog = Catalog::new();
+    let catalog = Arc::new(Catalog::new());
     let device = catalog.device("H100-SXM5").unwrap().unwrap();
     assert_eq!(&*device.name, "h100-sxm");
     assert_eq!((device.memory_capacity, device.memory_bandwidth), (80 << 30, 3_350_000_000_000));

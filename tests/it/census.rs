@@ -2,6 +2,7 @@
 //! path and shape, the totals, the FLOPs of prefill and decode. Where `../shared` isn't there, it is left out, and says so.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use layerspec::catalog::Catalog;
 use layerspec::syntax::source::{Source, SourceId};
@@ -14,7 +15,7 @@ fn real_configs_equal_pytorchs_to_the_last_digit() {
         println!("left out: {} isn't there", shared.display());
         return;
     };
-    let catalog = Catalog::new();
+    let catalog = Arc::new(Catalog::new());
     let (mut equal, mut wrong) = (0, Vec::new());
     for row in rows.lines().map(|line| serde_json::from_str::<Json>(line).unwrap()).filter(|row| !row["error"].is_string()) {
         let file = row["file"].as_str().unwrap();

@@ -4,6 +4,7 @@
 
 use std::fmt::Write as _;
 use std::path::Path;
+use std::sync::Arc;
 
 use layerspec::catalog::Catalog;
 use layerspec::cost::workload::Request;
@@ -26,10 +27,10 @@ fn outcome(name: &str, bytes: &[u8]) -> String {
         Ok(source) => source,
         Err(diagnostic) => {
             let nothing = Source { id: SourceId::MODEL, name: name.into(), text: "".into() };
-            return render(&diagnostic, &Texts(&nothing, &Catalog::new()), false);
+            return render(&diagnostic, &Texts(&nothing, &Arc::new(Catalog::new())), false);
         }
     };
-    let (catalog, mut diagnostics) = (Catalog::new(), Diagnostics::default());
+    let (catalog, mut diagnostics) = (Arc::new(Catalog::new()), Diagnostics::default());
     let compiled = compile(&source, &catalog, &Request::default(), &mut diagnostics);
     assert_eq!(compiled.is_none(), diagnostics.has_errors(), "{name}: an error and no result, or neither");
     let mut out: String = diagnostics.sorted().into_iter().map(|d| render(d, &Texts(&source, &catalog), false) + "\n").collect();
@@ -37,7 +38,7 @@ fn outcome(name: &str, bytes: &[u8]) -> String {
     out
 }
 
-fn flat_list(compiled: &Compiled<'_>, out: &mut String) {
+fn flat_list(compiled: &Compiled, out: &mut String) {
     let rows = compiled.flat.rows.iter().zip(&compiled.report.rows);
     writeln!(out, "path repeats calls params matmul_flops").unwrap();
     for (info, cost) in rows {

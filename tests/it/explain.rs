@@ -12,8 +12,8 @@ use layerspec::syntax::diag::Diagnostics;
 use layerspec::syntax::expr::{EvalError, Exact, Name, Syntax, Value, eval, parse};
 use layerspec::syntax::source::{Source, SourceId};
 
-fn with_model(text: &str, phase: Phase, look: impl FnOnce(&Compiled<'_>)) {
-    let (catalog, mut diagnostics) = (Catalog::new(), Diagnostics::default());
+fn with_model(text: &str, phase: Phase, look: impl FnOnce(&Compiled)) {
+    let (catalog, mut diagnostics) = (Arc::new(Catalog::new()), Diagnostics::default());
     let source = Source::load(SourceId::MODEL, "model.json", text.as_bytes()).unwrap();
     let request = Request { phase: Some(phase), ..Request::default() };
     if let Some(compiled) = compile(&source, &catalog, &request, &mut diagnostics) {
@@ -25,7 +25,7 @@ fn with_model(text: &str, phase: Phase, look: impl FnOnce(&Compiled<'_>)) {
 fn models() -> Vec<Arc<str>> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cases/ok");
     let cases = std::fs::read_dir(folder).unwrap().map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap().into());
-    Catalog::new().models().iter().map(|file| file.text.into()).chain(cases).collect()
+    Arc::new(Catalog::new()).models().iter().map(|file| file.text.into()).chain(cases).collect()
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Families: every file holds together, a config and its import mean the same, scopes keep out what they must, checkpoints decide bytes.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use layerspec::analysis::compare::difference;
 use layerspec::analysis::origin::origin;
@@ -15,13 +16,13 @@ use layerspec::syntax::diag::{Code, Diagnostics};
 use layerspec::syntax::source::{Source, SourceId};
 use serde_json::{Value as Json, json};
 
-fn try_compile<'c>(catalog: &'c Catalog, model: &Json, request: &Request) -> (Option<Compiled<'c>>, Diagnostics) {
+fn try_compile(catalog: &Arc<Catalog>, model: &Json, request: &Request) -> (Option<Compiled>, Diagnostics) {
     let source = Source::load(SourceId::MODEL, "config.json", model.to_string().as_bytes()).unwrap();
     let mut diagnostics = Diagnostics::default();
     (compile(&source, catalog, request, &mut diagnostics), diagnostics)
 }
 
-fn compiled<'c>(catalog: &'c Catalog, model: &Json, request: &Request) -> Compiled<'c> {
+fn compiled(catalog: &Arc<Catalog>, model: &Json, request: &Request) -> Compiled {
     let (compiled, diagnostics) = try_compile(catalog, model, request);
     let said: Vec<String> = diagnostics.iter().map(|d| format!("{} {}", d.code.id(), d.message)).collect();
     compiled.unwrap_or_else(|| panic!("{said:#?}\n{model}"))
@@ -38,13 +39,13 @@ fn small() -> Json {
     })
 }
 
-fn total(compiled: &Compiled<'_>, name: &str) -> u128 {
+fn total(compiled: &Compiled, name: &str) -> u128 {
     compiled.report.totals.named(name).unwrap()
 }
 
 #[test]
 fn every_family_and_block_loads() {
-    let catalog = Catalog::new();
+    let catalog = Arc::new(Catalog::new());
     let mut claimed: BTreeMap<String, String> = BTreeMap::new();
     for name in catalog.family_names() {
         let family = catalog.family(name).unwrap().unwrap_or_else(|said| panic!("{name}: {:#?}", said.sorted()));
@@ -68,7 +69,7 @@ fn every_family_and_block_loads() {
 /// What the project itself ships covers every family that configs can be of, with a real published model or through one that uses it.
 #[test]
 fn every_family_is_checked_by_a_model() {
-    let catalog = Catalog::new();
+    let catalog = Arc::new(Catalog::new());
     let mut covered: Vec<String> = Vec::new();
     for model in catalog.models() {
         let json: Json = serde_json::from_str(model.text).unwrap();
@@ -100,7 +101,7 @@ fn collect(model: &layerspec::syntax::spec::Model, out: &mut Vec<String>) {
 
 #[test]
 fn an_import_means_what_the_config_did() {
-    let catalog = Catalog::new();
+    let catalog = Arc::new(Catalog::new());
     let mut config = small();
     config["torch_dtype"] = json!("float16");
     config["num_key_value_heads"] = Json::Null;
@@ -120,7 +121,7 @@ fn an_import_means_what_the_config_did() {
 /// Every layer written out: the same costs, the same peak, the same saved bytes.
 #[test]
 fn a_model_written_out_means_the_same() {
-    let catalog = Catalog::new();
+    let catalog = Arc::new(Catalog::new());
     let gemma = json!({ "model_type": "gemma3_text", "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 7, "num_attention_heads": 4,
         "num_key_value_heads": 1, "head_dim": 16, "vocab_size": 100, "sliding_window": 4, "max_position_embeddings": 64 });
     let bert = json!({ "model_type": "bert", "architectures": ["BertForMaskedLM"], "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2,
@@ -143,7 +144,7 @@ fn a_model_written_out_means_the_same() {
 /// Text in a config is data: in angle brackets too.
 #[test]
 fn values_of_a_config_are_never_templates() {
-    let catalog = Catalog::new();
+    let catalog = Arc::new(Catalog::new());
     let mut config = small();
     config["intermediate_size"] = json!("2 * <hidden_size>");
     let (none, diagnostics) = try_compile(&catalog, &config, &at(16));
@@ -158,7 +159,7 @@ fn values_of_a_config_are_never_templates() {
 
 #[test]
 fn a_setting_replaces_what_the_config_says() {
-    let catalog = Catalog::new();
+    let catalog = Arc::new(Catalog::new());
     let set = |name: &str, value: u64| Request {
         settings: vec![(name.into(), layerspec::syntax::expr::Value::count(value))],
         ..at(16)
@@ -176,7 +177,7 @@ fn a_setting_replaces_what_the_config_says() {
 
 #[test]
 fn a_variable_tells_where_it_comes_from() {
-    let catalog = Catalog::new();
+    let catalog = Arc::new(Catalog::new());
     let gpt2 = json!({ "model_type": "gpt2", "hidden_size": 48, "n_layer": 2, "n_head": 4, "vocab_size": 50, "n_positions": 64 });
     let compiled = compiled(&catalog, &gpt2, &at(16));
     let kinds = |name: &str| {
@@ -254,7 +255,7 @@ fn lengths_are_rebound() {
 /// Three numbers kept apart: all experts, those that a token uses, and those that a step of so many tokens is expected to read.
 #[test]
 fn experts_are_counted_in_three_ways() {
-    let catalog = Catalog::new();
+    let catalog = Arc::new(Catalog::new());
     let config = json!({ "architectures": ["MixtralForCausalLM"], "model_type": "mixtral", "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2,
         "num_attention_heads": 4, "num_key_value_heads": 2, "num_local_experts": 8, "num_experts_per_tok": 2, "vocab_size": 100, "max_position_embeddings": 64 });
     let one = compiled(&catalog, &config, &at(1));
@@ -262,7 +263,7 @@ fn experts_are_counted_in_three_ways() {
     let expert = 3 * 64 * 96u128;
     let resident = total(&one, "params");
     assert_eq!(total(&one, "active_params"), resident - 2 * (8 - 2) * expert);
-    let experts = |compiled: &Compiled<'_>| {
+    let experts = |compiled: &Compiled| {
         let row = compiled.flat.rows.iter().position(|info| info.path.ends_with("mlp.experts")).unwrap();
         compiled.report.rows[row].cost
     };
@@ -279,7 +280,7 @@ fn methods_of_quantization_hold_together() {
     for (name, method) in checkpoint::methods() {
         assert!(!method.doc.is_empty() && !method.source.is_empty(), "{name}");
     }
-    let catalog = Catalog::new();
+    let catalog = Arc::new(Catalog::new());
     for index in 0..catalog.class_files().len() {
         let class = catalog.class_at(index).unwrap().unwrap();
         for weight in &class.quantized {
@@ -292,7 +293,7 @@ fn methods_of_quantization_hold_together() {
 /// the last norm have 100 x 64 and 64.
 #[test]
 fn a_checkpoint_decides_the_bytes_of_weights() {
-    let catalog = Catalog::new();
+    let catalog = Arc::new(Catalog::new());
     let (attention, mlp, rest) = (64 * 192u128, 3 * 64 * 128u128, 3 * 128 + 100 * 64 + 64u128);
     let bytes = |quantization: Json, request: &Request| {
         let mut config = small();
@@ -325,7 +326,7 @@ fn a_checkpoint_decides_the_bytes_of_weights() {
 
 #[test]
 fn a_summary_adds_up_and_a_comparison_names_what_changed() {
-    let catalog = Catalog::new();
+    let catalog = Arc::new(Catalog::new());
     let first = compiled(&catalog, &small(), &at(16));
     let page = summary(&first, &at(16));
     assert_eq!(page.components.iter().map(|c| c.params).sum::<u128>(), page.params);

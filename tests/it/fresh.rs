@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 
 use layerspec::catalog::Catalog;
 use layerspec::report::{errors_page, families_page, model_schema};
@@ -21,7 +22,7 @@ fn fresh(path: &str, expected: &str) {
 }
 
 fn schema() -> serde_json::Value {
-    model_schema(&Catalog::new())
+    model_schema(&Arc::new(Catalog::new()))
 }
 
 #[test]
@@ -36,7 +37,7 @@ fn the_errors_page_is_fresh() {
 
 #[test]
 fn the_table_of_families_is_fresh() {
-    fresh("docs/families-table.md", &families_page(&Catalog::new()));
+    fresh("docs/families-table.md", &families_page(&Arc::new(Catalog::new())));
 }
 
 fn json_files(folder: &Path) -> Vec<PathBuf> {
@@ -160,7 +161,7 @@ fn examples_in_the_docs_compile() {
             if !block.trim_start().starts_with('{') || !block.contains("\"layers\"") {
                 continue;
             }
-            let catalog = Catalog::new();
+            let catalog = Arc::new(Catalog::new());
             let mut diagnostics = layerspec::syntax::diag::Diagnostics::default();
             let source =
                 layerspec::syntax::source::Source::load(layerspec::syntax::source::SourceId::MODEL, path, block.as_bytes())

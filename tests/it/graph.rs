@@ -12,12 +12,12 @@ use layerspec::syntax::diag::Diagnostics;
 use layerspec::syntax::expr::Value;
 use layerspec::syntax::source::{Source, SourceId};
 
-fn with_model<T>(text: &str, look: impl FnOnce(&Flattened<'_>) -> T) -> T {
+fn with_model<T>(text: &str, look: impl FnOnce(&Flattened) -> T) -> T {
     with_settings(text, Vec::new(), look)
 }
 
-fn with_settings<T>(text: &str, settings: Vec<(Arc<str>, Value)>, look: impl FnOnce(&Flattened<'_>) -> T) -> T {
-    let (catalog, mut diagnostics) = (Catalog::new(), Diagnostics::default());
+fn with_settings<T>(text: &str, settings: Vec<(Arc<str>, Value)>, look: impl FnOnce(&Flattened) -> T) -> T {
+    let (catalog, mut diagnostics) = (Arc::new(Catalog::new()), Diagnostics::default());
     let source = Source::load(SourceId::MODEL, "model.json", text.as_bytes()).unwrap();
     let request = Request { settings, ..Request::default() };
     let model = front(&source, &catalog, &request, &mut diagnostics);
@@ -34,7 +34,7 @@ fn drawings(text: &str) -> [String; 2] {
     with_model(text, drawn)
 }
 
-fn drawn(model: &Flattened<'_>) -> [String; 2] {
+fn drawn(model: &Flattened) -> [String; 2] {
     let graph = graph(model).unwrap();
     let (mut dot, mut mermaid) = (Vec::new(), Vec::new());
     render_dot(model, &graph, &mut dot).unwrap();
@@ -50,7 +50,7 @@ fn edges(text: &str) -> Vec<String> {
     })
 }
 
-fn shown(model: &Flattened<'_>, graph: &Graph, edge: &layerspec::analysis::Edge) -> String {
+fn shown(model: &Flattened, graph: &Graph, edge: &layerspec::analysis::Edge) -> String {
     let mut out = match edge.from {
         Producer::Layer(row) => model.flat.row(row).unwrap().path.clone(),
         Producer::Input(at) => graph.inputs[at as usize].to_string(),
@@ -138,7 +138,7 @@ fn an_instance_reads_the_one_before_it() {
 /// Every layer of the embedded models reads as many values as its class has inputs.
 #[test]
 fn embedded_models_flow() {
-    for file in Catalog::new().models() {
+    for file in Arc::new(Catalog::new()).models() {
         with_model(file.text, |model| {
             let graph = graph(model).unwrap();
             for (at, info) in model.flat.rows.iter().enumerate() {

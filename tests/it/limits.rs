@@ -2,6 +2,7 @@
 //! memory, or the stack.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use layerspec::catalog::Catalog;
 use layerspec::cost::workload::Request;
@@ -21,7 +22,7 @@ impl Sources for Text {
 fn codes(text: &str) -> Vec<Code> {
     let source = Source::load(SourceId::MODEL, "m.json", text.as_bytes()).unwrap();
     let mut diagnostics = Diagnostics::default();
-    let compiled = compile(&source, &Catalog::new(), &Request::default(), &mut diagnostics).is_some();
+    let compiled = compile(&source, &Arc::new(Catalog::new()), &Request::default(), &mut diagnostics).is_some();
     assert_eq!(compiled, !diagnostics.has_errors());
     let text = Text(source);
     let shown: String = diagnostics.sorted().into_iter().take(20).map(|d| render(d, &text, false)).collect();

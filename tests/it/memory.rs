@@ -1,6 +1,7 @@
 //! Memory against PyTorch's own: peaks of forward passes and what training saves, to the byte (tests/reference/memory.json).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use layerspec::analysis::cache::cache;
 use layerspec::analysis::fit::{Question, fit};
@@ -20,7 +21,7 @@ fn facts() -> Json {
 }
 
 /// Compiles the model of a fact at its workload.
-fn compiled<'c>(catalog: &'c Catalog, fact: &Json) -> Compiled<'c> {
+fn compiled(catalog: &Arc<Catalog>, fact: &Json) -> Compiled {
     let model = fact["model"].as_str().unwrap();
     let bytes = std::fs::read(format!("{}/models/{model}.json", env!("CARGO_MANIFEST_DIR"))).unwrap();
     let source = Source::load(SourceId::MODEL, model, &bytes).unwrap();
@@ -36,7 +37,7 @@ fn compiled<'c>(catalog: &'c Catalog, fact: &Json) -> Compiled<'c> {
 
 #[test]
 fn peaks_equal_pytorchs() {
-    let catalog = Catalog::new();
+    let catalog = Arc::new(Catalog::new());
     let facts = facts();
     let peaks = facts["peaks"].as_array().unwrap();
     assert_eq!(peaks.len(), 115);
@@ -55,7 +56,7 @@ fn module_path(path: &str, is_module: bool) -> String {
 
 #[test]
 fn what_training_saves_equals_pytorchs_in_total_and_per_module() {
-    let catalog = Catalog::new();
+    let catalog = Arc::new(Catalog::new());
     let facts = facts();
     let saved = facts["saved"].as_array().unwrap();
     assert_eq!(saved.len(), 26);
@@ -81,7 +82,7 @@ fn what_training_saves_equals_pytorchs_in_total_and_per_module() {
 
 #[test]
 fn a_loss_keeps_what_pytorchs_does() {
-    let catalog = Catalog::new();
+    let catalog = Arc::new(Catalog::new());
     let facts = facts();
     for fact in facts["saved_with_cross_entropy"].as_array().unwrap() {
         let flow = compiled(&catalog, fact).flow;
@@ -93,7 +94,7 @@ fn a_loss_keeps_what_pytorchs_does() {
 /// Every leaf module's outputs, at the concrete paths that the reference has (layers 0, 1, the last, and the first of each kind).
 #[test]
 fn output_shapes_equal_pytorchs() {
-    let catalog = Catalog::new();
+    let catalog = Arc::new(Catalog::new());
     let facts = facts();
     let mut checked = 0;
     for (model, fact) in facts["output_shapes"].as_object().unwrap() {
@@ -114,7 +115,7 @@ fn output_shapes_equal_pytorchs() {
 
 #[test]
 fn shapes_follow_the_workload() {
-    let catalog = Catalog::new();
+    let catalog = Arc::new(Catalog::new());
     let fact = serde_json::json!({ "model": "llama-2-7b-hf", "workload": { "batch_size": 1, "seq_len": 5 } });
     let compiled = compiled(&catalog, &fact);
     let shape = |path: &str| {
@@ -129,7 +130,7 @@ fn shapes_follow_the_workload() {
 /// Where the peak of Llama-2-7B is and what is alive there: three tensors of the MLP's width, four of the model's, tables, positions.
 #[test]
 fn the_peak_is_explained_to_the_byte() {
-    let catalog = Catalog::new();
+    let catalog = Arc::new(Catalog::new());
     let workload = serde_json::json!({ "batch_size": 1, "seq_len": 2048, "cache": "off" });
     let compiled = compiled(&catalog, &serde_json::json!({ "model": "llama-2-7b-hf", "workload": workload }));
     let peak = compiled.flow.peak.as_ref().unwrap();
@@ -142,7 +143,7 @@ fn the_peak_is_explained_to_the_byte() {
 }
 
 /// A plan's items by kind.
-fn items(compiled: &Compiled<'_>, options: &Training) -> BTreeMap<&'static str, u128> {
+fn items(compiled: &Compiled, options: &Training) -> BTreeMap<&'static str, u128> {
     let parts = Parts { flat: &compiled.flat, bound: &compiled.bound, report: &compiled.report, flow: &compiled.flow };
     plan(parts, 1, options).unwrap().items.iter().map(|item| (item.kind, item.bytes)).collect()
 }
@@ -157,7 +158,7 @@ fn adamw() -> Training {
 /// (arXiv 1910.02054, section 3.1), and a step of 4 bytes a tensor.
 #[test]
 fn a_training_step_takes_sixteen_bytes_a_parameter() {
-    let catalog = Catalog::new();
+    let catalog = Arc::new(Catalog::new());
     let workload = serde_json::json!({ "phase": "train", "batch_size": 1, "seq_len": 512 });
     let compiled = compiled(&catalog, &serde_json::json!({ "model": "llama-2-7b-hf", "workload": workload }));
     let params = 6_738_415_616u128;
@@ -182,7 +183,7 @@ fn a_training_step_takes_sixteen_bytes_a_parameter() {
 
 #[test]
 fn adapters_alone_have_gradients_and_states() {
-    let catalog = Catalog::new();
+    let catalog = Arc::new(Catalog::new());
     let workload = serde_json::json!({ "phase": "train", "batch_size": 1, "seq_len": 512 });
     let compiled = compiled(&catalog, &serde_json::json!({ "model": "llama-2-7b-hf", "workload": workload }));
     let lora = Lora { rank: 8, targets: vec!["*.q_proj".into(), "*.v_proj".into()] };
@@ -197,7 +198,7 @@ fn adapters_alone_have_gradients_and_states() {
 
 #[test]
 fn a_cache_says_what_makes_it() {
-    let catalog = Catalog::new();
+    let catalog = Arc::new(Catalog::new());
     let report = |model: &str| {
         let fact = serde_json::json!({ "model": model, "workload": { "phase": "decode", "seq_len": 1, "past_len": 2047 } });
         let compiled = compiled(&catalog, &fact);
@@ -217,7 +218,7 @@ fn a_cache_says_what_makes_it() {
 
 #[test]
 fn the_largest_that_fits_fits_and_one_more_does_not() {
-    let catalog = Catalog::new();
+    let catalog = Arc::new(Catalog::new());
     let device = catalog.device("rtx-4090").unwrap().unwrap();
     let training = adamw();
     for phase in ["prefill", "decode", "train"] {

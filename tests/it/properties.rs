@@ -53,7 +53,7 @@ fn survive(bytes: &[u8]) {
 }
 
 /// Peak, caches, what is saved in all and by the rows.
-fn memory(compiled: &Compiled<'_>) -> (Option<u128>, u128, u128, u128) {
+fn memory(compiled: &Compiled) -> (Option<u128>, u128, u128, u128) {
     let flow = &compiled.flow;
     let booked: u128 = flow.rows.iter().map(flow::RowFlow::saved_total).sum();
     assert_eq!(booked, flow.saved_bytes, "what is saved is the sum of the rows");
@@ -479,7 +479,7 @@ fn pairs(window: Option<u64>, work: Work) -> u128 {
     (work.past..work.past + work.seq).map(|query| keys().filter(|key| visible(query, *key)).count() as u128).sum()
 }
 
-fn rows_summed(compiled: &Compiled<'_>) -> Cost {
+fn rows_summed(compiled: &Compiled) -> Cost {
     let one = |sum: Cost, row: usize| {
         let row = &compiled.report.rows[row];
         sum.plus(&row.cost.times(1, row.calls).unwrap()).unwrap()

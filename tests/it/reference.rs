@@ -54,7 +54,7 @@ fn source(model: &Model) -> Source {
 }
 
 /// Compiles at a workload given as JSON; the only diagnostics may be these.
-fn at<'c>(model: &Model, catalog: &'c Catalog, workload: &Json, expected: &[Code]) -> Compiled<'c> {
+fn at(model: &Model, catalog: &Arc<Catalog>, workload: &Json, expected: &[Code]) -> Compiled {
     let pairs: Vec<(Arc<str>, Value)> =
         workload.as_object().unwrap().iter().map(|(k, v)| (k.as_str().into(), Value::from_json(v).unwrap())).collect();
     let request = Request::from_pairs(&pairs).unwrap();
@@ -85,7 +85,7 @@ fn booked(path: &str, kind: &str) -> String {
 }
 
 /// A quantity by place, summed over the full flat list; zeros left out.
-fn by_path(compiled: &Compiled<'_>, quantity: Quantity) -> BTreeMap<String, u128> {
+fn by_path(compiled: &Compiled, quantity: Quantity) -> BTreeMap<String, u128> {
     let mut sums = BTreeMap::new();
     for instance in compiled.flat.instances() {
         let row = &compiled.flat.row(instance.row).unwrap().row;
@@ -133,7 +133,7 @@ fn the_table_has_every_reference() {
 
 #[test]
 fn parameters_in_total_and_by_path() {
-    let catalog = Catalog::new();
+    let catalog = Arc::new(Catalog::new());
     for model in MODELS {
         let reference = reference(model);
         let compiled = at(model, &catalog, &serde_json::json!({}), &[]);
@@ -182,7 +182,7 @@ fn leaf_modules(reference: &Json) -> Vec<(String, String)> {
 
 #[test]
 fn the_modules_of_the_flat_list_are_pytorchs_leaves_in_order_of_execution() {
-    let catalog = Catalog::new();
+    let catalog = Arc::new(Catalog::new());
     for model in MODELS {
         let reference = reference(model);
         let compiled = at(model, &catalog, &serde_json::json!({}), &[]);
@@ -205,7 +205,7 @@ fn the_modules_of_the_flat_list_are_pytorchs_leaves_in_order_of_execution() {
 
 #[test]
 fn matmul_flops_of_prefill_and_decode() {
-    let catalog = Catalog::new();
+    let catalog = Arc::new(Catalog::new());
     let mut warned = 0;
     for model in MODELS {
         let reference = reference(model);
@@ -221,7 +221,7 @@ fn matmul_flops_of_prefill_and_decode() {
 
 #[test]
 fn matmul_flops_with_the_last_positions_logits() {
-    let catalog = Catalog::new();
+    let catalog = Arc::new(Catalog::new());
     for model in MODELS {
         let reference = reference(model);
         for point in points(&reference, &["prefill", "decode"]) {
@@ -238,7 +238,7 @@ fn matmul_flops_with_the_last_positions_logits() {
 
 #[test]
 fn training_forward_and_backward_with_both_kernels() {
-    let catalog = Catalog::new();
+    let catalog = Arc::new(Catalog::new());
     for model in MODELS {
         let reference = reference(model);
         let mut kernels = Vec::new();
@@ -260,7 +260,7 @@ fn training_forward_and_backward_with_both_kernels() {
 
 #[test]
 fn cache_bytes_after_prefill_and_decode() {
-    let catalog = Catalog::new();
+    let catalog = Arc::new(Catalog::new());
     for model in MODELS {
         let reference = reference(model);
         let mut seen = Vec::new();
@@ -286,7 +286,7 @@ fn pairs(n: u128, w: u128) -> u128 {
 
 #[test]
 fn masked_attention_counts_the_pairs_that_the_mask_keeps() {
-    let catalog = Catalog::new();
+    let catalog = Arc::new(Catalog::new());
     for model in MODELS {
         let reference = reference(model);
         for point in points(&reference, &["prefill", "decode", "train"]) {

@@ -1,6 +1,7 @@
 //! Compares a config with what PyTorch made of it: a row of census.jsonl, as `../shared/reference/census.py` writes it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use layerspec::catalog::Catalog;
 use layerspec::cost::workload::Request;
@@ -14,7 +15,7 @@ use serde_json::Value as Json;
 type Parameters = BTreeMap<String, (u128, Vec<Vec<u128>>)>;
 
 /// How a config differs from its row; empty if it doesn't.
-pub fn differences(source: &Source, row: &Json, catalog: &Catalog) -> Vec<String> {
+pub fn differences(source: &Source, row: &Json, catalog: &Arc<Catalog>) -> Vec<String> {
     let mut out = Vec::new();
     let prefill = Request {
         phase: Some(Phase::Prefill),
@@ -48,7 +49,7 @@ pub fn differences(source: &Source, row: &Json, catalog: &Catalog) -> Vec<String
     out
 }
 
-fn at<'c>(source: &Source, request: &Request, catalog: &'c Catalog, out: &mut Vec<String>) -> Option<Compiled<'c>> {
+fn at(source: &Source, request: &Request, catalog: &Arc<Catalog>, out: &mut Vec<String>) -> Option<Compiled> {
     let mut diagnostics = Diagnostics::default();
     let compiled = compile(source, catalog, request, &mut diagnostics);
     // A stranger's model may have fewer positions than the workload that all are compared at.
@@ -59,7 +60,7 @@ fn at<'c>(source: &Source, request: &Request, catalog: &'c Catalog, out: &mut Ve
     compiled
 }
 
-fn flops(point: &str, compiled: &Compiled<'_>, wanted: u128, out: &mut Vec<String>) {
+fn flops(point: &str, compiled: &Compiled, wanted: u128, out: &mut Vec<String>) {
     let found = compiled.report.totals.named("matmul_flops").unwrap_or_default();
     if found != wanted {
         let difference = i128::try_from(found).unwrap() - i128::try_from(wanted).unwrap();
@@ -67,7 +68,7 @@ fn flops(point: &str, compiled: &Compiled<'_>, wanted: u128, out: &mut Vec<Strin
     }
 }
 
-fn parameters(compiled: &Compiled<'_>, row: &Json, out: &mut Vec<String>) {
+fn parameters(compiled: &Compiled, row: &Json, out: &mut Vec<String>) {
     const SHOWN: usize = 12;
     let found = found(compiled);
     let wanted: Parameters = row["parameters"]
@@ -100,7 +101,7 @@ fn parameters(compiled: &Compiled<'_>, row: &Json, out: &mut Vec<String>) {
 }
 
 /// Every parameter with its concrete path, starred, as `named_parameters(remove_duplicate=False)` lists them.
-fn found(compiled: &Compiled<'_>) -> Parameters {
+fn found(compiled: &Compiled) -> Parameters {
     let mut found = Parameters::new();
     for instance in compiled.flat.instances() {
         let info = compiled.flat.row(instance.row).unwrap();

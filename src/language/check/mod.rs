@@ -37,9 +37,9 @@ const MAX_CLASSES: usize = 1000;
 
 /// A checked model: names resolve, classes are known.
 #[derive(Debug)]
-pub struct Checked<'c> {
+pub struct Checked {
     pub model: Model,
-    pub classes: Classes<'c>,
+    pub classes: Classes,
     /// Values that replace those of the model's variables.
     pub settings: Vec<(Arc<str>, Value)>,
 }
@@ -58,7 +58,7 @@ pub enum Used<'m> {
 /// The catalog's blocks are named so.
 const CATALOG_BLOCKS: &str = "blocks/";
 
-impl Checked<'_> {
+impl Checked {
     /// What a name means in a layer's `use`; `file`: the model whose layers these are, none inside a block of the catalog.
     ///
     /// # Errors
@@ -161,14 +161,9 @@ pub fn derived_entries<'m, T>(model: &'m Model, bound: &[Variable]) -> Vec<Entry
 }
 
 /// Checks a model. What is wrong goes to `diagnostics`; a [`Checked`] comes back all the same, in which what was reported fails silently.
-pub fn check<'c>(
-    model: Model,
-    catalog: &'c Catalog,
-    settings: Vec<(Arc<str>, Value)>,
-    diagnostics: &mut Diagnostics,
-) -> Checked<'c> {
+pub fn check(model: Model, catalog: &Arc<Catalog>, settings: Vec<(Arc<str>, Value)>, diagnostics: &mut Diagnostics) -> Checked {
     let (own, faulty) = own_classes(&model, diagnostics);
-    let checked = Checked { classes: Classes::new(catalog, own, faulty), settings, model };
+    let checked = Checked { classes: Classes::new(catalog.clone(), own, faulty), settings, model };
     check_settings(&checked, diagnostics);
     check_workload_names(&checked.model, diagnostics);
     let [workload, variables, derived] = root_entries(&checked.model, &checked.settings);
@@ -232,7 +227,7 @@ fn own_classes(model: &Model, diagnostics: &mut Diagnostics) -> (Vec<Arc<crate::
     (own, faulty)
 }
 
-fn check_settings(checked: &Checked<'_>, diagnostics: &mut Diagnostics) {
+fn check_settings(checked: &Checked, diagnostics: &mut Diagnostics) {
     let model = &checked.model;
     let names = || {
         let own = model.variables.iter().chain(own_workload(model)).map(|v| &*v.name.value);
@@ -294,7 +289,7 @@ fn check_workload_names(model: &Model, diagnostics: &mut Diagnostics) {
 type KindScope<'m, 'p> = Scope<'m, 'p, Found>;
 
 struct Checker<'m, 'd> {
-    checked: &'m Checked<'m>,
+    checked: &'m Checked,
     /// Whose blocks a `use` means; none in a block of the catalog.
     file: Option<&'m Model>,
     names: Names<'d>,
@@ -508,7 +503,7 @@ pub fn too_deep(span: Span) -> Diagnostic {
 
 /// `use` of a block that doesn't exist.
 #[must_use]
-pub fn unknown_block(checked: &Checked<'_>, file: Option<&Model>, name: &str, span: Span, suggest: bool) -> Diagnostic {
+pub fn unknown_block(checked: &Checked, file: Option<&Model>, name: &str, span: Span, suggest: bool) -> Diagnostic {
     let own =
         || file.into_iter().flat_map(|file| file.blocks.iter().map(|b| &b.name).chain(file.nested.iter().map(|(name, _)| name)));
     let catalog = || checked.classes.catalog().block_names().map(|name| format!("{CATALOG_BLOCKS}{name}"));

@@ -13,7 +13,7 @@ pub const COMMON_PARAMETERS: &[&str] = &["dtype_bytes", "weight_dtype_bytes", "k
 
 /// Checks a layer whose class is written out; one with placeholders is checked when they have values.
 /// `in_scope` knows the names that the layer could use.
-pub(super) fn check_layer(layer: &Layer, classes: &Classes<'_>, in_scope: &dyn Fn(&str) -> bool, diagnostics: &mut Diagnostics) {
+pub(super) fn check_layer(layer: &Layer, classes: &Classes, in_scope: &dyn Fn(&str) -> bool, diagnostics: &mut Diagnostics) {
     let Some(field) = &layer.class else { return };
     let Some(name) = field.pieces.literal() else {
         return;
@@ -30,7 +30,7 @@ pub(super) fn check_layer(layer: &Layer, classes: &Classes<'_>, in_scope: &dyn F
 
 /// A class that has no definition.
 #[must_use]
-pub fn unknown_class(name: &str, span: Span, classes: &Classes<'_>, suggest: bool) -> Diagnostic {
+pub fn unknown_class(name: &str, span: Span, classes: &Classes, suggest: bool) -> Diagnostic {
     let inner = span.inside();
     let near = if suggest { classes.nearest(name) } else { None };
     let diagnostic = Diagnostic::new(Code::UnknownClass, format!("unknown class `{name}`"))
