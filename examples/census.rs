@@ -15,6 +15,7 @@
 mod support;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use layerspec::catalog::{Catalog, Kind, OverlayFile};
 use layerspec::syntax::source::{Source, SourceId};
