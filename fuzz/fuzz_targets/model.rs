@@ -3,7 +3,7 @@
 //! `cargo fuzz run model -- -dict=fuzz/model.dict -timeout=20`, with the models as a start: `fuzz/README.md`.
 #![no_main]
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use layerspec::catalog::Catalog;
 use layerspec::evaluation::compile;
@@ -12,7 +12,7 @@ use layerspec::syntax::source::{Source, SourceId};
 use layerspec::cost::workload::Request;
 use libfuzzer_sys::fuzz_target;
 
-static CATALOG: LazyLock<Catalog> = LazyLock::new(Catalog::new);
+static CATALOG: LazyLock<Arc<Catalog>> = LazyLock::new(|| Arc::new(Catalog::new()));
 
 struct Shown<'a>(&'a Source);
 

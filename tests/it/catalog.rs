@@ -196,7 +196,7 @@ fn every_device_loads_under_its_own_name_and_has_a_source() {
 #[test]
 fn device_names_are_claimed_once_and_by_nothing_else() {
     let catalog = Arc::new(Catalog::new());
-    let classes = Classes::new(&catalog, Vec::new(), Vec::new());
+    let classes = Classes::new(catalog.clone(), Vec::new(), Vec::new());
     let mut claimed = HashSet::new();
     for (file, device) in devices(&catalog) {
         assert!(device.aliases.iter().map(|a| &**a).eq(file.aliases.iter().copied()), "{}", file.path);

@@ -191,12 +191,12 @@ fn a_variable_tells_where_it_comes_from() {
     assert!(origin(&compiled.checked, "no_such_thing").is_none());
 }
 
-fn overlay(files: &[(Kind, &str, Json)]) -> Catalog {
+fn overlay(files: &[(Kind, &str, Json)]) -> Arc<Catalog> {
     let load = |(at, (kind, name, json)): (usize, &(Kind, &str, Json))| {
         let path = format!("mine/{}/{name}.json", kind.folder());
         OverlayFile::load(*kind, name, &path, json.to_string().as_bytes(), Catalog::overlay_id(at)).unwrap()
     };
-    Catalog::under(files.iter().enumerate().map(load).collect())
+    Arc::new(Catalog::under(files.iter().enumerate().map(load).collect()))
 }
 
 fn tiny_family(layers: &Json) -> Json {

@@ -19,7 +19,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 
-static CATALOG: LazyLock<Catalog> = LazyLock::new(Catalog::new);
+static CATALOG: LazyLock<Arc<Catalog>> = LazyLock::new(|| Arc::new(Catalog::new()));
 
 /// So many cases, times `PROPTEST_CASES` / 256 for a longer search. A failing input is printed; nothing is written beside the tests.
 fn cases(n: u32) -> ProptestConfig {
@@ -60,7 +60,7 @@ fn memory(compiled: &Compiled) -> (Option<u128>, u128, u128, u128) {
     (flow.peak.as_ref().map(|peak| peak.bytes), flow.cache_storage, flow.saved_bytes, booked)
 }
 
-fn must_compile(model: &Json, request: &Request) -> Compiled<'static> {
+fn must_compile(model: &Json, request: &Request) -> Compiled {
     let text = serde_json::to_string_pretty(model).unwrap();
     let source = Source::load(SourceId::MODEL, "random.json", text.as_bytes()).unwrap();
     let mut diagnostics = Diagnostics::default();
