@@ -11,7 +11,7 @@ use std::sync::Arc;
 use indexmap::IndexSet;
 
 use crate::evaluation::Flattened;
-use crate::flat::{Composite, FlatModel, Node, Repeat, RowId, ValueRef, ValueTarget, Variant};
+use crate::flat::{FlatModel, Node, Repeat, RowId, Step, ValueRef, ValueTarget, Variant};
 use crate::language::Segment;
 
 /// Rows in clusters, and what flows between them.
@@ -95,7 +95,6 @@ pub fn graph(model: &Flattened) -> Result<Graph, TooManyEdges> {
     };
     let mut flow = Flow {
         flat: &model.flat,
-        inputs: &inputs,
         bodies: Vec::new(),
         instances: Vec::new(),
         steps: Vec::new(),
@@ -150,7 +149,6 @@ struct Body<'f> {
 
 struct Flow<'f> {
     flat: &'f FlatModel,
-    inputs: &'f [Arc<str>],
     /// From the outermost inwards.
     bodies: Vec<Body<'f>>,
     instances: Vec<Values>,
@@ -270,16 +268,14 @@ impl<'f> Flow<'f> {
         let body = depth.and_then(|at| self.bodies.get(at));
         match &reference.target {
             ValueTarget::Input => body.map(|body| body.input.clone()).unwrap_or_default(),
-            ValueTarget::ModelInput(name) => {
-                let at = self.inputs.iter().position(|input| input == name).map(number);
-                let value = |at| Value { from: Origin::Producer(Producer::Input(at)), output: None, step: None };
-                at.map(value).into_iter().collect()
+            ValueTarget::ModelInput(at) => {
+                [Value { from: Origin::Producer(Producer::Input(*at)), output: None, step: None }].into()
             }
             ValueTarget::Node(at) => body.and_then(|body| self.of_node(body, *at as usize, &reference.rest)).unwrap_or_default(),
         }
     }
 
-    fn of_node(&self, body: &Body<'_>, at: usize, rest: &[Arc<str>]) -> Option<Values> {
+    fn of_node(&self, body: &Body<'_>, at: usize, rest: &[Step]) -> Option<Values> {
         let node = body.nodes.get(at)?;
         match (body.done.get(at), node) {
             (Some(given), _) => self.descend(node, &given.values, &given.inside, rest),
@@ -289,40 +285,28 @@ impl<'f> Flow<'f> {
         }
     }
 
-    /// What a node gives, or a node in it; `rest` is children, an instance's index, an output's name.
-    fn descend(&self, node: &Node<RowId>, values: &Values, inside: &[Given], rest: &[Arc<str>]) -> Option<Values> {
-        let Some((head, tail)) = rest.split_first() else {
+    /// What a node gives, or something in it.
+    fn descend(&self, node: &Node<RowId>, values: &Values, inside: &[Given], rest: &[Step]) -> Option<Values> {
+        let Some((step, tail)) = rest.split_first() else {
             return Some(values.clone());
         };
-        match node {
-            Node::Layer(_) => Some(values.iter().map(|value| Value { output: Some(head.clone()), ..value.clone() }).collect()),
-            Node::Composite(composite) => {
-                let (node, given) = self.child(&composite.body, inside, head)?;
+        match (node, step) {
+            (Node::Layer(id), Step::Output(at)) => {
+                let class = &self.flat.row(**id)?.row.class.as_ref()?.0;
+                let name = &class.outputs.get(usize::from(*at))?.name;
+                Some(values.iter().map(|value| Value { output: Some(name.clone()), ..value.clone() }).collect())
+            }
+            (Node::Composite(composite), Step::Child(at)) => {
+                let (node, given) = (composite.body.get(*at as usize)?, inside.get(*at as usize)?);
                 self.descend(node, &given.values, &given.inside, tail)
             }
-            Node::Repeat(repeat) => {
-                let index: u64 = head.parse().ok()?;
-                let at = repeat.variants.iter().position(|variant| variant.indices.contains(index))?;
+            (Node::Repeat(repeat), Step::Instance(index)) => {
+                let at = repeat.variants.iter().position(|variant| variant.indices.contains(*index))?;
                 let (variant, given) = (repeat.variants.get(at)?, inside.get(at)?);
                 self.descend(variant.instance.as_deref()?, &given.values, &given.inside, tail)
             }
+            _ => None,
         }
-    }
-
-    /// A child by name, in groups too.
-    fn child<'a>(&self, body: &'a [Node<RowId>], inside: &'a [Given], name: &str) -> Option<(&'a Node<RowId>, &'a Given)> {
-        body.iter().zip(inside).find_map(|(node, given)| {
-            let segment = match node {
-                Node::Layer(id) => self.flat.row(**id).and_then(|info| info.row.segment.as_ref()),
-                Node::Composite(composite) => composite.segment.as_ref(),
-                Node::Repeat(repeat) => repeat.name.as_ref(),
-            };
-            match node {
-                _ if segment.and_then(Segment::lookup_name).is_some_and(|found| **found == *name) => Some((node, given)),
-                Node::Composite(Composite { segment: None, body, .. }) => self.child(body, &given.inside, name),
-                _ => None,
-            }
-        })
     }
 
     /// What was read, with what instances give put in.

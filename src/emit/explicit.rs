@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value as Json, json};
 
-use crate::flat::{Composite, FlatModel, Node, Repeat, RowId, ValueRef, ValueTarget};
+use crate::flat::{Composite, FlatModel, Node, Repeat, RowId, Step, ValueRef, ValueTarget};
 use crate::language::check::Checked;
 use crate::language::{Argument, Binding, PathPiece, Segment};
 use crate::quantity::workload::{LENGTHS, VARIABLES, WorkloadVar};
@@ -114,8 +114,7 @@ impl<'a> Writer<'a> {
             },
             Node::Composite(composite) => {
                 let inputs = self.inputs(&composite.inputs)?;
-                // A group that stays one is read by a name that adds nothing to paths.
-                let group = || format!("_group_{}", self.frames.last().map_or(0, |frame| frame.names.len()));
+                let group = || group_name(self.frames.last().map_or(0, |frame| frame.names.len()));
                 let name = composite.segment.as_ref().map_or_else(group, name_of);
                 let mut layer = self.composite(composite, &name)?;
                 if composite.inline || composite.segment.is_none() {
@@ -326,15 +325,8 @@ impl<'a> Writer<'a> {
         let here = self.frames.len().saturating_sub(1);
         let at = here.saturating_sub(usize::from(value.up));
         let node = match &value.target {
-            ValueTarget::ModelInput(name) => return Ok(name.to_string()),
-            ValueTarget::Input if at == 0 => {
-                return Ok(self
-                    .flat
-                    .inputs
-                    .as_ref()
-                    .and_then(|inputs| inputs.first())
-                    .map_or_else(|| "input_ids".to_owned(), |input| input.name.to_string()));
-            }
+            ValueTarget::ModelInput(at) => return self.model_input(*at as usize),
+            ValueTarget::Input if at == 0 => return self.model_input(0),
             ValueTarget::Input if at == here => return Ok("input".to_owned()),
             ValueTarget::Input => {
                 if let Some(frame) = self.frames.get_mut(at) {
@@ -345,7 +337,7 @@ impl<'a> Writer<'a> {
             ValueTarget::Node(node) => *node as usize,
         };
         let Some(frame) = self.frames.get(at) else { return Err("a layer that isn't there is read".to_owned()) };
-        let rest = value.rest.iter().map(|part| &**part).collect::<Vec<_>>();
+        let rest = frame.nodes.get(node).map_or(Ok(Vec::new()), |node| names(self.flat, node, &value.rest))?;
         // Of the repeat that is being written an earlier instance is read: by a name beside it.
         if node == frame.names.len() && !rest.is_empty() {
             let text = rest.join(".");
@@ -361,7 +353,17 @@ impl<'a> Writer<'a> {
         if self.frames.iter().skip(at + 1).any(hides) {
             return Err(format!("`{head}` is read where a nearer layer has the same name"));
         }
-        Ok(std::iter::once(head.as_str()).chain(rest).collect::<Vec<_>>().join("."))
+        Ok(std::iter::once(head).chain(rest).collect::<Vec<_>>().join("."))
+    }
+
+    /// The name of one of the model's inputs.
+    fn model_input(&self, at: usize) -> Result<String, Unsaid> {
+        match &self.flat.inputs {
+            None => Ok("input_ids".to_owned()),
+            Some(inputs) => {
+                inputs.get(at).map(|input| input.name.to_string()).ok_or_else(|| "an input that isn't there is read".to_owned())
+            }
+        }
     }
 
     /// A value or an expression; in a layer with lengths of its own the workload's go by other names. Lists in expressions become
@@ -445,6 +447,34 @@ fn repeated_name(segment: &Segment) -> Result<(String, bool), Unsaid> {
         [PathPiece::Text(name), PathPiece::Index(0)] => Ok((name.to_string(), true)),
         _ => Err(format!("a repeated layer is called `{}`", segment.pattern())),
     }
+}
+
+/// The names of a way from a node to something in it: children, an instance's index, an output.
+fn names(flat: &FlatModel, node: &Node<RowId>, way: &[Step]) -> Result<Vec<String>, Unsaid> {
+    let Some((step, rest)) = way.split_first() else { return Ok(Vec::new()) };
+    let nothing = || "a value that isn't there is read".to_owned();
+    let (name, inside) = match (node, step) {
+        (Node::Layer(id), Step::Output(at)) => {
+            let class = flat.row(**id).and_then(|info| info.row.class.as_ref());
+            let output = class.and_then(|class| class.0.outputs.get(usize::from(*at))).ok_or_else(nothing)?;
+            return Ok(vec![output.name.to_string()]);
+        }
+        (Node::Composite(composite), Step::Child(at)) => {
+            let child = composite.body.get(*at as usize).ok_or_else(nothing)?;
+            (node_name(flat, child).unwrap_or_else(|| group_name(*at as usize)), child)
+        }
+        (Node::Repeat(repeat), Step::Instance(index)) => {
+            let variant = repeat.variants.iter().find(|variant| variant.indices.contains(*index));
+            (index.to_string(), variant.and_then(|variant| variant.instance.as_deref()).ok_or_else(nothing)?)
+        }
+        _ => return Err(nothing()),
+    };
+    Ok(std::iter::once(name).chain(names(flat, inside, rest)?).collect())
+}
+
+/// A group that stays one is read by a name that adds nothing to paths.
+fn group_name(at: usize) -> String {
+    format!("_group_{at}")
 }
 
 fn node_name(flat: &FlatModel, node: &Node<RowId>) -> Option<String> {

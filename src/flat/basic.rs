@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::flatten::{Flattener, ValueScope};
-use super::node::{ClassRef, OwnWeight, Row, SingleTie, TieSpec, ValueRef};
+use super::node::{ClassRef, OwnWeight, Row, SingleTie, TieSpec};
+use super::value::ValueRef;
 use crate::catalog::{Class, Parameter, ParameterKind, builtin_slot, check_parameter};
 use crate::language::check::{check_parameters, mistyped, unknown_class};
 use crate::language::scope::Definition;

@@ -7,7 +7,11 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::node::{Composite, FlatModel, Indices, InputTensor, Node, Repeat, Row, ValueRef};
+use super::indices::Indices;
+use super::model::{FlatModel, InputTensor};
+use super::node::{Composite, Node, Repeat, Row};
+use super::number::number;
+use super::value::ValueRef;
 use super::wire::{Body, Unknown, Wiring};
 use super::{splice, tie};
 use crate::language::{Argument, Binding, PathPiece, Segment, Values};
@@ -58,7 +62,9 @@ pub fn flatten(checked: &Checked, diagnostics: &mut Diagnostics) -> FlatModel {
     let defaults = flattener.workload_defaults(&root);
     let positions = flattener.positions(&root);
     let inputs = flattener.model_inputs(&root);
-    let mut model = FlatModel::number(splice::groups(body), defaults, positions);
+    let mut model = number(splice::groups(body));
+    model.workload = defaults;
+    model.positions = positions;
     model.inputs = inputs;
     model.checkpoint = checked.model.checkpoint.clone();
     model.absent = std::mem::take(&mut flattener.absent);

@@ -1,6 +1,8 @@
 //! Finds what a concrete path means: segment by segment in the tree, so that a repeat costs what its distinct instances do.
 
-use super::node::{Composite, FlatModel, Indices, Node, Repeat, RowId};
+use super::indices::Indices;
+use super::model::FlatModel;
+use super::node::{Composite, Node, Repeat, RowId};
 use crate::language::{PathPiece, Segment};
 
 /// What a path leads to.

@@ -2,17 +2,23 @@
 
 mod basic;
 mod flatten;
+mod indices;
+mod instances;
 mod locate;
+mod model;
 mod node;
+mod number;
 mod pattern;
 mod splice;
 mod tie;
+mod value;
 mod wire;
 
 pub use flatten::flatten;
+pub use indices::Indices;
+pub use instances::{Instance, Instances};
 pub use locate::{Child, Located, Lost};
-pub use node::{
-    ClassRef, Composite, FlatModel, Indices, InputTensor, Instance, Node, OwnWeight, Repeat, Row, RowId, RowInfo, Tied, ValueRef,
-    ValueTarget, Variant,
-};
+pub use model::{FlatModel, InputTensor, RowInfo};
+pub use node::{ClassRef, Composite, Node, OwnWeight, Repeat, Row, RowId, Tied, Variant};
 pub use pattern::{matches_layer, matches_pattern};
+pub use value::{Step, ValueRef, ValueTarget};

@@ -1,6 +1,5 @@
 //! Patterns that mean layers, by path or class.
-
-use super::RowInfo;
+use super::model::RowInfo;
 
 /// Whether a pattern means a layer, by its path or its class.
 #[must_use]

@@ -6,7 +6,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::node::{Composite, Node, Repeat, Row, ValueRef, ValueTarget, Variant};
+use super::indices::Indices;
+use super::node::{Composite, Node, Repeat, Row, Variant};
+use super::value::{Step, ValueRef, ValueTarget};
 use super::wire::segment_of;
 use crate::language::Segment;
 use crate::syntax::spec::Hold;
@@ -45,7 +47,7 @@ fn any_group(node: &Node<Row>) -> bool {
 struct Absolute {
     depth: usize,
     target: ValueTarget,
-    rest: Vec<Arc<str>>,
+    rest: Vec<Step>,
 }
 
 impl Absolute {
@@ -53,8 +55,13 @@ impl Absolute {
         Absolute { depth, target: ValueTarget::Input, rest: Vec::new() }
     }
 
-    fn then(mut self, rest: &[Arc<str>]) -> Self {
-        self.rest.extend(rest.iter().cloned());
+    fn node(depth: usize, at: usize) -> Self {
+        let at = u32::try_from(at).unwrap_or(u32::MAX);
+        Absolute { depth, target: ValueTarget::Node(at), rest: Vec::new() }
+    }
+
+    fn then(mut self, rest: &[Step]) -> Self {
+        self.rest.extend(rest.iter().copied());
         self
     }
 }
@@ -62,24 +69,72 @@ impl Absolute {
 /// Where a node of the old tree is in the new one.
 #[derive(Debug, Clone)]
 enum Place {
-    Node(Absolute),
-    /// It was a group: its value, and its children by name.
-    Group {
-        output: Absolute,
-        children: HashMap<Arc<str>, Place>,
+    /// It stays one.
+    Node { at: Absolute, inside: Inside },
+    /// It was a group: its value, and where its children are.
+    Group { output: Absolute, children: Vec<Place> },
+}
+
+/// What became of what is in a node, seen from there.
+#[derive(Debug, Clone)]
+enum Inside {
+    Layer,
+    Composite {
+        /// What the composite is given, seen from around it.
+        input: Absolute,
+        children: Vec<Place>,
+    },
+    /// By the indices that have each form; a chained one reads the instance before.
+    Repeat {
+        input: Absolute,
+        chained: bool,
+        variants: Vec<(Indices, Vec<Place>)>,
     },
 }
 
 impl Place {
-    fn find(&self, rest: &[Arc<str>]) -> Absolute {
-        match (self, rest.split_first()) {
-            (Place::Node(node), _) => node.clone().then(rest),
-            (Place::Group { output, .. }, None) => output.clone(),
-            (Place::Group { output, children }, Some((name, inside))) => match children.get(name) {
-                Some(child) => child.find(inside),
-                None => output.clone().then(rest),
-            },
+    /// The value that steps from a node of the old tree lead to.
+    fn find(&self, steps: &[Step]) -> Absolute {
+        match (self, steps) {
+            (Place::Node { at, .. }, []) => at.clone(),
+            (Place::Node { at, inside }, [step, rest @ ..]) => inside.find(at, *step, rest),
+            (Place::Group { output, .. }, []) => output.clone(),
+            (Place::Group { output, children }, [Step::Child(child), rest @ ..]) => {
+                children.get(*child as usize).map_or_else(|| output.clone(), |child| child.find(rest))
+            }
+            (Place::Group { output, .. }, steps) => output.clone().then(steps),
         }
+    }
+}
+
+impl Inside {
+    /// `at`: the node in which this is.
+    fn find(&self, at: &Absolute, step: Step, rest: &[Step]) -> Absolute {
+        match (self, step, rest) {
+            (Inside::Composite { input, children }, Step::Child(child), _) => from_outside(at, children, child, rest, input),
+            (Inside::Repeat { .. }, Step::Instance(_), []) => at.clone().then(&[step]),
+            (Inside::Repeat { input, chained, variants }, Step::Instance(index), [Step::Child(child), rest @ ..]) => {
+                let given = match index.checked_sub(1).filter(|_| *chained) {
+                    Some(before) => at.clone().then(&[Step::Instance(before)]),
+                    None => input.clone(),
+                };
+                let children = variants.iter().find(|(indices, _)| indices.contains(index)).map_or(&[][..], |(_, places)| places);
+                from_outside(&at.clone().then(&[step]), children, *child, rest, &given)
+            }
+            _ => at.clone().then(&[step]).then(rest),
+        }
+    }
+}
+
+/// A child's value as the body around the composite at `at` reads it, where the composite is given `input`.
+fn from_outside(at: &Absolute, children: &[Place], child: u32, rest: &[Step], input: &Absolute) -> Absolute {
+    let inside = at.depth + 1;
+    let Some(found) = children.get(child as usize).map(|child| child.find(rest)) else { return at.clone() };
+    match found.target {
+        ValueTarget::Node(child) if found.depth == inside => at.clone().then(&[Step::Child(child)]).then(&found.rest),
+        ValueTarget::Input if found.depth == inside => input.clone().then(&found.rest),
+        // What a group inside was given by the bodies around.
+        _ => found,
     }
 }
 
@@ -165,9 +220,15 @@ impl Splicer {
         }
     }
 
-    fn next(&self, out: &[Node<Row>]) -> Place {
-        let at = u32::try_from(out.len()).unwrap_or(u32::MAX);
-        Place::Node(Absolute { depth: self.depth(), target: ValueTarget::Node(at), rest: Vec::new() })
+    fn next(&self, out: &[Node<Row>]) -> Absolute {
+        Absolute::node(self.depth(), out.len())
+    }
+
+    /// What a node whose inputs are moved reads first.
+    fn given(&self, inputs: &[ValueRef]) -> Absolute {
+        let input = inputs.first().cloned().unwrap_or_else(|| ValueRef::input(0));
+        let depth = self.depth().saturating_sub(usize::from(input.up));
+        Absolute { depth, target: input.target, rest: input.rest }
     }
 
     fn body(&mut self, nodes: Vec<Node<Row>>, out: &mut Vec<Node<Row>>) {
@@ -176,28 +237,26 @@ impl Splicer {
                 Node::Composite(composite) if is_group(&composite) => self.group(composite, out),
                 Node::Layer(mut row) => {
                     self.all_moved(&mut row.inputs);
-                    self.settle(self.next(out));
+                    self.settle(Place::Node { at: self.next(out), inside: Inside::Layer });
                     out.push(Node::Layer(row));
                 }
                 Node::Composite(mut composite) => {
                     self.all_moved(&mut composite.inputs);
-                    let place = self.next(out);
-                    let composite = self.inside(composite);
-                    self.settle(place);
+                    let (at, input) = (self.next(out), self.given(&composite.inputs));
+                    let (composite, children) = self.inside(composite);
+                    self.settle(Place::Node { at, inside: Inside::Composite { input, children } });
                     out.push(Node::Composite(composite));
                 }
                 Node::Repeat(repeat) => {
-                    // Its instances may read earlier ones, so it has its place before they are walked.
-                    self.settle(self.next(out));
-                    let repeat = self.repeat(repeat);
+                    let repeat = self.repeat(repeat, self.next(out));
                     out.push(Node::Repeat(repeat));
                 }
             }
         }
     }
 
-    /// A composite that stays one.
-    fn inside(&mut self, mut composite: Composite<Row>) -> Composite<Row> {
+    /// A composite that stays one, and where its children are now.
+    fn inside(&mut self, mut composite: Composite<Row>) -> (Composite<Row>, Vec<Place>) {
         let depth = self.depth() + 1;
         self.levels.push(Level::new(depth, Absolute::input(depth)));
         let mut body = Vec::with_capacity(composite.body.len());
@@ -206,47 +265,52 @@ impl Splicer {
             *output = self.moved(output);
         } else if let Some(Place::Group { output, .. }) = self.levels.last().and_then(|level| level.places.last()) {
             // The last layer is no longer the group, whose value may be another layer's.
-            let last = ValueTarget::Node(u32::try_from(body.len().saturating_sub(1)).unwrap_or(u32::MAX));
+            let last = Absolute::node(depth, body.len().saturating_sub(1)).target;
             if output.target != last || output.depth != depth || !output.rest.is_empty() {
                 let up = u16::try_from(depth.saturating_sub(output.depth)).unwrap_or(u16::MAX);
                 composite.output = Some(ValueRef { up, target: output.target.clone(), rest: output.rest.clone() });
             }
         }
-        if let Some(level) = self.levels.pop() {
-            level.rename(&mut body);
-        }
+        let level = self.levels.pop();
+        level.iter().for_each(|level| level.rename(&mut body));
         composite.body = body;
-        composite
+        (composite, level.map(|level| level.places).unwrap_or_default())
     }
 
-    fn repeat(&mut self, mut repeat: Repeat<Row>) -> Repeat<Row> {
+    fn repeat(&mut self, mut repeat: Repeat<Row>, at: Absolute) -> Repeat<Row> {
         self.all_moved(&mut repeat.inputs);
+        // Its instances may read earlier ones, so it has its place before they are walked.
+        let (input, chained) = (self.given(&repeat.inputs), !repeat.parallel);
+        self.settle(Place::Node { at, inside: Inside::Repeat { input, chained, variants: Vec::new() } });
         let variants = std::mem::take(&mut repeat.variants);
-        repeat.variants = variants
-            .into_iter()
-            .map(|variant| {
-                let instance = variant.instance.map(|instance| match *instance {
-                    Node::Layer(mut row) => {
-                        self.all_moved(&mut row.inputs);
-                        Box::new(Node::Layer(row))
-                    }
-                    Node::Composite(mut composite) => {
-                        self.all_moved(&mut composite.inputs);
-                        Box::new(Node::Composite(self.inside(composite)))
-                    }
-                    node @ Node::Repeat(_) => Box::new(node),
-                });
-                Variant { instance, ..variant }
-            })
-            .collect();
+        repeat.variants = variants.into_iter().map(|variant| self.variant(variant)).collect();
         repeat
+    }
+
+    fn variant(&mut self, variant: Variant<Row>) -> Variant<Row> {
+        let Variant { indices, instance } = variant;
+        let (instance, children) = match instance.map(|node| *node) {
+            Some(Node::Composite(mut composite)) => {
+                self.all_moved(&mut composite.inputs);
+                let (composite, children) = self.inside(composite);
+                (Some(Node::Composite(composite)), children)
+            }
+            Some(Node::Layer(mut row)) => {
+                self.all_moved(&mut row.inputs);
+                (Some(Node::Layer(row)), Vec::new())
+            }
+            other => (other, Vec::new()),
+        };
+        let place = self.levels.last_mut().and_then(|level| level.places.last_mut());
+        if let Some(Place::Node { inside: Inside::Repeat { variants, .. }, .. }) = place {
+            variants.push((indices.clone(), children));
+        }
+        Variant { indices, instance: instance.map(Box::new) }
     }
 
     fn group(&mut self, group: Composite<Row>, out: &mut Vec<Node<Row>>) {
         let depth = self.depth();
         let input = group.inputs.first().map_or_else(|| Absolute::input(depth), |input| self.absolute(input));
-        let names: Vec<Option<Arc<str>>> =
-            group.body.iter().map(|node| segment_of(node).and_then(Segment::lookup_name).cloned()).collect();
         self.levels.push(Level::new(depth, input.clone()));
         self.body(group.body, out);
         let output = group.output.as_ref().map(|output| self.absolute(output));
@@ -265,17 +329,6 @@ impl Splicer {
         if let Some(level) = self.levels.last_mut() {
             level.renamed.extend(renamed);
         }
-        let mut children = HashMap::new();
-        for (name, place) in names.into_iter().zip(places) {
-            match (name, place) {
-                (Some(name), place) => {
-                    children.insert(name, place);
-                }
-                // The names in a nameless group count as its siblings'.
-                (None, Place::Group { children: inner, .. }) => children.extend(inner),
-                (None, Place::Node(_)) => {}
-            }
-        }
-        self.settle(Place::Group { output, children });
+        self.settle(Place::Group { output, children: places });
     }
 }

@@ -6,7 +6,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::flatten::Dropped;
-use super::node::{Composite, FlatModel, Instances, Node, Row, RowId, TieSpec, Tied};
+use super::instances::Instances;
+use super::model::FlatModel;
+use super::node::{Composite, Node, Row, RowId, TieSpec, Tied};
 use super::wire::splits;
 use crate::language::Segment;
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics, nearest};

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use indexmap::IndexMap;
 
-use super::node::{Composite, Indices, Node, Repeat, Row, ValueRef, ValueTarget, Variant};
+use super::indices::Indices;
+use super::node::{Composite, Node, Repeat, Row, Variant};
+use super::value::{Step, ValueRef, ValueTarget};
 use crate::language::{PathPiece, Segment};
 use crate::syntax::diag::{Code, Diagnostic, nearest};
 use crate::syntax::source::Span;
@@ -136,8 +138,7 @@ impl Wiring {
 
     /// The previous sibling's output; for the first, what the composite was given.
     pub fn previous(&self) -> ValueRef {
-        let input = || ValueRef { up: 0, target: ValueTarget::Input, rest: Vec::new() };
-        self.bodies.last().and_then(|body| body.previous.clone()).unwrap_or_else(input)
+        self.bodies.last().and_then(|body| body.previous.clone()).unwrap_or_else(|| ValueRef::input(0))
     }
 
     /// A repeated layer whose instances are about to be made; a layer in one of them may read an earlier one.
@@ -166,7 +167,7 @@ impl Wiring {
     pub fn place(&mut self, node: Node<Row>, span: Span) -> Vec<Diagnostic> {
         let at = self.append(node, span);
         if let (Some(body), Ok(at)) = (self.bodies.last_mut(), &at) {
-            body.previous = Some(ValueRef { up: 0, target: ValueTarget::Node(*at), rest: Vec::new() });
+            body.previous = Some(ValueRef::node(*at));
         }
         at.err().unwrap_or_default()
     }
@@ -231,7 +232,7 @@ impl Wiring {
     /// # Errors
     /// Why it has none.
     pub fn find(&self, text: &str) -> Result<ValueRef, Unknown> {
-        let parts: Vec<Arc<str>> = text.split('.').map(Arc::from).collect();
+        let parts: Vec<&str> = text.split('.').collect();
         let Some((head, rest)) = parts.split_first() else {
             return Err(Unknown::Nothing);
         };
@@ -243,12 +244,13 @@ impl Wiring {
             if body.may_be_faulty(head) || body.faults.names.contains(text) {
                 return Err(Unknown::Reported);
             }
-            if up == 0 && &**head == "input" && rest.is_empty() {
-                return Ok(ValueRef { up: 0, target: ValueTarget::Input, rest: Vec::new() });
+            if up == 0 && *head == "input" && rest.is_empty() {
+                return Ok(ValueRef::input(0));
             }
         }
-        if rest.is_empty() && self.model_inputs.contains(head) {
-            return Ok(ValueRef { up: 0, target: ValueTarget::ModelInput(head.clone()), rest: Vec::new() });
+        let model_input = self.model_inputs.iter().position(|input| **input == **head).filter(|_| rest.is_empty());
+        if let Some(at) = model_input.and_then(|at| u32::try_from(at).ok()) {
+            return Ok(ValueRef { up: 0, target: ValueTarget::ModelInput(at), rest: Vec::new() });
         }
         if self.bodies.iter().any(|body| body.faults.nameless) {
             return Err(Unknown::Reported);
@@ -272,7 +274,7 @@ impl Wiring {
     /// # Errors
     /// Why there is none.
     pub fn find_child(&self, text: &str) -> Result<ValueRef, Unknown> {
-        let parts: Vec<Arc<str>> = text.split('.').map(Arc::from).collect();
+        let parts: Vec<&str> = text.split('.').collect();
         let (Some((head, rest)), Some(body)) = (parts.split_first(), self.bodies.last()) else {
             return Err(Unknown::Nothing);
         };
@@ -374,26 +376,27 @@ fn is_group(node: &Node<Row>) -> bool {
     }
 }
 
-fn find_in(body: &Body, head: &Arc<str>, rest: &[Arc<str>], up: u16, looked: &Cell<u64>) -> Option<ValueRef> {
-    let reference = |at: u32, rest: Vec<Arc<str>>| {
-        let exists = body.nodes.get(at as usize).is_some_and(|node| leads_somewhere(node, &rest, looked));
-        exists.then_some(ValueRef { up, target: ValueTarget::Node(at), rest })
-    };
+fn find_in(body: &Body, head: &str, rest: &[&str], up: u16, looked: &Cell<u64>) -> Option<ValueRef> {
+    let node = |at: u32| body.nodes.get(at as usize);
+    let reference = |at: u32, steps: Vec<Step>| ValueRef { up, target: ValueTarget::Node(at), rest: steps };
     match body.names.get(head) {
-        Some(Found::Node(at)) => reference(*at, rest.to_vec()),
-        Some(Found::InGroup(at)) => reference(*at, std::iter::once(head.clone()).chain(rest.iter().cloned()).collect()),
+        Some(Found::Node(at)) => Some(reference(*at, steps(node(*at)?, rest, looked)?)),
+        Some(Found::InGroup(at)) => {
+            let Node::Composite(group) = node(*at)? else { return None };
+            Some(reference(*at, child_steps(&group.body, head, rest, looked)?))
+        }
         Some(Found::StandIn(value)) if rest.is_empty() => Some(ValueRef { up: value.up.saturating_add(up), ..value.clone() }),
         Some(Found::StandIn(_)) => None,
         None => match body.patterned(head) {
-            Some((at, index)) => reference(at, std::iter::once(index.to_string().into()).chain(rest.iter().cloned()).collect()),
+            Some((at, index)) => Some(reference(at, instance_steps(node(at)?, index, rest, looked)?)),
             None => earlier_instance(body, head, rest, up, looked),
         },
     }
 }
 
 /// `layers.3.x` inside a later instance of `layers`.
-fn earlier_instance(body: &Body, head: &Arc<str>, rest: &[Arc<str>], up: u16, looked: &Cell<u64>) -> Option<ValueRef> {
-    let pending = body.pending.as_ref().filter(|pending| pending.name.as_ref() == Some(head))?;
+fn earlier_instance(body: &Body, head: &str, rest: &[&str], up: u16, looked: &Cell<u64>) -> Option<ValueRef> {
+    let pending = body.pending.as_ref().filter(|pending| pending.name.as_deref() == Some(head))?;
     let (index, inside) = rest.split_first()?;
     let index: u64 = index.parse().ok()?;
     let has = |indices: &Indices| {
@@ -403,7 +406,8 @@ fn earlier_instance(body: &Body, head: &Arc<str>, rest: &[Arc<str>], up: u16, lo
     // The instance before is read most often, and it came last.
     let (node, _) = pending.distinct.iter().rev().find(|(_, indices)| has(indices))?;
     let at = u32::try_from(body.nodes.len()).ok()?;
-    leads_somewhere(node, inside, looked).then(|| ValueRef { up, target: ValueTarget::Node(at), rest: rest.to_vec() })
+    let rest = then(Step::Instance(index), steps(node, inside, looked)?);
+    Some(ValueRef { up, target: ValueTarget::Node(at), rest })
 }
 
 /// The names under which values of a node are found.
@@ -440,40 +444,51 @@ impl HasSegment for Row {
     }
 }
 
-/// Whether children, indices and outputs named by `rest` exist.
-fn leads_somewhere(node: &Node<Row>, rest: &[Arc<str>], looked: &Cell<u64>) -> bool {
+/// Where `rest`, the names of children, indices and an output, leads in a node; `None` if nothing there is called so.
+fn steps(node: &Node<Row>, rest: &[&str], looked: &Cell<u64>) -> Option<Vec<Step>> {
     let Some((head, tail)) = rest.split_first() else {
-        return true;
+        return Some(Vec::new());
     };
     match node {
         Node::Layer(row) => {
-            let outputs = row.class.iter().flat_map(|class| class.0.outputs.iter());
-            tail.is_empty() && outputs.into_iter().any(|output| output.name == *head)
+            let at = row.class.as_ref()?.0.outputs.iter().position(|output| *output.name == **head)?;
+            Some(vec![Step::Output(u16::try_from(at).ok()?)]).filter(|_| tail.is_empty())
         }
-        Node::Composite(composite) => {
-            child(&composite.body, head, looked).is_some_and(|node| leads_somewhere(node, tail, looked))
-        }
-        Node::Repeat(repeat) => {
-            let Ok(index) = head.parse::<u64>() else {
-                return false;
-            };
-            let variant = repeat.variants.iter().find(|variant| variant.indices.contains(index));
-            variant.and_then(|v| v.instance.as_deref()).is_some_and(|node| leads_somewhere(node, tail, looked))
-        }
+        Node::Composite(composite) => child_steps(&composite.body, head, tail, looked),
+        Node::Repeat(_) => instance_steps(node, head.parse().ok()?, tail, looked),
     }
 }
 
-/// A child by name, in groups too.
-fn child<'n>(body: &'n [Node<Row>], name: &str, looked: &Cell<u64>) -> Option<&'n Node<Row>> {
-    body.iter().find_map(|node| {
+fn then(first: Step, mut rest: Vec<Step>) -> Vec<Step> {
+    rest.insert(0, first);
+    rest
+}
+
+/// The way to the instance of a repeat, and on from there.
+fn instance_steps(node: &Node<Row>, index: u64, rest: &[&str], looked: &Cell<u64>) -> Option<Vec<Step>> {
+    let Node::Repeat(repeat) = node else { return None };
+    let variant = repeat.variants.iter().find(|variant| variant.indices.contains(index))?;
+    Some(then(Step::Instance(index), steps(variant.instance.as_deref()?, rest, looked)?))
+}
+
+/// The way to the first child of this name, in groups too, and on from there.
+fn child_steps(body: &[Node<Row>], name: &str, rest: &[&str], looked: &Cell<u64>) -> Option<Vec<Step>> {
+    let (way, node) = child(body, name, looked)?;
+    let inside = steps(node, rest, looked)?;
+    Some(way.into_iter().rev().chain(inside).collect())
+}
+
+/// A child by name, in groups too, and the way to it, its last step first.
+fn child<'n>(body: &'n [Node<Row>], name: &str, looked: &Cell<u64>) -> Option<(Vec<Step>, &'n Node<Row>)> {
+    (0u32..).zip(body).find_map(|(at, node)| {
         looked.set(looked.get() + 1);
-        if segment_of(node).and_then(Segment::lookup_name).is_some_and(|n| &**n == name) {
-            return Some(node);
+        if segment_of(node).and_then(Segment::lookup_name).is_some_and(|n| **n == *name) {
+            return Some((vec![Step::Child(at)], node));
         }
-        match node {
-            Node::Composite(Composite { segment: None, body, .. }) => child(body, name, looked),
-            _ => None,
-        }
+        let Node::Composite(Composite { segment: None, body, .. }) = node else { return None };
+        let (mut way, found) = child(body, name, looked)?;
+        way.push(Step::Child(at));
+        Some((way, found))
     })
 }
 

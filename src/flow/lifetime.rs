@@ -5,14 +5,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::flat::{Composite, FlatModel, Node, Repeat, RowId, ValueRef, ValueTarget};
+use crate::flat::{Composite, FlatModel, Node, Repeat, RowId, Step, ValueRef, ValueTarget};
 use crate::language::Segment;
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics};
 use crate::syntax::source::Span;
 use crate::syntax::spec::Hold;
 
-/// What is read of a node beyond its own value: children, instances, by name.
-pub type Export = Vec<Arc<str>>;
+/// What is read of a node beyond its own value: the way from the node to it.
+pub type Export = Vec<Step>;
 
 /// A body's plan.
 #[derive(Debug, Default)]
@@ -111,16 +111,12 @@ fn inside(flat: &FlatModel, composite: &Composite<RowId>) -> Reads {
     Reads { list, children }
 }
 
-/// A child by name, in groups too: its position, and what follows within a group.
-pub fn find_child(flat: &FlatModel, body: &[Node<RowId>], name: &str) -> Option<(usize, bool)> {
-    body.iter().enumerate().find_map(|(at, node)| {
-        if segment(flat, node).and_then(Segment::lookup_name).is_some_and(|n| &**n == name) {
-            return Some((at, false));
-        }
-        match node {
-            Node::Composite(Composite { segment: None, body, .. }) => find_child(flat, body, name).map(|_| (at, true)),
-            _ => None,
-        }
+/// The position of a sibling, or of the group that it stands in, by its name: what `hold` says.
+fn sibling(flat: &FlatModel, body: &[Node<RowId>], name: &str) -> Option<usize> {
+    body.iter().position(|node| {
+        let own = segment(flat, node).and_then(Segment::lookup_name).is_some_and(|n| **n == *name);
+        let group = |node| matches!(node, &Node::Composite(Composite { segment: None, ref body, .. }) if sibling(flat, body, name).is_some());
+        own || group(node)
     })
 }
 
@@ -128,8 +124,8 @@ pub fn find_child(flat: &FlatModel, body: &[Node<RowId>], name: &str) -> Option<
 pub fn by_index(exports: &[Export]) -> BTreeMap<u64, Vec<Export>> {
     let mut indexed: BTreeMap<u64, Vec<Export>> = BTreeMap::new();
     for export in exports {
-        if let Some((Ok(index), rest)) = export.split_first().map(|(index, rest)| (index.parse(), rest)) {
-            indexed.entry(index).or_default().push(rest.to_vec());
+        if let Some((Step::Instance(index), rest)) = export.split_first() {
+            indexed.entry(*index).or_default().push(rest.to_vec());
         }
     }
     indexed
@@ -185,10 +181,9 @@ impl Planner<'_, '_> {
         };
         let mut to_end: Vec<usize> = returned.into_iter().collect();
         for export in exports {
-            let Some((name, rest)) = export.split_first() else { continue };
-            let Some((at, in_group)) = find_child(self.flat, nodes, name) else { continue };
-            to_end.push(at);
-            self.export(nodes, at, if in_group { export } else { rest }, &mut exported);
+            let Some((Step::Child(at), rest)) = export.split_first() else { continue };
+            to_end.push(*at as usize);
+            self.export(nodes, *at as usize, rest, &mut exported);
         }
         for at in to_end {
             if let Some(last) = last.get_mut(at) {
@@ -213,7 +208,7 @@ impl Planner<'_, '_> {
     }
 
     /// Notes that something in a node is read from outside. A layer's outputs aren't in it.
-    fn export(&self, nodes: &[Node<RowId>], at: usize, rest: &[Arc<str>], exported: &mut [Vec<Export>]) {
+    fn export(&self, nodes: &[Node<RowId>], at: usize, rest: &[Step], exported: &mut [Vec<Export>]) {
         if rest.is_empty() || matches!(nodes.get(at), Some(Node::Layer(_)) | None) {
             return;
         }
@@ -232,8 +227,7 @@ impl Planner<'_, '_> {
             None => return,
             Some(Hold::Composite) => usize::MAX,
             Some(Hold::Until { siblings, span }) => {
-                let later =
-                    |name: &Arc<str>| find_child(self.flat, nodes, name).map(|(later, _)| later).filter(|later| *later > at);
+                let later = |name: &Arc<str>| sibling(self.flat, nodes, name).filter(|later| *later > at);
                 match siblings.iter().find_map(later) {
                     Some(later) => later,
                     // What would end it doesn't exist here.

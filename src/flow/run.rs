@@ -4,19 +4,18 @@
 //! instances are run until one leaves behind what the one before did; the rest are added up, and the last is run again.
 
 use std::collections::HashMap;
-use std::rc::Rc;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use indexmap::IndexMap;
 
-use super::lifetime::{self, BodyPlan, Export, Inside, NodePlan, by_index, find_child};
+use super::lifetime::{self, BodyPlan, Export, Inside, NodePlan, by_index};
 use super::shape::{elements, fill, fit, shown, shown_pattern, stretches};
 use crate::catalog::{Class, ClassKind, Element, ValueDef};
 use crate::cost::CostReport;
 use crate::cost::bind::BoundModel;
 use crate::cost::ports::{Port, Ports, Save};
-use crate::flat::{Composite, FlatModel, Node, Repeat, RowId, ValueRef, ValueTarget};
+use crate::flat::{Composite, FlatModel, Node, Repeat, RowId, Step, ValueRef, ValueTarget};
 use crate::language::Segment;
 use crate::quantity::workload::Phase;
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics};
@@ -55,13 +54,13 @@ pub struct Block {
 #[derive(Debug, Clone, Default)]
 pub struct RowFlow {
     /// Its outputs in the order of the class; `None`: not known, or there is none.
-    pub outputs: Vec<Option<Rc<[u128]>>>,
+    pub outputs: Vec<Option<Arc<[u128]>>>,
     /// Bytes booked to its instances, in the order in which they run: so many bytes, so many times.
     pub saved: Vec<(u128, u128)>,
     /// Whether it stands in one of the blocks that checkpointing recomputes.
     pub in_block: bool,
     unknown_saves: bool,
-    inputs: Vec<Option<Rc<[u128]>>>,
+    inputs: Vec<Option<Arc<[u128]>>>,
     seen: bool,
 }
 
@@ -149,7 +148,7 @@ struct Value {
     /// `NONE`: nowhere that counts (a model input, a parameter, something that never ran).
     storage: u32,
     /// `None`: not known, which was reported.
-    shape: Option<Rc<[u128]>>,
+    shape: Option<Arc<[u128]>>,
     element: Element,
     exists: bool,
     /// Who made it, for a label.
@@ -168,8 +167,6 @@ impl Value {
 #[derive(Debug, Default)]
 struct Values {
     own: Vec<Value>,
-    /// The names of several outputs are those of a layer's class.
-    class: Option<Arc<Class>>,
     inner: HashMap<Export, Value, RandomState>,
 }
 
@@ -279,7 +276,7 @@ impl<'f, 'd> Machine<'f, 'd> {
     }
 
     fn model(&mut self, plan: &BodyPlan) {
-        let input = self.model_input(None);
+        let input = self.model_input(0);
         self.frames.push(Frame { input, values: Vec::new(), held: Vec::new() });
         self.body(&self.flat.body, plan);
         let last = self.frames.last().and_then(|frame| frame.values.last()).and_then(|values| values.own.first());
@@ -291,15 +288,11 @@ impl<'f, 'd> Machine<'f, 'd> {
         self.flow
     }
 
-    fn model_input(&self, name: Option<&str>) -> Value {
-        let found = match name {
-            Some(name) => self.bound.inputs.iter().find(|input| *input.name == *name),
-            None => self.bound.inputs.first(),
-        };
-        let Some(input) = found else { return Value::unknown() };
+    fn model_input(&self, at: u32) -> Value {
+        let Some(input) = self.bound.inputs.get(at as usize) else { return Value::unknown() };
         Value {
             storage: NONE,
-            shape: input.shape.as_deref().map(Rc::from),
+            shape: input.shape.as_deref().map(Arc::from),
             element: input.element,
             exists: true,
             from: None,
@@ -377,7 +370,7 @@ impl<'f, 'd> Machine<'f, 'd> {
         let Some(frame) = frame else { return Value::unknown() };
         match &reference.target {
             ValueTarget::Input => frame.input.clone(),
-            ValueTarget::ModelInput(name) => self.model_input(Some(name)),
+            ValueTarget::ModelInput(at) => self.model_input(*at),
             ValueTarget::Node(at) => {
                 frame.values.get(*at as usize).and_then(|values| pick(values, &reference.rest)).unwrap_or_else(Value::unknown)
             }
@@ -468,16 +461,13 @@ impl<'f, 'd> Machine<'f, 'd> {
             None => {
                 let last = self.frames.last().and_then(|frame| frame.values.last());
                 match last {
-                    Some(last) => {
-                        values.own.clone_from(&last.own);
-                        values.class.clone_from(&last.class);
-                    }
+                    Some(last) => values.own.clone_from(&last.own),
                     None => values.own.extend(self.frames.last().map(|frame| frame.input.clone())),
                 }
             }
         }
         for export in exports {
-            values.inner.extend(self.exported(&composite.body, export).map(|value| (export.clone(), value)));
+            values.inner.extend(self.exported(export).map(|value| (export.clone(), value)));
         }
         for value in values.own.iter().chain(values.inner.values()) {
             self.retain(value.storage);
@@ -498,11 +488,9 @@ impl<'f, 'd> Machine<'f, 'd> {
     }
 
     /// A value inside the composite that runs.
-    fn exported(&self, body: &[Node<RowId>], export: &Export) -> Option<Value> {
-        let (name, rest) = export.split_first()?;
-        let (at, in_group) = find_child(self.flat, body, name)?;
-        let values = self.frames.last()?.values.get(at)?;
-        pick(values, if in_group { export } else { rest })
+    fn exported(&self, export: &Export) -> Option<Value> {
+        let (Step::Child(at), rest) = export.split_first()? else { return None };
+        pick(self.frames.last()?.values.get(*at as usize)?, rest)
     }
 
     fn repeat(&mut self, repeat: &'f Repeat<RowId>, plans: &[NodePlan], exports: &[Export], first_only: &[u32]) -> Values {
@@ -583,7 +571,7 @@ impl<'f, 'd> Machine<'f, 'd> {
             let Some(value) = pick(made, rest) else { continue };
             self.retain(value.storage);
             if let Some(slot) = self.frames.last_mut().and_then(|frame| frame.values.last_mut()) {
-                let name = std::iter::once(index.to_string().into()).chain(rest.iter().cloned()).collect();
+                let name = std::iter::once(Step::Instance(index)).chain(rest.iter().copied()).collect();
                 slot.inner.insert(name, value);
             }
         }
@@ -664,13 +652,13 @@ impl<'f, 'd> Machine<'f, 'd> {
         let Some(info) = self.flat.row(id) else { return Values::default() };
         let Some(class) = &info.row.class else {
             // A tensor that a composite owns.
-            let shape = info.row.weights.iter().flatten().next().map(|weight| Rc::from(weight.shape.as_slice()));
+            let shape = info.row.weights.iter().flatten().next().map(|weight| Arc::from(weight.shape.as_slice()));
             return Values { own: vec![Value { shape, from: Some(info.row.span), ..Value::unknown() }], ..Values::default() };
         };
         let class = &class.0;
         let Some(ports) = self.ports(at) else {
             let own = class.outputs.iter().map(|_| Value::unknown()).collect();
-            return Values { own, class: Some(class.clone()), inner: HashMap::default() };
+            return Values { own, inner: HashMap::default() };
         };
         if self.blocks > 0
             && let Some(row) = self.flow.rows.get_mut(at)
@@ -719,7 +707,7 @@ impl<'f, 'd> Machine<'f, 'd> {
         if runs && self.training && !info.row.no_grad {
             self.saves(id, ports, &inputs, &own);
         }
-        Values { own, class: Some(class.clone()), inner: HashMap::default() }
+        Values { own, inner: HashMap::default() }
     }
 
     /// An output that outlives its readers in so many composites around.
@@ -1012,17 +1000,13 @@ fn kind(element: Element) -> &'static str {
     }
 }
 
-/// A value of a node by what follows its name.
-fn pick(values: &Values, rest: &[Arc<str>]) -> Option<Value> {
-    let Some((name, tail)) = rest.split_first() else {
-        return values.own.first().cloned();
-    };
-    if let Some(value) = values.inner.get(rest) {
-        return Some(value.clone());
+/// A value of a node, by the way from the node to it.
+fn pick(values: &Values, rest: &[Step]) -> Option<Value> {
+    match rest {
+        [] => values.own.first().cloned(),
+        [Step::Output(at)] => values.own.get(usize::from(*at)).cloned(),
+        _ => values.inner.get(rest).cloned(),
     }
-    let class = values.class.as_ref().filter(|_| tail.is_empty())?;
-    let at = class.outputs.iter().position(|output| output.name == *name)?;
-    values.own.get(at).cloned()
 }
 
 /// Where the logs were.

@@ -1,6 +1,6 @@
 //! Whether a value is what an input takes, and which shape comes out: patterns against shapes.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::cost::ports::Pattern;
 
@@ -35,9 +35,9 @@ pub fn stretches(small: &[u128], large: &[u128]) -> bool {
 }
 
 /// A pattern with its leading dimensions filled in.
-pub fn fill(pattern: &Pattern, leading: &[u128]) -> Rc<[u128]> {
+pub fn fill(pattern: &Pattern, leading: &[u128]) -> Arc<[u128]> {
     let Some((before, after)) = pattern.leading.and_then(|at| pattern.dims.split_at_checked(at)) else {
-        return Rc::from(pattern.dims.as_slice());
+        return Arc::from(pattern.dims.as_slice());
     };
     before.iter().chain(leading).chain(after).copied().collect()
 }

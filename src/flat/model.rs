@@ -1,0 +1,87 @@
+//! The flat list of a model: its distinct rows, and the tree that says how often and in which order they run.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::instances::Instances;
+use super::node::{Node, Row, RowId};
+use crate::catalog::ClassKind;
+use crate::language::Argument;
+use crate::language::checkpoint::Checkpoint;
+use crate::syntax::source::Span;
+
+/// A row and what it is in the model.
+#[derive(Debug)]
+pub struct RowInfo {
+    pub row: Row,
+    /// Rows with the same cost, tied weights aside, have the same.
+    pub signature: u32,
+    /// `model.layers.[0-31].mlp.up_proj`.
+    pub path: String,
+    /// How many instances share it.
+    pub repeats: u128,
+    /// How often each instance runs: the product of these.
+    pub calls: Vec<Argument>,
+    /// The composites around it that have names, outermost first: the lengths of their paths in `path`.
+    pub prefixes: Vec<u32>,
+}
+
+/// A tensor that the model is called with.
+#[derive(Debug)]
+pub struct InputTensor {
+    pub name: Arc<str>,
+    /// `None`: a dimension has no value, which was reported.
+    pub shape: Option<Vec<Argument>>,
+    pub dtype: Arc<str>,
+}
+
+/// The flat list of a model, folded.
+#[derive(Debug, Default)]
+pub struct FlatModel {
+    pub name: Option<Arc<str>>,
+    pub class: Option<Arc<str>>,
+    pub source: Option<Arc<str>>,
+    /// The tensors that the model is called with; `None`: `input_ids`, `[batch_size, seq_len]`, int64.
+    pub inputs: Option<Vec<InputTensor>>,
+    /// The distinct layers, in order of first execution.
+    pub rows: Vec<RowInfo>,
+    /// A row for each distinct question that rows ask their classes: `RowInfo::signature` is a position here.
+    pub signatures: Vec<RowId>,
+    pub body: Vec<Node<RowId>>,
+    /// The model's own workload: defaults, and further variables.
+    pub workload: Vec<(Arc<str>, Argument)>,
+    /// How many positions the model has, and where it says so.
+    pub positions: Option<(u64, Span)>,
+    /// What the checkpoint says of the weights.
+    pub checkpoint: Checkpoint,
+    /// The names of layers that don't exist (`when`), in some place or other.
+    pub absent: HashSet<Arc<str>>,
+    /// Instances beyond 128 bits: the totals can't be formed.
+    pub overflow: Option<Span>,
+}
+
+impl FlatModel {
+    #[must_use]
+    pub fn row(&self, id: RowId) -> Option<&RowInfo> {
+        self.rows.get(id.0 as usize)
+    }
+
+    /// All layers with concrete paths, in the order of execution, made one by one.
+    #[must_use]
+    pub fn instances(&self) -> Instances<'_> {
+        Instances::within(self, &self.body)
+    }
+
+    /// How many entries the full flat list has, and how many of them are modules.
+    #[must_use]
+    pub fn counts(&self) -> Option<(u128, u128)> {
+        let (mut layers, mut modules) = (0u128, 0u128);
+        for info in &self.rows {
+            layers = layers.checked_add(info.repeats)?;
+            if info.row.kind_word() == ClassKind::Module.word() {
+                modules = modules.checked_add(info.repeats)?;
+            }
+        }
+        Some((layers, modules))
+    }
+}
