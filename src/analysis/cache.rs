@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::reasons;
-use crate::cost::bind::{BoundModel, bind};
-use crate::cost::cost;
-use crate::cost::workload::Request;
+use crate::cost::bind::BoundModel;
+use crate::cost::workload::Workload;
+use crate::evaluation::{Evaluation, costs};
 use crate::flat::FlatModel;
+use crate::lower::Execution;
 use crate::quantity::Quantity;
-use crate::quantity::workload::Phase;
+use crate::quantity::workload::{Cache, Phase};
 use crate::syntax::diag::Diagnostics;
 use crate::syntax::expr::{Exact, Value};
 
@@ -69,22 +70,21 @@ impl AttentionKind {
     }
 }
 
-/// Looks at a model's cache. `request` is the one that `bound` was bound to.
+/// Looks at a model's cache.
 #[must_use]
-pub fn cache(flat: &FlatModel, bound: &BoundModel, report: &crate::cost::CostReport, request: &Request) -> CacheReport {
+pub fn cache(model: &Evaluation) -> CacheReport {
+    let (flat, bound, report) = (&model.flat, &model.bound, &model.report);
     let at = |length: u64, batch: u64| {
-        let request = Request {
+        let workload = Workload {
             phase: Some(Phase::Decode),
             batch_size: Some(batch),
             seq_len: Some(1),
             past_len: Some(length - 1),
-            cache: None,
-            settings: lengths_aside(&request.settings),
-            ..request.clone()
+            settings: lengths_aside(&model.asked.settings),
+            ..model.asked.clone()
         };
-        let mut ignored = Diagnostics::default();
-        let bound = bind(flat, &request, &mut ignored);
-        cost(flat, &bound, &mut ignored).totals.get(Quantity::CacheBytes)
+        let execution = Execution { cache: Cache::On, ..model.execution };
+        costs(flat, execution, &workload, &mut Diagnostics::default()).report.totals.get(Quantity::CacheBytes)
     };
     let (one, two) = (at(1, 1), at(2, 1));
     let bytes_per_token = two.saturating_sub(one);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
-use crate::evaluation::Compiled;
+use crate::evaluation::Evaluation;
 use crate::quantity::Quantity;
 use crate::syntax::expr::Value;
 
@@ -47,7 +47,7 @@ struct Entry {
 
 /// Compares a first model with a second one.
 #[must_use]
-pub fn difference(first: &Compiled, second: &Compiled) -> Difference {
+pub fn difference(first: &Evaluation, second: &Evaluation) -> Difference {
     let (mut a, b) = (entries(first), entries(second));
     let mut out = Difference::default();
     for (path, theirs) in b {
@@ -85,7 +85,7 @@ fn changes(ours: &Entry, theirs: &Entry) -> Vec<(Arc<str>, String, String)> {
 }
 
 /// The rows by their paths with `*` for indices, in the order of execution.
-fn entries(compiled: &Compiled) -> IndexMap<String, Entry> {
+fn entries(compiled: &Evaluation) -> IndexMap<String, Entry> {
     let mut out: IndexMap<String, Entry> = IndexMap::new();
     for ((info, row), cost) in compiled.flat.rows.iter().zip(&compiled.bound.rows).zip(&compiled.report.rows) {
         let entry = out.entry(open(&info.path)).or_default();

@@ -2,12 +2,10 @@
 //!
 //! Memory never shrinks as batch or context grow, so the largest that fits is found by bisection over whole evaluations: solved, not guessed.
 
-use super::memory::{Parts, Plan, Training, plan};
+use super::memory::{Plan, Training, plan};
 use crate::catalog::Device;
-use crate::cost::workload::{Request, Workload};
-use crate::evaluation::evaluate;
-use crate::flat::FlatModel;
-use crate::flow;
+use crate::cost::workload::Workload;
+use crate::evaluation::Evaluation;
 use crate::quantity::workload::Phase;
 use crate::syntax::diag::Diagnostics;
 
@@ -44,43 +42,42 @@ impl Fit {
 const MOST: u64 = 1 << 40;
 
 /// What is asked of which devices.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub struct Question<'a> {
-    pub flat: &'a FlatModel,
-    pub request: &'a Request,
-    /// The workload that the request made.
-    pub workload: &'a Workload,
+    /// The model at the workload that is varied.
+    pub model: &'a Evaluation,
+    /// The device.
     pub device: &'a Device,
+    /// How many of them.
     pub count: u64,
     /// Per cent of a device's memory that are kept free.
     pub reserve: u32,
+    /// How a training step is done.
     pub training: &'a Training,
 }
 
 /// Asks whether a plan fits, and for the largest workloads that do.
 #[must_use]
 pub fn fit(question: Question<'_>, now: &Plan) -> Fit {
-    let Question { flat, request, workload, device, count, reserve, training } = question;
+    let Question { model, device, count, reserve, training } = question;
+    let (workload, asked) = (model.workload(), &model.asked);
     let capacity = device.memory_capacity;
     let reserve = capacity.saturating_mul(u128::from(reserve)) / 100;
     let room = capacity.saturating_sub(reserve);
-    let needs = |request: &Request| {
-        let mut wrong = Diagnostics::default();
-        let (bound, report) = evaluate(flat, request, &mut wrong);
-        let flow = flow::run(flat, &bound, &report, &mut wrong);
-        let parts = Parts { flat, bound: &bound, report: &report, flow: &flow };
-        if wrong.has_errors() { None } else { plan(parts, count, training).ok()?.total() }
+    let needs = |workload: &Workload| {
+        let other = model.elsewhere(workload, &mut Diagnostics::default())?;
+        plan(&other, count, training).ok()?.total()
     };
-    let fits = |request: &Request| needs(request).is_some_and(|bytes| bytes <= room);
-    let fixed = Request { seq_len: Some(workload.seq_len), past_len: Some(workload.past_len), ..request.clone() };
-    let largest_batch = largest(|batch| fits(&Request { batch_size: Some(batch), ..fixed.clone() }));
-    let fixed = Request { batch_size: Some(workload.batch_size), ..fixed };
+    let fits = |workload: &Workload| needs(workload).is_some_and(|bytes| bytes <= room);
+    let fixed = Workload { seq_len: Some(workload.seq_len), past_len: Some(workload.past_len), ..asked.clone() };
+    let largest_batch = largest(|batch| fits(&Workload { batch_size: Some(batch), ..fixed.clone() }));
+    let fixed = Workload { batch_size: Some(workload.batch_size), ..fixed };
     let longest_context = largest(|tokens| match workload.phase {
         Phase::Decode => match tokens.checked_sub(workload.seq_len) {
-            Some(past) => fits(&Request { past_len: Some(past), ..fixed.clone() }),
+            Some(past) => fits(&Workload { past_len: Some(past), ..fixed.clone() }),
             None => true,
         },
-        _ => fits(&Request { seq_len: Some(tokens), ..fixed.clone() }),
+        _ => fits(&Workload { seq_len: Some(tokens), ..fixed.clone() }),
     });
     Fit { count, capacity, reserve, needed: now.total().unwrap_or(u128::MAX), largest_batch, longest_context }
 }

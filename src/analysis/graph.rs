@@ -10,9 +10,9 @@ use std::sync::Arc;
 
 use indexmap::IndexSet;
 
-use crate::evaluation::Flattened;
 use crate::flat::{FlatModel, Node, Repeat, RowId, Step, ValueRef, ValueTarget, Variant};
 use crate::language::Segment;
+use crate::lower::Lowered;
 
 /// Rows in clusters, and what flows between them.
 #[derive(Debug)]
@@ -88,7 +88,7 @@ impl TooManyEdges {
 ///
 /// # Errors
 /// [`TooManyEdges`]: each of a great many layers may read each of as many others.
-pub fn graph(model: &Flattened) -> Result<Graph, TooManyEdges> {
+pub fn graph(model: &Lowered) -> Result<Graph, TooManyEdges> {
     let inputs: Vec<Arc<str>> = match model.checked.model.inputs.as_slice() {
         [] => vec!["input_ids".into()],
         inputs => inputs.iter().map(|input| input.name.value.clone()).collect(),

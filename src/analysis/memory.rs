@@ -4,10 +4,9 @@
 //! A compiled model comes in, a list of kinds with their bytes goes out. What is split over devices is divided and rounded up.
 
 use crate::catalog::optimizers::Optimizer;
-use crate::cost::bind::BoundModel;
-use crate::cost::{CostReport, Tensor};
-use crate::flat::{FlatModel, RowInfo, matches_layer};
-use crate::flow::Flow;
+use crate::cost::Tensor;
+use crate::evaluation::Evaluation;
+use crate::flat::{RowInfo, matches_layer};
 use crate::quantity::Quantity;
 use crate::quantity::workload::Phase;
 use crate::syntax::diag::{Code, Diagnostic};
@@ -91,24 +90,15 @@ impl Plan {
     }
 }
 
-/// A model at a workload, as the phases left it.
-#[derive(Clone, Copy)]
-pub struct Parts<'a> {
-    pub flat: &'a FlatModel,
-    pub bound: &'a BoundModel,
-    pub report: &'a CostReport,
-    pub flow: &'a Flow,
-}
-
 /// The memory of inference on one of `devices` devices: weights and caches split evenly, activations whole on each.
 #[must_use]
-pub fn inference(parts: Parts<'_>, devices: u64) -> Plan {
-    let peak = parts.flow.peak.as_ref();
+pub fn inference(model: &Evaluation, devices: u64) -> Plan {
+    let peak = model.flow.peak.as_ref();
     let share = |bytes: u128| bytes.div_ceil(u128::from(devices.max(1)));
     let items = vec![
         Item {
             kind: "weights",
-            bytes: share(parts.report.totals.get(Quantity::WeightBytes)),
+            bytes: share(model.report.totals.get(Quantity::WeightBytes)),
             note: "in the weight dtype, tied ones once",
         },
         Item { kind: "cache", bytes: share(peak.map_or(0, |peak| peak.cache_bytes)), note: "its storage at the peak" },
@@ -121,13 +111,13 @@ pub fn inference(parts: Parts<'_>, devices: u64) -> Plan {
 ///
 /// # Errors
 /// `lora` targets nothing, or a size is beyond 128 bits.
-pub fn training(parts: Parts<'_>, options: &Training) -> Result<Plan, Box<Diagnostic>> {
+pub fn training(model: &Evaluation, options: &Training) -> Result<Plan, Box<Diagnostic>> {
     let beyond = || Box::new(Diagnostic::new(Code::Overflow, "a size of the training plan is beyond 128 bits"));
-    let trained = Trained::of(parts, options)?;
-    let weights = parts.report.totals.get(Quantity::WeightBytes);
+    let trained = Trained::of(model, options)?;
+    let weights = model.report.totals.get(Quantity::WeightBytes);
     let ranks = u128::from(options.ranks.max(1));
     let split = |bytes: u128, stage: u8| if options.zero >= stage { bytes.div_ceil(ranks) } else { bytes };
-    let (saved, recomputed_flops) = checkpointed(parts, options.checkpointing).ok_or_else(beyond)?;
+    let (saved, recomputed_flops) = checkpointed(model, options.checkpointing).ok_or_else(beyond)?;
     let adapters = if options.lora.is_some() { trained.weight_bytes } else { 0 };
     let weights = weights.checked_add(adapters).ok_or_else(beyond)?;
     let mut items = vec![
@@ -145,7 +135,7 @@ pub fn training(parts: Parts<'_>, options: &Training) -> Result<Plan, Box<Diagno
     items.push(Item { kind: "saved activations", bytes: saved, note: "for the backward pass" });
     items.push(Item {
         kind: "logits and loss",
-        bytes: loss_bytes(parts).ok_or_else(beyond)?,
+        bytes: loss_bytes(model).ok_or_else(beyond)?,
         note: "the logits, their float32 copy and its log-softmax",
     });
     Ok(Plan { items, trained_params: trained.params, recomputed_flops })
@@ -161,16 +151,16 @@ pub fn loss_saved_bytes(output: &[u128]) -> Option<u128> {
     logits.checked_mul(4)?.checked_add(tokens.checked_mul(8)?)?.checked_add(12)
 }
 
-fn loss_bytes(parts: Parts<'_>) -> Option<u128> {
-    let Some(output) = &parts.flow.output else { return Some(0) };
+fn loss_bytes(model: &Evaluation) -> Option<u128> {
+    let Some(output) = &model.flow.output else { return Some(0) };
     let logits = output.iter().try_fold(1u128, |product, dim| product.checked_mul(*dim))?;
-    let own = Exact::from_count(logits)?.checked_mul(parts.bound.workload.dtype.bytes())?.ceil()?.to_count()?;
+    let own = Exact::from_count(logits)?.checked_mul(model.bound.workload.dtype.bytes())?.ceil()?.to_count()?;
     own.checked_add(logits.checked_mul(4)?)?.checked_add(loss_saved_bytes(output)?)
 }
 
 /// What is kept for the backward pass, the block that is being computed again included, and the FLOPs of doing so.
-fn checkpointed(parts: Parts<'_>, checkpointing: Checkpointing) -> Option<(u128, u128)> {
-    let flow = parts.flow;
+fn checkpointed(model: &Evaluation, checkpointing: Checkpointing) -> Option<(u128, u128)> {
+    let flow = &model.flow;
     if checkpointing == Checkpointing::None {
         return Some((flow.saved_bytes, 0));
     }
@@ -182,7 +172,7 @@ fn checkpointed(parts: Parts<'_>, checkpointing: Checkpointing) -> Option<(u128,
     }
     let mut kept = flow.saved_bytes.saturating_sub(inside).checked_add(inputs)?.checked_add(largest)?;
     let mut again = 0u128;
-    let rows = parts.report.rows.iter().zip(&flow.rows).filter(|(_, row)| row.in_block);
+    let rows = model.report.rows.iter().zip(&flow.rows).filter(|(_, row)| row.in_block);
     for (row, _) in rows {
         let matmul = row.total.get(Quantity::MatmulFlops);
         if checkpointing == Checkpointing::Selective && matmul > 0 {
@@ -205,23 +195,23 @@ struct Trained {
 }
 
 impl Trained {
-    fn of(parts: Parts<'_>, options: &Training) -> Result<Trained, Box<Diagnostic>> {
+    fn of(model: &Evaluation, options: &Training) -> Result<Trained, Box<Diagnostic>> {
         let beyond = || Box::new(Diagnostic::new(Code::Overflow, "a size of the training plan is beyond 128 bits"));
         let mut trained = Trained::default();
         let mut matched = vec![false; options.lora.as_ref().map_or(0, |lora| lora.targets.len())];
-        for (at, info) in parts.flat.rows.iter().enumerate() {
-            let Some(row) = parts.report.rows.get(at) else { continue };
-            let signature = parts.bound.rows.get(at).and_then(|row| row.signature);
-            let tensors = signature.and_then(|signature| parts.report.tensors.get(signature as usize));
+        for (at, info) in model.flat.rows.iter().enumerate() {
+            let Some(row) = model.report.rows.get(at) else { continue };
+            let signature = model.bound.rows.get(at).and_then(|row| row.signature);
+            let tensors = signature.and_then(|signature| model.report.tensors.get(signature as usize));
             for tensor in tensors.into_iter().flatten() {
                 match &options.lora {
                     None if row.tied.contains(&tensor.name) => {}
-                    None => trained.add(&tensor.shape, tensor.bytes, info.repeats, parts, options).ok_or_else(beyond)?,
+                    None => trained.add(&tensor.shape, tensor.bytes, info.repeats, model, options).ok_or_else(beyond)?,
                     Some(lora) => {
                         let Some(shapes) = adapters(lora, info, tensor, &mut matched) else { continue };
                         for shape in shapes {
-                            let bytes = bytes_of(&shape, parts.bound.workload.dtype.bytes()).ok_or_else(beyond)?;
-                            trained.add(&shape, bytes, info.repeats, parts, options).ok_or_else(beyond)?;
+                            let bytes = bytes_of(&shape, model.bound.workload.dtype.bytes()).ok_or_else(beyond)?;
+                            trained.add(&shape, bytes, info.repeats, model, options).ok_or_else(beyond)?;
                         }
                     }
                 }
@@ -238,8 +228,8 @@ impl Trained {
         }
     }
 
-    fn add(&mut self, shape: &[u128], bytes: u128, repeats: u128, parts: Parts<'_>, options: &Training) -> Option<()> {
-        let workload = &parts.bound.workload;
+    fn add(&mut self, shape: &[u128], bytes: u128, repeats: u128, model: &Evaluation, options: &Training) -> Option<()> {
+        let workload = &model.bound.workload;
         let elements = shape.iter().try_fold(1u128, |product, dim| product.checked_mul(*dim))?;
         // A weight of fewer than 16 bits has its gradient in the dtype of the activations.
         let weight_bytes = workload.weight_dtype.bytes();
@@ -277,8 +267,8 @@ fn adapters(lora: &Lora, info: &RowInfo, tensor: &Tensor, matched: &mut [bool]) 
 ///
 /// # Errors
 /// Those of [`training`].
-pub fn plan(parts: Parts<'_>, devices: u64, options: &Training) -> Result<Plan, Box<Diagnostic>> {
-    if parts.bound.workload.phase == Phase::Train { training(parts, options) } else { Ok(inference(parts, devices)) }
+pub fn plan(model: &Evaluation, devices: u64, options: &Training) -> Result<Plan, Box<Diagnostic>> {
+    if model.bound.workload.phase == Phase::Train { training(model, options) } else { Ok(inference(model, devices)) }
 }
 
 #[cfg(test)]

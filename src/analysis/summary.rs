@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use super::cache::{CacheReport, cache};
 use super::origin;
-use crate::cost::workload::Request;
-use crate::evaluation::{Compiled, evaluate};
+use crate::cost::workload::Workload;
+use crate::evaluation::{Evaluation, costs};
 use crate::flat::{FlatModel, Node, RowId, RowInfo, ValueTarget};
+use crate::lower::Execution;
 use crate::quantity::Quantity;
-use crate::quantity::workload::Phase;
+use crate::quantity::workload::{Cache, Phase};
 use crate::syntax::diag::Diagnostics;
 use crate::syntax::expr::Value;
 
@@ -68,9 +69,9 @@ const SIZES: &[&str] = &[
     "max_position_embeddings",
 ];
 
-/// Summarizes a model. `request` is the one that it was compiled at.
+/// Summarizes a model.
 #[must_use]
-pub fn summary(compiled: &Compiled, request: &Request) -> Summary {
+pub fn summary(compiled: &Evaluation) -> Summary {
     let (flat, bound, report) = (&compiled.flat, &compiled.bound, &compiled.report);
     let mut walk = Walk { flat, places: vec![Place::default(); flat.rows.len()], repeated: false, bodies: Vec::new() };
     walk.body(&flat.body, &Around::default());
@@ -140,7 +141,7 @@ pub fn summary(compiled: &Compiled, request: &Request) -> Summary {
         family: model.family.as_ref().map(|family| family.value.clone()),
         source: flat.source.clone(),
         sizes: SIZES.iter().filter_map(|name| Some((*name, size(compiled, name)?))).collect(),
-        cache: cache(flat, bound, report, request),
+        cache: cache(compiled),
         norms,
         activations,
         gated,
@@ -153,7 +154,7 @@ pub fn summary(compiled: &Compiled, request: &Request) -> Summary {
         recurrent_layers,
         experts,
         prefill: (report.totals.get(Quantity::MatmulFlops), tokens),
-        decode: decode(compiled, request),
+        decode: decode(compiled),
     }
 }
 
@@ -164,27 +165,27 @@ fn push_new<T: PartialEq>(list: &mut Vec<T>, item: T) {
 }
 
 /// One more token after those of the workload, of a model that keeps a cache.
-fn decode(compiled: &Compiled, request: &Request) -> Option<(u128, u128)> {
+fn decode(compiled: &Evaluation) -> Option<(u128, u128)> {
     if compiled.report.totals.get(Quantity::CacheBytes) == 0 {
         return None;
     }
     let past = u64::try_from(compiled.bound.workload.kv_len().saturating_sub(1)).ok()?;
-    let one = Request {
+    let one = Workload {
         phase: Some(Phase::Decode),
         batch_size: Some(1),
         seq_len: Some(1),
         past_len: Some(past),
         logits: None,
-        cache: None,
-        ..request.clone()
+        ..compiled.asked.clone()
     };
     let mut ignored = Diagnostics::default();
-    let (_, report) = evaluate(&compiled.flat, &one, &mut ignored);
+    let execution = Execution { cache: Cache::On, ..compiled.execution };
+    let report = costs(&compiled.flat, execution, &one, &mut ignored).report;
     (!ignored.has_errors()).then(|| (report.totals.get(Quantity::MatmulFlops), u128::from(past)))
 }
 
 /// The model's own variable of this name, else that of an inner config.
-fn size(compiled: &Compiled, name: &str) -> Option<Value> {
+fn size(compiled: &Evaluation, name: &str) -> Option<Value> {
     let checked = &compiled.checked;
     let inner = checked.model.nested.iter().map(|(nested, _)| format!("{}.{name}", nested.value));
     let candidates = std::iter::once(name.to_owned()).chain(inner);
@@ -192,7 +193,7 @@ fn size(compiled: &Compiled, name: &str) -> Option<Value> {
 }
 
 /// What a layer gives its class for a parameter, at the workload.
-fn argument(compiled: &Compiled, at: usize, name: &str) -> Option<Value> {
+fn argument(compiled: &Evaluation, at: usize, name: &str) -> Option<Value> {
     let class = &compiled.flat.rows.get(at)?.row.class.as_ref()?.0;
     let position = class.parameters.iter().position(|p| *p.name == *name)?;
     let signature = compiled.bound.signatures.get(compiled.bound.rows.get(at)?.signature? as usize)?;

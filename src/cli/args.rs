@@ -8,10 +8,12 @@ use clap::{Args as ClapArgs, CommandFactory, Parser, Subcommand, ValueEnum};
 use crate::analysis::memory::{Checkpointing, Lora, Training};
 use crate::catalog::dtypes::{self, Dtype};
 use crate::catalog::optimizers::{self, Optimizer};
-use crate::cost::workload::Request;
+use crate::cost::workload::Workload;
+use crate::lower::Execution;
 use crate::quantity::workload::{Attention, Backend, Cache, Kernel, Logits, Phase};
 use crate::report::units::Units;
 use crate::report::{By, FORMATS, MEMORY_FORMATS, PAGE_FORMATS};
+use crate::session::{Settings, Stage};
 use crate::syntax::expr::Value;
 
 /// Compiles hierarchical descriptions of neural networks: parameters, FLOPs and memory of every basic layer, exactly as PyTorch has them.
@@ -311,22 +313,34 @@ pub struct ShowArgs {
     /// A file, `-` for standard input, or the name of an embedded model
     pub model: String,
     /// Which stage
-    #[arg(long, value_enum, default_value_t = Stage::Flat)]
-    pub stage: Stage,
+    #[arg(long, value_enum, default_value_t = StageArg::Flat)]
+    pub stage: StageArg,
     #[command(flatten)]
     pub workload: WorkloadArgs,
     #[command(flatten)]
     pub output: OutputArgs,
 }
 
-/// The types that the phases make, in their order.
+/// [`Stage`] as clap wants it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Stage {
+pub enum StageArg {
     Document,
     Spec,
     Checked,
     Flat,
     Bound,
+}
+
+impl From<StageArg> for Stage {
+    fn from(stage: StageArg) -> Stage {
+        match stage {
+            StageArg::Document => Stage::Document,
+            StageArg::Spec => Stage::Spec,
+            StageArg::Checked => Stage::Checked,
+            StageArg::Flat => Stage::Flat,
+            StageArg::Bound => Stage::Bound,
+        }
+    }
 }
 
 #[derive(Debug, ClapArgs)]
@@ -483,10 +497,10 @@ fn parse_setting(text: &str) -> Result<(Arc<str>, Value), String> {
 }
 
 impl WorkloadArgs {
-    /// The request that these options make.
+    /// What is asked of the model.
     #[must_use]
-    pub fn request(&self) -> Request {
-        Request {
+    pub fn workload(&self) -> Workload {
+        Workload {
             phase: self.phase.as_deref().and_then(Phase::from_word),
             batch_size: self.batch,
             seq_len: self.seq,
@@ -496,13 +510,25 @@ impl WorkloadArgs {
             weight_dtypes: self.weight_dtype.iter().filter_map(|(p, dtype)| Some((p.clone()?, dtype.clone()))).collect(),
             kv_dtype: self.kv_dtype.clone(),
             attention: self.attention.as_deref().and_then(Attention::from_word),
-            kernel: self.kernel.as_deref().and_then(Kernel::from_word),
-            cache: self.cache.as_deref().and_then(Cache::from_word),
-            backend: self.backend.as_deref().and_then(Backend::from_word),
             logits: self.logits.as_deref().and_then(Logits::from_word),
             settings: self.settings.clone(),
-            family: self.family.clone(),
         }
+    }
+
+    /// How it is run.
+    #[must_use]
+    pub fn execution(&self) -> Execution {
+        Execution {
+            kernel: self.kernel.as_deref().and_then(Kernel::from_word).unwrap_or_default(),
+            cache: self.cache.as_deref().and_then(Cache::from_word).unwrap_or_default(),
+            backend: self.backend.as_deref().and_then(Backend::from_word).unwrap_or_default(),
+        }
+    }
+
+    /// How the model is taken.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        Settings { family: self.family.clone(), variables: self.settings.clone() }
     }
 }
 

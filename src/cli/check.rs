@@ -6,30 +6,21 @@ use std::path::{Path, PathBuf};
 use super::args::CheckArgs;
 use super::input;
 use super::output::{Exit, Terminal};
-use crate::catalog::Catalog;
-use crate::evaluation::compile;
-use crate::syntax::diag::{Code, Diagnostic, Diagnostics};
-use crate::syntax::source::Source;
+use crate::session::{Model, Outcome, Session, Settings};
+use crate::syntax::diag::{Code, Diagnostic};
 
 pub fn run(args: &CheckArgs, terminal: &Terminal) -> io::Result<Exit> {
-    let Some(catalog) = terminal.catalog() else { return Ok(Exit::Wrong) };
-    let request = args.workload.request();
+    let Some(session) = terminal.session() else { return Ok(Exit::Wrong) };
+    let (settings, execution, workload) = (args.workload.settings(), args.workload.execution(), args.workload.workload());
     let (mut exit, mut files, mut failed) = (Exit::Fine, 0usize, 0usize);
-    for source in sources(&args.models, &catalog) {
+    for model in models(&args.models, &settings, &session) {
         files += 1;
-        let this = match source {
-            Ok(source) => {
-                let mut diagnostics = Diagnostics::default();
-                let compiled = compile(&source, &catalog, &request, &mut diagnostics);
-                terminal.report(&diagnostics, Some(&source), &catalog);
-                compiled.iter().for_each(|compiled| terminal.unused(&compiled.checked.model));
-                Exit::of(&diagnostics)
-            }
-            Err(diagnostic) => {
-                terminal.report_one(*diagnostic, &catalog);
-                Exit::Wrong
-            }
-        };
+        let loaded = model.value.clone();
+        let outcome = model.and_then(|model| model.lowered(&execution)).and_then(|lowered| lowered.at(&workload));
+        let this = terminal.report(&outcome);
+        if let (Some(model), Some(_)) = (&loaded, &outcome.value) {
+            terminal.unused(model);
+        }
         failed += usize::from(this != Exit::Fine);
         // A wrong model outweighs a failed expectation.
         exit = if exit == Exit::Wrong || this == Exit::Wrong { Exit::Wrong } else { exit.max(this) };
@@ -41,21 +32,24 @@ pub fn run(args: &CheckArgs, terminal: &Terminal) -> io::Result<Exit> {
 }
 
 /// The models that the arguments mean; a folder stands for the JSON files in it.
-fn sources<'a>(models: &'a [String], catalog: &'a Catalog) -> impl Iterator<Item = Result<Source, Box<Diagnostic>>> + 'a {
-    models.iter().flat_map(move |model| -> Box<dyn Iterator<Item = Result<Source, Box<Diagnostic>>>> {
+fn models<'a>(models: &'a [String], settings: &'a Settings, session: &'a Session) -> impl Iterator<Item = Outcome<Model>> + 'a {
+    models.iter().flat_map(move |model| -> Box<dyn Iterator<Item = Outcome<Model>>> {
         let path = Path::new(model);
         if model == "-" || !path.is_dir() {
-            return Box::new(std::iter::once_with(move || input::read(model, catalog)));
+            return Box::new(std::iter::once_with(move || input::read(model, settings, session)));
         }
         let mut files = Vec::new();
         match json_files(path, 0, &mut files) {
             Ok(()) => {
                 files.sort();
-                Box::new(files.into_iter().map(|file| input::read_file(&file)))
+                Box::new(files.into_iter().map(move |file| match input::file(&file) {
+                    Ok((name, bytes)) => session.read_with(&name, bytes, settings),
+                    Err(diagnostic) => session.failed(*diagnostic),
+                }))
             }
             Err(error) => {
                 let diagnostic = Diagnostic::new(Code::CannotRead, format!("cannot read `{model}`: {error}"));
-                Box::new(std::iter::once(Err(diagnostic.boxed())))
+                Box::new(std::iter::once(session.failed(diagnostic)))
             }
         }
     })

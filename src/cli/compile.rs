@@ -5,26 +5,27 @@ use std::io;
 use super::args::CompileArgs;
 use super::input;
 use super::output::{Exit, Terminal, write_to};
-use crate::evaluation::{Compiled, compile};
+use crate::evaluation::Evaluation;
 use crate::report::{By, Format, Options};
-use crate::syntax::diag::{Code, Diagnostic, Diagnostics};
+use crate::syntax::diag::{Code, Diagnostic};
 
 pub fn run(args: &CompileArgs, terminal: &Terminal) -> io::Result<Exit> {
-    let Some(catalog) = terminal.catalog() else { return Ok(Exit::Wrong) };
-    let Some(source) = input::read_or_report(&args.model, &catalog, terminal) else {
-        return Ok(Exit::Wrong);
-    };
+    let Some(session) = terminal.session() else { return Ok(Exit::Wrong) };
     let Some(format) = args.report.format() else { return Ok(Exit::Usage) };
-    let mut diagnostics = Diagnostics::default();
-    let compiled = compile(&source, &catalog, &args.workload.request(), &mut diagnostics);
     let by = args.report.by();
-    if let Some(compiled) = &compiled {
-        diagnostics.extend(too_many_rows(compiled, format, by, args));
+    let model = input::read(&args.model, &args.workload.settings(), &session);
+    let keys = model.value.clone();
+    let mut outcome = model
+        .and_then(|model| model.lowered(&args.workload.execution()))
+        .and_then(|lowered| lowered.at(&args.workload.workload()));
+    let too_many = outcome.value.as_ref().and_then(|evaluation| too_many_rows(evaluation, format, by, args));
+    outcome.diagnostics.extend(too_many);
+    let exit = terminal.report(&outcome);
+    let (Some(evaluation), Some(model)) = (outcome.value, keys) else { return Ok(exit) };
+    terminal.unused(&model);
+    if exit != Exit::Fine {
+        return Ok(exit);
     }
-    terminal.report(&diagnostics, Some(&source), &catalog);
-    compiled.iter().for_each(|compiled| terminal.unused(&compiled.checked.model));
-    let exit = Exit::of(&diagnostics);
-    let (Some(compiled), Exit::Fine) = (compiled, exit) else { return Ok(exit) };
     let file = args.output.output.as_deref();
     let options = Options {
         by,
@@ -35,15 +36,15 @@ pub fn run(args: &CompileArgs, terminal: &Terminal) -> io::Result<Exit> {
         color: terminal.color(file),
         width: terminal.width(),
     };
-    write_to(file, |out| (format.render)(&compiled, &options, out))?;
+    write_to(file, |out| (format.render)(&evaluation, &options, out))?;
     // The process ends here: giving back a large model's memory piece by piece would only take time.
-    std::mem::forget(compiled);
+    std::mem::forget((evaluation, model));
     Ok(Exit::Fine)
 }
 
-fn too_many_rows(compiled: &Compiled, format: &Format, by: By, args: &CompileArgs) -> Option<Diagnostic> {
+fn too_many_rows(evaluation: &Evaluation, format: &Format, by: By, args: &CompileArgs) -> Option<Diagnostic> {
     let full = by == By::Layer && (format.expands || args.report.expand);
-    let rows = if full { compiled.report.layers } else { compiled.flat.rows.len() as u128 };
+    let rows = if full { evaluation.layers() } else { evaluation.rows().count() as u128 };
     let most = u128::from(args.report.max_rows);
     (rows > most).then(|| {
         Diagnostic::new(Code::TooManyRows, format!("the flat list has {rows} rows, more than {most}"))

@@ -5,25 +5,18 @@ use std::sync::Arc;
 
 use super::args::ExplainArgs;
 use super::input;
-use super::output::{Exit, Terminal, Texts, write_to};
-use crate::analysis::{origin, reasons};
+use super::output::{Exit, Terminal, write_to};
 use crate::catalog::{Catalog, Classes, dtypes};
-use crate::evaluation::{Compiled, compile};
-use crate::flat::{FlatModel, Located, Lost, RowId};
-use crate::report::{
-    explain_class, explain_code, explain_composite, explain_device, explain_dtype, explain_family, explain_layer,
-    explain_variable,
-};
-use crate::syntax::diag::{CODES, Code, Diagnostic, Diagnostics, nearest};
+use crate::report::{explain_class, explain_code, explain_device, explain_dtype, explain_family};
+use crate::syntax::diag::{CODES, Code, Diagnostic, nearest};
 
 pub fn run(args: &ExplainArgs, terminal: &Terminal) -> io::Result<Exit> {
     if let Some(path) = &args.path {
         return explain_path(path, args, terminal);
     }
-    let Some(catalog) = terminal.catalog() else { return Ok(Exit::Wrong) };
-    let Some(text) = explanation(&args.what, &catalog) else {
-        terminal.report_one(unknown(&args.what, &catalog), &catalog);
-        return Ok(Exit::Wrong);
+    let Some(session) = terminal.session() else { return Ok(Exit::Wrong) };
+    let Some(text) = explanation(&args.what, session.catalog()) else {
+        return Ok(terminal.report(&session.failed::<()>(unknown(&args.what, session.catalog()))));
     };
     write_to(args.output.output.as_deref(), |out| out.write_all(text.as_bytes()))?;
     Ok(Exit::Fine)
@@ -54,75 +47,24 @@ fn unknown(what: &str, catalog: &Arc<Catalog>) -> Diagnostic {
         .help("`layerspec list classes`, `layerspec list dtypes` and `layerspec list hardware` show what there is")
 }
 
-/// The layer, or the composite, at a path of a model.
+/// The layer, the composite or the variable at a path of a model.
 fn explain_path(path: &str, args: &ExplainArgs, terminal: &Terminal) -> io::Result<Exit> {
-    let Some(catalog) = terminal.catalog() else { return Ok(Exit::Wrong) };
-    let Some(source) = input::read_or_report(&args.what, &catalog, terminal) else {
-        return Ok(Exit::Wrong);
-    };
-    let mut diagnostics = Diagnostics::default();
-    let compiled = compile(&source, &catalog, &args.workload.request(), &mut diagnostics);
-    let text = compiled.as_ref().and_then(|compiled| match text_of(path, compiled) {
-        Ok(text) => Some(text),
-        Err(_) if let Some(origin) = origin::origin(&compiled.checked, path) => {
-            Some(explain_variable(&origin, &Texts { model: Some(&source), catalog: &catalog }))
+    let Some(session) = terminal.session() else { return Ok(Exit::Wrong) };
+    let model = input::read(&args.what, &args.workload.settings(), &session);
+    let loaded = model.value.clone();
+    let mut outcome = model
+        .and_then(|model| model.lowered(&args.workload.execution()))
+        .and_then(|lowered| lowered.at(&args.workload.workload()));
+    let mut text = None;
+    if let Some(evaluation) = &outcome.value {
+        let explained = evaluation.explain(path);
+        text = explained.value.or_else(|| loaded.as_ref()?.explain_variable(path));
+        if text.is_none() {
+            outcome.diagnostics.extend(explained.diagnostics.iter().cloned());
         }
-        Err(diagnostic) => {
-            diagnostics.push(*diagnostic);
-            None
-        }
-    });
-    terminal.report(&diagnostics, Some(&source), &catalog);
-    let exit = Exit::of(&diagnostics);
+    }
+    let exit = terminal.report(&outcome);
     let (Some(text), Exit::Fine) = (text, exit) else { return Ok(exit) };
     write_to(args.output.output.as_deref(), |out| out.write_all(text.as_bytes()))?;
     Ok(Exit::Fine)
 }
-
-fn text_of(path: &str, compiled: &Compiled) -> Result<String, Box<Diagnostic>> {
-    let located = compiled.flat.locate(path).or_else(|lost| {
-        // As tables show it: `model.layers.[0-31].mlp.up_proj`.
-        let folded = (0u32..).zip(&compiled.flat.rows).find(|(_, info)| info.path == path);
-        folded.map(|(at, _)| Located::Layer(RowId(at))).ok_or_else(|| no_layer(path, &lost, &compiled.flat).boxed())
-    })?;
-    let row = match located {
-        Located::Children { class, children } => return Ok(explain_composite(path, class.as_deref(), &children)),
-        Located::Layer(row) => row,
-    };
-    let bound = &compiled.bound;
-    let signature = bound.rows.get(row.0 as usize).and_then(|row| bound.signatures.get(row.signature? as usize));
-    let reasons = signature.map(|signature| reasons(signature, &bound.builtins, bound.workload.phase));
-    match reasons {
-        Some(Ok(reasons)) => Ok(explain_layer(path, row, compiled, &reasons)),
-        // A model that compiles has a cost for every layer.
-        Some(Err(problem)) => Err(Diagnostic::new(Code::InvalidClass, problem.message()).boxed()),
-        None => Err(Diagnostic::new(Code::InvalidClass, format!("`{path}` has no cost")).boxed()),
-    }
-}
-
-fn no_layer(path: &str, lost: &Lost, flat: &FlatModel) -> Diagnostic {
-    let diagnostic = Diagnostic::new(Code::UnknownSubject, format!("the model has no layer `{path}`"));
-    let rest = path.get(lost.prefix.len()..).unwrap_or_default();
-    let (head, tail) = rest.split_once('.').map_or((rest, ""), |(head, _)| (head, rest.get(head.len()..).unwrap_or_default()));
-    let prefix = &lost.prefix;
-    // The name is right, so it is the index that isn't, or what is below.
-    if lost.names.iter().any(|name| name == head) {
-        let instances: Vec<&str> =
-            lost.names.iter().filter_map(|name| name.strip_prefix(head)?.strip_prefix('.')).take(MOST_NAMES).collect();
-        if instances.is_empty() {
-            return diagnostic.help(format!("`{prefix}{head}` is a basic layer: nothing is below it"));
-        }
-        return diagnostic.help(format!("`{prefix}{head}` has the instances {}", instances.join(", ")));
-    }
-    if let Some(near) = nearest(head, lost.names.iter().map(String::as_str)) {
-        let whole = format!("{prefix}{near}{tail}");
-        let found = if flat.locate(&whole).is_ok() { whole } else { format!("{prefix}{near}") };
-        return diagnostic.help(format!("did you mean `{found}`?"));
-    }
-    let names: Vec<&str> = lost.names.iter().map(String::as_str).take(MOST_NAMES).collect();
-    let place = prefix.strip_suffix('.').map_or_else(|| "the model".to_owned(), |prefix| format!("`{prefix}`"));
-    diagnostic.help(format!("{place} has {}", names.join(", ")))
-}
-
-/// Of the names in a help line.
-const MOST_NAMES: usize = 10;

@@ -5,29 +5,24 @@ use std::io;
 use super::args::{GraphArgs, GraphFormat};
 use super::input;
 use super::output::{Exit, Terminal, write_to};
-use crate::analysis::{TooManyEdges, graph};
-use crate::cost::workload::Request;
-use crate::evaluation::front;
+use crate::analysis::TooManyEdges;
+use crate::lower::Execution;
 use crate::report::{render_dot, render_mermaid};
-use crate::syntax::diag::{Code, Diagnostic, Diagnostics};
+use crate::session::Settings;
+use crate::syntax::diag::{Code, Diagnostic};
 
 pub fn run(args: &GraphArgs, terminal: &Terminal) -> io::Result<Exit> {
-    let Some(catalog) = terminal.catalog() else { return Ok(Exit::Wrong) };
-    let Some(source) = input::read_or_report(&args.model, &catalog, terminal) else {
-        return Ok(Exit::Wrong);
-    };
-    let mut diagnostics = Diagnostics::default();
-    let request = Request { settings: args.settings.clone(), family: args.family.clone(), ..Request::default() };
-    let model = front(&source, &catalog, &request, &mut diagnostics);
-    terminal.report(&diagnostics, Some(&source), &catalog);
-    let (Some(model), false) = (model, diagnostics.has_errors()) else { return Ok(Exit::Wrong) };
-    let Ok(graph) = graph(&model) else {
-        terminal.report_one(too_many_edges(), &catalog);
-        return Ok(Exit::Wrong);
+    let Some(session) = terminal.session() else { return Ok(Exit::Wrong) };
+    let settings = Settings { family: args.family.clone(), variables: args.settings.clone() };
+    let outcome = input::read(&args.model, &settings, &session).and_then(|model| model.lowered(&Execution::default()));
+    let exit = terminal.report(&outcome);
+    let (Some(lowered), Exit::Fine) = (outcome.value, exit) else { return Ok(Exit::Wrong) };
+    let Ok(graph) = lowered.graph() else {
+        return Ok(terminal.report(&session.failed::<()>(too_many_edges())));
     };
     write_to(args.output.output.as_deref(), |out| match args.format {
-        GraphFormat::Dot => render_dot(&model, &graph, out),
-        GraphFormat::Mermaid => render_mermaid(&model, &graph, out),
+        GraphFormat::Dot => render_dot(&lowered, &graph, out),
+        GraphFormat::Mermaid => render_mermaid(&lowered, &graph, out),
     })?;
     Ok(Exit::Fine)
 }

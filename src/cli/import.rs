@@ -1,58 +1,55 @@
 //! `layerspec import`.
 
 use std::io;
+use std::path::Path;
 
-use serde_json::Value as Json;
+use serde_json::{Map, Value as Json};
 
 use super::args::ImportArgs;
 use super::input;
 use super::output::{Exit, Terminal, write_to};
-use crate::cost::workload::Request;
-use crate::emit::{explicit, import_family};
-use crate::evaluation::compile;
-use crate::syntax::diag::{Code, Diagnostic, Diagnostics};
+use crate::cost::workload::Workload;
+use crate::lower::{Execution, Lowered};
+use crate::session::Settings;
+use crate::syntax::diag::{Code, Diagnostic};
 
 pub fn run(args: &ImportArgs, terminal: &Terminal) -> io::Result<Exit> {
-    let Some(catalog) = terminal.catalog() else { return Ok(Exit::Wrong) };
-    let Some(source) = input::read_or_report(&args.file, &catalog, terminal) else {
-        return Ok(Exit::Wrong);
-    };
-    let request = Request { family: args.family.clone(), ..Request::default() };
-    let mut diagnostics = Diagnostics::default();
+    let Some(session) = terminal.session() else { return Ok(Exit::Wrong) };
+    let settings = Settings { family: args.family.clone(), variables: Vec::new() };
+    let model = input::read(&args.file, &settings, &session);
+    let loaded = model.value.clone();
     // What is written is a model that compiles.
-    let compiled = compile(&source, &catalog, &request, &mut diagnostics);
-    let model = compiled.as_ref().map(|compiled| &compiled.checked.model);
-    if let Some(model) = model.filter(|model| !model.is_of_config()) {
-        let place = model.span.part(0..1);
-        let diagnostic = Diagnostic::new(Code::WrongType, "this is a model file already").at(place, "not a config");
-        diagnostics.push(diagnostic.help("`layerspec compile` takes it as it is"));
-    }
-    terminal.report(&diagnostics, Some(&source), &catalog);
-    let exit = Exit::of(&diagnostics);
-    let (Some(model), Exit::Fine) = (model, exit) else { return Ok(exit) };
-    let family = model.family.as_ref().and_then(|family| catalog.family(&family.value)?.ok());
+    let mut outcome =
+        model.and_then(|model| model.lowered(&Execution::default())).and_then(|lowered| lowered.at(&Workload::default()));
     // A file's name says more than nothing.
-    let stem = std::path::Path::new(&args.file).file_stem().map(|stem| stem.to_string_lossy().into_owned());
+    let stem = Path::new(&args.file).file_stem().map(|stem| stem.to_string_lossy().into_owned());
     let name = args.name.clone().or_else(|| stem.filter(|stem| !matches!(stem.as_str(), "-" | "config")));
-    let mut json = import_family(model, family, name.as_deref());
-    if let (true, Some(compiled), Json::Object(family)) = (args.explicit, &compiled, &mut json) {
-        match explicit(&compiled.checked, &compiled.flat) {
-            Ok(written) => {
-                family.retain(|key, _| matches!(key.as_str(), "name" | "checkpoint"));
-                family.extend(written);
-            }
-            Err(unsaid) => {
-                let message = format!("this model can't be written out: {unsaid}");
-                let diagnostic =
-                    Diagnostic::new(Code::CannotWriteOut, message).help("without `--explicit` it is written as of its family");
-                terminal.report_one(diagnostic, &catalog);
-                return Ok(Exit::Wrong);
-            }
-        }
+    let imported = loaded.filter(|_| outcome.value.is_some()).map(|model| model.import(name.as_deref()));
+    let json = imported.and_then(|imported| {
+        outcome.diagnostics.extend(imported.diagnostics.iter().cloned());
+        imported.value
+    });
+    let exit = terminal.report(&outcome);
+    let (Some(mut json), Some(evaluation), Exit::Fine) = (json, outcome.value, exit) else { return Ok(exit) };
+    if let (true, Json::Object(family)) = (args.explicit, &mut json)
+        && let Err(unsaid) = write_out(family, &evaluation.lowered())
+    {
+        let message = format!("this model can't be written out: {unsaid}");
+        let diagnostic =
+            Diagnostic::new(Code::CannotWriteOut, message).help("without `--explicit` it is written as of its family");
+        return Ok(terminal.report(&session.failed::<()>(diagnostic)));
     }
     write_to(args.output.output.as_deref(), |out| {
         serde_json::to_writer_pretty(&mut *out, &json)?;
         writeln!(out)
     })?;
     Ok(Exit::Fine)
+}
+
+/// Every layer in place of the family's name.
+fn write_out(family: &mut Map<String, Json>, lowered: &Lowered) -> Result<(), String> {
+    let written = lowered.explicit()?;
+    family.retain(|key, _| matches!(key.as_str(), "name" | "checkpoint"));
+    family.extend(written);
+    Ok(())
 }

@@ -7,15 +7,15 @@ use super::output::{Exit, Terminal, write_to};
 use crate::report::{list_blocks, list_classes, list_devices, list_dtypes, list_families, list_models};
 
 pub fn run(args: &ListArgs, terminal: &Terminal) -> io::Result<Exit> {
-    let Some(catalog) = terminal.catalog() else { return Ok(Exit::Wrong) };
-    let width = terminal.width();
+    let Some(session) = terminal.session() else { return Ok(Exit::Wrong) };
+    let (catalog, width) = (session.catalog(), terminal.width());
     write_to(args.output.output.as_deref(), |out| match args.what {
-        Listed::Models => list_models(&catalog, width, out),
-        Listed::Families => list_families(&catalog, width, out),
-        Listed::Blocks => list_blocks(&catalog, width, out),
-        Listed::Classes => list_classes(&catalog, width, out),
+        Listed::Models => list_models(catalog, width, out),
+        Listed::Families => list_families(catalog, width, out),
+        Listed::Blocks => list_blocks(catalog, width, out),
+        Listed::Classes => list_classes(catalog, width, out),
         Listed::Dtypes => list_dtypes(width, out),
-        Listed::Hardware => list_devices(&catalog, width, out),
+        Listed::Hardware => list_devices(catalog, width, out),
     })?;
     Ok(Exit::Fine)
 }

@@ -3,14 +3,12 @@
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use super::args::{Args, ColorChoice, MessageFormat};
 use crate::catalog::{Catalog, Kind, OverlayFile};
-use crate::syntax::diag::{Code, Diagnostic, Diagnostics, Sources, render, render_json};
+use crate::session::{Model, Outcome, Session};
+use crate::syntax::diag::{Code, Diagnostic, Diagnostics, Severity};
 use crate::syntax::escape::escape_terminal;
-use crate::syntax::source::{Source, SourceId};
-use crate::syntax::spec::Model;
 
 /// How a run ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -53,32 +51,20 @@ pub struct Terminal {
     pub verbose: bool,
 }
 
-/// A model's text and the catalog's.
-pub struct Texts<'a> {
-    pub model: Option<&'a Source>,
-    pub catalog: &'a Catalog,
-}
-
-impl Sources for Texts<'_> {
-    fn source(&self, id: SourceId) -> Option<Source> {
-        if id == SourceId::MODEL { self.model.cloned() } else { self.catalog.source(id) }
-    }
-}
-
 impl Terminal {
     #[must_use]
     pub fn new(args: &Args) -> Self {
         Terminal { color: args.color, messages: args.message_format, catalog: args.catalog.clone(), verbose: args.verbose }
     }
 
-    /// The catalog, under the folder that `--catalog` names; `None` if that can't be read, which was reported.
+    /// A session over the catalog, under the folder that `--catalog` names; `None` if that can't be read, which was reported.
     #[must_use]
-    pub fn catalog(&self) -> Option<Arc<Catalog>> {
-        let Some(folder) = &self.catalog else { return Some(Arc::new(Catalog::new())) };
+    pub fn session(&self) -> Option<Session> {
+        let Some(folder) = &self.catalog else { return Some(Session::new()) };
         match overlay(folder) {
-            Ok(files) => Some(Arc::new(Catalog::under(files))),
+            Ok(files) => Some(Session::over(Catalog::under(files))),
             Err(diagnostic) => {
-                self.report_one(*diagnostic, &Catalog::new());
+                self.report(&Session::new().failed::<()>(*diagnostic));
                 None
             }
         }
@@ -106,44 +92,24 @@ impl Terminal {
         variable.or_else(terminal).filter(|width| *width > 0).unwrap_or(PIPED_WIDTH)
     }
 
-    /// Writes diagnostics to standard error.
-    pub fn report(&self, diagnostics: &Diagnostics, model: Option<&Source>, catalog: &Catalog) {
-        let texts = Texts { model, catalog };
-        let list = diagnostics.sorted();
+    /// Writes what was said to standard error; how the run ends comes back.
+    pub fn report<T>(&self, outcome: &Outcome<T>) -> Exit {
+        let list = outcome.diagnostics.sorted();
         let color = self.wants_color(io::stderr().is_terminal());
         let mut out = String::new();
         for diagnostic in list.iter().take(if self.messages == MessageFormat::Json { usize::MAX } else { MOST }) {
-            match self.messages {
-                MessageFormat::Json => {
-                    out.push_str(&render_json(diagnostic, &texts));
-                    out.push('\n');
-                }
-                MessageFormat::Human => {
-                    out.push_str(&render(diagnostic, &texts, color));
-                    out.push('\n');
-                }
-            }
+            out.push_str(&match self.messages {
+                MessageFormat::Json => outcome.shown_json(diagnostic),
+                MessageFormat::Human => outcome.shown(diagnostic, color),
+            });
+            out.push('\n');
         }
         if self.messages == MessageFormat::Human {
-            if list.len() > MOST {
-                out.push_str(&format!("... and {} more\n\n", list.len() - MOST));
-            }
-            let errors = diagnostics.errors();
-            if errors > 0 {
-                let first = list.iter().find(|d| d.severity == crate::syntax::diag::Severity::Error).map_or("", |d| d.code.id());
-                let plural = if errors == 1 { "" } else { "s" };
-                out.push_str(&format!("{errors} error{plural}; `layerspec explain {first}` says more\n"));
-            }
+            out.push_str(&counted(&outcome.diagnostics, &list));
         }
         // If standard error is gone there is nobody left to tell.
         let _ = io::stderr().write_all(out.as_bytes());
-    }
-
-    /// One diagnostic without a source.
-    pub fn report_one(&self, diagnostic: Diagnostic, catalog: &Catalog) {
-        let mut diagnostics = Diagnostics::default();
-        diagnostics.push(diagnostic);
-        self.report(&diagnostics, None, catalog);
+        Exit::of(&outcome.diagnostics)
     }
 
     /// A remark that isn't about a single place.
@@ -158,12 +124,10 @@ impl Terminal {
         if !self.verbose {
             return;
         }
-        let inner = model.nested.iter().map(|(name, inner)| (format!(" in `{}`", name.value), inner));
-        for (place, model) in std::iter::once((String::new(), model)).chain(inner) {
-            let names: Vec<String> = model.unused.iter().map(|key| escape_terminal(&key.value).into_owned()).collect();
-            if !names.is_empty() {
-                self.note(&format!("keys of the config{place} that nothing used: {}", names.join(", ")));
-            }
+        for (place, keys) in model.unused_keys() {
+            let place = place.map_or_else(String::new, |name| format!(" in `{name}`"));
+            let names: Vec<String> = keys.into_iter().map(|key| escape_terminal(key).into_owned()).collect();
+            self.note(&format!("keys of the config{place} that nothing used: {}", names.join(", ")));
         }
     }
 
@@ -171,6 +135,18 @@ impl Terminal {
     pub fn failure(&self, message: &str) {
         let _ = writeln!(io::stderr(), "error: {message}");
     }
+}
+
+/// How many there are beyond those that are shown, and where to read more.
+fn counted(diagnostics: &Diagnostics, list: &[&Diagnostic]) -> String {
+    let more = if list.len() > MOST { format!("... and {} more\n\n", list.len() - MOST) } else { String::new() };
+    let errors = diagnostics.errors();
+    if errors == 0 {
+        return more;
+    }
+    let first = list.iter().find(|d| d.severity == Severity::Error).map_or("", |d| d.code.id());
+    let plural = if errors == 1 { "" } else { "s" };
+    format!("{more}{errors} error{plural}; `layerspec explain {first}` says more\n")
 }
 
 /// The files of a folder that lies over the catalog, in the order of their names.

@@ -7,10 +7,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::catalog::{Class, Element, Parameter, builtin_slot, check_parameter};
-use crate::cost::workload::{Request, Workload, value_problem};
+use crate::cost::workload::{CompleteWorkload, Workload, value_problem};
 use crate::flat::{FlatModel, InputTensor, OwnWeight, Row, RowInfo, matches_layer};
 use crate::language::check::expected;
 use crate::language::{Argument, Binding, Residual};
+use crate::lower::Execution;
 use crate::quantity::workload::{Cache, DERIVED, Phase, VARIABLES, WorkloadVar};
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics};
 use crate::syntax::expr::{EvalError, Exact, MOST_VALUES, Value, eval};
@@ -18,7 +19,7 @@ use crate::syntax::expr::{EvalError, Exact, MOST_VALUES, Value, eval};
 /// A model at a workload: no expression left.
 #[derive(Debug)]
 pub struct BoundModel {
-    pub workload: Workload,
+    pub workload: CompleteWorkload,
     /// Workload variables and conventions, as class formulas see them.
     pub builtins: Vec<Value>,
     /// What is asked of a class, each only once.
@@ -82,8 +83,7 @@ pub struct BoundRow {
 }
 
 /// Binds a model to the workload that a request asks for. What is wrong goes to `diagnostics`.
-pub fn bind(flat: &FlatModel, request: &Request, diagnostics: &mut Diagnostics) -> BoundModel {
-    let asked = request;
+pub fn bind(flat: &FlatModel, execution: Execution, asked: &Workload, diagnostics: &mut Diagnostics) -> BoundModel {
     let request = &with_checkpoint(flat, asked);
     let defaults = defaults(flat, diagnostics);
     for (name, value) in &request.settings {
@@ -92,7 +92,7 @@ pub fn bind(flat: &FlatModel, request: &Request, diagnostics: &mut Diagnostics) 
             diagnostics.push(Diagnostic::new(Code::InvalidWorkload, message));
         }
     }
-    let mut workload = Workload::complete(request, &defaults, flat.positions.map(|(n, _)| n));
+    let mut workload = CompleteWorkload::complete(request, execution, &defaults, flat.positions.map(|(n, _)| n));
     let builtins = workload.values(request, &defaults);
     let values = builtins.iter().take(VARIABLES.len()).cloned().map(Some).collect();
     let mut binder = Binder { flat, values, diagnostics };
@@ -107,7 +107,7 @@ pub fn bind(flat: &FlatModel, request: &Request, diagnostics: &mut Diagnostics) 
 }
 
 /// What was asked for, with the weights in the checkpoint's dtype unless something else was.
-fn with_checkpoint(flat: &FlatModel, request: &Request) -> Request {
+fn with_checkpoint(flat: &FlatModel, request: &Workload) -> Workload {
     let mut request = request.clone();
     let says_nothing = request.weight_dtype.is_none() && request.dtype.is_none();
     if let (true, Some((dtype, _))) = (says_nothing, &flat.checkpoint.dtype) {
@@ -149,7 +149,7 @@ fn is_size(value: &Value) -> bool {
     value.as_number().is_some_and(|n| n >= Exact::ZERO)
 }
 
-fn check_workload(workload: &Workload, diagnostics: &mut Diagnostics) {
+fn check_workload(workload: &CompleteWorkload, diagnostics: &mut Diagnostics) {
     for (name, value) in [("batch_size", workload.batch_size), ("seq_len", workload.seq_len)] {
         if value == 0 {
             diagnostics.push(Diagnostic::new(Code::InvalidWorkload, format!("`{name}` is 0, it must be at least 1")));
@@ -187,7 +187,7 @@ enum State {
 
 impl<'f> Binder<'f, '_> {
     /// The model's own workload variables: what was set, else their defaults, in the order of the file.
-    fn own_variables(&mut self, request: &Request) -> Vec<(Arc<str>, Value)> {
+    fn own_variables(&mut self, request: &Workload) -> Vec<(Arc<str>, Value)> {
         let own: Vec<&'f (Arc<str>, Argument)> = self.flat.workload.iter().filter(|(name, _)| !is_builtin(name)).collect();
         let first = self.values.len();
         self.values.resize(first + own.len(), None);
@@ -206,7 +206,7 @@ impl<'f> Binder<'f, '_> {
         first: usize,
         own: &[&'f (Arc<str>, Argument)],
         state: &mut [State],
-        request: &Request,
+        request: &Workload,
         depth: usize,
     ) {
         let (Some((name, argument)), Some(own_state)) = (own.get(at), state.get_mut(at)) else {
@@ -266,7 +266,13 @@ impl<'f> Binder<'f, '_> {
     }
 
     /// Gives rows that the checkpoint quantizes their bits a weight, unless a dtype was asked for.
-    fn quantized(&mut self, request: &Request, workload: &Workload, signatures: &mut Vec<Signature>, rows: &mut [BoundRow]) {
+    fn quantized(
+        &mut self,
+        request: &Workload,
+        workload: &CompleteWorkload,
+        signatures: &mut Vec<Signature>,
+        rows: &mut [BoundRow],
+    ) {
         let slot = builtin_slot("weight_dtype_bytes").and_then(|slot| u16::try_from(slot).ok());
         let Some((slot, quantization)) = slot.zip(self.flat.checkpoint.quantization.as_ref()) else { return };
         // A weight dtype of the command line wins.
@@ -294,7 +300,7 @@ impl<'f> Binder<'f, '_> {
     }
 
     /// Gives rows that a pattern means a weight dtype of their own. What a model file says of a layer itself stays.
-    fn weight_dtypes(&mut self, request: &Request, signatures: &mut Vec<Signature>, rows: &mut [BoundRow]) {
+    fn weight_dtypes(&mut self, request: &Workload, signatures: &mut Vec<Signature>, rows: &mut [BoundRow]) {
         let slot = builtin_slot("weight_dtype_bytes").and_then(|slot| u16::try_from(slot).ok());
         let (Some(slot), false) = (slot, request.weight_dtypes.is_empty()) else { return };
         let mut matched = vec![false; request.weight_dtypes.len()];
@@ -331,7 +337,7 @@ impl<'f> Binder<'f, '_> {
         }
     }
 
-    fn inputs(&mut self, workload: &Workload) -> Vec<BoundInput> {
+    fn inputs(&mut self, workload: &CompleteWorkload) -> Vec<BoundInput> {
         let flat = self.flat;
         let Some(inputs) = &flat.inputs else {
             let shape = Some(vec![u128::from(workload.batch_size), u128::from(workload.seq_len)]);

@@ -1,53 +1,77 @@
 //! The workload: how much a model is asked to do, in which dtypes, counted by which conventions.
 //!
-//! Options come in ([`Request`]), values for every workload variable go out ([`Workload`]). The names here are those of DESIGN section 2;
+//! What is asked comes in ([`Workload`]), values for every workload variable go out ([`CompleteWorkload`]). The names here are those of DESIGN section 2;
 //! a model may add its own.
 
 use std::sync::Arc;
 
 use crate::catalog::dtypes::Dtype;
+use crate::lower::Execution;
 use crate::quantity::Exact;
 use crate::quantity::workload::{Attention, Backend, Cache, Kernel, Logits, Phase, VARIABLES};
 use crate::syntax::expr::Value;
 
 /// What was asked for; what is `None` gets a default.
 #[derive(Debug, Clone, Default)]
-pub struct Request {
+pub struct Workload {
+    /// What a step is: a prompt, one more token, a training step.
     pub phase: Option<Phase>,
+    /// Sequences in a step.
     pub batch_size: Option<u64>,
+    /// New tokens per sequence.
     pub seq_len: Option<u64>,
+    /// Cached tokens per sequence, from earlier steps.
     pub past_len: Option<u64>,
+    /// The dtype of activations.
     pub dtype: Option<Dtype>,
+    /// The dtype of weights; left out: what a checkpoint says, else that of the activations.
     pub weight_dtype: Option<Dtype>,
     /// Other weight dtypes for the layers whose path or class a pattern means; the last that does wins.
     pub weight_dtypes: Vec<(Arc<str>, Dtype)>,
+    /// The dtype of cached keys and values.
     pub kv_dtype: Option<Dtype>,
+    /// Which pairs of queries and keys count.
     pub attention: Option<Attention>,
-    pub kernel: Option<Kernel>,
+    /// Of which positions logits are computed.
     pub logits: Option<Logits>,
-    pub cache: Option<Cache>,
-    pub backend: Option<Backend>,
-    /// Other values for variables of the model, structural or workload.
+    /// Other values for workload variables, the model's own ones too; names that are none of them are passed over.
     pub settings: Vec<(Arc<str>, Value)>,
-    /// The family of a config, in place of the one that its model type means.
-    pub family: Option<Arc<str>>,
 }
 
-impl Request {
+impl Workload {
+    /// A prompt of `seq_len` tokens for each of `batch_size` sequences.
+    #[must_use]
+    pub fn prefill(batch_size: u64, seq_len: u64) -> Self {
+        Workload { phase: Some(Phase::Prefill), batch_size: Some(batch_size), seq_len: Some(seq_len), ..Workload::default() }
+    }
+
+    /// One more token for each of `batch_size` sequences, after `past_len` cached ones.
+    #[must_use]
+    pub fn decode(batch_size: u64, past_len: u64) -> Self {
+        let (phase, seq_len) = (Some(Phase::Decode), Some(1));
+        Workload { phase, batch_size: Some(batch_size), seq_len, past_len: Some(past_len), ..Workload::default() }
+    }
+
+    /// A training step on `batch_size` sequences of `seq_len` tokens.
+    #[must_use]
+    pub fn train(batch_size: u64, seq_len: u64) -> Self {
+        Workload { phase: Some(Phase::Train), ..Workload::prefill(batch_size, seq_len) }
+    }
+
     /// Reads options by name, as `expect` and the examples of classes give them: `phase`, `batch_size`, `dtype`, ... Other names are
     /// settings.
     ///
     /// # Errors
     /// The name whose value makes no sense, and what was expected.
-    pub fn from_pairs(pairs: &[(Arc<str>, Value)]) -> Result<Request, (Arc<str>, String)> {
-        let mut request = Request::default();
+    pub fn from_pairs(pairs: &[(Arc<str>, Value)]) -> Result<(Workload, Execution), (Arc<str>, String)> {
+        let (mut workload, mut execution) = (Workload::default(), Execution::default());
         for (name, value) in pairs {
-            request.set(name, value).map_err(|expected| (name.clone(), expected))?;
+            workload.set(name, value, &mut execution).map_err(|expected| (name.clone(), expected))?;
         }
-        Ok(request)
+        Ok((workload, execution))
     }
 
-    fn set(&mut self, name: &Arc<str>, value: &Value) -> Result<(), String> {
+    fn set(&mut self, name: &Arc<str>, value: &Value, execution: &mut Execution) -> Result<(), String> {
         let word = if let Value::Text(text) = value { &**text } else { "" };
         let one_of = |words: &[&str]| format!("one of {}", words.join(", "));
         let count = || {
@@ -58,10 +82,10 @@ impl Request {
         match &**name {
             "phase" => self.phase = Some(Phase::from_word(word).ok_or_else(|| one_of(Phase::WORDS))?),
             "attention" => self.attention = Some(Attention::from_word(word).ok_or_else(|| one_of(Attention::WORDS))?),
-            "kernel" => self.kernel = Some(Kernel::from_word(word).ok_or_else(|| one_of(Kernel::WORDS))?),
+            "kernel" => execution.kernel = Kernel::from_word(word).ok_or_else(|| one_of(Kernel::WORDS))?,
             "logits" => self.logits = Some(Logits::from_word(word).ok_or_else(|| one_of(Logits::WORDS))?),
-            "cache" => self.cache = Some(Cache::from_word(word).ok_or_else(|| one_of(Cache::WORDS))?),
-            "backend" => self.backend = Some(Backend::from_word(word).ok_or_else(|| one_of(Backend::WORDS))?),
+            "cache" => execution.cache = Cache::from_word(word).ok_or_else(|| one_of(Cache::WORDS))?,
+            "backend" => execution.backend = Backend::from_word(word).ok_or_else(|| one_of(Backend::WORDS))?,
             "batch_size" => self.batch_size = count()?,
             "seq_len" => self.seq_len = count()?,
             "past_len" => self.past_len = count()?,
@@ -98,7 +122,7 @@ pub fn value_problem(name: &str, value: &Value) -> Option<&'static str> {
 
 /// A complete workload.
 #[derive(Debug, Clone)]
-pub struct Workload {
+pub struct CompleteWorkload {
     pub phase: Phase,
     pub batch_size: u64,
     pub seq_len: u64,
@@ -123,42 +147,42 @@ pub struct Workload {
 /// Where a sequence length starts when nobody says one.
 const DEFAULT_SEQ_LEN: u64 = 2048;
 
-impl Workload {
+impl CompleteWorkload {
     /// Fills in what was left open: phase prefill, batch 1, sequence 2048 or the model's longest context if shorter; in the decode phase
     /// one new token after one less than that.
     ///
     /// `defaults` are the model's own (`workload`), `positions` its `max_position_embeddings`.
     #[must_use]
-    pub fn complete(request: &Request, defaults: &[(Arc<str>, Value)], positions: Option<u64>) -> Self {
+    pub fn complete(asked: &Workload, execution: Execution, defaults: &[(Arc<str>, Value)], positions: Option<u64>) -> Self {
         let mut defaulted = Vec::new();
         // Values that are no counts were refused before (`check_values`).
         let setting = |name: &str, list: &[(Arc<str>, Value)]| {
             let found = list.iter().rev().find(|(n, _)| &**n == name);
             found.and_then(|(_, value)| value.as_number()).and_then(|n| n.to_count()).and_then(|n| u64::try_from(n).ok())
         };
-        let phase = request.phase.unwrap_or_else(|| {
+        let phase = asked.phase.unwrap_or_else(|| {
             defaulted.push("phase".to_owned());
             Phase::Prefill
         });
         let longest = positions.map_or(DEFAULT_SEQ_LEN, |p| p.clamp(1, DEFAULT_SEQ_LEN));
-        let mut pick = |name: &str, asked: Option<u64>, fallback: u64| {
-            asked.or_else(|| setting(name, &request.settings)).unwrap_or_else(|| {
+        let mut pick = |name: &str, stated: Option<u64>, fallback: u64| {
+            stated.or_else(|| setting(name, &asked.settings)).unwrap_or_else(|| {
                 defaulted.push(name.to_owned());
                 setting(name, defaults).unwrap_or(fallback)
             })
         };
-        let batch_size = pick("batch_size", request.batch_size, 1);
+        let batch_size = pick("batch_size", asked.batch_size, 1);
         let (seq_len, past_len) = match phase {
             Phase::Decode => {
                 // A sequence length that the model states is that of a prompt, so in the decode phase it is the past.
                 let prompt = setting("seq_len", defaults).unwrap_or(longest);
-                let seq_len = request.seq_len.or_else(|| setting("seq_len", &request.settings)).unwrap_or(1);
-                (seq_len, pick("past_len", request.past_len, prompt.saturating_sub(seq_len)))
+                let seq_len = asked.seq_len.or_else(|| setting("seq_len", &asked.settings)).unwrap_or(1);
+                (seq_len, pick("past_len", asked.past_len, prompt.saturating_sub(seq_len)))
             }
-            _ => (pick("seq_len", request.seq_len, longest), pick("past_len", request.past_len, 0)),
+            _ => (pick("seq_len", asked.seq_len, longest), pick("past_len", asked.past_len, 0)),
         };
-        let logits = request.logits.unwrap_or(Logits::All);
-        let logit_len = setting("logit_len", &request.settings).or_else(|| match request.logits {
+        let logits = asked.logits.unwrap_or(Logits::All);
+        let logit_len = setting("logit_len", &asked.settings).or_else(|| match asked.logits {
             None => setting("logit_len", defaults),
             Some(_) => None,
         });
@@ -166,30 +190,30 @@ impl Workload {
             Logits::All => seq_len,
             Logits::Last => seq_len.min(1),
         });
-        let dtype = request.dtype.clone().unwrap_or_else(|| {
+        let dtype = asked.dtype.clone().unwrap_or_else(|| {
             defaulted.push("dtype".to_owned());
             Dtype::default()
         });
-        let or_dtype = |asked: &Option<Dtype>| asked.clone().unwrap_or_else(|| dtype.clone());
-        Workload {
+        let or_dtype = |stated: &Option<Dtype>| stated.clone().unwrap_or_else(|| dtype.clone());
+        CompleteWorkload {
             phase,
             batch_size,
             seq_len,
             past_len,
             logit_len,
-            weight_dtype: or_dtype(&request.weight_dtype),
-            weight_dtypes: request.weight_dtypes.clone(),
-            kv_dtype: or_dtype(&request.kv_dtype),
+            weight_dtype: or_dtype(&asked.weight_dtype),
+            weight_dtypes: asked.weight_dtypes.clone(),
+            kv_dtype: or_dtype(&asked.kv_dtype),
             dtype,
-            attention: request.attention.unwrap_or(Attention::Dense),
-            kernel: request.kernel.unwrap_or(Kernel::Flash),
+            attention: asked.attention.unwrap_or(Attention::Dense),
+            kernel: execution.kernel,
             logits,
             // Training keeps no cache.
             cache: match phase {
                 Phase::Train => Cache::Off,
-                _ => request.cache.unwrap_or(Cache::On),
+                _ => execution.cache,
             },
-            backend: request.backend.unwrap_or(Backend::Cpu),
+            backend: execution.backend,
             more: Vec::new(),
             defaulted,
         }
@@ -201,10 +225,10 @@ impl Workload {
         u128::from(self.past_len) + u128::from(self.seq_len)
     }
 
-    /// The values of [`VARIABLES`], then of [`CONVENTIONS`]. Sizes of dtypes come from `settings`, else from the dtype that `request` names,
+    /// The values of [`VARIABLES`], then of [`CONVENTIONS`]. Sizes of dtypes come from `settings`, else from the dtype that `asked` names,
     /// else from the model's `defaults`.
     #[must_use]
-    pub fn values(&self, request: &Request, defaults: &[(Arc<str>, Value)]) -> Vec<Value> {
+    pub fn values(&self, asked: &Workload, defaults: &[(Arc<str>, Value)]) -> Vec<Value> {
         let kv_len = Exact::integer(i128::from(self.past_len) + i128::from(self.seq_len));
         let mut values = vec![
             Value::count(self.batch_size),
@@ -218,15 +242,12 @@ impl Workload {
             Value::count(8),
             Value::Bool(self.phase == Phase::Train),
         ];
-        let asked = [
-            ("dtype_bytes", &request.dtype),
-            ("weight_dtype_bytes", &request.weight_dtype),
-            ("kv_dtype_bytes", &request.kv_dtype),
-        ];
+        let stated =
+            [("dtype_bytes", &asked.dtype), ("weight_dtype_bytes", &asked.weight_dtype), ("kv_dtype_bytes", &asked.kv_dtype)];
         for (value, (name, _)) in values.iter_mut().zip(VARIABLES).filter(|(_, (name, _))| name.ends_with("_bytes")) {
-            let named = asked.iter().any(|(n, dtype)| n == name && dtype.is_some()) || request.dtype.is_some();
+            let named = stated.iter().any(|(n, dtype)| n == name && dtype.is_some()) || asked.dtype.is_some();
             let find = |list: &[(Arc<str>, Value)]| list.iter().rev().find(|(n, _)| **n == **name).map(|(_, v)| v.clone());
-            if let Some(size) = find(&request.settings).or_else(|| if named { None } else { find(defaults) }) {
+            if let Some(size) = find(&asked.settings).or_else(|| if named { None } else { find(defaults) }) {
                 *value = size;
             }
         }

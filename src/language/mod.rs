@@ -11,3 +11,20 @@ mod values;
 pub use binding::{Argument, Binding, Residual};
 pub use segment::{PathPiece, Segment};
 pub use values::Values;
+
+use crate::catalog::Catalog;
+use crate::syntax::diag::Diagnostics;
+use crate::syntax::json::Document;
+use crate::syntax::spec::{self, Model};
+
+/// The model of a document: one that is written out, that of a family's file, or what a config's family makes of it.
+pub fn model(document: &Document, catalog: &Catalog, family: Option<&str>, diagnostics: &mut Diagnostics) -> Option<Model> {
+    if family.is_some() || family::is_config(&document.root) {
+        return family::of_config(&document.root, family::Wanted { family }, catalog, diagnostics);
+    }
+    if let Some(diagnostic) = document.non_finite_number() {
+        diagnostics.push(diagnostic);
+        return None;
+    }
+    family::of_file(spec::parse(document, diagnostics)?, catalog, diagnostics)
+}

@@ -10,7 +10,7 @@ use crate::syntax::expr::{
     BinaryOp, EvalError, Exact, Expr, Function, MAX_EVAL_DEPTH, MOST_VALUES, Name, Piece, Value, apply_binary, apply_function,
     apply_unary, member,
 };
-use crate::syntax::source::{SourceId, Span};
+use crate::syntax::source::Span;
 use crate::syntax::spec::{Attr, Datum, Model, Template, TextField, name_part};
 
 type Evaluated = Result<Binding, EvalError>;
@@ -655,7 +655,7 @@ fn given_behind(attr: &Attr, scope: &ValueScope<'_, '_>, own: Option<&str>, dept
         }
         match (&entry.definition, entry.span) {
             (Definition::Value(value), Some(span))
-                if span.source == SourceId::MODEL && out.len() < MOST && out.iter().all(|(_, known, _)| *known != span) =>
+                if span.source.is_model() && out.len() < MOST && out.iter().all(|(_, known, _)| *known != span) =>
             {
                 out.push((entry.name.to_owned(), span, value.clone()));
             }

@@ -50,22 +50,25 @@ pub enum Attention {
     Masked,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Kernel {
+    #[default]
     Flash,
     Eager,
     Math,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Cache {
+    #[default]
     On,
     Off,
 }
 
 /// Whose kernels: they differ in what they save for the backward pass.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Backend {
+    #[default]
     Cpu,
     Cuda,
 }

@@ -3,11 +3,11 @@
 use std::io::{self, Write};
 
 use super::{By, Options, escape_csv, expanded, groups, units};
-use crate::evaluation::Compiled;
+use crate::evaluation::Evaluation;
 use crate::quantity::workload::Phase;
 use crate::quantity::{Cost, QUANTITIES, QuantityInfo};
 
-pub fn render(compiled: &Compiled, options: &Options, out: &mut dyn Write) -> io::Result<()> {
+pub fn render(compiled: &Evaluation, options: &Options, out: &mut dyn Write) -> io::Result<()> {
     let train = compiled.bound.workload.phase == Phase::Train;
     let columns: Vec<&QuantityInfo> = QUANTITIES.iter().filter(|info| train || !info.train_only).collect();
     let mut writer = ::csv::Writer::from_writer(out);

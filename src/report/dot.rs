@@ -5,13 +5,13 @@ use std::io::{self, Write};
 use super::drawing::{Drawing, Line, edge_label, id};
 use super::escape_dot;
 use crate::analysis::Graph;
-use crate::evaluation::Flattened;
+use crate::lower::Lowered;
 
 /// Writes a graph as DOT: modules are boxes, functional layers rounded ones, composites and repeats clusters, model inputs ellipses.
 ///
 /// # Errors
 /// Those of `out`.
-pub fn render_dot(model: &Flattened, graph: &Graph, out: &mut dyn Write) -> io::Result<()> {
+pub fn render_dot(model: &Lowered, graph: &Graph, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "digraph {{")?;
     if let Some(name) = &model.flat.name {
         writeln!(out, "  label={}\n  labelloc=t", quoted(&[name.to_string()]))?;

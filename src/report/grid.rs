@@ -2,7 +2,7 @@
 
 use super::units::{self, Units};
 use super::{By, Line, Options, expanded, folded, groups};
-use crate::evaluation::Compiled;
+use crate::evaluation::Evaluation;
 use crate::quantity::workload::{Attention, Kernel, Logits, Phase};
 use crate::quantity::{Cost, Quantity};
 
@@ -77,7 +77,7 @@ struct Facts<'a> {
 }
 
 /// Makes the grid of a compiled model. Columns that would be empty all the way are left out.
-pub fn grid(compiled: &Compiled, options: &Options) -> Grid {
+pub fn grid(compiled: &Evaluation, options: &Options) -> Grid {
     let maker = Maker { compiled, options };
     let mut rows = match (options.by, options.expand) {
         (By::Layer, false) => maker.tree(),
@@ -120,7 +120,7 @@ pub fn grid(compiled: &Compiled, options: &Options) -> Grid {
 }
 
 struct Maker<'a> {
-    compiled: &'a Compiled,
+    compiled: &'a Evaluation,
     options: &'a Options,
 }
 
@@ -240,7 +240,7 @@ fn relative<'p>(path: &'p str, outer: &str) -> &'p str {
 }
 
 /// The model and its workload, in a line.
-pub fn title(compiled: &Compiled) -> String {
+pub fn title(compiled: &Evaluation) -> String {
     let workload = &compiled.bound.workload;
     let name = compiled.checked.model.name.as_ref().map_or("(no name)", |name| &*name.value);
     let tokens = |n: u64| format!("{} token{}", units::exact(u128::from(n)), if n == 1 { "" } else { "s" });
@@ -265,7 +265,7 @@ pub fn title(compiled: &Compiled) -> String {
 }
 
 /// The totals with every digit, and by which conventions they were counted: label and text.
-pub fn summary(compiled: &Compiled, units: Units) -> Vec<(&'static str, String)> {
+pub fn summary(compiled: &Evaluation, units: Units) -> Vec<(&'static str, String)> {
     let (report, workload) = (&compiled.report, &compiled.bound.workload);
     let totals = &report.totals;
     let exact = |quantity| units::exact(totals.get(quantity));
@@ -327,7 +327,7 @@ pub fn summary(compiled: &Compiled, units: Units) -> Vec<(&'static str, String)>
     lines
 }
 
-fn conventions(compiled: &Compiled, units: Units) -> String {
+fn conventions(compiled: &Evaluation, units: Units) -> String {
     let workload = &compiled.bound.workload;
     let mut parts = vec!["1 multiply-add = 2 FLOPs".to_owned()];
     parts.push(match workload.attention {
@@ -350,7 +350,7 @@ fn conventions(compiled: &Compiled, units: Units) -> String {
 }
 
 /// Where the dtypes of the weights come from, if a checkpoint has a say in them.
-pub(super) fn checkpoint(compiled: &Compiled) -> Option<String> {
+pub(super) fn checkpoint(compiled: &Evaluation) -> Option<String> {
     let (flat, bound) = (&compiled.flat, &compiled.bound);
     let mut parts = Vec::new();
     if let Some((dtype, key)) = &flat.checkpoint.dtype {

@@ -5,8 +5,8 @@ use std::io::{self, Write};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::{By, Group, Line, Options, expanded, groups};
-use crate::cost::workload::Workload;
-use crate::evaluation::Compiled;
+use crate::cost::workload::CompleteWorkload;
+use crate::evaluation::Evaluation;
 use crate::flow::Peak;
 use crate::quantity::workload::Phase;
 use crate::quantity::{Cost, QUANTITIES};
@@ -14,7 +14,7 @@ use crate::quantity::{Cost, QUANTITIES};
 /// The format's name and version.
 pub const FORMAT: &str = "layerspec.compile/1";
 
-pub fn render(compiled: &Compiled, options: &Options, out: &mut dyn Write) -> io::Result<()> {
+pub fn render(compiled: &Evaluation, options: &Options, out: &mut dyn Write) -> io::Result<()> {
     let model = &compiled.checked.model;
     let train = compiled.bound.workload.phase == Phase::Train;
     writeln!(out, "{{\n  \"format\": {},", json(&FORMAT)?)?;
@@ -41,7 +41,7 @@ pub fn render(compiled: &Compiled, options: &Options, out: &mut dyn Write) -> io
     write!(out, "\n  ],\n  \"totals\": {}\n}}\n", json(&TotalsJson { compiled, train })?)
 }
 
-pub fn render_lines(compiled: &Compiled, options: &Options, out: &mut dyn Write) -> io::Result<()> {
+pub fn render_lines(compiled: &Evaluation, options: &Options, out: &mut dyn Write) -> io::Result<()> {
     let train = compiled.bound.workload.phase == Phase::Train;
     if options.by == By::Layer {
         for line in expanded(compiled) {
@@ -119,7 +119,7 @@ fn quantities<M: SerializeMap>(map: &mut M, cost: &Cost, train: bool) -> Result<
 }
 
 struct TotalsJson<'a> {
-    compiled: &'a Compiled,
+    compiled: &'a Evaluation,
     train: bool,
 }
 
@@ -143,7 +143,7 @@ impl Serialize for TotalsJson<'_> {
     }
 }
 
-struct WorkloadJson<'a>(&'a Workload, Option<String>);
+struct WorkloadJson<'a>(&'a CompleteWorkload, Option<String>);
 
 impl Serialize for WorkloadJson<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -172,7 +172,7 @@ impl Serialize for WorkloadJson<'_> {
     }
 }
 
-struct ConventionsJson<'a>(&'a Workload);
+struct ConventionsJson<'a>(&'a CompleteWorkload);
 
 impl Serialize for ConventionsJson<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use indexmap::IndexMap;
 
-use crate::evaluation::Compiled;
+use crate::evaluation::Evaluation;
 use crate::flat::{RowInfo, Tied};
 use crate::flow::RowFlow;
 use crate::quantity::Cost;
@@ -47,7 +47,7 @@ pub struct Group {
 }
 
 /// One line a distinct layer.
-pub fn folded<'c>(compiled: &'c Compiled) -> impl Iterator<Item = Line<'c>> {
+pub fn folded<'c>(compiled: &'c Evaluation) -> impl Iterator<Item = Line<'c>> {
     let rows = compiled.flat.rows.iter().zip(&compiled.report.rows).zip(compiled.flow.rows.iter());
     rows.map(|((info, row), flow)| {
         line(info, Cow::Borrowed(info.path.as_str()), info.repeats, row.calls, row.total, flow, flow.saved_total())
@@ -55,7 +55,7 @@ pub fn folded<'c>(compiled: &'c Compiled) -> impl Iterator<Item = Line<'c>> {
 }
 
 /// One line an instance, in the order of execution.
-pub fn expanded<'c>(compiled: &'c Compiled) -> impl Iterator<Item = Line<'c>> {
+pub fn expanded<'c>(compiled: &'c Evaluation) -> impl Iterator<Item = Line<'c>> {
     // How many instances of each row have been.
     let mut before = vec![0u128; compiled.flat.rows.len()];
     compiled.flat.instances().filter_map(move |instance| {
@@ -96,7 +96,7 @@ fn line<'c>(
 
 /// Rows put together by class, or by the first `depth` segments of their paths.
 #[must_use]
-pub fn groups(compiled: &Compiled, by: By, depth: usize) -> Vec<Group> {
+pub fn groups(compiled: &Evaluation, by: By, depth: usize) -> Vec<Group> {
     let mut groups: IndexMap<String, (u128, Cost, u128)> = IndexMap::new();
     for (info, line) in compiled.flat.rows.iter().zip(folded(compiled)) {
         let key = match by {

@@ -2,18 +2,15 @@
 
 use std::io::{self, Write};
 
-use comfy_table::{ColumnConstraint, ContentArrangement, Table, presets};
+use comfy_table::{ColumnConstraint, ContentArrangement, Table};
 
+use super::sheet::sheet;
 use super::units::{self, Units};
 use crate::catalog::{Catalog, Device, dtypes};
 
 fn table(width: usize) -> Table {
-    let mut table = Table::new();
-    table
-        .load_style(presets::NOTHING)
-        .set_content_arrangement(ContentArrangement::Dynamic)
-        .set_width(u16::try_from(width).unwrap_or(u16::MAX));
-    table.force_no_tty();
+    let mut table = sheet(ContentArrangement::Dynamic);
+    table.set_width(u16::try_from(width).unwrap_or(u16::MAX));
     table
 }
 

@@ -4,9 +4,9 @@ use std::io::{self, Write};
 
 use super::grid::{grid, summary, title};
 use super::{Options, escape_markdown};
-use crate::evaluation::Compiled;
+use crate::evaluation::Evaluation;
 
-pub fn render(compiled: &Compiled, options: &Options, out: &mut dyn Write) -> io::Result<()> {
+pub fn render(compiled: &Evaluation, options: &Options, out: &mut dyn Write) -> io::Result<()> {
     let grid = grid(compiled, options);
     writeln!(out, "**{}**\n", escape_markdown(&title(compiled)))?;
     let titles: Vec<String> = grid.columns.iter().map(|column| escape_markdown(column.title)).collect();

@@ -5,25 +5,26 @@
 use std::io::{self, Write};
 use std::sync::Arc;
 
-use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::{Cell, CellAlignment, ContentArrangement};
 use serde::Serialize;
 
 use super::grid::title;
+use super::sheet::sheet;
 use super::units::{self, Units};
 use super::{escape_csv, escape_markdown, escape_terminal};
 use crate::analysis::cache::CacheReport;
 use crate::analysis::fit::Fit;
 use crate::analysis::memory::{Plan, Training};
 use crate::catalog::Device;
-use crate::cost::workload::Workload;
-use crate::evaluation::Compiled;
+use crate::cost::workload::CompleteWorkload;
+use crate::evaluation::Evaluation;
 use crate::flow::Alive;
 use crate::quantity::workload::Phase;
 
 /// All that `memory` found out.
 #[derive(Debug)]
 pub struct MemoryReport<'a> {
-    pub compiled: &'a Compiled,
+    pub compiled: &'a Evaluation,
     pub plan: Plan,
     /// What is alive at the peak, largest first.
     pub alive: Vec<Alive>,
@@ -251,8 +252,7 @@ fn left(fit: &Fit) -> String {
 fn table(report: &MemoryReport<'_>, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "{}", title(report.compiled))?;
     for section in sections(report, true) {
-        let mut table = Table::new();
-        table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled).force_no_tty();
+        let mut table = sheet(ContentArrangement::Disabled);
         let cell = |text: &str, right: bool| {
             Cell::new(escape_terminal(text)).set_alignment(if right { CellAlignment::Right } else { CellAlignment::Left })
         };
@@ -274,7 +274,7 @@ fn table(report: &MemoryReport<'_>, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "\n{}", conventions(&report.compiled.bound.workload))
 }
 
-fn conventions(workload: &Workload) -> String {
+fn conventions(workload: &CompleteWorkload) -> String {
     format!(
         "Eager PyTorch, {} kernel, cache {}, {} backend; storages as they are, no allocator rounding. docs/memory.md has the rules.",
         workload.kernel.word(),

@@ -5,13 +5,13 @@ use std::io::{self, Write};
 use super::drawing::{Drawing, Line, edge_label, id};
 use super::escape_mermaid;
 use crate::analysis::Graph;
-use crate::evaluation::Flattened;
+use crate::lower::Lowered;
 
 /// Writes a graph as Mermaid: modules are boxes, functional layers rounded ones, composites and repeats subgraphs, model inputs stadiums.
 ///
 /// # Errors
 /// Those of `out`.
-pub fn render_mermaid(model: &Flattened, graph: &Graph, out: &mut dyn Write) -> io::Result<()> {
+pub fn render_mermaid(model: &Lowered, graph: &Graph, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "flowchart TD")?;
     for (at, input) in graph.inputs.iter().enumerate() {
         writeln!(out, "  in{at}([{}])", quoted(&[input.to_string()]))?;

@@ -1,6 +1,6 @@
 //! Reports: what people and programs see of a compiled model.
 //!
-//! A [`Compiled`] comes in, bytes go out. Rounding and human units happen here (`units`) and nowhere else; names
+//! A [`Evaluation`] comes in, bytes go out. Rounding and human units happen here (`units`) and nowhere else; names
 //! from a file are data and are escaped in every format.
 
 mod csv;
@@ -19,6 +19,7 @@ mod mermaid;
 mod origin;
 mod page;
 mod schema;
+mod sheet;
 mod summary;
 mod table;
 mod tree;
@@ -43,7 +44,7 @@ pub use tree::render_tree;
 
 pub use why::{explain_composite, explain_layer};
 
-use crate::evaluation::Compiled;
+use crate::evaluation::Evaluation;
 use units::Units;
 
 /// How a report is to look.
@@ -69,7 +70,7 @@ pub struct Format {
     pub doc: &'static str,
     /// Whether it has a row for each instance even without `--expand`.
     pub expands: bool,
-    pub render: fn(&Compiled, &Options, &mut dyn Write) -> io::Result<()>,
+    pub render: fn(&Evaluation, &Options, &mut dyn Write) -> io::Result<()>,
 }
 
 pub const FORMATS: &[Format] = &[

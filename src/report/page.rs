@@ -2,8 +2,9 @@
 
 use std::io::{self, Write};
 
-use comfy_table::{Cell, CellAlignment, ColumnConstraint, ContentArrangement, Table, presets};
+use comfy_table::{Cell, CellAlignment, ColumnConstraint, ContentArrangement};
 
+use super::sheet::sheet;
 use super::{escape_markdown, escape_terminal};
 
 /// A titled table; the columns that stand to the right are marked.
@@ -22,9 +23,8 @@ pub fn text(title: &str, sections: &[Section], width: usize, out: &mut dyn Write
         if !section.title.is_empty() {
             writeln!(out, "{}", section.title)?;
         }
-        let mut table = Table::new();
-        table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
-        table.set_width(u16::try_from(width).unwrap_or(u16::MAX)).force_no_tty();
+        let mut table = sheet(ContentArrangement::Dynamic);
+        table.set_width(u16::try_from(width).unwrap_or(u16::MAX));
         if section.columns.iter().any(|(name, _)| !name.is_empty()) {
             table.set_header(section.columns.iter().map(|(name, right)| cell(name, *right)));
         }

@@ -2,18 +2,19 @@
 
 use std::io::{self, Write};
 
-use comfy_table::{Attribute, Cell, CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::{Cell, CellAlignment, ContentArrangement};
 
 use super::Options;
 use super::grid::{Column, Grid, RowKind, grid, summary, title};
-use crate::evaluation::Compiled;
+use super::sheet::{bold, colored, dim, sheet};
+use crate::evaluation::Evaluation;
 
 /// Blanks between two columns.
 const GAP: usize = 2;
 /// The name column isn't cut shorter than this.
 const SHORTEST_NAME: usize = 24;
 
-pub fn render(compiled: &Compiled, options: &Options, out: &mut dyn Write) -> io::Result<()> {
+pub fn render(compiled: &Evaluation, options: &Options, out: &mut dyn Write) -> io::Result<()> {
     let mut grid = grid(compiled, options);
     indent(&mut grid);
     fit(&mut grid, options.width);
@@ -107,20 +108,15 @@ fn shorten(text: &str, room: usize) -> String {
 }
 
 fn draw(grid: &Grid, options: &Options, out: &mut dyn Write) -> io::Result<()> {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
-    if options.color {
-        table.enforce_styling();
-    } else {
-        table.force_no_tty();
-    }
-    table.set_header(grid.columns.iter().map(|column| cell(column.title, column).add_attribute(Attribute::Bold)));
+    let table = sheet(ContentArrangement::Disabled);
+    let mut table = if options.color { colored(table) } else { table };
+    table.set_header(grid.columns.iter().map(|column| bold(cell(column.title, column))));
     for row in &grid.rows {
         let cells = row.cells.iter().zip(&grid.columns).enumerate().map(|(at, (text, column))| {
             let cell = cell(text, column);
             match row.kind {
-                RowKind::Heading | RowKind::Total => cell.add_attribute(Attribute::Bold),
-                RowKind::Layer if at > 0 && matches!(text.as_str(), "0" | "tied") => cell.add_attribute(Attribute::Dim),
+                RowKind::Heading | RowKind::Total => bold(cell),
+                RowKind::Layer if at > 0 && matches!(text.as_str(), "0" | "tied") => dim(cell),
                 RowKind::Layer => cell,
             }
         });

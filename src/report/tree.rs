@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use crate::catalog::ClassKind;
-use crate::evaluation::Flattened;
+use crate::evaluation::Evaluation;
 use crate::flat::{Composite, FlatModel, Node, Repeat, RowId, Variant};
 use crate::flow::Flow;
 use crate::language::check::Checked;
@@ -16,8 +16,8 @@ use super::escape_terminal;
 ///
 /// # Errors
 /// Those of `out`.
-pub fn render_tree(model: &Flattened, flow: &Flow, out: &mut dyn Write) -> io::Result<()> {
-    let tree = Tree { flat: &model.flat, checked: &model.checked, flow };
+pub fn render_tree(model: &Evaluation, out: &mut dyn Write) -> io::Result<()> {
+    let tree = Tree { flat: &model.flat, checked: &model.checked, flow: &model.flow };
     let name = model.flat.name.as_deref().unwrap_or("model");
     let class = model.flat.class.as_deref().map_or(name, last_segment);
     writeln!(out, "{}(", escape_terminal(class))?;

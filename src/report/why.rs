@@ -5,16 +5,14 @@ use std::fmt::Write as _;
 use super::explain::{section, shape};
 use super::{escape_terminal, units};
 use crate::analysis::{Because, Given, Reason, Reasons, Term};
-use crate::cost::workload::Workload;
-use crate::evaluation::Compiled;
-use crate::flat::{Child, RowId, RowInfo};
+use crate::cost::workload::CompleteWorkload;
+use crate::evaluation::Row;
+use crate::flat::{Child, RowInfo};
 
-/// All there is to say about the layer at `path`, which is an instance of the row.
+/// All there is to say about the layer at `path`, which is an instance of `row`.
 #[must_use]
-pub fn explain_layer(path: &str, row: RowId, compiled: &Compiled, reasons: &Reasons<'_>) -> String {
-    let (Some(info), Some(cost)) = (compiled.flat.row(row), compiled.report.rows.get(row.0 as usize)) else {
-        return String::new();
-    };
+pub fn explain_layer(path: &str, row: Row<'_>, reasons: &Reasons<'_>) -> String {
+    let (info, cost) = (row.info, row.cost);
     let mut out = format!("{path}\n\n  {} ({})\n", info.row.class_name, info.row.kind_word());
     if let Some(class) = &info.row.class {
         if class.0.name != info.row.class_name {
@@ -23,7 +21,7 @@ pub fn explain_layer(path: &str, row: RowId, compiled: &Compiled, reasons: &Reas
         let _ = writeln!(out, "  {}\n  source: {}", class.0.doc, class.0.source);
     }
     let _ = writeln!(out, "  occurs: {}", occurrence(info, cost.calls));
-    let _ = writeln!(out, "  workload: {}", workload(&compiled.bound.workload));
+    let _ = writeln!(out, "  workload: {}", workload(&row.bound().workload));
     section(&mut out, "parameters", reasons.parameters.iter().map(parameter));
     let weights = reasons.weights.iter().map(|weight| {
         let tied = info.row.tied.iter().find(|tied| tied.weight.as_ref().is_none_or(|name| *name == weight.name));
@@ -52,7 +50,7 @@ fn occurrence(info: &RowInfo, calls: u128) -> String {
     if calls == 1 { times } else { format!("{times}; each runs {} times in a pass", units::exact(calls)) }
 }
 
-fn workload(workload: &Workload) -> String {
+fn workload(workload: &CompleteWorkload) -> String {
     let mut parts = vec![
         workload.phase.word().to_owned(),
         format!("batch_size {}", workload.batch_size),

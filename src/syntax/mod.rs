@@ -6,3 +6,4 @@ pub mod expr;
 pub mod json;
 pub mod source;
 pub mod spec;
+pub mod stack;

@@ -8,26 +8,39 @@ use std::sync::Arc;
 
 use crate::syntax::diag::{Code, Diagnostic};
 
-/// Which text a span points into.
+/// Which text a span points into: a model's, the command line's, a file's of the catalog. Models come first where diagnostics are sorted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct SourceId(u16);
+pub struct SourceId(u32);
+
+/// Below are the models, above the files of the catalog.
+const COMMAND_LINE: u32 = 1 << 30;
 
 impl SourceId {
-    /// The model that is compiled.
-    pub const MODEL: SourceId = SourceId(0);
     /// The command line: options such as `--set` are shown like source.
-    pub const COMMAND_LINE: SourceId = SourceId(1);
+    pub const COMMAND_LINE: SourceId = SourceId(COMMAND_LINE);
 
-    /// The `index`th file of the embedded catalog.
+    /// The `number`th model of a session. A session that has read 2^30 of them begins again from the first.
+    #[must_use]
+    pub fn model(number: u32) -> Self {
+        SourceId(number % COMMAND_LINE)
+    }
+
+    /// Whether it is a model's, rather than the catalog's or the command line's.
+    #[must_use]
+    pub fn is_model(self) -> bool {
+        self.0 < COMMAND_LINE
+    }
+
+    /// The `index`th file of the catalog.
     #[must_use]
     pub fn catalog(index: usize) -> Self {
-        SourceId(u16::try_from(index).map_or(u16::MAX, |i| i.saturating_add(2)))
+        SourceId(u32::try_from(index).map_or(u32::MAX, |i| i.saturating_add(COMMAND_LINE + 1)))
     }
 
     /// The index of a catalog file, if this is one.
     #[must_use]
     pub fn catalog_index(self) -> Option<usize> {
-        self.0.checked_sub(2).map(usize::from)
+        self.0.checked_sub(COMMAND_LINE + 1).map(|index| index as usize)
     }
 }
 

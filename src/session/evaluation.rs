@@ -1,0 +1,148 @@
+//! What can be asked of a model at a workload: where memory goes, what fits, why a figure is what it is, how two models differ.
+
+use super::Outcome;
+use crate::analysis::cache::{CacheReport, cache};
+use crate::analysis::compare::{Difference, difference};
+use crate::analysis::fit::{Fit, Question, fit};
+use crate::analysis::memory::{Plan, Training, plan};
+use crate::analysis::summary::{Summary, summary};
+use crate::analysis::{Reasons, reasons};
+use crate::catalog::Device;
+use crate::cost::workload::Workload;
+use crate::evaluation::{Evaluation, Row};
+use crate::flat::{FlatModel, Located, Lost, RowId};
+use crate::flow::{Alive, alive_at};
+use crate::report::{explain_composite, explain_layer};
+use crate::syntax::diag::{Code, Diagnostic, Diagnostics, nearest};
+use crate::syntax::stack::deep;
+
+impl Evaluation {
+    /// The same model at another workload.
+    #[must_use]
+    pub fn at(&self, workload: &Workload) -> Outcome<Evaluation> {
+        self.lowered().at(workload)
+    }
+
+    /// What is alive at the peak, largest first, the workspace of the layer that runs aside.
+    #[must_use]
+    pub fn alive_at_peak(&self) -> Vec<Alive> {
+        let alive = |peak| deep(|| alive_at(&self.flat, &self.bound, &self.report, peak));
+        self.peak().map(alive).unwrap_or_default()
+    }
+
+    /// What one of `devices` devices has to hold: of inference at the worst moment of a pass, of a training step when it turns back.
+    ///
+    /// # Errors
+    /// Adapters that target nothing, a size beyond 128 bits.
+    pub fn memory_plan(&self, devices: u64, training: &Training) -> Result<Plan, Box<Diagnostic>> {
+        plan(self, devices, training)
+    }
+
+    /// Whether a plan fits on devices, and the largest batch and context that do. `reserve`: per cent of each that are kept free.
+    #[must_use]
+    pub fn fit(&self, plan: &Plan, device: &Device, count: u64, reserve: u32, training: &Training) -> Fit {
+        deep(|| fit(Question { model: self, device, count, reserve, training }, plan))
+    }
+
+    /// What is kept between steps, at which length how much, by which kind of attention.
+    #[must_use]
+    pub fn cache(&self) -> CacheReport {
+        deep(|| cache(self))
+    }
+
+    /// One page on the model: sizes, attention, parameters by component, ratios.
+    #[must_use]
+    pub fn summary(&self) -> Summary {
+        deep(|| summary(self))
+    }
+
+    /// How another model's flat list differs from this one's.
+    #[must_use]
+    pub fn difference(&self, other: &Evaluation) -> Difference {
+        difference(self, other)
+    }
+
+    /// All that there is to say about the layer or composite at a path, as text: `model.layers.0.mlp.up_proj`, or a row's own
+    /// (`model.layers.[0-31].mlp.up_proj`).
+    #[must_use]
+    pub fn explain(&self, path: &str) -> Outcome<String> {
+        let mut diagnostics = Diagnostics::default();
+        let text = match deep(|| self.explained(path)) {
+            Ok(text) => Some(text),
+            Err(diagnostic) => {
+                diagnostics.push(*diagnostic);
+                None
+            }
+        };
+        self.lowered().outcome(text, diagnostics)
+    }
+
+    /// The row that a path leads to: a concrete one, or a row's own. `None`: to a composite, or nowhere.
+    #[must_use]
+    pub fn find(&self, path: &str) -> Option<Row<'_>> {
+        match deep(|| self.located(path)) {
+            Ok(Located::Layer(id)) => self.row(id),
+            _ => None,
+        }
+    }
+
+    fn located(&self, path: &str) -> Result<Located, Lost> {
+        self.flat.locate(path).or_else(|lost| {
+            // As tables show it: `model.layers.[0-31].mlp.up_proj`.
+            let folded = (0u32..).zip(&self.flat.rows).find(|(_, info)| info.path == path);
+            folded.map(|(at, _)| Located::Layer(RowId(at))).ok_or(lost)
+        })
+    }
+
+    fn explained(&self, path: &str) -> Result<String, Box<Diagnostic>> {
+        let id = match self.located(path).map_err(|lost| no_layer(path, &lost, &self.flat).boxed())? {
+            Located::Children { class, children } => return Ok(explain_composite(path, class.as_deref(), &children)),
+            Located::Layer(id) => id,
+        };
+        // A model that is evaluated has a cost for every layer.
+        let no_cost = || Diagnostic::new(Code::InvalidClass, format!("`{path}` has no cost")).boxed();
+        let row = self.row(id).ok_or_else(no_cost)?;
+        Ok(explain_layer(path, row, &row.reasons()?))
+    }
+}
+
+impl<'e> Row<'e> {
+    /// Why it costs what it does: each quantity's formula, with the values that it saw.
+    ///
+    /// # Errors
+    /// A formula without a value, which an evaluation excludes.
+    pub fn reasons(&self) -> Result<Reasons<'e>, Box<Diagnostic>> {
+        let nothing = || Diagnostic::new(Code::InvalidClass, format!("`{}` has no cost", self.path())).boxed();
+        let signature = self.signature().ok_or_else(nothing)?;
+        let bound = self.bound();
+        let found = reasons(signature, &bound.builtins, bound.workload.phase);
+        found.map_err(|problem| Diagnostic::new(Code::InvalidClass, problem.message()).boxed())
+    }
+}
+
+/// What to say of a path that leads to no layer.
+fn no_layer(path: &str, lost: &Lost, flat: &FlatModel) -> Diagnostic {
+    /// Of the names in a help line.
+    const MOST_NAMES: usize = 10;
+    let diagnostic = Diagnostic::new(Code::UnknownSubject, format!("the model has no layer `{path}`"));
+    let rest = path.get(lost.prefix.len()..).unwrap_or_default();
+    let (head, tail) = rest.split_once('.').map_or((rest, ""), |(head, _)| (head, rest.get(head.len()..).unwrap_or_default()));
+    let prefix = &lost.prefix;
+    // The name is right, so it is the index that isn't, or what is below.
+    if lost.names.iter().any(|name| name == head) {
+        let instances: Vec<&str> =
+            lost.names.iter().filter_map(|name| name.strip_prefix(head)?.strip_prefix('.')).take(MOST_NAMES).collect();
+        if instances.is_empty() {
+            return diagnostic.help(format!("`{prefix}{head}` is a basic layer: nothing is below it"));
+        }
+        return diagnostic.help(format!("`{prefix}{head}` has the instances {}", instances.join(", ")));
+    }
+    if let Some(near) = nearest(head, lost.names.iter().map(String::as_str)) {
+        let whole = format!("{prefix}{near}{tail}");
+        let found = if flat.locate(&whole).is_ok() { whole } else { format!("{prefix}{near}") };
+        return diagnostic.help(format!("did you mean `{found}`?"));
+    }
+    let names: Vec<&str> = lost.names.iter().map(String::as_str).take(MOST_NAMES).collect();
+    let place = prefix.strip_suffix('.').map_or_else(|| "the model".to_owned(), |prefix| format!("`{prefix}`"));
+    diagnostic.help(format!("{place} has {}", names.join(", ")))
+}

@@ -1,0 +1,200 @@
+//! The facade: load a model, lower it, evaluate it at a workload, walk its rows, ask for totals, peaks and plans.
+//!
+//! Everything that comes out is owned, and `Send + Sync`. What needs room for recursion takes it here, whatever thread it runs on.
+
+mod evaluation;
+mod expression;
+mod lowered;
+mod model;
+mod outcome;
+mod stage;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+pub use expression::{Expression, ExpressionError};
+pub use lowered::FlatRow;
+pub use model::Model;
+pub use outcome::{Failure, Outcome};
+pub use stage::Stage;
+
+use crate::catalog::Catalog;
+use crate::language;
+use crate::language::check::check;
+use crate::syntax::diag::{Code, Diagnostic, Diagnostics, nearest};
+use crate::syntax::expr::Value;
+use crate::syntax::json::{self, Document};
+use crate::syntax::source::{Source, SourceId};
+use crate::syntax::stack::deep;
+
+/// Where models are loaded: a catalog, and as many models over it as one likes.
+///
+/// ```
+/// use layerspec::{Execution, Session, Workload};
+///
+/// let session = Session::new();
+/// let model = session.load("llama-2-7b-hf").into_result()?;
+/// let at = model.lowered(&Execution::default()).into_result()?.at(&Workload::prefill(1, 2048)).into_result()?;
+/// assert_eq!(at.params(), 6_738_415_616);
+/// assert_eq!(at.matmul_flops(), 29_261_612_187_648);
+/// # Ok::<(), layerspec::Failure>(())
+/// ```
+#[derive(Debug)]
+pub struct Session {
+    catalog: Arc<Catalog>,
+    /// How many models were read: each has a number of its own, by which diagnostics point into it.
+    models: AtomicU32,
+}
+
+/// How a model is taken: as one of which family, with which of its variables changed.
+///
+/// ```
+/// use layerspec::{Execution, Session, Settings, Workload};
+///
+/// let settings = Settings::default().set("num_hidden_layers", 16u64);
+/// let model = Session::new().load_with("llama-2-7b-hf", &settings).into_result()?;
+/// let at = model.lowered(&Execution::default()).into_result()?.at(&Workload::prefill(1, 128)).into_result()?;
+/// assert_eq!(at.params(), 3_500_281_856);
+/// # Ok::<(), layerspec::Failure>(())
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// A config is taken as one of this family, whatever its model type.
+    pub family: Option<Arc<str>>,
+    /// Other values for variables of the model; of two for one name the last wins.
+    pub variables: Vec<(Arc<str>, Value)>,
+}
+
+impl Settings {
+    /// Gives a variable of the model another value.
+    #[must_use]
+    pub fn set(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.variables.push((name.into(), value.into()));
+        self
+    }
+}
+
+impl Default for Session {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Session {
+    /// A session over the embedded catalog.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::over(Catalog::new())
+    }
+
+    /// A session over another catalog: the embedded one with files laid over it.
+    #[must_use]
+    pub fn over(catalog: Catalog) -> Self {
+        Session { catalog: Arc::new(catalog), models: AtomicU32::new(0) }
+    }
+
+    /// What there is: classes, families, devices, dtypes.
+    #[must_use]
+    pub fn catalog(&self) -> &Arc<Catalog> {
+        &self.catalog
+    }
+
+    /// Loads an embedded model by its file's name or its own (`meta-llama/Llama-2-7b-hf`).
+    #[must_use]
+    pub fn load(&self, name: &str) -> Outcome<Model> {
+        self.load_with(name, &Settings::default())
+    }
+
+    /// The same with settings.
+    #[must_use]
+    pub fn load_with(&self, name: &str, settings: &Settings) -> Outcome<Model> {
+        match self.embedded(name) {
+            Some((path, text)) => self.read_with(path, text, settings),
+            None => self.failed(self.unknown_model(name)),
+        }
+    }
+
+    /// Reads a model file or a config from its text; `name` is what diagnostics call it, mostly its path.
+    ///
+    /// ```
+    /// use layerspec::Session;
+    ///
+    /// let text = r#"{ "layers": [ { "name": "up", "class": "Linaer" } ] }"#;
+    /// let failure = Session::new().read("tiny.json", text).into_result().unwrap_err();
+    /// assert!(failure.to_string().contains("unknown class `Linaer`"));
+    /// ```
+    #[must_use]
+    pub fn read(&self, name: &str, text: impl AsRef<[u8]>) -> Outcome<Model> {
+        self.read_with(name, text, &Settings::default())
+    }
+
+    /// The same with settings.
+    #[must_use]
+    pub fn read_with(&self, name: &str, text: impl AsRef<[u8]>, settings: &Settings) -> Outcome<Model> {
+        let source = match self.source(name, text.as_ref()) {
+            Ok(source) => source,
+            Err(diagnostic) => return self.failed(*diagnostic),
+        };
+        deep(|| {
+            let mut diagnostics = Diagnostics::default();
+            let model = self.checked(&source, settings, &mut diagnostics);
+            let value = model.map(|checked| Model::new(source.clone(), checked, diagnostics.clone()));
+            Outcome { value, diagnostics, source: Some(source), catalog: self.catalog.clone() }
+        })
+    }
+
+    /// The tree of a JSON text, what could be read of it if it is broken: for editors.
+    #[must_use]
+    pub fn syntax_tree(&self, name: &str, text: impl AsRef<[u8]>) -> Outcome<Document> {
+        let source = match self.source(name, text.as_ref()) {
+            Ok(source) => source,
+            Err(diagnostic) => return self.failed(*diagnostic),
+        };
+        let mut diagnostics = Diagnostics::default();
+        let value = json::read(&source, &mut diagnostics);
+        Outcome { value, diagnostics, source: Some(source), catalog: self.catalog.clone() }
+    }
+
+    /// The text of an embedded model and the path that diagnostics call it by.
+    pub(crate) fn embedded(&self, name: &str) -> Option<(&'static str, &'static str)> {
+        let called = |own: &str| own.eq_ignore_ascii_case(name);
+        let found = self.catalog.models().iter().find(|file| called(file.name) || own_name(file.text).is_some_and(called));
+        found.map(|file| (file.path, file.text))
+    }
+
+    /// What to say of a name that no embedded model has.
+    pub(crate) fn unknown_model(&self, name: &str) -> Diagnostic {
+        let names = self.catalog.models().iter().map(|file| file.name);
+        let diagnostic = Diagnostic::new(Code::UnknownModel, format!("`{name}` is neither a file nor an embedded model"));
+        let help = nearest(name, names).map(|near| format!("did you mean `{near}`?"));
+        help.into_iter().fold(diagnostic, Diagnostic::help).help("`layerspec list models` shows the embedded ones")
+    }
+
+    fn source(&self, name: &str, bytes: &[u8]) -> Result<Source, Box<Diagnostic>> {
+        Source::load(SourceId::model(self.models.fetch_add(1, Ordering::Relaxed)), name, bytes)
+    }
+
+    fn checked(&self, source: &Source, settings: &Settings, diagnostics: &mut Diagnostics) -> Option<language::check::Checked> {
+        let document = json::read(source, diagnostics)?;
+        let model = language::model(&document, &self.catalog, settings.family.as_deref(), diagnostics)?;
+        Some(check(model, &self.catalog, settings.variables.clone(), diagnostics))
+    }
+
+    /// Nothing but diagnostics of the catalog's files.
+    pub(crate) fn said<T>(&self, diagnostics: Diagnostics) -> Outcome<T> {
+        Outcome { value: None, diagnostics, source: None, catalog: self.catalog.clone() }
+    }
+
+    /// Nothing but a diagnostic without a place.
+    pub(crate) fn failed<T>(&self, diagnostic: Diagnostic) -> Outcome<T> {
+        let mut diagnostics = Diagnostics::default();
+        diagnostics.push(diagnostic);
+        self.said(diagnostics)
+    }
+}
+
+/// The `name` of an embedded model, without reading the rest.
+fn own_name(text: &str) -> Option<&str> {
+    let (_, rest) = text.split_once("\"name\": \"")?;
+    rest.split_once('"').map(|(name, _)| name)
+}

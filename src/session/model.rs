@@ -1,0 +1,128 @@
+//! A model that was checked.
+
+use std::sync::{Arc, OnceLock};
+
+use serde_json::Value as Json;
+
+use super::Outcome;
+use crate::analysis::origin::{self, Origin};
+use crate::emit::import_family;
+use crate::language::check::Checked;
+use crate::lower::{Execution, Lowered, lower};
+use crate::report::explain_variable;
+use crate::syntax::diag::{Code, Diagnostic, Diagnostics};
+use crate::syntax::source::Source;
+use crate::syntax::stack::deep;
+
+/// A model description whose names are resolved and whose layers' parameters are those that their classes take. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Model(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    source: Source,
+    checked: Arc<Checked>,
+    /// What was said up to here.
+    said: Diagnostics,
+    /// Flattened when first asked for. No `when` speaks of an execution yet, so one list serves all.
+    lowered: OnceLock<Lowered>,
+}
+
+impl Model {
+    pub(super) fn new(source: Source, checked: Checked, said: Diagnostics) -> Self {
+        Model(Arc::new(Inner { source, checked: Arc::new(checked), said, lowered: OnceLock::new() }))
+    }
+
+    /// Something made of this model, and what was said on the way.
+    pub(super) fn outcome<T>(&self, value: Option<T>, diagnostics: Diagnostics) -> Outcome<T> {
+        let catalog = self.0.checked.classes.catalog().clone();
+        Outcome { value, diagnostics, source: Some(self.0.source.clone()), catalog }
+    }
+
+    /// Its name, as the file has it.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.0.checked.model.name.as_ref().map(|name| &*name.value)
+    }
+
+    /// The class of the whole model.
+    #[must_use]
+    pub fn class(&self) -> Option<&str> {
+        self.0.checked.model.class.as_deref()
+    }
+
+    /// The family whose layers these are.
+    #[must_use]
+    pub fn family(&self) -> Option<&str> {
+        self.0.checked.model.family.as_ref().map(|family| &*family.value)
+    }
+
+    /// Where its figures come from.
+    #[must_use]
+    pub fn source(&self) -> Option<&str> {
+        self.0.checked.model.source.as_deref()
+    }
+
+    /// Whether it was made of a config rather than written as a model.
+    #[must_use]
+    pub fn is_of_config(&self) -> bool {
+        self.0.checked.model.is_of_config()
+    }
+
+    /// The keys of its config that nothing used, by the inner config that they stand in (`None`: the outer one).
+    #[must_use]
+    pub fn unused_keys(&self) -> Vec<(Option<&str>, Vec<&str>)> {
+        let model = &self.0.checked.model;
+        let inner = model.nested.iter().map(|(name, inner)| (Some(&*name.value), inner));
+        std::iter::once((None, model))
+            .chain(inner)
+            .map(|(place, model)| (place, model.unused.iter().map(|key| &*key.value).collect()))
+            .filter(|(_, keys): &(_, Vec<&str>)| !keys.is_empty())
+            .collect()
+    }
+
+    /// The flat list as it is run under an execution: made when first asked for, then shared.
+    #[must_use]
+    pub fn lowered(&self, execution: &Execution) -> Outcome<Lowered> {
+        let made = || deep(|| lower(self.0.source.clone(), &self.0.checked, *execution, self.0.said.clone()));
+        let lowered = Lowered { execution: *execution, ..self.0.lowered.get_or_init(made).clone() };
+        let said = Diagnostics::clone(&lowered.said);
+        self.outcome(Some(lowered), said)
+    }
+
+    /// Where a variable's value comes from; `text.hidden_size` is one of an inner config. `None`: there is none of this name.
+    #[must_use]
+    pub fn origin(&self, variable: &str) -> Option<Origin> {
+        deep(|| origin::origin(&self.0.checked, variable))
+    }
+
+    /// The same for people: the value, its definitions, the winning one first, and where they stand.
+    #[must_use]
+    pub fn explain_variable(&self, variable: &str) -> Option<String> {
+        let origin = self.origin(variable)?;
+        let texts = self.outcome(Some(()), Diagnostics::default());
+        Some(explain_variable(&origin, &texts.sources()))
+    }
+
+    /// The names of its variables, those of inner configs with their config's name before them.
+    #[must_use]
+    pub fn variables(&self) -> Vec<String> {
+        origin::names(&self.0.checked.model)
+    }
+
+    /// A config as a model file of its family; `name` in place of one that the config lacks. An error for a model that is a file already.
+    #[must_use]
+    pub fn import(&self, name: Option<&str>) -> Outcome<Json> {
+        let model = &self.0.checked.model;
+        let mut said = self.0.said.clone();
+        if !model.is_of_config() {
+            let place = model.span.part(0..1);
+            let diagnostic = Diagnostic::new(Code::WrongType, "this is a model file already").at(place, "not a config");
+            said.push(diagnostic.help("`layerspec compile` takes it as it is"));
+            return self.outcome(None, said);
+        }
+        let catalog = self.0.checked.classes.catalog();
+        let family = model.family.as_ref().and_then(|family| catalog.family(&family.value)?.ok());
+        self.outcome(Some(import_family(model, family, name)), said)
+    }
+}

@@ -1,0 +1,76 @@
+//! Any stage of the pipeline as Rust has it, for those who work on it.
+
+use super::{Outcome, Session, Settings};
+use crate::cost::bind::bind;
+use crate::cost::workload::Workload;
+use crate::flat::flatten;
+use crate::language;
+use crate::language::check::check;
+use crate::lower::Execution;
+use crate::syntax::diag::Diagnostics;
+use crate::syntax::json;
+use crate::syntax::source::Source;
+use crate::syntax::stack::deep;
+
+/// The types that the phases make, in their order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Well-formed JSON, every key and value with its place.
+    Document,
+    /// The description as it is written, or what a family makes of a config.
+    Spec,
+    /// Names resolved.
+    Checked,
+    /// The flat list, folded.
+    Flat,
+    /// No expression left.
+    Bound,
+}
+
+impl Session {
+    /// A stage of a model as text. It is shown even if something is wrong, as far as it could be made.
+    #[must_use]
+    pub fn stage(
+        &self,
+        name: &str,
+        text: impl AsRef<[u8]>,
+        settings: &Settings,
+        (execution, workload): (&Execution, &Workload),
+        stage: Stage,
+    ) -> Outcome<String> {
+        let source = match self.source(name, text.as_ref()) {
+            Ok(source) => source,
+            Err(diagnostic) => return self.failed(*diagnostic),
+        };
+        let mut diagnostics = Diagnostics::default();
+        let value = deep(|| self.stage_of(&source, settings, (execution, workload), stage, &mut diagnostics));
+        Outcome { value, diagnostics, source: Some(source), catalog: self.catalog.clone() }
+    }
+
+    fn stage_of(
+        &self,
+        source: &Source,
+        settings: &Settings,
+        (execution, workload): (&Execution, &Workload),
+        stage: Stage,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<String> {
+        let document = json::read(source, diagnostics)?;
+        if stage == Stage::Document {
+            return Some(format!("{document:#?}"));
+        }
+        let model = language::model(&document, &self.catalog, settings.family.as_deref(), diagnostics)?;
+        if stage == Stage::Spec {
+            return Some(format!("{model:#?}"));
+        }
+        let checked = check(model, &self.catalog, settings.variables.clone(), diagnostics);
+        if stage == Stage::Checked {
+            return Some(format!("{checked:#?}"));
+        }
+        let flat = flatten(&checked, diagnostics);
+        if stage == Stage::Flat {
+            return Some(format!("{flat:#?}"));
+        }
+        Some(format!("{:#?}", bind(&flat, *execution, workload, diagnostics)))
+    }
+}
