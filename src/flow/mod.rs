@@ -1,7 +1,17 @@
 //! How values flow through a model: their shapes, who is alive when, what training keeps.
 
+mod heap;
+mod layers;
 mod lifetime;
-mod run;
-mod shape;
+mod machine;
+mod pattern;
+mod peak;
+mod repeats;
+mod result;
+mod saves;
+mod shapes;
+mod values;
 
-pub use run::{Alive, Block, Flow, Peak, RowFlow, alive_at, run};
+pub use machine::run;
+pub use peak::{Alive, Peak, alive_at};
+pub use result::{Flow, RowFlow};

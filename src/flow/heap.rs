@@ -1,0 +1,167 @@
+//! The storages of a model that runs: how many bytes are alive, who holds them, what stays.
+//!
+//! Bytes saturate: a model beyond 128 bits was refused before it runs.
+
+use crate::flat::RowId;
+
+/// No storage that counts: a model input, a parameter, something that never ran.
+pub(super) const NONE: u32 = u32::MAX;
+
+/// Why a storage stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kept {
+    /// Beyond the model's end, as a cache does.
+    Cache,
+    /// Until the backward pass.
+    Saved,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Storage {
+    pub(super) bytes: u128,
+    pub(super) count: u128,
+    pub(super) refs: u32,
+    pub(super) persistent: bool,
+    pub(super) saved: bool,
+    pub(super) row: RowId,
+    pub(super) output: u16,
+}
+
+/// All storages, those that ended and may be taken again too.
+#[derive(Debug, Default)]
+pub(super) struct Heap {
+    storages: Vec<Storage>,
+    free: Vec<u32>,
+    /// Bytes that are alive.
+    pub(super) live: u128,
+    /// Of them, those that persist.
+    pub(super) cache: u128,
+    /// What became permanent, in order.
+    permanent: Vec<u32>,
+    /// By row, caches of earlier steps that are still there.
+    past_left: Vec<u128>,
+    /// Those that were freed, in order.
+    freed_past: Vec<(RowId, u128)>,
+}
+
+/// How long the heap's logs were.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct HeapMark {
+    permanent: usize,
+    past: usize,
+}
+
+impl Heap {
+    /// A heap for so many rows.
+    pub(super) fn new(rows: usize) -> Self {
+        Heap { past_left: vec![0; rows], ..Heap::default() }
+    }
+
+    pub(super) fn store(&mut self, bytes: u128, count: u128, row: RowId, output: u16) -> u32 {
+        self.live = self.live.saturating_add(bytes.saturating_mul(count));
+        let storage = Storage { bytes, count, refs: 1, persistent: false, saved: false, row, output };
+        if let Some(at) = self.free.pop() {
+            if let Some(cell) = self.storages.get_mut(at as usize) {
+                *cell = storage;
+            }
+            return at;
+        }
+        self.storages.push(storage);
+        u32::try_from(self.storages.len() - 1).unwrap_or(NONE)
+    }
+
+    pub(super) fn retain(&mut self, storage: u32) {
+        if let Some(cell) = self.storages.get_mut(storage as usize) {
+            cell.refs += 1;
+        }
+    }
+
+    pub(super) fn release(&mut self, storage: u32) {
+        let Some(cell) = self.storages.get_mut(storage as usize) else { return };
+        cell.refs = cell.refs.saturating_sub(1);
+        if cell.refs == 0 {
+            self.live = self.live.saturating_sub(cell.bytes.saturating_mul(cell.count));
+            // A storage that was added up stays in the log of what became permanent, but those never end.
+            cell.count = 0;
+            self.free.push(storage);
+        }
+    }
+
+    /// A storage that is kept, with the bytes that this keeps which weren't kept for the same reason before.
+    pub(super) fn keep(&mut self, storage: u32, why: Kept) -> u128 {
+        let Some(cell) = self.storages.get_mut(storage as usize) else { return 0 };
+        let flag = if why == Kept::Cache { &mut cell.persistent } else { &mut cell.saved };
+        if std::mem::replace(flag, true) {
+            return 0;
+        }
+        let bytes = cell.bytes.saturating_mul(cell.count);
+        if why == Kept::Cache {
+            self.cache = self.cache.saturating_add(bytes);
+        }
+        cell.refs += 1;
+        self.permanent.push(storage);
+        bytes
+    }
+
+    /// The bytes of a storage.
+    pub(super) fn bytes(&self, storage: u32) -> u128 {
+        self.storages.get(storage as usize).map_or(0, |storage| storage.bytes)
+    }
+
+    /// The storages that hold something right now.
+    pub(super) fn alive(&self) -> impl Iterator<Item = &Storage> {
+        self.storages.iter().filter(|storage| storage.refs > 0 && storage.bytes > 0)
+    }
+
+    // Caches of earlier steps.
+
+    /// A cache that exists before the step: `count` of them, so many bytes each.
+    pub(super) fn earlier(&mut self, row: RowId, bytes: u128, count: u128) {
+        let all = bytes.saturating_mul(count);
+        self.live = self.live.saturating_add(all);
+        self.cache = self.cache.saturating_add(all);
+        if let Some(left) = self.past_left.get_mut(row.0 as usize) {
+            *left = count;
+        }
+    }
+
+    /// Frees caches of earlier steps, as many as are left.
+    pub(super) fn free_past(&mut self, row: RowId, bytes: u128, count: u128) {
+        let Some(left) = self.past_left.get_mut(row.0 as usize) else { return };
+        let count = count.min(*left);
+        *left -= count;
+        let all = bytes.saturating_mul(count);
+        self.live = self.live.saturating_sub(all);
+        self.cache = self.cache.saturating_sub(all);
+        self.freed_past.push((row, count));
+    }
+
+    /// The rows with caches of earlier steps that are still there, and how many.
+    pub(super) fn past_left(&self) -> impl Iterator<Item = (RowId, u128)> + '_ {
+        (0u32..).map(RowId).zip(self.past_left.iter().copied()).filter(|(_, left)| *left > 0)
+    }
+
+    // Repetition.
+
+    pub(super) fn mark(&self) -> HeapMark {
+        HeapMark { permanent: self.permanent.len(), past: self.freed_past.len() }
+    }
+
+    /// What stayed and was freed since a mark, so many times more. `past`: the bytes of a row's cache of earlier steps.
+    pub(super) fn again(&mut self, mark: HeapMark, times: u128, past: impl Fn(RowId) -> u128) {
+        for at in mark.permanent..self.permanent.len() {
+            let Some(storage) = self.permanent.get(at).and_then(|id| self.storages.get_mut(*id as usize)) else { continue };
+            let more = storage.count.saturating_mul(times);
+            storage.count = storage.count.saturating_add(more);
+            let bytes = storage.bytes.saturating_mul(more);
+            self.live = self.live.saturating_add(bytes);
+            if storage.persistent {
+                self.cache = self.cache.saturating_add(bytes);
+            }
+        }
+        for at in mark.past..self.freed_past.len() {
+            let Some((row, count)) = self.freed_past.get(at).copied() else { continue };
+            self.free_past(row, past(row), count.saturating_mul(times));
+        }
+    }
+}

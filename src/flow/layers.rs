@@ -1,0 +1,102 @@
+//! A layer that runs: what it reads, what it makes, what it leaves behind.
+
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+
+use super::heap::{Kept, NONE};
+use super::machine::Machine;
+use super::values::{Value, Values};
+use crate::flat::RowId;
+use crate::syntax::diag::{Code, Diagnostic};
+
+/// Layers are run at most so often: repeats within repeats multiply.
+const MOST_STEPS: u64 = 3_000_000;
+
+impl Machine<'_, '_> {
+    pub(super) fn layer(&mut self, id: RowId, inputs: Vec<Value>) -> Values {
+        self.step += 1;
+        if self.step > MOST_STEPS {
+            if !self.full {
+                self.full = true;
+                let message = format!("the data flow has more than {MOST_STEPS} layers that have to be run through");
+                self.diagnostics.push(Diagnostic::new(Code::ModelTooLarge, message));
+            }
+            return Values::default();
+        }
+        let at = id.0 as usize;
+        let Some(info) = self.flat.row(id) else { return Values::default() };
+        let Some(class) = &info.row.class else {
+            // A tensor that a composite owns.
+            let shape = info.row.weights.iter().flatten().next().map(|weight| Arc::from(weight.shape.as_slice()));
+            return Values { own: vec![Value { shape, from: Some(info.row.span), ..Value::unknown() }], ..Values::default() };
+        };
+        let class = &class.0;
+        let Some(ports) = self.ports(id) else {
+            let own = class.outputs.iter().map(|_| Value::unknown()).collect();
+            return Values { own, inner: IndexMap::default() };
+        };
+        if self.blocks > 0
+            && let Some(row) = self.flow.rows.get_mut(at)
+        {
+            row.in_block = true;
+        }
+        let inputs = self.assumed(ports, inputs);
+        self.shapes(id, class, ports, &inputs);
+        let calls = info.row.calls.as_ref().map_or(Some(1), |calls| self.bound.count(calls)).unwrap_or(1);
+        let runs = self.dry == 0 && calls > 0;
+        if runs {
+            self.moment(id, ports);
+        }
+        let held = if info.row.hold.is_some() { calls } else { 1 };
+        let mut own = Vec::with_capacity(ports.outputs.len());
+        for (n, port) in ports.outputs.iter().enumerate() {
+            let output = class.outputs.get(n);
+            let shared = if port.view && !class.inputs.is_empty() {
+                let source = output.and_then(|output| class.inputs.iter().position(|input| input.name == output.name));
+                inputs.get(source.unwrap_or(0))
+            } else {
+                None
+            };
+            let storage = match shared {
+                Some(input) => {
+                    self.heap.retain(input.storage);
+                    input.storage
+                }
+                // What shares no input's storage is a buffer or a parameter: not made by the call.
+                None if port.view && class.inputs.is_empty() => NONE,
+                None if port.exists && runs => self.heap.store(port.bytes, held.max(1), id, u16::try_from(n).unwrap_or(u16::MAX)),
+                None => NONE,
+            };
+            if port.persistent {
+                self.heap.keep(storage, Kept::Cache);
+            }
+            self.hold(storage, output.map_or(0, |output| output.hold));
+            let shape = self.flow.rows.get(at).and_then(|row| row.outputs.get(n)).cloned().flatten();
+            // A view of a mask is a mask, of the cache a cached value.
+            let element = shared.map_or(port.element, |input| input.element);
+            own.push(Value { storage, shape, element, exists: port.exists, from: Some(info.row.span), implicit: false });
+        }
+        if runs && ports.past > 0 {
+            self.heap.free_past(id, ports.past, 1);
+        }
+        if runs && self.training && !info.row.no_grad {
+            self.saves(id, ports, &inputs, &own);
+        }
+        Values { own, inner: IndexMap::default() }
+    }
+
+    /// An output that outlives its readers in so many composites around.
+    pub(super) fn hold(&mut self, storage: u32, composites: u16) {
+        if composites == 0 || storage == NONE {
+            return;
+        }
+        let frame = self.frames.len().checked_sub(usize::from(composites));
+        // The outermost frame is the model itself.
+        let frame = frame.filter(|at| *at > 0).unwrap_or(0);
+        self.heap.retain(storage);
+        if let Some(frame) = self.frames.get_mut(frame) {
+            frame.held.push(storage);
+        }
+    }
+}

@@ -1,0 +1,284 @@
+//! Runs the data flow of a model at a workload: which shape every value has, what is alive when, what training keeps.
+//!
+//! A flat model, bound and costed, comes in; a [`Flow`] goes out. The rules are those of eager PyTorch (docs/memory.md). A repeat's
+//! instances are run until one leaves behind what the one before did; the rest are added up, and the last is run again.
+
+use std::sync::Arc;
+
+use super::heap::{Heap, NONE};
+use super::lifetime::{self, BodyPlan, Export, Inside, NodePlan};
+use super::peak::Alive;
+use super::result::{Flow, RowFlow};
+use super::values::{Value, Values, pick};
+use crate::cost::CostReport;
+use crate::cost::bind::BoundModel;
+use crate::cost::ports::Ports;
+use crate::flat::{Composite, FlatModel, Node, RowId, Step, ValueRef, ValueTarget};
+use crate::language::Segment;
+use crate::quantity::workload::Phase;
+use crate::syntax::diag::Diagnostics;
+
+/// Runs a model. What doesn't fit together goes to `diagnostics`.
+pub fn run(flat: &FlatModel, bound: &BoundModel, report: &CostReport, diagnostics: &mut Diagnostics) -> Flow {
+    let plan = lifetime::plan(flat, diagnostics);
+    let mut machine = Machine::new(flat, bound, report, diagnostics);
+    machine.model(&plan);
+    machine.finish()
+}
+
+/// A composite that runs.
+pub(super) struct Frame {
+    pub(super) input: Value,
+    pub(super) values: Vec<Values>,
+    /// Outputs that it holds until it returns though a layer inside made them.
+    pub(super) held: Vec<u32>,
+}
+
+pub(super) struct Machine<'f, 'd> {
+    pub(super) flat: &'f FlatModel,
+    pub(super) bound: &'f BoundModel,
+    pub(super) report: &'f CostReport,
+    pub(super) diagnostics: &'d mut Diagnostics,
+    pub(super) flow: Flow,
+    pub(super) heap: Heap,
+    pub(super) frames: Vec<Frame>,
+    /// Segments of the path here, with the number of repeats around each.
+    pub(super) segments: Vec<(&'f Segment, usize)>,
+    pub(super) indices: Vec<u64>,
+    pub(super) step: u64,
+    pub(super) capture: Option<u64>,
+    pub(super) captured: Vec<Alive>,
+    /// Not zero: what is called no times.
+    pub(super) dry: u32,
+    pub(super) training: bool,
+    /// What was booked to rows.
+    pub(super) booked: Vec<(RowId, u128, u128)>,
+    pub(super) full: bool,
+    /// How many repeats of composites are around.
+    pub(super) blocks: u32,
+}
+
+impl<'f, 'd> Machine<'f, 'd> {
+    pub(super) fn new(
+        flat: &'f FlatModel,
+        bound: &'f BoundModel,
+        report: &'f CostReport,
+        diagnostics: &'d mut Diagnostics,
+    ) -> Self {
+        let mut machine = Machine {
+            flat,
+            bound,
+            report,
+            diagnostics,
+            flow: Flow { rows: vec![RowFlow::default(); flat.rows.len()], ..Flow::default() },
+            heap: Heap::new(flat.rows.len()),
+            frames: Vec::new(),
+            segments: Vec::new(),
+            indices: Vec::new(),
+            step: 0,
+            capture: None,
+            captured: Vec::new(),
+            dry: 0,
+            training: bound.workload.phase == Phase::Train,
+            booked: Vec::new(),
+            full: false,
+            blocks: 0,
+        };
+        machine.earlier_steps();
+        machine
+    }
+
+    /// Caches that exist before the step.
+    pub(super) fn earlier_steps(&mut self) {
+        for (id, info) in (0u32..).map(RowId).zip(&self.flat.rows) {
+            let Some(ports) = self.ports(id) else { continue };
+            let runs = self.bound.rows.get(id.0 as usize).is_some_and(|row| row.calls > 0);
+            if ports.past > 0 && runs {
+                self.heap.earlier(id, ports.past, info.repeats);
+            }
+        }
+    }
+
+    pub(super) fn ports(&self, row: RowId) -> Option<&'f Ports> {
+        ports_of(self.bound, self.report, row)
+    }
+
+    /// Bytes of storage from earlier steps that each instance of a row frees.
+    pub(super) fn past_bytes(&self, row: RowId) -> u128 {
+        self.ports(row).map_or(0, |ports| ports.past)
+    }
+
+    pub(super) fn model(&mut self, plan: &BodyPlan) {
+        let input = self.model_input(0);
+        self.frames.push(Frame { input, values: Vec::new(), held: Vec::new() });
+        self.body(&self.flat.body, plan);
+        let last = self.frames.last().and_then(|frame| frame.values.last()).and_then(|values| values.own.first());
+        self.flow.output = last.and_then(|value| value.shape.as_deref()).map(<[u128]>::to_vec);
+    }
+
+    pub(super) fn finish(mut self) -> Flow {
+        self.flow.cache_storage = self.heap.cache;
+        self.flow
+    }
+
+    pub(super) fn model_input(&self, at: u32) -> Value {
+        let Some(input) = self.bound.inputs.get(at as usize) else { return Value::unknown() };
+        Value {
+            storage: NONE,
+            shape: input.shape.as_deref().map(Arc::from),
+            element: input.element,
+            exists: true,
+            from: None,
+            implicit: self.flat.inputs.is_none(),
+        }
+    }
+
+    pub(super) fn release_values(&mut self, values: &Values) {
+        for value in values.own.iter().chain(values.inner.values()) {
+            self.heap.release(value.storage);
+        }
+    }
+
+    // Values.
+
+    /// What a reference means here. No share in its storage comes with it.
+    pub(super) fn value(&self, reference: &ValueRef) -> Value {
+        let frame = self.frames.len().checked_sub(1 + usize::from(reference.up)).and_then(|at| self.frames.get(at));
+        let Some(frame) = frame else { return Value::unknown() };
+        match &reference.target {
+            ValueTarget::Input => frame.input.clone(),
+            ValueTarget::ModelInput(at) => self.model_input(*at),
+            ValueTarget::Node(at) => {
+                frame.values.get(*at as usize).and_then(|values| pick(values, &reference.rest)).unwrap_or_else(Value::unknown)
+            }
+        }
+    }
+
+    pub(super) fn body(&mut self, nodes: &'f [Node<RowId>], plan: &BodyPlan) {
+        for (at, (node, node_plan)) in nodes.iter().zip(&plan.nodes).enumerate() {
+            if let Some(frame) = self.frames.last_mut() {
+                frame.values.push(Values::default());
+            }
+            let first_only = plan.first_only.get(at).map_or(&[][..], Vec::as_slice);
+            let values = self.node(node, node_plan, first_only);
+            if let Some(slot) = self.frames.last_mut().and_then(|frame| frame.values.get_mut(at)) {
+                let progress = std::mem::replace(slot, values);
+                self.release_values(&progress);
+            }
+            for end in plan.ends.get(at).into_iter().flatten() {
+                self.end(*end);
+            }
+        }
+    }
+
+    /// Ends the life of a value of the composite that runs.
+    pub(super) fn end(&mut self, node: u32) {
+        let slot = self.frames.last_mut().and_then(|frame| frame.values.get_mut(node as usize));
+        if let Some(values) = slot.map(std::mem::take) {
+            self.release_values(&values);
+        }
+    }
+
+    pub(super) fn node(&mut self, node: &'f Node<RowId>, plan: &NodePlan, first_only: &[u32]) -> Values {
+        match (node, &plan.inside) {
+            (Node::Layer(id), _) => {
+                let Some(info) = self.flat.row(**id) else { return Values::default() };
+                let inputs = info.row.inputs.iter().map(|input| self.value(input)).collect();
+                self.layer(**id, inputs)
+            }
+            (Node::Composite(composite), Inside::Composite(body)) => {
+                let input = composite.inputs.first().map_or_else(Value::unknown, |input| self.value(input));
+                self.composite(composite, body, &plan.exports, input)
+            }
+            (Node::Repeat(repeat), Inside::Repeat(variants)) => self.repeat(repeat, variants, &plan.exports, first_only),
+            _ => Values::default(),
+        }
+    }
+
+    /// Runs a composite, as often as it is called, each call on what the one before gave.
+    pub(super) fn composite(
+        &mut self,
+        composite: &'f Composite<RowId>,
+        plan: &BodyPlan,
+        exports: &[Export],
+        input: Value,
+    ) -> Values {
+        let calls = composite.calls.as_ref().map_or(Some(1), |calls| self.bound.count(calls)).unwrap_or(1);
+        if calls == 1 {
+            return self.call(composite, plan, exports, input);
+        }
+        if calls == 0 {
+            self.dry += 1;
+            let values = self.call(composite, plan, exports, input);
+            self.dry -= 1;
+            return values;
+        }
+        let mut values = self.call(composite, plan, exports, input);
+        let mut done = 1;
+        while done < calls && !self.full {
+            let next = values.own.first().cloned().unwrap_or_else(Value::unknown);
+            let mark = self.mark();
+            let made = self.call(composite, plan, exports, next);
+            let earlier = std::mem::replace(&mut values, made);
+            self.release_values(&earlier);
+            done += 1;
+            if done >= 2 && calls - done > 1 {
+                self.again(&mark, calls - done - 1);
+                done = calls - 1;
+            }
+        }
+        values
+    }
+
+    pub(super) fn call(&mut self, composite: &'f Composite<RowId>, plan: &BodyPlan, exports: &[Export], input: Value) -> Values {
+        let segment = composite.path_segment();
+        if let Some(segment) = segment {
+            self.segments.push((segment, self.indices.len()));
+        }
+        self.heap.retain(input.storage);
+        self.frames.push(Frame { input, values: Vec::with_capacity(composite.body.len()), held: Vec::new() });
+        self.body(&composite.body, plan);
+        let mut values = Values::default();
+        match &composite.output {
+            Some(output) => values.own.push(self.value(output)),
+            None => {
+                let last = self.frames.last().and_then(|frame| frame.values.last());
+                match last {
+                    Some(last) => values.own.clone_from(&last.own),
+                    None => values.own.extend(self.frames.last().map(|frame| frame.input.clone())),
+                }
+            }
+        }
+        for export in exports {
+            values.inner.extend(self.exported(export).map(|value| (export.clone(), value)));
+        }
+        for value in values.own.iter().chain(values.inner.values()) {
+            self.heap.retain(value.storage);
+        }
+        if let Some(frame) = self.frames.pop() {
+            for values in frame.values {
+                self.release_values(&values);
+            }
+            for held in frame.held {
+                self.heap.release(held);
+            }
+            self.heap.release(frame.input.storage);
+        }
+        if segment.is_some() {
+            self.segments.pop();
+        }
+        values
+    }
+
+    /// A value inside the composite that runs.
+    pub(super) fn exported(&self, export: &Export) -> Option<Value> {
+        let (Step::Child(at), rest) = export.split_first()? else { return None };
+        pick(self.frames.last()?.values.get(*at as usize)?, rest)
+    }
+}
+
+/// What a row's layer takes, gives, needs and keeps.
+pub(super) fn ports_of<'f>(bound: &BoundModel, report: &'f CostReport, row: RowId) -> Option<&'f Ports> {
+    let signature = bound.rows.get(row.0 as usize)?.signature?;
+    report.ports.get(signature as usize)?.as_ref()
+}

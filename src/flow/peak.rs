@@ -1,0 +1,121 @@
+//! The moment at which most bytes are alive, and what is alive then.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+
+use super::lifetime;
+use super::machine::Machine;
+use crate::cost::CostReport;
+use crate::cost::bind::BoundModel;
+use crate::cost::ports::Ports;
+use crate::flat::{FlatModel, RowId};
+use crate::syntax::diag::Diagnostics;
+
+/// The moment at which most bytes are alive.
+#[derive(Debug, Clone)]
+pub struct Peak {
+    pub bytes: u128,
+    /// Of these, caches and states that persist.
+    pub cache_bytes: u128,
+    pub row: RowId,
+    /// `model.layers.1.mlp.product`.
+    pub path: String,
+    /// What the layer itself needs while it runs, its outputs included.
+    pub workspace: u128,
+    pub(super) step: u64,
+}
+
+impl Peak {
+    /// Without what persists.
+    #[must_use]
+    pub fn activation_bytes(&self) -> u128 {
+        self.bytes.saturating_sub(self.cache_bytes)
+    }
+}
+
+/// Storages that are alive, of one origin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Alive {
+    pub row: RowId,
+    /// The output's name; empty for what existed before.
+    pub output: Arc<str>,
+    pub shape: Option<Vec<u128>>,
+    pub bytes: u128,
+    pub count: u128,
+    pub persistent: bool,
+}
+
+/// What is alive at a peak, largest first. The workspace of the layer that runs is not in it.
+pub fn alive_at(flat: &FlatModel, bound: &BoundModel, report: &CostReport, peak: &Peak) -> Vec<Alive> {
+    let mut ignored = Diagnostics::default();
+    let plan = lifetime::plan(flat, &mut ignored);
+    let mut machine = Machine::new(flat, bound, report, &mut ignored);
+    machine.capture = Some(peak.step);
+    machine.model(&plan);
+    let mut alive = machine.captured;
+    // Their names last: the order must not depend on which storage was free.
+    alive.sort_by(|a, b| {
+        b.bytes
+            .saturating_mul(b.count)
+            .cmp(&a.bytes.saturating_mul(a.count))
+            .then(a.row.cmp(&b.row))
+            .then(a.output.cmp(&b.output))
+    });
+    alive
+}
+
+impl Machine<'_, '_> {
+    /// The moment at which a layer runs: is it the peak?
+    pub(super) fn moment(&mut self, id: RowId, ports: &Ports) {
+        let bytes = self.heap.live.saturating_add(ports.workspace);
+        if self.flow.peak.as_ref().is_none_or(|peak| bytes > peak.bytes) {
+            let path = self.flow.peak.take().map_or_else(String::new, |peak| peak.path);
+            let path = self.path(id, path);
+            let (cache_bytes, workspace, step) = (self.heap.cache, ports.workspace, self.step);
+            self.flow.peak = Some(Peak { bytes, cache_bytes, row: id, path, workspace, step });
+        }
+        if self.capture == Some(self.step) {
+            self.captured = self.snapshot();
+        }
+    }
+
+    /// The concrete path of a layer that runs, in a string that is at hand.
+    pub(super) fn path(&self, id: RowId, mut path: String) -> String {
+        path.clear();
+        let own = self.flat.row(id).and_then(|info| info.row.segment.as_ref()).map(|segment| (segment, self.indices.len()));
+        for (segment, depth) in self.segments.iter().copied().chain(own) {
+            if !path.is_empty() {
+                path.push('.');
+            }
+            segment.write(&mut path, &|level, out| {
+                let index = depth.checked_sub(1 + usize::from(level)).and_then(|at| self.indices.get(at));
+                let _ = write!(out, "{}", index.copied().unwrap_or_default());
+            });
+        }
+        path
+    }
+
+    pub(super) fn snapshot(&self) -> Vec<Alive> {
+        let mut alive: IndexMap<(RowId, Arc<str>, u128, bool), Alive> = IndexMap::new();
+        for (row, count) in self.heap.past_left() {
+            let bytes = self.past_bytes(row);
+            let old = Alive { row, output: "".into(), shape: None, bytes, count, persistent: true };
+            alive.insert((row, "".into(), bytes, true), old);
+        }
+        for storage in self.heap.alive() {
+            let class = self.flat.row(storage.row).and_then(|info| info.row.class.as_ref());
+            let def = class.and_then(|class| class.0.outputs.get(usize::from(storage.output)));
+            let output = def.map_or_else(|| "saved".into(), |def| def.name.clone());
+            let row = self.flow.rows.get(storage.row.0 as usize);
+            let shape = row.and_then(|row| row.outputs.get(usize::from(storage.output))?.as_deref()).map(<[u128]>::to_vec);
+            let persistent = storage.persistent;
+            let key = (storage.row, output.clone(), storage.bytes, persistent);
+            let same =
+                alive.entry(key).or_insert(Alive { row: storage.row, output, shape, bytes: storage.bytes, count: 0, persistent });
+            same.count = same.count.saturating_add(storage.count);
+        }
+        alive.into_values().collect()
+    }
+}

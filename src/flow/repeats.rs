@@ -1,0 +1,126 @@
+//! Repetition: instances are run until one leaves behind what the one before did; the rest are added up, and the last is run again.
+
+use super::heap::HeapMark;
+use super::lifetime::{Export, Inside, NodePlan, by_index};
+use super::machine::{Machine, ports_of};
+use super::result::Block;
+use super::values::{Value, Values, pick};
+use crate::flat::{Node, Repeat, RowId, Step};
+
+/// Where the logs were.
+pub(super) struct Mark {
+    heap: HeapMark,
+    booked: usize,
+    saved: u128,
+}
+
+impl<'f> Machine<'f, '_> {
+    pub(super) fn repeat(
+        &mut self,
+        repeat: &'f Repeat<RowId>,
+        plans: &[NodePlan],
+        exports: &[Export],
+        first_only: &[u32],
+    ) -> Values {
+        let inputs: Vec<Value> = repeat.inputs.iter().map(|input| self.value(input)).collect();
+        let given = inputs.first().cloned().unwrap_or_else(Value::unknown);
+        let indexed = by_index(exports);
+        let mut values = Values::default();
+        let mut started = false;
+        self.indices.push(0);
+        for (first, last, variant) in repeat.order() {
+            // Beyond the limit all that is around has to come to its end, too.
+            if self.full {
+                break;
+            }
+            let Some(node) = repeat.variants.get(variant).and_then(|v| v.instance.as_deref()) else { continue };
+            let Some(plan) = plans.get(variant) else { continue };
+            let mut index = first;
+            loop {
+                if let Some(here) = self.indices.last_mut() {
+                    *here = index;
+                }
+                let mut input = given.clone();
+                let mut others = inputs.clone();
+                if started && !repeat.parallel {
+                    input = values.own.first().cloned().unwrap_or_else(Value::unknown);
+                    if let Some(first) = others.first_mut() {
+                        *first = input.clone();
+                    }
+                }
+                let mark = self.mark();
+                let input_bytes = self.heap.bytes(input.storage);
+                self.blocks += 1;
+                let mut made = match (node, &plan.inside) {
+                    (Node::Layer(id), _) => self.layer(**id, others),
+                    (Node::Composite(composite), Inside::Composite(body)) => {
+                        self.composite(composite, body, &plan.exports, input)
+                    }
+                    _ => Values::default(),
+                };
+                self.blocks -= 1;
+                if self.blocks == 0 && matches!(node, Node::Composite(_)) {
+                    let saved_bytes = self.flow.saved_bytes.saturating_sub(mark.saved);
+                    self.flow.blocks.push(Block { count: 1, input_bytes, saved_bytes });
+                }
+                self.publish(index, indexed.get(&index).map_or(&[], Vec::as_slice), &mut made);
+                let earlier = std::mem::replace(&mut values, made);
+                self.release_values(&earlier);
+                if !started {
+                    first_only.iter().for_each(|node| self.end(*node));
+                    started = true;
+                }
+                if index == last || self.full {
+                    break;
+                }
+                // The second of a range leaves behind what all that follow do.
+                let stop = indexed.range(index + 1..).next().map_or(last, |(stop, _)| (*stop).min(last));
+                index += 1;
+                if index > first + 1 && stop > index {
+                    self.again(&mark, u128::from(stop - index));
+                    if let Some(block) = self.flow.blocks.last_mut().filter(|_| self.blocks == 0) {
+                        block.count = block.count.saturating_add(u128::from(stop - index));
+                    }
+                    index = stop;
+                }
+            }
+        }
+        self.indices.pop();
+        // What was published stays with the node.
+        if let Some(slot) = self.frames.last_mut().and_then(|frame| frame.values.last_mut()) {
+            values.inner.extend(std::mem::take(&mut slot.inner));
+        }
+        values
+    }
+
+    /// Makes an instance's values known to what reads them by its index.
+    pub(super) fn publish(&mut self, index: u64, exports: &[Export], made: &mut Values) {
+        for rest in exports {
+            let Some(value) = pick(made, rest) else { continue };
+            self.heap.retain(value.storage);
+            if let Some(slot) = self.frames.last_mut().and_then(|frame| frame.values.last_mut()) {
+                let name = std::iter::once(Step::Instance(index)).chain(rest.iter().copied()).collect();
+                slot.inner.insert(name, value);
+            }
+        }
+        for value in std::mem::take(&mut made.inner).into_values() {
+            self.heap.release(value.storage);
+        }
+    }
+
+    pub(super) fn mark(&self) -> Mark {
+        Mark { heap: self.heap.mark(), booked: self.booked.len(), saved: self.flow.saved_bytes }
+    }
+
+    /// What was left behind since a mark, so many times more.
+    pub(super) fn again(&mut self, mark: &Mark, times: u128) {
+        let (bound, report) = (self.bound, self.report);
+        self.heap.again(mark.heap, times, |row| ports_of(bound, report, row).map_or(0, |ports| ports.past));
+        let saved = self.flow.saved_bytes.saturating_sub(mark.saved);
+        self.flow.saved_bytes = self.flow.saved_bytes.saturating_add(saved.saturating_mul(times));
+        let booked: Vec<(RowId, u128, u128)> = self.booked.get(mark.booked..).unwrap_or_default().to_vec();
+        for (row, bytes, count) in booked {
+            self.book(row, bytes, count.saturating_mul(times));
+        }
+    }
+}

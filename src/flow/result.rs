@@ -1,0 +1,68 @@
+//! What comes of a run: shapes and memory, a row each and in all.
+
+use std::sync::Arc;
+
+use super::peak::Peak;
+use crate::flat::RowId;
+
+/// Shapes and memory of a model.
+#[derive(Debug, Default)]
+pub struct Flow {
+    /// One a row of the flat model.
+    pub rows: Vec<RowFlow>,
+    /// `None`: the model has no layer that runs.
+    pub peak: Option<Peak>,
+    /// Bytes kept for the backward pass, each storage once; 0 unless training.
+    pub saved_bytes: u128,
+    /// Bytes that stay when the model has returned, its outputs aside: caches.
+    pub cache_storage: u128,
+    /// Classes that don't say what they save.
+    pub unknown_saves: Vec<RowId>,
+    /// The instances of the outermost repeated composites: what activation checkpointing recomputes.
+    pub blocks: Vec<Block>,
+    /// The shape of what the model returns.
+    pub output: Option<Vec<u128>>,
+}
+
+/// Instances of a repeated composite that are alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Block {
+    pub count: u128,
+    /// What one of them is given.
+    pub input_bytes: u128,
+    /// What is booked to one of them for the backward pass.
+    pub saved_bytes: u128,
+}
+
+/// What flows out of a layer.
+#[derive(Debug, Clone, Default)]
+pub struct RowFlow {
+    /// Its outputs in the order of the class; `None`: not known, or there is none.
+    pub outputs: Vec<Option<Arc<[u128]>>>,
+    /// Bytes booked to its instances, in the order in which they run: so many bytes, so many times.
+    pub saved: Vec<(u128, u128)>,
+    /// Whether it stands in one of the blocks that checkpointing recomputes.
+    pub in_block: bool,
+    pub(super) unknown_saves: bool,
+    pub(super) inputs: Vec<Option<Arc<[u128]>>>,
+    pub(super) seen: bool,
+}
+
+impl RowFlow {
+    /// Bytes booked to its n-th instance, in the order in which they run.
+    #[must_use]
+    pub fn saved_by(&self, n: u128) -> u128 {
+        let mut before = 0u128;
+        let run = self.saved.iter().find(|(_, times)| {
+            before = before.saturating_add(*times);
+            n < before
+        });
+        run.map_or(0, |(bytes, _)| *bytes)
+    }
+
+    /// Bytes booked to all its instances.
+    #[must_use]
+    pub fn saved_total(&self) -> u128 {
+        self.saved.iter().fold(0u128, |sum, (bytes, times)| sum.saturating_add(bytes.saturating_mul(*times)))
+    }
+}

@@ -1,0 +1,45 @@
+//! What training keeps for the backward pass: each storage once, booked to the layer that is the first to need it.
+
+use super::heap::Kept;
+use super::machine::Machine;
+use super::values::Value;
+use crate::cost::ports::{Ports, Save};
+use crate::flat::RowId;
+
+impl Machine<'_, '_> {
+    pub(super) fn saves(&mut self, id: RowId, ports: &Ports, inputs: &[Value], outputs: &[Value]) {
+        let Some(saves) = &ports.saves else {
+            let row = self.flow.rows.get_mut(id.0 as usize);
+            if row.is_some_and(|row| !std::mem::replace(&mut row.unknown_saves, true)) {
+                self.flow.unknown_saves.push(id);
+            }
+            return;
+        };
+        let mut booked = 0u128;
+        for save in saves {
+            booked = booked.saturating_add(match save {
+                Save::Input(at) => inputs.get(*at).map_or(0, |value| self.heap.keep(value.storage, Kept::Saved)),
+                Save::Output(at) => outputs.get(*at).map_or(0, |value| self.heap.keep(value.storage, Kept::Saved)),
+                Save::Own(_, bytes) => {
+                    let storage = self.heap.store(*bytes, 1, id, u16::MAX);
+                    let bytes = self.heap.keep(storage, Kept::Saved);
+                    // The share that it came with.
+                    self.heap.release(storage);
+                    bytes
+                }
+            });
+        }
+        self.flow.saved_bytes = self.flow.saved_bytes.saturating_add(booked);
+        self.book(id, booked, 1);
+    }
+
+    pub(super) fn book(&mut self, row: RowId, bytes: u128, count: u128) {
+        if let Some(flow) = self.flow.rows.get_mut(row.0 as usize) {
+            match flow.saved.last_mut() {
+                Some((last, times)) if *last == bytes => *times = times.saturating_add(count),
+                _ => flow.saved.push((bytes, count)),
+            }
+        }
+        self.booked.push((row, bytes, count));
+    }
+}
