@@ -1,4 +1,75 @@
-//! layerspec: a compiler for hierarchical descriptions of neural networks.
+//! A compiler for hierarchical descriptions of neural networks: a model as JSON, or a Hugging Face `config.json`, becomes the flat list of its
+//! basic layers with parameters, FLOPs and bytes, exact integers that agree with PyTorch's own counts.
+//!
+//! ```
+//! use layerspec::{Execution, Quantity, Session, Workload};
+//!
+//! let session = Session::new();
+//! let model = session.load("llama-2-7b-hf").into_result()?;
+//! let lowered = model.lowered(&Execution::default()).into_result()?;
+//! let at = lowered.at(&Workload::prefill(1, 2048)).into_result()?;
+//!
+//! assert_eq!(at.params(), 6_738_415_616);
+//! assert_eq!(at.matmul_flops(), 29_261_612_187_648);
+//! assert_eq!(at.peak().map(|peak| peak.bytes), Some(1_277_165_568));
+//! let widest = at.rows().max_by_key(|row| row.matmul_flops()).unwrap();
+//! assert_eq!((widest.path(), widest.repeats()), ("model.layers.[0-31].mlp.gate_proj", 32));
+//! assert_eq!(widest.cost().get(Quantity::MatmulFlops), 2 * 2048 * 4096 * 11008);
+//! # Ok::<(), layerspec::Failure>(())
+//! ```
+//!
+//! # The steps
+//!
+//! | step | gives | what it promises |
+//! |---|---|---|
+//! | [`Session::load`], [`Session::read`] | [`Model`] | names are resolved, layers' parameters are those that their classes take |
+//! | [`Model::lowered`] | [`Lowered`] | flat, under an [`Execution`]: kernel, cache, backend; made once |
+//! | [`Lowered::at`] | [`Evaluation`] | every layer's cost at a [`Workload`], shapes and memory; exists only if nothing was wrong |
+//! | [`Evaluation::rows`], [`Evaluation::instances`] | [`Row`], [`Instance`] | the layers, repeats folded or one by one |
+//!
+//! Each step gives an [`Outcome`]: a value as far as it could be made, and what was said on the way. [`Outcome::into_result`] is the door for
+//! who counts: no value with an error among the diagnostics gets through. A [`Failure`] shows itself as the command line would.
+//!
+//! What comes out is owned, `Send` and `Sync`. A session holds any number of models; what it looks up in its catalog is parsed once.
+//!
+//! # Asking
+//!
+//! ```
+//! use layerspec::analyses::Training;
+//! use layerspec::{Execution, Session, Workload};
+//!
+//! let session = Session::new();
+//! let model = session.load("qwen3-0.6b").into_result()?;
+//! let at = model.lowered(&Execution::default()).into_result()?.at(&Workload::decode(8, 4095)).into_result()?;
+//!
+//! let device = session.catalog().device("rtx-4090").unwrap().unwrap();
+//! let training = Training::new(session.catalog().optimizer("adamw").unwrap());
+//! let plan = at.memory_plan(1, &training).unwrap();
+//! assert!(at.fit(&plan, &device, 1, 10, &training).fits());
+//!
+//! // Why does this layer cost what it does?
+//! let text = at.explain("model.layers.0.mlp.up_proj").into_result()?;
+//! assert!(text.contains("2 * tokens * in_features * out_features"));
+//! # Ok::<(), layerspec::Failure>(())
+//! ```
+//!
+//! # A catalog of one's own
+//!
+//! Classes, blocks, families, devices, dtypes, optimizers and ways to quantize are data. Files laid over the embedded ones come first:
+//!
+//! ```
+//! use layerspec::{Catalog, Session};
+//!
+//! let mine = r#"{ "name": "my-card", "title": "My card", "vendor": "me", "kind": "GPU", "memory_capacity": 24000000000,
+//!   "memory_bandwidth": 1000000000000, "peak_flops_per_second": { "bf16": 100000000000000 }, "sources": ["a guess"], "verified": false }"#;
+//! let session = Session::over(Catalog::overlaid([("hardware/my-card.json", mine.as_bytes())]).unwrap());
+//! assert_eq!(session.catalog().device("my-card").unwrap().unwrap().memory_capacity, 24_000_000_000);
+//! ```
+//!
+//! # Features
+//!
+//! `cli` (on by default) is the program: command line, files, terminal, its allocator. Without it the library does no I/O and builds for
+//! `wasm32-unknown-unknown`.
 
 #[doc(hidden)]
 #[cfg(feature = "cli")]
@@ -29,7 +100,7 @@ pub use flow::{Alive, Peak};
 pub use lower::{Execution, Lowered};
 pub use quantity::workload::{Attention, Backend, Cache, Kernel, Logits, Phase};
 pub use quantity::{Bytes, Cost, Exact, Flops, Fold, Params, QUANTITIES, Quantity, QuantityInfo, Unit};
-pub use session::{Expression, ExpressionError, Failure, FlatRow, Model, Outcome, Session, Settings, Stage};
+pub use session::{Expression, ExpressionError, Failure, FlatRow, Model, Outcome, Place, Session, Settings, Stage};
 pub use syntax::expr::Value;
 
 /// What is said of a model: errors and warnings, and the places that they point at.

@@ -153,12 +153,12 @@ impl Catalog {
     ///
     /// # Errors
     /// What is wrong with the file, if it doesn't parse.
-    pub fn block(&self, name: &str) -> Option<Result<&Block, &Diagnostics>> {
+    pub fn block(&self, name: &str) -> Option<Result<&Arc<Block>, &Diagnostics>> {
         let over = self.over(Kind::Block).find(|(_, file)| &*file.name == name).map(|(at, _)| BLOCK_FILES.len() + at);
         let index = over.or_else(|| BLOCK_FILES.binary_search_by_key(&name, |file| file.name).ok())?;
         let file = BLOCK_FILES.get(index).map(|file| (file.path, file.text));
         let parse = |node: &Node, name: &str, said: &mut Diagnostics| parse_block(node, name, said);
-        Some(self.read(self.blocks.get(index)?, file, index, BLOCK_FILES.len(), BLOCKS_FROM, parse)?.as_deref())
+        Some(self.read(self.blocks.get(index)?, file, index, BLOCK_FILES.len(), BLOCKS_FROM, parse)?.as_ref())
     }
 
     /// The names of all blocks.

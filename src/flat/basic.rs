@@ -57,7 +57,8 @@ impl<'m> Flattener<'m, '_> {
     ) -> Option<Row> {
         let field = layer.class.as_ref()?;
         let class_name = self.plain_text(field, scope)?;
-        let Some(class) = self.checked.classes.find(&class_name) else {
+        let known = self.checked.resolution.class(field.span).cloned();
+        let Some(class) = known.or_else(|| self.checked.classes.find(&class_name)) else {
             // A class that is written out was checked already, at the same place.
             let said = self.values.diagnostics().said(Code::UnknownClass, field.span);
             if !said && !self.checked.classes.is_faulty(&class_name) {

@@ -419,8 +419,8 @@ impl<'m> Flattener<'m, '_> {
     /// The class of the family that a layer uses.
     fn family_class(&self, layer: &Layer) -> Option<Arc<str>> {
         let crate::syntax::spec::Body::Use(field) = &layer.body else { return None };
-        match self.checked.used(field.pieces.literal()?, self.file) {
-            Ok(Some(Used::Family(model))) => model.class.clone(),
+        match self.checked.used_at(field.span, self.file) {
+            Some(Used::Family(model)) => model.class.clone(),
             _ => None,
         }
     }
@@ -430,21 +430,8 @@ impl<'m> Flattener<'m, '_> {
             crate::syntax::spec::Body::Basic => {}
             crate::syntax::spec::Body::Composite(layers) => self.layers(layers, scope),
             crate::syntax::spec::Body::Use(field) => {
-                let Some(name) = self.plain_text(field, scope) else {
+                let Some(used) = self.used(field, scope) else {
                     return self.fault_inside(layer);
-                };
-                let checked = self.checked;
-                let used = match checked.used(&name, self.file) {
-                    Ok(Some(used)) => used,
-                    Ok(None) => {
-                        let suggest = !self.values.diagnostics().crowded();
-                        self.report(unknown_block(checked, self.file, &name, field.span, suggest));
-                        return self.fault_inside(layer);
-                    }
-                    Err(said) => {
-                        self.values.diagnostics().extend(said.iter().cloned());
-                        return self.fault_inside(layer);
-                    }
                 };
                 // Not in `check` alone: a name of a variable's may be any.
                 if self.wiring.depth() > crate::language::check::MAX_LAYER_DEPTH {
@@ -458,6 +445,27 @@ impl<'m> Flattener<'m, '_> {
                     Used::Catalog(block) => self.block(block, false, layer, field, scope),
                     Used::Family(model) => self.nested(model, layer, scope),
                 }
+            }
+        }
+    }
+
+    /// What a `use` means: as `check` found, or by the name that variables make here. What is wrong is reported.
+    fn used(&mut self, field: &'m TextField, scope: &ValueScope<'m, '_>) -> Option<Used<'m>> {
+        let checked = self.checked;
+        if let Some(used) = checked.used_at(field.span, self.file) {
+            return Some(used);
+        }
+        let name = self.plain_text(field, scope)?;
+        match checked.used(&name, self.file) {
+            Ok(Some(used)) => Some(used),
+            Ok(None) => {
+                let suggest = !self.values.diagnostics().crowded();
+                self.report(unknown_block(checked, self.file, &name, field.span, suggest));
+                None
+            }
+            Err(said) => {
+                self.values.diagnostics().extend(said.iter().cloned());
+                None
             }
         }
     }

@@ -8,6 +8,7 @@ mod locate;
 mod model;
 mod node;
 mod number;
+mod paths;
 mod pattern;
 mod splice;
 mod tie;

@@ -1,24 +1,20 @@
 //! Finds the rows whose weights others share.
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::rc::Rc;
 use std::sync::Arc;
 
 use super::flatten::Dropped;
 use super::instances::Instances;
 use super::model::FlatModel;
 use super::node::{Composite, Node, Row, RowId, TieSpec, Tied};
-use super::wire::splits;
-use crate::language::Segment;
+use super::paths::{Asker, Found, Levels, Paths};
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics, nearest};
 use crate::syntax::source::Span;
 
 /// Resolves every `tied_to`: beside the layer, then outward, scope by scope.
 pub fn resolve(model: &mut FlatModel, dropped: &Dropped, diagnostics: &mut Diagnostics) {
     let mut found: Vec<(RowId, Tied)> = Vec::new();
-    let indices = RefCell::new(HashMap::new());
-    Search { model, dropped, indices, found: &mut found, diagnostics }.nodes(&model.body, &mut Vec::new());
+    Search { model, dropped, paths: Paths::new(model), found: &mut found, diagnostics }.nodes(&model.body, &mut Vec::new());
     for (row, tied) in found {
         if let Some(info) = model.rows.get_mut(row.0 as usize) {
             info.row.tied.push(tied);
@@ -38,42 +34,32 @@ enum Target<'m> {
 struct Search<'m, 'a> {
     model: &'m FlatModel,
     dropped: &'a Dropped,
-    /// By the body, each made when first looked into.
-    indices: RefCell<HashMap<*const Node<RowId>, Rc<Index<'m>>>>,
+    paths: Paths<'m>,
     found: &'a mut Vec<(RowId, Tied)>,
     diagnostics: &'a mut Diagnostics,
 }
 
-/// The nodes of a body and of the groups in it, by name.
-#[derive(Default)]
-struct Index<'m> {
-    named: HashMap<&'m str, &'m Node<RowId>>,
-    /// Repeated layers with the index in the midst of their names.
-    patterned: HashMap<(String, String), &'m Node<RowId>>,
-    nameless: Vec<&'m Node<RowId>>,
+/// What may be tied to stands at a path's end: a layer, a weight of one, a composite.
+struct Targets<'m> {
+    model: &'m FlatModel,
 }
 
-impl<'m> Index<'m> {
-    fn add(&mut self, model: &'m FlatModel, nodes: &'m [Node<RowId>]) {
-        for node in nodes {
-            let segment = match node {
-                Node::Layer(id) => model.row(**id).and_then(|info| info.row.segment.as_ref()),
-                Node::Composite(composite) => match composite.path_segment() {
-                    Some(segment) => Some(segment),
-                    None => {
-                        self.add(model, &composite.body);
-                        continue;
-                    }
-                },
-                Node::Repeat(repeat) => repeat.name.as_ref(),
-            };
-            if let Some(name) = segment.and_then(Segment::lookup_name) {
-                self.named.entry(name).or_insert(node);
-            } else if let Some(affixes) = segment.and_then(Segment::affixes) {
-                self.patterned.entry(affixes).or_insert(node);
-            } else {
-                self.nameless.push(node);
+impl<'m, 'p> Asker<'m, 'p> for Targets<'m> {
+    type Answer = Target<'m>;
+
+    fn found(&mut self, found: Found<'m, 'p>, _: &mut Levels<'m>) -> Option<Target<'m>> {
+        match found {
+            Found::Layer(id, "") => Some(Target::Row(id)),
+            Found::Layer(id, rest) => {
+                let row = &self.model.row(id)?.row;
+                weight_names(row).into_iter().find(|weight| **weight == *rest).map(|weight| Target::Weight(id, weight))
             }
+            // A layer without a name is its composite, as far as paths go.
+            Found::Composite(composite) => match composite.body.as_slice() {
+                [Node::Layer(id)] if self.model.row(**id)?.row.segment.is_none() => Some(Target::Row(**id)),
+                _ => Some(Target::Composite(composite)),
+            },
+            Found::Instances(_) => None,
         }
     }
 }
@@ -111,93 +97,8 @@ impl<'m> Search<'m, '_> {
     }
 
     fn find(&self, path: &str, scopes: &[&'m [Node<RowId>]]) -> Option<Target<'m>> {
-        let parts: Vec<&str> = path.split('.').collect();
-        scopes.iter().rev().find_map(|nodes| self.descend(nodes, &parts))
-    }
-
-    fn descend(&self, nodes: &'m [Node<RowId>], parts: &[&str]) -> Option<Target<'m>> {
-        let index = self.index(nodes);
-        let head = parts.first()?;
-        if let Some(found) = index.named.get(head).and_then(|node| self.step(node, parts)) {
-            return Some(found);
-        }
-        if !index.patterned.is_empty() {
-            let nodes = splits(head).filter_map(|(before, _, after)| index.patterned.get(&(before.to_owned(), after.to_owned())));
-            if let Some(found) = nodes.copied().find_map(|node| self.step(node, parts)) {
-                return Some(found);
-            }
-        }
-        index.nameless.iter().find_map(|node| self.step(node, parts))
-    }
-
-    fn index(&self, nodes: &'m [Node<RowId>]) -> Rc<Index<'m>> {
-        if let Some(known) = self.indices.borrow().get(&nodes.as_ptr()) {
-            return known.clone();
-        }
-        let mut index = Index::default();
-        index.add(self.model, nodes);
-        let index = Rc::new(index);
-        self.indices.borrow_mut().insert(nodes.as_ptr(), index.clone());
-        index
-    }
-
-    fn step(&self, node: &'m Node<RowId>, parts: &[&str]) -> Option<Target<'m>> {
-        let (head, rest) = parts.split_first()?;
-        match node {
-            Node::Layer(id) => {
-                let row = self.row(**id)?;
-                let named = row.segment.as_ref().map(|segment| matches(segment, head, rest));
-                let rest = match named {
-                    Some(rest) => rest?,
-                    // Without a name it has its composite's path, so all that follows is a weight's name.
-                    None => parts,
-                };
-                self.weight(**id, row, rest)
-            }
-            Node::Composite(composite) => {
-                let Some(segment) = composite.path_segment() else {
-                    return self.descend(&composite.body, parts);
-                };
-                let rest = matches(segment, head, rest)?;
-                self.inside(composite, rest)
-            }
-            Node::Repeat(repeat) => {
-                let plain = repeat.name.as_ref().and_then(Segment::lookup_name);
-                let (index, rest) = match plain {
-                    Some(name) if &**name == *head => {
-                        let (index, rest) = rest.split_first()?;
-                        (index.parse().ok()?, rest)
-                    }
-                    Some(_) => return None,
-                    None => (repeat.name.as_ref()?.index_in(head)?, rest),
-                };
-                let variant = repeat.variants.iter().find(|variant| variant.indices.contains(index))?;
-                match variant.instance.as_deref()? {
-                    Node::Layer(id) => self.weight(**id, self.row(**id)?, rest),
-                    Node::Composite(composite) => self.inside(composite, rest),
-                    Node::Repeat(_) => None,
-                }
-            }
-        }
-    }
-
-    fn inside(&self, composite: &'m Composite<RowId>, rest: &[&str]) -> Option<Target<'m>> {
-        if !rest.is_empty() {
-            return self.descend(&composite.body, rest);
-        }
-        // A layer without a name is its composite, as far as paths go.
-        match composite.body.as_slice() {
-            [Node::Layer(id)] if self.row(**id)?.segment.is_none() => Some(Target::Row(**id)),
-            _ => Some(Target::Composite(composite)),
-        }
-    }
-
-    fn weight(&self, id: RowId, row: &'m Row, rest: &[&str]) -> Option<Target<'m>> {
-        if rest.is_empty() {
-            return Some(Target::Row(id));
-        }
-        let name = rest.join(".");
-        weight_names(row).into_iter().find(|weight| **weight == *name).map(|weight| Target::Weight(id, weight))
+        let mut targets = Targets { model: self.model };
+        scopes.iter().rev().find_map(|nodes| self.paths.walk(nodes, path, &mut Vec::new(), &mut targets))
     }
 
     fn tie_row(&mut self, id: RowId, tie: &'m TieSpec, scopes: &[&'m [Node<RowId>]]) {
@@ -364,14 +265,6 @@ impl<'m> Search<'m, '_> {
             return Err(format!("it has {} with weights, this {count}", theirs.len()));
         }
         Ok(pairs)
-    }
-}
-
-/// The rest of a path after a segment, which may itself be a path (`layers.3`).
-fn matches<'p>(segment: &Segment, head: &str, rest: &'p [&'p str]) -> Option<&'p [&'p str]> {
-    match segment.lookup_name() {
-        Some(name) if **name == *head => Some(rest),
-        _ => None,
     }
 }
 

@@ -286,6 +286,7 @@ impl<'c> Maker<'c, '_> {
         ];
         let mut model = Model {
             span: origin.span(),
+            number: 0,
             name: None,
             class: head
                 .filter(|head| &*head.name.value != "Model")

@@ -4,6 +4,7 @@ mod binding;
 pub mod check;
 pub mod checkpoint;
 pub mod family;
+pub mod resolve;
 pub mod scope;
 mod segment;
 mod values;

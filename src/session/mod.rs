@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 pub use expression::{Expression, ExpressionError};
 pub use lowered::FlatRow;
-pub use model::Model;
+pub use model::{Model, Place};
 pub use outcome::{Failure, Outcome};
 pub use stage::Stage;
 

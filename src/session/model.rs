@@ -1,5 +1,6 @@
 //! A model that was checked.
 
+use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use serde_json::Value as Json;
@@ -10,9 +11,28 @@ use crate::emit::import_family;
 use crate::language::check::Checked;
 use crate::lower::{Execution, Lowered, lower};
 use crate::report::explain_variable;
-use crate::syntax::diag::{Code, Diagnostic, Diagnostics};
-use crate::syntax::source::Source;
+use crate::syntax::diag::{Code, Diagnostic, Diagnostics, Position, Sources, position};
+use crate::syntax::source::{Source, Span};
 use crate::syntax::stack::deep;
+
+/// A place in a text: the model's own, or a file's of the catalog.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// What diagnostics call the text.
+    pub file: Arc<str>,
+    /// Byte offsets in it.
+    pub range: Range<usize>,
+    /// The line and column where it begins, counted from 1.
+    pub position: Position,
+}
+
+impl Place {
+    fn of(span: Span, sources: &dyn Sources) -> Option<Self> {
+        let source = sources.source(span.source)?;
+        let position = position(&source.text, span.range().start);
+        Some(Place { file: source.name, range: span.range(), position })
+    }
+}
 
 /// A model description whose names are resolved and whose layers' parameters are those that their classes take. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -102,6 +122,26 @@ impl Model {
         let origin = self.origin(variable)?;
         let texts = self.outcome(Some(()), Diagnostics::default());
         Some(explain_variable(&origin, &texts.sources()))
+    }
+
+    /// Where what stands at a byte offset of its text is defined: a variable, a class, a block, an inner config. Several places where a block
+    /// means other things at its uses; none where nothing is used.
+    ///
+    /// ```
+    /// use layerspec::Session;
+    ///
+    /// let text = r#"{ "variables": { "h": 8 }, "layers": [
+    ///   { "name": "up", "class": "torch.nn.SiLU", "parameters": { "features": "4 * <h>" } } ] }"#;
+    /// let model = Session::new().read("tiny.json", text).into_result()?;
+    /// let places = model.definitions_at(text.find("<h>").unwrap() + 1);
+    /// assert_eq!(places[0].range, text.find("\"h\"").unwrap()..text.find("\"h\"").unwrap() + 3);
+    /// # Ok::<(), layerspec::Failure>(())
+    /// ```
+    #[must_use]
+    pub fn definitions_at(&self, offset: usize) -> Vec<Place> {
+        let texts = self.outcome(Some(()), Diagnostics::default());
+        let found = self.0.checked.resolution.definitions_at(self.0.source.id, offset);
+        found.into_iter().filter_map(|span| Place::of(span, &texts.sources())).collect()
     }
 
     /// The names of its variables, those of inner configs with their config's name before them.

@@ -16,6 +16,7 @@ pub use parameters::{
 };
 
 use crate::catalog::{Catalog, Classes, parse_class};
+use crate::language::resolve::{Resolution, Target};
 use crate::language::scope::{Definition, Entry, Scope};
 use crate::quantity::workload::{DERIVED, OPTIONS, VARIABLES, WorkloadVar};
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics, nearest};
@@ -42,6 +43,8 @@ pub struct Checked {
     pub classes: Classes,
     /// Values that replace those of the model's variables.
     pub settings: Vec<(Arc<str>, Value)>,
+    /// Which use means which definition.
+    pub resolution: Resolution,
 }
 
 /// What a `use` names.
@@ -55,17 +58,34 @@ pub enum Used<'m> {
     Family(&'m Model),
 }
 
+impl<'m> Used<'m> {
+    fn of(target: &'m Target, file: Option<&'m Model>) -> Option<Self> {
+        match target {
+            Target::Local(at) => file?.blocks.get(*at).map(Used::Local),
+            Target::Catalog(block) => Some(Used::Catalog(block)),
+            Target::Family(at) => file?.nested.get(*at).map(|(_, model)| Used::Family(model)),
+        }
+    }
+}
+
 /// The catalog's blocks are named so.
 const CATALOG_BLOCKS: &str = "blocks/";
 
 impl Checked {
-    /// What a name means in a layer's `use`; `file`: the model whose layers these are, none inside a block of the catalog.
+    /// What the `use` at a place means where its name is written out; `file`: the model whose layers these are, none inside a block of the
+    /// catalog.
+    #[must_use]
+    pub fn used_at<'m>(&'m self, place: Span, file: Option<&'m Model>) -> Option<Used<'m>> {
+        Used::of(self.resolution.target(file.map(|file| file.number), place)?, file)
+    }
+
+    /// What a name that variables make means in a layer's `use`.
     ///
     /// # Errors
     /// What is wrong with a file of the catalog.
     pub fn used<'m>(&'m self, name: &str, file: Option<&'m Model>) -> Result<Option<Used<'m>>, &'m Diagnostics> {
         if let Some(name) = name.strip_prefix(CATALOG_BLOCKS) {
-            return self.classes.catalog().block(name).transpose().map(|block| block.map(Used::Catalog));
+            return self.classes.catalog().block(name).transpose().map(|block| block.map(|block| Used::Catalog(block)));
         }
         let Some(file) = file else { return Ok(None) };
         let nested = file.nested.iter().find(|(known, _)| &*known.value == name).map(|(_, model)| Used::Family(model));
@@ -162,8 +182,11 @@ pub fn derived_entries<'m, T>(model: &'m Model, bound: &[Variable]) -> Vec<Entry
 
 /// Checks a model. What is wrong goes to `diagnostics`; a [`Checked`] comes back all the same, in which what was reported fails silently.
 pub fn check(model: Model, catalog: &Arc<Catalog>, settings: Vec<(Arc<str>, Value)>, diagnostics: &mut Diagnostics) -> Checked {
+    let mut model = model;
+    number(&mut model, &mut 0);
     let (own, faulty) = own_classes(&model, diagnostics);
-    let checked = Checked { classes: Classes::new(catalog.clone(), own, faulty), settings, model };
+    let mut checked =
+        Checked { classes: Classes::new(catalog.clone(), own, faulty), settings, model, resolution: Resolution::default() };
     check_settings(&checked, diagnostics);
     check_workload_names(&checked.model, diagnostics);
     let [workload, variables, derived] = root_entries(&checked.model, &checked.settings);
@@ -199,7 +222,19 @@ pub fn check(model: Model, catalog: &Arc<Catalog>, settings: Vec<(Arc<str>, Valu
             checker.unused(&block.layers);
         }
     }
+    let resolution = std::mem::take(&mut checker.names.resolution);
+    drop(root);
+    drop(inner);
+    drop(outer);
+    checked.resolution = resolution;
     checked
+}
+
+/// Numbers a model and those of its inner configs.
+fn number(model: &mut Model, next: &mut u32) {
+    model.number = *next;
+    *next = next.saturating_add(1);
+    model.nested.iter_mut().for_each(|(_, inner)| number(inner, next));
 }
 
 /// The file's own classes, and the names of those that something is wrong with: layers of these say nothing more.
@@ -334,7 +369,10 @@ impl<'m> Checker<'m, '_> {
         match &layer.body {
             Body::Basic => {
                 let in_scope = |name: &str| inner.find(name).is_some();
-                parameters::check_layer(layer, &self.checked.classes, &in_scope, self.names.diagnostics());
+                let found = parameters::check_layer(layer, &self.checked.classes, &in_scope, self.names.diagnostics());
+                if let (Some(class), Some(field)) = (found, &layer.class) {
+                    self.names.resolution.note_class(field.span, &class);
+                }
             }
             Body::Composite(layers) => self.layers(layers, &inner, depth + 1),
             Body::Use(field) => self.block(field, layer, &inner, depth),
@@ -379,10 +417,8 @@ impl<'m> Checker<'m, '_> {
         let Some(name) = field.pieces.literal() else {
             return;
         };
-        let (block, local) = match self.checked.used(name, self.file) {
-            Ok(Some(Used::Local(block))) => (block, true),
-            Ok(Some(Used::Catalog(block))) => (block, false),
-            Ok(Some(Used::Family(model))) => return self.nested(model, layer, scope, depth),
+        let target = match self.target(name) {
+            Ok(Some(target)) => target,
             Ok(None) => {
                 let suggest = !self.names.diagnostics().crowded();
                 self.names.push(unknown_block(self.checked, self.file, name, field.span, suggest));
@@ -390,6 +426,16 @@ impl<'m> Checker<'m, '_> {
             }
             Err(said) => return self.names.diagnostics().extend(said.iter().cloned()),
         };
+        let (block, local) = match self.checked.used(name, self.file) {
+            Ok(Some(Used::Local(block))) => (block, true),
+            Ok(Some(Used::Catalog(block))) => (block, false),
+            Ok(Some(Used::Family(model))) => {
+                self.names.resolution.note_use(self.file.map(|file| file.number), field.span, target, model.span);
+                return self.nested(model, layer, scope, depth);
+            }
+            _ => return,
+        };
+        self.names.resolution.note_use(self.file.map(|file| file.number), field.span, target, block.name.span);
         if self.uses.iter().any(|used| std::ptr::eq(*used, block)) {
             self.names.push(recursive_block(block, &self.uses, field.span));
             return;
@@ -410,6 +456,17 @@ impl<'m> Checker<'m, '_> {
         self.uses.pop();
     }
 
+    /// What a name in a `use` means here, as `flatten` is told.
+    fn target(&self, name: &str) -> Result<Option<Target>, &'m Diagnostics> {
+        if let Some(name) = name.strip_prefix(CATALOG_BLOCKS) {
+            let block = self.checked.classes.catalog().block(name).transpose()?;
+            return Ok(block.map(|block| Target::Catalog(block.clone())));
+        }
+        let Some(file) = self.file else { return Ok(None) };
+        let nested = file.nested.iter().position(|(known, _)| &*known.value == name).map(Target::Family);
+        Ok(nested.or_else(|| file.block_index.get(name).map(|at| Target::Local(*at))))
+    }
+
     /// The layers of an inner config's family.
     fn nested(&mut self, model: &'m Model, layer: &'m Layer, scope: &KindScope<'m, '_>, depth: usize) {
         let variables = Scope::boundary(scope, variable_entries(model, &[], &layer.variables));
@@ -428,7 +485,9 @@ impl<'m> Checker<'m, '_> {
     fn unused(&mut self, layers: &'m [Layer]) {
         for layer in layers {
             match &layer.body {
-                Body::Basic => parameters::check_layer(layer, &self.checked.classes, &|_| true, self.names.diagnostics()),
+                Body::Basic => {
+                    parameters::check_layer(layer, &self.checked.classes, &|_| true, self.names.diagnostics());
+                }
                 Body::Composite(layers) => self.unused(layers),
                 Body::Use(_) => {}
             }

@@ -1,5 +1,6 @@
 //! Names in expressions: in scope or not, and what they depend on.
 
+use crate::language::resolve::Resolution;
 use crate::language::scope::{Definition, Entry, Scope};
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics, nearest};
 use crate::syntax::expr::{Name, Piece};
@@ -30,13 +31,15 @@ const MAX_CHAIN: usize = 128;
 pub struct Names<'d> {
     diagnostics: &'d mut Diagnostics,
     chain: Vec<String>,
+    /// Which use means which definition, as far as was looked.
+    pub resolution: Resolution,
 }
 
 type KindScope<'m, 'p> = Scope<'m, 'p, Found>;
 
 impl<'d> Names<'d> {
     pub fn new(diagnostics: &'d mut Diagnostics) -> Self {
-        Names { diagnostics, chain: Vec::new() }
+        Names { diagnostics, chain: Vec::new(), resolution: Resolution::default() }
     }
 
     pub fn diagnostics(&mut self) -> &mut Diagnostics {
@@ -131,7 +134,12 @@ impl<'d> Names<'d> {
             None => scope.find(&name.text),
         };
         match found {
-            Some((scope, entry)) => return self.entry(scope, entry),
+            Some((scope, entry)) => {
+                if let Some(definition) = entry.span {
+                    self.resolution.note(span, definition);
+                }
+                return self.entry(scope, entry);
+            }
             None if own == Some(&*name.text) => {
                 let diagnostic = Diagnostic::new(Code::CyclicVariables, format!("`{}` is defined by itself", name.text))
                     .at(span, "there is no variable of this name outside");

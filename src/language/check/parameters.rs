@@ -11,21 +11,26 @@ use crate::syntax::spec::{Datum, Layer, UNREAD, syntax_error};
 /// Parameters that every class takes: they replace the workload's value for one layer.
 pub const COMMON_PARAMETERS: &[&str] = &["dtype_bytes", "weight_dtype_bytes", "kv_dtype_bytes", "index_dtype_bytes"];
 
-/// Checks a layer whose class is written out; one with placeholders is checked when they have values.
+/// Checks a layer whose class is written out, and gives that; one with placeholders is checked when they have values.
 /// `in_scope` knows the names that the layer could use.
-pub(super) fn check_layer(layer: &Layer, classes: &Classes, in_scope: &dyn Fn(&str) -> bool, diagnostics: &mut Diagnostics) {
-    let Some(field) = &layer.class else { return };
-    let Some(name) = field.pieces.literal() else {
-        return;
-    };
-    match classes.find(name) {
-        Some(class) => check_parameters(layer, &class, in_scope, diagnostics),
+pub(super) fn check_layer(
+    layer: &Layer,
+    classes: &Classes,
+    in_scope: &dyn Fn(&str) -> bool,
+    diagnostics: &mut Diagnostics,
+) -> Option<Arc<Class>> {
+    let field = layer.class.as_ref()?;
+    let name = field.pieces.literal()?;
+    let found = classes.find(name);
+    match &found {
+        Some(class) => check_parameters(layer, class, in_scope, diagnostics),
         None if classes.is_faulty(name) => {}
         None => {
             let suggest = !diagnostics.crowded();
             diagnostics.push(unknown_class(name, field.span, classes, suggest));
         }
     }
+    found
 }
 
 /// A class that has no definition.

@@ -25,6 +25,8 @@ use crate::syntax::source::{Span, Spanned};
 #[derive(Debug, Clone)]
 pub struct Model {
     pub span: Span,
+    /// By which the models of one text are told apart: a model's inner configs follow it. `check` gives it.
+    pub number: u32,
     pub name: Option<Spanned<Arc<str>>>,
     pub class: Option<Arc<str>>,
     pub source: Option<Arc<str>>,

@@ -131,6 +131,7 @@ impl Parser<'_> {
         let blocks = f.get("blocks").map(|n| self.blocks(n)).unwrap_or_default();
         self.layers_or_family(node, &f);
         Some(Model {
+            number: 0,
             span: node.span,
             name: f.get("name").and_then(|n| self.text(n, "the model's `name`")),
             class: f.get("class").and_then(|n| self.text(n, "the model's `class`")).map(|t| t.value),
