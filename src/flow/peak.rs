@@ -55,13 +55,12 @@ pub fn alive_at(flat: &FlatModel, bound: &BoundModel, report: &CostReport, peak:
     machine.capture = Some(peak.step);
     machine.model(&plan);
     let mut alive = machine.captured;
-    // Their names last: the order must not depend on which storage was free.
     alive.sort_by(|a, b| {
         b.bytes
             .saturating_mul(b.count)
             .cmp(&a.bytes.saturating_mul(a.count))
             .then(a.row.cmp(&b.row))
-            .then(a.output.cmp(&b.output))
+            
     });
     alive
 }
