@@ -24,7 +24,7 @@ pub struct Outcome<T> {
 #[derive(Clone)]
 pub struct Failure {
     /// The errors, and the warnings beside them.
-    pub diagnostics: Diagnostics,
+    pub diagnostics: Box<Diagnostics>,
     source: Option<Source>,
     catalog: Arc<Catalog>,
 }
@@ -53,17 +53,19 @@ impl<T> Outcome<T> {
         let Outcome { value, diagnostics, source, catalog } = self;
         match value {
             Some(value) if !diagnostics.has_errors() => Ok(value),
-            _ => Err(Failure { diagnostics, source, catalog }),
+            _ => Err(Failure { diagnostics: Box::new(diagnostics), source, catalog }),
         }
     }
 
     /// Goes on with what could be made; what was said stays.
     #[must_use]
     pub fn and_then<U>(self, next: impl FnOnce(T) -> Outcome<U>) -> Outcome<U> {
-        match self.value {
-            Some(value) => next(value),
-            None => Outcome { value: None, diagnostics: self.diagnostics, source: self.source, catalog: self.catalog },
-        }
+        let Outcome { value, mut diagnostics, source, catalog } = self;
+        let Some(value) = value else { return Outcome { value: None, diagnostics, source, catalog } };
+        let next = next(value);
+        // The next step says again what its model already had said of it; that counts once.
+        diagnostics.extend(next.diagnostics.iter().cloned());
+        Outcome { diagnostics, source: next.source.or(source), ..next }
     }
 
     /// The same with another value.

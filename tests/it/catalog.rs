@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use layerspec::catalog::{Catalog, Class, Classes, Device, Example, builtin_slot, check_parameter, dtypes};
 use layerspec::cost::bind::Signature;
-use layerspec::cost::workload::{Request, Workload};
+use layerspec::cost::workload::{CompleteWorkload, Workload};
 use layerspec::cost::{Evaluated, evaluate};
 use layerspec::syntax::diag::Code;
 use layerspec::syntax::expr::{Exact, Value};
@@ -63,11 +63,12 @@ fn names_are_claimed_once_and_lead_to_their_class() {
 }
 
 fn run(class: &Arc<Class>, example: &Example) -> Result<Evaluated, String> {
-    let request = Request::from_pairs(&example.workload).map_err(|(name, expected)| format!("`{name}`: {expected}"))?;
+    let (request, execution) =
+        Workload::from_pairs(&example.workload).map_err(|(name, expected)| format!("`{name}`: {expected}"))?;
     if let Some((name, _)) = request.settings.iter().find(|(name, _)| builtin_slot(name).is_none()) {
         return Err(format!("`{name}` is no workload option"));
     }
-    let workload = Workload::complete(&request, &[], None);
+    let workload = CompleteWorkload::complete(&request, execution, &[], None);
     let (mut arguments, mut overrides) = (Vec::new(), Vec::new());
     for (name, value) in &example.parameters {
         match class.parameters.iter().position(|p| p.name == *name) {

@@ -4,6 +4,7 @@
 mod catalog;
 mod census;
 mod cli;
+mod comparison;
 mod diagnostics;
 mod explain;
 mod families;

@@ -3,23 +3,22 @@
 //! Random models are trees that this test can render as a model file and, by itself, expand and cost.
 
 use std::collections::HashMap;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
-use layerspec::catalog::Catalog;
+use crate::support::SESSION;
 use layerspec::cost::CostReport;
-use layerspec::cost::workload::Request;
-use layerspec::evaluation::{Compiled, Flattened, compile, evaluate, front};
+use layerspec::evaluation::{Costs, costs};
+use layerspec::flat::FlatModel;
 use layerspec::flow;
+use layerspec::flow::Flow;
 use layerspec::quantity::workload::{Attention, Phase};
 use layerspec::quantity::{Cost, QUANTITIES};
-use layerspec::syntax::diag::{Diagnostics, Sources, render, render_json};
+use layerspec::syntax::diag::Diagnostics;
 use layerspec::syntax::expr::{Exact, Expr, Name, Syntax, Value, eval, interpolate, parse};
-use layerspec::syntax::source::{Source, SourceId};
+use layerspec::{Execution, Settings, Workload};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
-
-static CATALOG: LazyLock<Arc<Catalog>> = LazyLock::new(|| Arc::new(Catalog::new()));
 
 /// So many cases, times `PROPTEST_CASES` / 256 for a longer search. A failing input is printed; nothing is written beside the tests.
 fn cases(n: u32) -> ProptestConfig {
@@ -27,29 +26,28 @@ fn cases(n: u32) -> ProptestConfig {
     ProptestConfig { cases: n * base.cases / 256, failure_persistence: None, ..base }
 }
 
-struct Shown<'a>(&'a Source);
-
-impl Sources for Shown<'_> {
-    fn source(&self, id: SourceId) -> Option<Source> {
-        if id == SourceId::MODEL { Some(self.0.clone()) } else { CATALOG.source(id) }
+/// Compiles bytes; an answer or diagnostics that can be shown, nothing else.
+fn survive(bytes: &[u8]) {
+    let model = SESSION.read("any.json", bytes);
+    let outcome = model.and_then(|model| model.lowered(&Execution::default())).and_then(|lowered| {
+        let outcome = lowered.at(&Workload::default());
+        if outcome.value.is_some() {
+            assert!(lowered.paths().take(1000).all(|path| !path.is_empty()));
+        }
+        outcome
+    });
+    assert_eq!(outcome.value.is_none(), outcome.diagnostics.has_errors());
+    for diagnostic in outcome.diagnostics.sorted() {
+        assert!(!outcome.shown(diagnostic, false).is_empty());
+        assert!(!outcome.shown_json(diagnostic).is_empty());
     }
 }
 
-/// Compiles bytes; an answer or diagnostics that can be shown, nothing else.
-fn survive(bytes: &[u8]) {
-    let Ok(source) = Source::load(SourceId::MODEL, "any.json", bytes) else {
-        return;
-    };
-    let mut diagnostics = Diagnostics::default();
-    let compiled = compile(&source, &CATALOG, &Request::default(), &mut diagnostics);
-    assert_eq!(compiled.is_none(), diagnostics.has_errors());
-    for diagnostic in diagnostics.sorted() {
-        assert!(!render(diagnostic, &Shown(&source), false).is_empty());
-        assert!(!render_json(diagnostic, &Shown(&source)).is_empty());
-    }
-    if let Some(compiled) = compiled {
-        compiled.flat.instances().take(1000).for_each(|instance| assert!(!instance.path.is_empty()));
-    }
+/// A model at a workload, whatever flows.
+struct Compiled {
+    flat: Arc<FlatModel>,
+    report: CostReport,
+    flow: Flow,
 }
 
 /// Peak, caches, what is saved in all and by the rows.
@@ -60,18 +58,17 @@ fn memory(compiled: &Compiled) -> (Option<u128>, u128, u128, u128) {
     (flow.peak.as_ref().map(|peak| peak.bytes), flow.cache_storage, flow.saved_bytes, booked)
 }
 
-fn must_compile(model: &Json, request: &Request) -> Compiled {
+fn must_compile(model: &Json, workload: &Workload) -> Compiled {
     let text = serde_json::to_string_pretty(model).unwrap();
-    let source = Source::load(SourceId::MODEL, "random.json", text.as_bytes()).unwrap();
+    let settings = Settings { family: None, variables: workload.settings.clone() };
+    let lowered = SESSION.read_with("random.json", &text, &settings).and_then(|model| model.lowered(&Execution::default()));
+    let lowered = lowered.into_result().unwrap_or_else(|failure| panic!("{failure}\n{text}"));
     let mut diagnostics = Diagnostics::default();
+    let Costs { bound, report } = costs(&lowered.flat, lowered.execution, workload, &mut diagnostics);
     // Random classes one after another don't fit together: what flows between them is another test's.
-    let compiled = front(&source, &CATALOG, request, &mut diagnostics).and_then(|Flattened { checked, flat }| {
-        let (bound, report) = evaluate(&flat, request, &mut diagnostics);
-        let flow = flow::run(&flat, &bound, &report, &mut Diagnostics::default());
-        (!diagnostics.has_errors()).then_some(Compiled { checked, flat, bound, report, flow })
-    });
-    let shown: String = diagnostics.sorted().into_iter().map(|d| render(d, &Shown(&source), false)).collect();
-    compiled.unwrap_or_else(|| panic!("{shown}\n{text}"))
+    let flow = flow::run(&lowered.flat, &bound, &report, &mut Diagnostics::default());
+    assert!(!diagnostics.has_errors(), "{diagnostics:?}\n{text}");
+    Compiled { flat: lowered.flat, report, flow }
 }
 
 // ---------------------------------------------------------------------------------------------------------------- any text
@@ -382,15 +379,15 @@ fn work() -> impl Strategy<Value = Work> {
 }
 
 impl Work {
-    fn request(self) -> Request {
-        Request {
+    fn request(self) -> Workload {
+        Workload {
             phase: Some(self.phase),
             batch_size: Some(self.batch),
             seq_len: Some(self.seq),
             past_len: Some(self.past),
             attention: Some(if self.masked { Attention::Masked } else { Attention::Dense }),
             settings: vec![("grow".into(), Value::count(self.grow))],
-            ..Request::default()
+            ..Workload::default()
         }
     }
 }
