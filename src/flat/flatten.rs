@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::node::{Composite, FlatModel, Indices, InputTensor, Node, Repeat, Row, ValueRef};
 use super::wire::{Body, Unknown, Wiring};
 use super::{splice, tie};
+use crate::catalog::Role;
 use crate::language::{Argument, Binding, PathPiece, Segment, Values};
 
 use crate::language::check::{
@@ -19,7 +20,7 @@ use crate::language::check::{
 use crate::language::scope::Scope;
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics};
 use crate::syntax::expr::{EvalError, Value};
-use crate::syntax::source::Span;
+use crate::syntax::source::{Span, Spanned};
 use crate::syntax::spec::{Attr, Block, Layer, Model, ModelInput, TextField, name_problem};
 
 /// Flattens a model. What is wrong goes to `diagnostics`; with errors among them the result is incomplete.
@@ -400,6 +401,7 @@ impl<'m> Flattener<'m, '_> {
             segment,
             inline: layer.inline,
             class,
+            role: said_role(layer.role.as_ref()).or_else(|| self.block_role(layer, scope)),
             calls,
             inputs,
             output,
@@ -408,6 +410,16 @@ impl<'m> Flattener<'m, '_> {
             body,
             span: layer.place(),
         }))
+    }
+
+    /// What a composite is to a reader by the block that it uses.
+    fn block_role(&mut self, layer: &Layer, scope: &ValueScope<'_, '_>) -> Option<Role> {
+        let crate::syntax::spec::Body::Use(field) = &layer.body else { return None };
+        let name = self.plain_text(field, scope)?;
+        match self.checked.used(&name, self.file) {
+            Ok(Some(Used::Local(block) | Used::Catalog(block))) => said_role(block.role.as_ref()),
+            _ => None,
+        }
     }
 
     /// The class of the family that a layer uses.
@@ -526,6 +538,7 @@ impl<'m> Flattener<'m, '_> {
                 segment: Some(Segment::text(&weight.name)),
                 class_name: "Parameter".into(),
                 class: None,
+                role: None,
                 arguments: Vec::new(),
                 overrides: Vec::new(),
                 weights: Some(vec![weight]),
@@ -691,6 +704,11 @@ impl<'m> Flattener<'m, '_> {
         let count = n.to_count().and_then(|n| u64::try_from(n).ok())?;
         Some((count, entry.span?))
     }
+}
+
+/// The role of a layer or block that says one; that there is no such role was reported by `check`.
+pub(super) fn said_role(said: Option<&Spanned<Arc<str>>>) -> Option<Role> {
+    said.and_then(|said| Role::from_word(&said.value))
 }
 
 /// "a number: 7", "null".

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
-use crate::catalog::{Class, ClassKind};
+use crate::catalog::{Class, ClassKind, Role};
 use crate::language::checkpoint::Checkpoint;
 use crate::language::{Argument, Binding, Segment};
 use crate::syntax::source::Span;
@@ -173,6 +173,8 @@ pub struct Row {
     pub class_name: Arc<str>,
     /// The definition; `None`: a tensor that a composite owns.
     pub class: Option<ClassRef>,
+    /// What it is to a reader: what the layer says, else its class.
+    pub role: Option<Role>,
     /// Parameters that are given, by their position in the class.
     pub arguments: Vec<(u16, Argument)>,
     /// Workload values replaced for this layer, by slot.
@@ -218,6 +220,8 @@ pub struct Composite<L> {
     /// The name is for values only.
     pub inline: bool,
     pub class: Option<Arc<str>>,
+    /// What it is to a reader: what the layer says, else its block.
+    pub role: Option<Role>,
     pub calls: Option<Argument>,
     pub inputs: Vec<ValueRef>,
     /// The child whose value it returns; `None`: the last one.
@@ -474,7 +478,7 @@ impl Numbering {
             self.prefixes.push(u32::try_from(self.path.len()).unwrap_or(u32::MAX));
         }
         self.calls.extend(composite.calls.clone());
-        let Composite { segment, inline, class, calls, inputs, output, hold, tie, body, span } = composite;
+        let Composite { segment, inline, class, role, calls, inputs, output, hold, tie, body, span } = composite;
         let body = self.nodes(body);
         if calls.is_some() {
             self.calls.pop();
@@ -483,7 +487,7 @@ impl Numbering {
             self.prefixes.pop();
         }
         self.path.truncate(length);
-        Composite { segment, inline, class, calls, inputs, output, hold, tie, body, span }
+        Composite { segment, inline, class, role, calls, inputs, output, hold, tie, body, span }
     }
 
     fn row(&mut self, row: Row) -> RowId {

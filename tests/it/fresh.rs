@@ -6,7 +6,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use layerspec::catalog::Catalog;
-use layerspec::report::{errors_page, families_page, model_schema};
+use layerspec::report::{errors_page, families_page, model_schema, roles_page};
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -33,6 +33,11 @@ fn the_schema_is_fresh() {
 #[test]
 fn the_errors_page_is_fresh() {
     fresh("docs/errors.md", &errors_page());
+}
+
+#[test]
+fn the_page_of_roles_is_fresh() {
+    fresh("docs/roles.md", &roles_page());
 }
 
 #[test]
