@@ -1,4 +1,5 @@
 //! Makes the index of the embedded data: which file defines which classes, so that a run parses only those that it uses.
+//! Makes Rust's `Role` and `Fact` from `catalog/roles.json`, where that vocabulary is defined.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     models(&root, &mut out)?;
     let target = PathBuf::from(env::var("OUT_DIR")?).join("catalog_index.rs");
     fs::write(target, out)?;
+    fs::write(PathBuf::from(env::var("OUT_DIR")?).join("roles.rs"), roles(&root)?)?;
     for folder in ["catalog", "models"] {
         println!("cargo::rerun-if-changed={folder}");
     }
@@ -127,5 +129,60 @@ fn models(root: &Path, out: &mut String) -> Result<(), Box<dyn std::error::Error
         )?;
     }
     writeln!(out, "];")?;
+    Ok(())
+}
+
+/// The enumerations of roles and of facts, with their words.
+fn roles(root: &Path) -> Result<String, Box<dyn std::error::Error>> {
+    let path = root.join("catalog/roles.json");
+    let json: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(&path)?).map_err(|e| format!("{}: {e}", path.display()))?;
+    let mut out = String::new();
+    let list = |key: &str| json.get(key).and_then(|l| l.as_array()).ok_or_else(|| format!("catalog/roles.json: no `{key}`"));
+    let (facts, roles) = (list("facts")?, list("roles")?);
+    enumeration(&mut out, "Fact", "What may be known of a layer by its role.", "fact", facts, |fact| {
+        Ok(format!("&FactInfo {{ word: {:?}, doc: {:?} }}", text(fact, "fact")?, text(fact, "doc")?))
+    })?;
+    enumeration(&mut out, "Role", "What a layer or a block is to a reader.", "role", roles, |role| {
+        let facts = role.get("facts").and_then(|f| f.as_array()).into_iter().flatten().filter_map(|fact| fact.as_str());
+        let facts: Vec<String> = facts.map(|fact| format!("Fact::{}", variant(fact))).collect();
+        let (word, doc, table) = (text(role, "role")?, text(role, "doc")?, text(role, "table").ok());
+        let (shown, facts) = (text(role, "shown").unwrap_or(word), facts.join(", "));
+        Ok(format!("&RoleInfo {{ word: {word:?}, shown: {shown:?}, doc: {doc:?}, facts: &[{facts}], table: {table:?} }}"))
+    })?;
+    Ok(out)
+}
+
+fn text<'j>(json: &'j serde_json::Value, key: &str) -> Result<&'j str, String> {
+    json.get(key).and_then(|text| text.as_str()).ok_or_else(|| format!("catalog/roles.json: no `{key}` in {json}"))
+}
+
+/// `gate-up projection` as Rust spells it: `GateUpProjection`.
+fn variant(word: &str) -> String {
+    let mut parts: Vec<String> = word.split(|c: char| !c.is_ascii_alphanumeric()).map(str::to_owned).collect();
+    parts.iter_mut().filter_map(|part| part.get_mut(..1)).for_each(str::make_ascii_uppercase);
+    parts.concat()
+}
+
+/// An enumeration of the words at `key`; `info` writes what is known of each.
+fn enumeration(
+    out: &mut String,
+    name: &str,
+    doc: &str,
+    key: &str,
+    entries: &[serde_json::Value],
+    info: impl Fn(&serde_json::Value) -> Result<String, String>,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let (mut variants, mut all, mut arms) = (String::new(), Vec::new(), Vec::new());
+    for entry in entries {
+        let variant = variant(text(entry, key)?);
+        writeln!(variants, "    /// {}\n    {variant},", text(entry, "doc")?)?;
+        arms.push(format!("Self::{variant} => {}", info(entry)?));
+        all.push(format!("Self::{variant}"));
+    }
+    writeln!(out, "/// {doc}\n#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]\npub enum {name} {{\n{variants}}}")?;
+    writeln!(out, "impl {name} {{\n    /// In the order of `catalog/roles.json`.")?;
+    writeln!(out, "    pub const ALL: &'static [Self] = &[{}];", all.join(", "))?;
+    writeln!(out, "    fn info(self) -> &'static {name}Info {{\n        match self {{ {} }}\n    }}\n}}", arms.join(", "))?;
     Ok(())
 }

@@ -87,7 +87,7 @@ pub mod syntax;
 
 pub use catalog::dtypes::Dtype;
 pub use catalog::optimizers::Optimizer;
-pub use catalog::{Catalog, Device, Interconnect};
+pub use catalog::{Catalog, Device, Fact, Interconnect, Role};
 pub use cost::Tensor;
 pub use cost::workload::{CompleteWorkload, Workload};
 pub use evaluation::{Evaluation, Instance, Parameter, Row};
@@ -123,7 +123,7 @@ pub mod reports {
     pub use crate::report::units::{self, Units};
     pub use crate::report::{
         By, FORMATS, Format, Options, errors_page, families_page, model_schema, render_compare, render_dot, render_mermaid,
-        render_summary, render_tree,
+        render_summary, render_tree, roles_page,
     };
 }
 

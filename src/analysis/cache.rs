@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::reasons;
+use super::facts::Facts;
+use crate::catalog::{Fact, Role};
 use crate::cost::bind::BoundModel;
 use crate::cost::workload::Workload;
 use crate::evaluation::{Evaluation, costs};
@@ -117,23 +118,29 @@ fn parent(path: &str) -> &str {
 
 /// How many elements of a token are cached, by the composite in which that happens.
 fn cached_elements<'f>(flat: &'f FlatModel, bound: &BoundModel) -> HashMap<&'f str, u128> {
-    let mut found = HashMap::new();
-    for (info, row) in flat.rows.iter().zip(&bound.rows) {
-        let Some(class) = info.row.class.as_ref().filter(|class| class.0.cache.is_some()) else { continue };
-        let signature = row.signature.and_then(|at| bound.signatures.get(at as usize));
-        let Some(Ok(reasons)) = signature.map(|signature| reasons(signature, &bound.builtins, bound.workload.phase)) else {
-            continue;
-        };
-        let count = |name: &str| {
-            let at = class.0.parameters.iter().position(|p| *p.name == *name)?;
-            let given = reasons.parameters.get(at)?;
-            given.value.as_ref()?.as_number()?.to_count()
-        };
-        if let (Some(heads), Some(k), Some(v)) = (count("num_kv_heads"), count("head_dim"), count("v_head_dim")) {
-            found.insert(parent(&info.path), heads.saturating_mul(k.saturating_add(v)));
-        }
+    let caches = flat.rows.iter().enumerate().filter(|(_, info)| info.row.role == Some(Role::KvCache));
+    let elements = caches.filter_map(|(at, info)| {
+        let facts = Facts::of(bound, at)?;
+        let width = facts.count(Fact::HeadDim)?.saturating_add(facts.count(Fact::ValueHeadDim)?);
+        Some((parent(&info.path), facts.count(Fact::KvHeads)?.saturating_mul(width)))
+    });
+    elements.collect()
+}
+
+/// What attention says of its heads.
+struct Heads {
+    query: u128,
+    kv: u128,
+    /// Channels of a key head and a value head together.
+    width: u128,
+}
+
+impl Heads {
+    /// `None`: the class doesn't say all of it.
+    fn of(facts: &Facts<'_>) -> Option<Self> {
+        let width = facts.count(Fact::HeadDim)?.saturating_add(facts.count(Fact::ValueHeadDim)?);
+        Some(Heads { query: facts.count(Fact::QueryHeads)?, kv: facts.count(Fact::KvHeads)?, width })
     }
-    found
 }
 
 /// The kinds of attention, by what layers say of their heads, and what MHA would keep in their place.
@@ -141,33 +148,34 @@ fn attention(flat: &FlatModel, bound: &BoundModel) -> (Vec<AttentionKind>, u128)
     let mut kinds: Vec<AttentionKind> = Vec::new();
     let mut mha = 0u128;
     let cached = cached_elements(flat, bound);
-    for (info, row) in flat.rows.iter().zip(&bound.rows) {
-        let class = info.row.class.as_ref().map(|class| &class.0);
-        let has = |name: &str| class.is_some_and(|class| class.parameters.iter().any(|p| *p.name == *name));
-        if row.calls == 0 || !["num_heads", "num_kv_heads", "head_dim", "v_head_dim"].into_iter().all(has) {
+    for (at, (info, row)) in flat.rows.iter().zip(&bound.rows).enumerate() {
+        if row.calls == 0 || info.row.role != Some(Role::Attention) {
             continue;
         }
-        let signature = row.signature.and_then(|at| bound.signatures.get(at as usize));
-        let Some(Ok(found)) = signature.map(|signature| reasons(signature, &bound.builtins, bound.workload.phase)) else {
-            continue;
+        let Some(facts) = Facts::of(bound, at) else { continue };
+        let Some(heads) = Heads::of(&facts) else { continue };
+        mha = mha.saturating_add(mha_bytes(bound, &heads, info.repeats));
+        let latent = cached.get(parent(&info.path)).copied().filter(|kept| *kept < heads.kv.saturating_mul(heads.width));
+        let kind = AttentionKind {
+            layers: info.repeats,
+            num_heads: heads.query,
+            num_kv_heads: heads.kv,
+            window: facts.count(Fact::Window),
+            chunk: facts.count(Fact::Chunk),
+            latent,
         };
-        let count = |name: &str| {
-            let given = found.parameters.iter().find(|given| given.name == name)?;
-            given.value.as_ref()?.as_number()?.to_count()
-        };
-        let (Some(num_heads), Some(num_kv_heads)) = (count("num_heads"), count("num_kv_heads")) else { continue };
-        let width = count("head_dim").unwrap_or(0).saturating_add(count("v_head_dim").unwrap_or(0));
-        let elements = [u128::from(bound.workload.batch_size), bound.workload.kv_len(), num_heads, width, info.repeats];
-        let elements = elements.into_iter().fold(1u128, u128::saturating_mul);
-        let bytes = Exact::from_count(elements).and_then(|n| n.checked_mul(bound.workload.kv_dtype.bytes())?.ceil()?.to_count());
-        mha = mha.saturating_add(bytes.unwrap_or(u128::MAX));
-        let latent = cached.get(parent(&info.path)).copied().filter(|kept| *kept < num_kv_heads.saturating_mul(width));
-        let (window, chunk) = (count("window"), count("chunk"));
-        let kind = AttentionKind { layers: info.repeats, num_heads, num_kv_heads, window, chunk, latent };
         match kinds.iter_mut().find(|k| AttentionKind { layers: kind.layers, ..**k } == kind) {
             Some(known) => known.layers = known.layers.saturating_add(kind.layers),
             None => kinds.push(kind),
         }
     }
     (kinds, mha)
+}
+
+/// What so many layers would keep at the workload with a key and a value head for each query head.
+fn mha_bytes(bound: &BoundModel, heads: &Heads, layers: u128) -> u128 {
+    let elements = [u128::from(bound.workload.batch_size), bound.workload.kv_len(), heads.query, heads.width, layers];
+    let elements = elements.into_iter().fold(1u128, u128::saturating_mul);
+    let bytes = Exact::from_count(elements).and_then(|n| n.checked_mul(bound.workload.kv_dtype.bytes())?.ceil()?.to_count());
+    bytes.unwrap_or(u128::MAX)
 }

@@ -4,6 +4,7 @@
 
 pub mod cache;
 pub mod compare;
+mod facts;
 pub mod fit;
 mod graph;
 pub mod memory;

@@ -1,70 +1,57 @@
 //! One page on a model: what it is made of, and what that costs. All of it follows from the flat list and the variables.
 //!
-//! A compiled model comes in, a [`Summary`] goes out. No model family is known here: what a layer is for is said by its class
-//! (`component`), and by the composite in which it stands.
+//! A compiled model comes in, a [`Summary`] goes out. No model family and no class is known here: what a layer is for is said by its
+//! role, and by the composite in which it stands.
 
 use std::sync::Arc;
 
 use super::cache::{CacheReport, cache};
+use super::facts::Facts;
 use super::origin;
+use crate::catalog::{Fact, Role};
 use crate::cost::workload::Workload;
 use crate::evaluation::{Evaluation, costs};
-use crate::flat::{FlatModel, Node, RowId, RowInfo, ValueTarget};
+use crate::flat::{Composite, FlatModel, Node, RowId, RowInfo, ValueTarget};
 use crate::lower::Execution;
-use crate::quantity::Quantity;
 use crate::quantity::workload::{Cache, Phase};
+use crate::quantity::{Cost, Quantity};
 use crate::syntax::diag::Diagnostics;
 use crate::syntax::expr::Value;
 
 /// What a part of a model has and takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Component {
-    /// What a reader calls it.
-    pub name: Arc<str>,
-    /// Learned scalars.
+    pub role: Role,
     pub params: u128,
     /// Of those, the ones that a token uses.
     pub active_params: u128,
-    /// FLOPs of its matrix products.
     pub matmul_flops: u128,
 }
 
 /// A page on a model.
 #[derive(Debug)]
 pub struct Summary {
-    /// The model's name.
     pub name: Option<Arc<str>>,
-    /// Its class.
     pub class: Option<Arc<str>>,
-    /// Its family.
     pub family: Option<Arc<str>>,
-    /// Where its figures come from.
     pub source: Option<Arc<str>>,
     /// The sizes that configs have names for, those of an inner text model if the outer has none.
     pub sizes: Vec<(&'static str, Value)>,
-    /// What it keeps between steps.
     pub cache: CacheReport,
-    /// The classes of its norms, and how many of each.
     pub norms: Vec<(Arc<str>, u128)>,
     /// Activation functions of the layers that aren't attention.
     pub activations: Vec<Arc<str>>,
-    /// Whether its MLPs have a gate.
     pub gated: bool,
     /// How positions come in.
-    pub positions: Vec<String>,
-    /// Whether any weights are tied.
+    pub positions: Vec<Role>,
     pub tied: bool,
     /// The names of layers with a bias.
     pub biases: Vec<String>,
-    /// By component, the largest first.
     pub components: Vec<Component>,
-    /// Learned scalars.
     pub params: u128,
-    /// Those that a token uses.
     pub active_params: u128,
     /// Layers of the flat list that keep a recurrent state.
     pub recurrent_layers: u128,
-    /// All experts and those that a token is routed to.
     pub experts: Option<(u128, u128)>,
     /// Matmul FLOPs of the workload, and of how many tokens.
     pub prefill: (u128, u128),
@@ -89,68 +76,10 @@ const SIZES: &[&str] = &[
 #[must_use]
 pub fn summary(compiled: &Evaluation) -> Summary {
     let (flat, bound, report) = (&compiled.flat, &compiled.bound, &compiled.report);
-    let mut walk = Walk { flat, places: vec![Place::default(); flat.rows.len()], repeated: false, bodies: Vec::new() };
-    walk.body(&flat.body, &Around::default());
-    let mut components: Vec<Component> = Vec::new();
-    let mut norms: Vec<(Arc<str>, u128)> = Vec::new();
-    let (mut activations, mut positions): (Vec<Arc<str>>, Vec<String>) = Default::default();
-    let (mut gated, mut recurrent_layers, mut experts, mut biases) = (false, 0u128, None, Vec::new());
-    for (at, (info, row)) in flat.rows.iter().zip(&report.rows).enumerate() {
-        let place = walk.places.get(at).cloned().unwrap_or_default();
-        let class = info.row.class.as_ref().map(|class| &class.0);
-        let component = class.and_then(|class| class.component.as_deref());
-        let in_mlp = place.part.is_none() && place.repeated;
-        let name: Arc<str> = match component {
-            Some("norm" | "embedding" | "experts" | "router") => component.unwrap_or_default().into(),
-            Some("state space") => "state space".into(),
-            _ => place.name(),
-        };
-        let total = |quantity: Quantity| row.total.get(quantity);
-        let (params, active, flops) = (total(Quantity::Params), total(Quantity::ActiveParams), total(Quantity::MatmulFlops));
-        if params > 0 || flops > 0 {
-            match components.iter_mut().find(|known| known.name == name) {
-                Some(known) => {
-                    known.params = known.params.saturating_add(params);
-                    known.active_params = known.active_params.saturating_add(active);
-                    known.matmul_flops = known.matmul_flops.saturating_add(flops);
-                }
-                None => components.push(Component { name, params, active_params: active, matmul_flops: flops }),
-            }
-        }
-        match component {
-            Some("norm") => match norms.iter_mut().find(|(known, _)| *known == info.row.class_name) {
-                Some((_, count)) => *count = count.saturating_add(info.repeats),
-                None => norms.push((info.row.class_name.clone(), info.repeats)),
-            },
-            Some("activation") if in_mlp => push_new(&mut activations, activation(info)),
-            Some("gate product") if in_mlp => gated = true,
-            Some("state space") if class.is_some_and(|class| class.cache.is_some()) => {
-                recurrent_layers = recurrent_layers.saturating_add(info.repeats);
-            }
-            Some("experts") => {
-                let given = |name: &str| argument(compiled, at, name);
-                let count = |name: &str| given(name).and_then(|v| v.as_number()?.to_count());
-                experts = experts.or(count("num_experts").zip(count("top_k")));
-                if let Some(Value::Text(text)) = given("hidden_act") {
-                    push_new(&mut activations, text);
-                }
-                gated |= given("gated").is_none_or(|gated| gated == Value::Bool(true));
-            }
-            Some("rotary positions" | "alibi positions" | "relative positions") => {
-                push_new(&mut positions, component.unwrap_or_default().trim_end_matches(" positions").to_owned());
-            }
-            Some("embedding") if place.reads_positions => push_new(&mut positions, "learned".to_owned()),
-            _ => {}
-        }
-        let has_bias = bound.rows.get(at).and_then(|row| report.tensors.get(row.signature? as usize));
-        if component != Some("norm") && has_bias.is_some_and(|tensors| tensors.iter().any(|t| &*t.name == "bias")) {
-            push_new(&mut biases, info.path.rsplit('.').next().unwrap_or_default().to_owned());
-        }
-    }
-    components.sort_by(|a, b| b.params.cmp(&a.params).then_with(|| a.name.cmp(&b.name)));
     let workload = &bound.workload;
     let tokens = u128::from(workload.batch_size).saturating_mul(u128::from(workload.seq_len));
     let model = &compiled.checked.model;
+    let found = Found::of(compiled);
     Summary {
         name: flat.name.clone(),
         class: flat.class.clone(),
@@ -158,20 +87,118 @@ pub fn summary(compiled: &Evaluation) -> Summary {
         source: flat.source.clone(),
         sizes: SIZES.iter().filter_map(|name| Some((*name, size(compiled, name)?))).collect(),
         cache: cache(compiled),
-        norms,
-        activations,
-        gated,
-        positions,
+        norms: found.norms,
+        activations: found.activations,
+        gated: found.gated,
+        positions: found.positions,
         tied: flat.rows.iter().any(|info| !info.row.tied.is_empty()),
-        biases,
-        components,
+        biases: found.biases,
+        components: found.components,
         params: report.totals.get(Quantity::Params),
         active_params: report.totals.get(Quantity::ActiveParams),
-        recurrent_layers,
-        experts,
+        recurrent_layers: found.recurrent_layers,
+        experts: found.experts,
         prefill: (report.totals.get(Quantity::MatmulFlops), tokens),
         decode: decode(compiled),
     }
+}
+
+/// What the rows have, gathered one after the other.
+#[derive(Default)]
+struct Found {
+    components: Vec<Component>,
+    norms: Vec<(Arc<str>, u128)>,
+    activations: Vec<Arc<str>>,
+    positions: Vec<Role>,
+    gated: bool,
+    recurrent_layers: u128,
+    experts: Option<(u128, u128)>,
+    biases: Vec<String>,
+}
+
+impl Found {
+    fn of(compiled: &Evaluation) -> Self {
+        let (flat, report) = (&compiled.flat, &compiled.report);
+        let mut walk = Walk { flat, places: vec![Place::default(); flat.rows.len()], repeated: false, bodies: Vec::new() };
+        walk.body(&flat.body, &Around::default());
+        let mut found = Found::default();
+        for (at, (info, row)) in flat.rows.iter().zip(&report.rows).enumerate() {
+            let place = walk.places.get(at).cloned().unwrap_or_default();
+            found.component(info.row.role.and_then(own_part).unwrap_or_else(|| place.part()), &row.total);
+            if let Some(role) = info.row.role {
+                found.role(role, info, &place, || Facts::of(&compiled.bound, at));
+            }
+            if info.row.role != Some(Role::Norm) && has_bias(compiled, at) {
+                push_new(&mut found.biases, info.path.rsplit('.').next().unwrap_or_default().to_owned());
+            }
+        }
+        found.components.sort_by(|a, b| b.params.cmp(&a.params).then_with(|| a.role.shown().cmp(b.role.shown())));
+        found
+    }
+
+    fn component(&mut self, role: Role, total: &Cost) {
+        let [params, active_params, matmul_flops] =
+            [Quantity::Params, Quantity::ActiveParams, Quantity::MatmulFlops].map(|quantity| total.get(quantity));
+        if params == 0 && matmul_flops == 0 {
+            return;
+        }
+        match self.components.iter_mut().find(|known| known.role == role) {
+            Some(known) => {
+                known.params = known.params.saturating_add(params);
+                known.active_params = known.active_params.saturating_add(active_params);
+                known.matmul_flops = known.matmul_flops.saturating_add(matmul_flops);
+            }
+            None => self.components.push(Component { role, params, active_params, matmul_flops }),
+        }
+    }
+
+    /// What a row tells of the model by its role.
+    fn role<'b>(&mut self, role: Role, info: &RowInfo, place: &Place, facts: impl Fn() -> Option<Facts<'b>>) {
+        let in_mlp = place.part.is_none() && place.repeated;
+        match role {
+            Role::Norm => self.norm(&info.row.class_name, info.repeats),
+            Role::Activation if in_mlp => push_new(&mut self.activations, activation(info)),
+            Role::GateProduct if in_mlp => self.gated = true,
+            Role::RecurrentState => self.recurrent_layers = self.recurrent_layers.saturating_add(info.repeats),
+            Role::Experts => facts().iter().for_each(|facts| self.experts(facts)),
+            Role::RotaryPositions | Role::AlibiPositions | Role::RelativePositions => push_new(&mut self.positions, role),
+            Role::Embedding | Role::PositionEmbedding if place.reads_positions => {
+                push_new(&mut self.positions, Role::PositionEmbedding);
+            }
+            _ => {}
+        }
+    }
+
+    fn norm(&mut self, class: &Arc<str>, layers: u128) {
+        match self.norms.iter_mut().find(|(known, _)| known == class) {
+            Some((_, count)) => *count = count.saturating_add(layers),
+            None => self.norms.push((class.clone(), layers)),
+        }
+    }
+
+    fn experts(&mut self, facts: &Facts<'_>) {
+        self.experts = self.experts.or_else(|| facts.count(Fact::Experts).zip(facts.count(Fact::ExpertsPerToken)));
+        if let Some(Value::Text(text)) = facts.value(Fact::Activation) {
+            push_new(&mut self.activations, text);
+        }
+        self.gated |= facts.value(Fact::Gated) == Some(Value::Bool(true));
+    }
+}
+
+/// The part of a model that a layer of this role is counted to wherever it stands.
+fn own_part(role: Role) -> Option<Role> {
+    match role {
+        Role::Norm | Role::Embedding | Role::Experts | Role::Router | Role::StateSpace => Some(role),
+        Role::PositionEmbedding => Some(Role::Embedding),
+        Role::RecurrentState => Some(Role::StateSpace),
+        _ => None,
+    }
+}
+
+fn has_bias(compiled: &Evaluation, row: usize) -> bool {
+    let signature = compiled.bound.rows.get(row).and_then(|row| row.signature);
+    let tensors = signature.and_then(|signature| compiled.report.tensors.get(signature as usize));
+    tensors.is_some_and(|tensors| tensors.iter().any(|tensor| &*tensor.name == "bias"))
 }
 
 fn push_new<T: PartialEq>(list: &mut Vec<T>, item: T) {
@@ -208,34 +235,18 @@ fn size(compiled: &Evaluation, name: &str) -> Option<Value> {
     candidates.into_iter().find_map(|name| origin::origin(checked, &name)?.value).filter(|value| *value != Value::Null)
 }
 
-/// What a layer gives its class for a parameter, at the workload.
-fn argument(compiled: &Evaluation, at: usize, name: &str) -> Option<Value> {
-    let class = &compiled.flat.rows.get(at)?.row.class.as_ref()?.0;
-    let position = class.parameters.iter().position(|p| *p.name == *name)?;
-    let signature = compiled.bound.signatures.get(compiled.bound.rows.get(at)?.signature? as usize)?;
-    signature.arguments.iter().find(|(known, _)| usize::from(*known) == position).map(|(_, value)| value.clone())
-}
-
-/// An activation by its name in transformers' table, else its class's.
+/// An activation by its short name, else its class's.
 fn activation(info: &RowInfo) -> Arc<str> {
-    let class = info.row.class.as_ref().map(|class| &class.0);
-    let short = class.and_then(|class| {
-        let known = class.aliases.iter().filter_map(|alias| Some((alias, alias.strip_prefix("ACT2FN.")?)));
-        let mut fitting = known.clone().filter(|(alias, _)| class.full_name(alias) == Some(&info.row.class_name));
-        fitting.next().or_else(|| known.into_iter().next()).map(|(_, short)| Arc::from(short))
-    });
-    short.unwrap_or_else(|| info.row.class_name.rsplit('.').next().unwrap_or_default().into())
-}
-
-fn component(flat: &FlatModel, id: RowId) -> Option<&str> {
-    flat.row(id)?.row.class.as_ref()?.0.component.as_deref()
+    let name = &info.row.class_name;
+    let short = info.row.class.as_ref().and_then(|class| class.0.table_name(name));
+    short.unwrap_or_else(|| name.rsplit('.').next().unwrap_or_default()).into()
 }
 
 /// Where a row stands.
 #[derive(Debug, Clone, Default)]
 struct Place {
     /// Attention or a state-space layer around it.
-    part: Option<&'static str>,
+    part: Option<Role>,
     /// Whether it is in a repeated layer, and else whether one came before it.
     repeated: bool,
     after: bool,
@@ -244,19 +255,20 @@ struct Place {
 }
 
 impl Place {
-    fn name(&self) -> Arc<str> {
+    /// The part of the model that it is in.
+    fn part(&self) -> Role {
         match (self.part, self.repeated, self.after) {
-            (Some(part), ..) => part.into(),
-            (None, true, _) => "MLP".into(),
-            (None, false, true) => "head".into(),
-            (None, false, false) => "embedding".into(),
+            (Some(part), ..) => part,
+            (None, true, _) => Role::Mlp,
+            (None, false, true) => Role::Head,
+            (None, false, false) => Role::Embedding,
         }
     }
 }
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Around {
-    part: Option<&'static str>,
+    part: Option<Role>,
     repeated: bool,
 }
 
@@ -291,7 +303,7 @@ impl<'f> Walk<'f> {
                     }
                 }
                 Node::Composite(composite) => {
-                    let part = around.part.or_else(|| if around.repeated { self.part(&composite.body) } else { None });
+                    let part = around.part.or_else(|| if around.repeated { self.part(composite) } else { None });
                     self.body(&composite.body, &Around { part, ..*around });
                 }
                 Node::Repeat(repeat) => {
@@ -315,25 +327,34 @@ impl<'f> Walk<'f> {
             let ValueTarget::Node(at) = input.target else { return false };
             let body = self.bodies.len().checked_sub(1 + usize::from(input.up)).and_then(|n| self.bodies.get(n));
             let node = body.and_then(|body| body.get(at as usize));
-            matches!(node, Some(Node::Layer(id)) if component(self.flat, **id) == Some("positions"))
+            node.is_some_and(|node| self.is(node, &[Role::Positions]))
         })
     }
 
-    /// What a composite is: attention, a state-space layer, or neither.
-    fn part(&self, body: &[Node<RowId>]) -> Option<&'static str> {
-        let direct =
-            |wanted: &str| body.iter().any(|node| matches!(node, Node::Layer(id) if component(self.flat, **id) == Some(wanted)));
-        if direct("state space") {
-            return Some("state space");
-        }
-        // With an activation deeper inside it is a block that holds more than attention.
-        let attends = direct("attention") || (self.holds(body, "attention") && !self.holds(body, "activation"));
-        attends.then_some("attention")
+    /// Whether a node is a layer of one of these roles.
+    fn is(&self, node: &Node<RowId>, roles: &[Role]) -> bool {
+        let Node::Layer(id) = node else { return false };
+        self.flat.row(**id).and_then(|info| info.row.role).is_some_and(|role| roles.contains(&role))
     }
 
-    fn holds(&self, body: &[Node<RowId>], wanted: &str) -> bool {
+    /// What a composite is: attention, a state-space layer, or neither. Where neither it nor its block says so, its layers do.
+    fn part(&self, composite: &Composite<RowId>) -> Option<Role> {
+        if let Some(role) = composite.role {
+            return matches!(role, Role::Attention | Role::StateSpace).then_some(role);
+        }
+        let body = &composite.body;
+        let direct = |roles: &[Role]| body.iter().any(|node| self.is(node, roles));
+        if direct(&[Role::StateSpace, Role::RecurrentState]) {
+            return Some(Role::StateSpace);
+        }
+        // With an activation deeper inside it is a block that holds more than attention.
+        let attends = direct(&[Role::Attention]) || (self.holds(body, Role::Attention) && !self.holds(body, Role::Activation));
+        attends.then_some(Role::Attention)
+    }
+
+    fn holds(&self, body: &[Node<RowId>], wanted: Role) -> bool {
         body.iter().any(|node| match node {
-            Node::Layer(id) => component(self.flat, **id) == Some(wanted),
+            Node::Layer(_) => self.is(node, &[wanted]),
             Node::Composite(composite) => self.holds(&composite.body, wanted),
             Node::Repeat(repeat) => repeat.instances().any(|node| match node {
                 Node::Composite(composite) => self.holds(&composite.body, wanted),

@@ -5,12 +5,13 @@
 
 use std::sync::Arc;
 
+use super::role::{Fact, Role};
 use super::values;
 use crate::quantity::workload::{CONVENTIONS, VARIABLES};
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics, nearest};
 use crate::syntax::expr::{EvalError, Exact, Expr, Name, Syntax, Value, is_name, is_reserved};
 use crate::syntax::json::{Json, Member, Node};
-use crate::syntax::source::Span;
+use crate::syntax::source::{Span, Spanned};
 use crate::syntax::spec::{Fields, Key, KeyKind, fields, name_part, syntax_error};
 
 /// What a name in a formula stands for: an index into workload variables and conventions, then parameters, then variables.
@@ -46,8 +47,10 @@ pub struct Class {
     pub name: Arc<str>,
     pub aliases: Vec<Arc<str>>,
     pub kind: ClassKind,
-    /// The part of a model that it belongs to, in summaries.
-    pub component: Option<Arc<str>>,
+    /// What its layers are to a reader.
+    pub role: Option<Role>,
+    /// What is known of them by that role.
+    pub facts: Vec<(Fact, Formula)>,
     pub doc: Arc<str>,
     pub source: Arc<str>,
     pub parameters: Vec<Parameter>,
@@ -89,6 +92,15 @@ impl Class {
         let at = self.aliases.iter().position(|known| &**known == alias)?;
         let full = |name: &&Arc<str>| name.matches('.').count() > 1;
         self.aliases.iter().take(at).rev().find(full).or(Some(&self.name))
+    }
+
+    /// What the table of its role calls the class by this full name, else the class by any: `silu` of an alias `ACT2FN.silu`.
+    #[must_use]
+    pub fn table_name(&self, full_name: &Arc<str>) -> Option<&str> {
+        let table = self.role?.table()?;
+        let known = self.aliases.iter().filter_map(|alias| Some((alias, alias.strip_prefix(table)?.strip_prefix('.')?)));
+        let mut fitting = known.clone().filter(|(alias, _)| self.full_name(alias) == Some(full_name));
+        fitting.next().or_else(|| known.into_iter().next()).map(|(_, short)| short)
     }
 }
 
@@ -258,12 +270,8 @@ pub const CLASS_KEYS: &[Key] = &[
     key("class", KeyKind::Text, false, "the full name (in a model file: the key)"),
     key("aliases", KeyKind::Text, false, "other names, and patterns over the last segment"),
     key("kind", KeyKind::Text, true, "module (PyTorch lists it in named_modules()) or function"),
-    key(
-        "component",
-        KeyKind::Text,
-        false,
-        "the part of a model that it belongs to, for summaries: norm, embedding, attention, experts, ...",
-    ),
+    key("role", KeyKind::Role, false, "what its layers are to a reader: norm, attention, experts, ... (docs/roles.md)"),
+    key("facts", KeyKind::Variables, false, "what is known of them by that role: heads, experts, ..., each a formula"),
     key("doc", KeyKind::Text, true, "what it computes"),
     key("source", KeyKind::Text, true, "where that is written down"),
     key("parameters", KeyKind::Variables, false, "what a layer of this class says"),
@@ -339,6 +347,7 @@ pub fn parse_class(name: Option<&Arc<str>>, node: &Node, diagnostics: &mut Diagn
     let mut reader = Reader { diagnostics, names: Names::default() };
     let name = name.cloned().or_else(|| f.get("class").and_then(|n| reader.text(n)))?;
     let kind = f.get("kind").and_then(|n| reader.kind(n));
+    let role = f.get("role").and_then(|n| reader.role(n));
     reader.names.parameters = member_names(f.get("parameters"));
     reader.names.variables = member_names(f.get("variables"));
     if reader.names.parameters.len() + reader.names.variables.len() > MAX_NAMES {
@@ -357,7 +366,8 @@ pub fn parse_class(name: Option<&Arc<str>>, node: &Node, diagnostics: &mut Diagn
     let flops = f.get("flops").and_then(|n| reader.flops(n, "`flops`"));
     let class = Class {
         aliases: reader.texts(f.get("aliases")),
-        component: f.get("component").and_then(|n| reader.text(n)),
+        facts: reader.facts(f.get("facts"), role),
+        role,
         doc: f.get("doc").and_then(|n| reader.text(n)).unwrap_or_default(),
         source: f.get("source").and_then(|n| reader.text(n)).unwrap_or_default(),
         require: reader.members(f.get("require"), Reader::requirement),
@@ -465,6 +475,33 @@ impl Reader<'_> {
                 None
             }
         }
+    }
+
+    fn role(&mut self, node: &Node) -> Option<Role> {
+        let said = Spanned::new(self.text(node)?, node.span);
+        Role::read(&said, self.diagnostics)
+    }
+
+    /// Each of them one that the role has; of an unknown role any.
+    fn facts(&mut self, node: Option<&Node>, role: Option<Role>) -> Vec<(Fact, Formula)> {
+        let known = role.map_or(Fact::ALL, Role::facts);
+        self.members(node, |r, m| match Fact::from_word(&m.key).filter(|fact| known.contains(fact)) {
+            Some(fact) => Some((fact, r.formula(&m.value, None)?)),
+            None => {
+                r.unknown_fact(m, role, known);
+                None
+            }
+        })
+    }
+
+    fn unknown_fact(&mut self, member: &Member, role: Option<Role>, known: &[Fact]) {
+        let of = role.map_or_else(|| "a class".to_owned(), |role| format!("`{}`", role.word()));
+        let words: Vec<&str> = known.iter().map(|fact| fact.word()).collect();
+        let label = if words.is_empty() { "it has none".to_owned() } else { format!("one of {}", words.join(", ")) };
+        let diagnostic = Diagnostic::new(Code::InvalidClass, format!("`{}` is no fact of {of}", member.key))
+            .at(member.key_span, label)
+            .did_you_mean(member.key_span.inside(), nearest(&member.key, words.iter().copied()));
+        self.diagnostics.push(diagnostic);
     }
 
     fn parameter(&mut self, member: &Member) -> Option<Parameter> {

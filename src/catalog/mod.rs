@@ -10,6 +10,7 @@ mod hardware;
 mod lookup;
 pub mod optimizers;
 mod overlay;
+mod role;
 mod values;
 
 pub use class::{
@@ -20,6 +21,7 @@ pub use classes::Classes;
 pub use hardware::{DEVICE_KEYS, Device, Interconnect, parse_device};
 pub use lookup::Catalog;
 pub use overlay::{Kind, OverlayFile};
+pub use role::{Fact, Role};
 
 /// A class file of the catalog and the names under which it is found.
 #[derive(Debug)]

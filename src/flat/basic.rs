@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::flatten::{Flattener, ValueScope};
+use super::flatten::{Flattener, ValueScope, said_role};
 use super::node::{ClassRef, OwnWeight, Row, SingleTie, TieSpec};
 use super::value::ValueRef;
 use crate::catalog::{Class, Parameter, ParameterKind, builtin_slot, check_parameter};
@@ -85,6 +85,7 @@ impl<'m> Flattener<'m, '_> {
         Some(Row {
             segment,
             class_name: full_name.unwrap_or(class_name),
+            role: said_role(layer.role.as_ref()).or(class.role),
             arguments,
             overrides,
             weights: weights?,

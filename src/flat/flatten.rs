@@ -14,6 +14,7 @@ use super::number::number;
 use super::value::ValueRef;
 use super::wire::{Body, Unknown, Wiring};
 use super::{splice, tie};
+use crate::catalog::Role;
 use crate::language::{Argument, Binding, PathPiece, Segment, Values};
 
 use crate::language::check::{
@@ -23,7 +24,7 @@ use crate::language::check::{
 use crate::language::scope::Scope;
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics};
 use crate::syntax::expr::{EvalError, Value};
-use crate::syntax::source::Span;
+use crate::syntax::source::{Span, Spanned};
 use crate::syntax::spec::{Attr, Block, Layer, Model, ModelInput, TextField, name_problem};
 
 /// Flattens a model. What is wrong goes to `diagnostics`; with errors among them the result is incomplete.
@@ -406,6 +407,7 @@ impl<'m> Flattener<'m, '_> {
             segment,
             inline: layer.inline,
             class,
+            role: said_role(layer.role.as_ref()).or_else(|| self.block_role(layer, scope)),
             calls,
             inputs,
             output,
@@ -414,6 +416,16 @@ impl<'m> Flattener<'m, '_> {
             body,
             span: layer.place(),
         }))
+    }
+
+    /// What a composite is to a reader by the block that it uses.
+    fn block_role(&mut self, layer: &Layer, scope: &ValueScope<'_, '_>) -> Option<Role> {
+        let crate::syntax::spec::Body::Use(field) = &layer.body else { return None };
+        let name = self.plain_text(field, scope)?;
+        match self.checked.used(&name, self.file) {
+            Ok(Some(Used::Local(block) | Used::Catalog(block))) => said_role(block.role.as_ref()),
+            _ => None,
+        }
     }
 
     /// The class of the family that a layer uses.
@@ -540,6 +552,7 @@ impl<'m> Flattener<'m, '_> {
                 segment: Some(Segment::text(&weight.name)),
                 class_name: "Parameter".into(),
                 class: None,
+                role: None,
                 arguments: Vec::new(),
                 overrides: Vec::new(),
                 weights: Some(vec![weight]),
@@ -705,6 +718,11 @@ impl<'m> Flattener<'m, '_> {
         let count = n.to_count().and_then(|n| u64::try_from(n).ok())?;
         Some((count, entry.span?))
     }
+}
+
+/// The role of a layer or block that says one; that there is no such role was reported by `check`.
+pub(super) fn said_role(said: Option<&Spanned<Arc<str>>>) -> Option<Role> {
+    said.and_then(|said| Role::from_word(&said.value))
 }
 
 /// "a number: 7", "null".

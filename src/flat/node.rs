@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::indices::Indices;
 use super::value::ValueRef;
-use crate::catalog::Class;
+use crate::catalog::{Class, Role};
 use crate::language::{Argument, Segment};
 use crate::syntax::source::Span;
 use crate::syntax::spec::Hold;
@@ -80,6 +80,8 @@ pub struct Row {
     pub class_name: Arc<str>,
     /// The definition; `None`: a tensor that a composite owns.
     pub class: Option<ClassRef>,
+    /// What it is to a reader: what the layer says, else its class.
+    pub role: Option<Role>,
     /// Parameters that are given, by their position in the class.
     pub arguments: Vec<(u16, Argument)>,
     /// Workload values replaced for this layer, by slot.
@@ -125,6 +127,8 @@ pub struct Composite<L> {
     /// The name is for values only.
     pub inline: bool,
     pub class: Option<Arc<str>>,
+    /// What it is to a reader: what the layer says, else its block.
+    pub role: Option<Role>,
     pub calls: Option<Argument>,
     pub inputs: Vec<ValueRef>,
     /// The child whose value it returns; `None`: the last one.

@@ -120,7 +120,7 @@ impl Numbering {
             self.prefixes.push(u32::try_from(self.path.len()).unwrap_or(u32::MAX));
         }
         self.calls.extend(composite.calls.clone());
-        let Composite { segment, inline, class, calls, inputs, output, hold, tie, body, span } = composite;
+        let Composite { segment, inline, class, role, calls, inputs, output, hold, tie, body, span } = composite;
         let body = self.nodes(body);
         if calls.is_some() {
             self.calls.pop();
@@ -129,7 +129,7 @@ impl Numbering {
             self.prefixes.pop();
         }
         self.path.truncate(length);
-        Composite { segment, inline, class, calls, inputs, output, hold, tie, body, span }
+        Composite { segment, inline, class, role, calls, inputs, output, hold, tie, body, span }
     }
 
     fn row(&mut self, row: Row) -> RowId {

@@ -468,6 +468,7 @@ fn layers(family: &Family, head: Option<&Head>) -> Vec<Layer> {
                 name: Some(text(base.value.clone())),
                 inline: false,
                 class: Some(text(class_of(family))),
+                role: None,
                 body: Body::Composite(family.layers.clone()),
                 repeat: None,
                 parallel: false,

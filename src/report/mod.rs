@@ -18,6 +18,7 @@ mod memory;
 mod mermaid;
 mod origin;
 mod page;
+mod roles;
 mod schema;
 mod sheet;
 mod summary;
@@ -38,6 +39,7 @@ pub use list::{list_blocks, list_classes, list_devices, list_dtypes, list_famili
 pub use memory::{MEMORY_FORMATS, MemoryReport};
 pub use mermaid::render_mermaid;
 pub use origin::explain_variable;
+pub use roles::roles_page;
 pub use schema::model_schema;
 pub use summary::{PAGE_FORMATS, render_compare, render_summary};
 pub use tree::render_tree;

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::catalog::{Catalog, Class, ParameterKind};
+use crate::catalog::{Catalog, Class, ParameterKind, Role};
 use crate::language::check::COMMON_PARAMETERS;
 use crate::quantity::{FACTS, WORKLOAD_FREE_FACTS};
 use crate::syntax::spec::{
@@ -51,6 +51,7 @@ fn kind(kind: KeyKind) -> Value {
     let values_of = |schema: Value| json!({ "type": "object", "additionalProperties": schema });
     match kind {
         KeyKind::Text | KeyKind::Template => json!({ "type": "string" }),
+        KeyKind::Role => json!({ "enum": Role::ALL.iter().map(|role| role.word()).collect::<Vec<_>>() }),
         KeyKind::Hold => json!({ "type": ["boolean", "string", "array"], "items": { "type": "string" } }),
         KeyKind::Flag => json!({ "type": "boolean" }),
         KeyKind::Count => reference("count"),

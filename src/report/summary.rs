@@ -10,6 +10,7 @@ use super::page::{self, Section};
 use super::units::{self, Units};
 use crate::analysis::compare::Difference;
 use crate::analysis::summary::{Component, Summary};
+use crate::catalog::Role;
 use crate::syntax::expr::{Value, json_of};
 
 /// How `summary` and `compare` are written.
@@ -35,7 +36,8 @@ fn facts(summary: &Summary) -> Vec<Fact> {
     facts.push(("attention", attention(summary)));
     facts.push(("norm", list(summary.norms.iter().map(|(class, count)| format!("{} x{count}", last(class))))));
     facts.push(("mlp", mlp(summary)));
-    facts.push(("positions", if summary.positions.is_empty() { "none stated".to_owned() } else { summary.positions.join(", ") }));
+    let positions = positions(summary);
+    facts.push(("positions", if positions.is_empty() { "none stated".to_owned() } else { positions.join(", ") }));
     facts.push(("tied embeddings", if summary.tied { "yes" } else { "no" }.to_owned()));
     facts.push(("biases", biases(&summary.biases)));
     if let Some((experts, chosen)) = summary.experts {
@@ -100,6 +102,12 @@ fn biases(names: &[String]) -> String {
     list(shown)
 }
 
+/// How positions come in, in words.
+fn positions(summary: &Summary) -> Vec<&'static str> {
+    let word = |role: &Role| if *role == Role::PositionEmbedding { "learned" } else { role.shown() };
+    summary.positions.iter().map(word).collect()
+}
+
 fn attention(summary: &Summary) -> String {
     let kinds = summary.cache.attention.iter().map(|kind| {
         let reach = match (kind.window, kind.chunk) {
@@ -150,10 +158,10 @@ fn ratios(summary: &Summary) -> Vec<Fact> {
     if let Some((width, depth)) = count("hidden_size").zip(count("num_hidden_layers")) {
         out.push(("width to depth", quotient(width, depth)));
     }
-    let flops = |names: &[&str]| -> u128 {
-        summary.components.iter().filter(|c| names.contains(&&*c.name)).map(|c| c.matmul_flops).fold(0, u128::saturating_add)
+    let flops = |roles: &[Role]| -> u128 {
+        summary.components.iter().filter(|c| roles.contains(&c.role)).map(|c| c.matmul_flops).fold(0, u128::saturating_add)
     };
-    let (attention, mlp) = (flops(&["attention"]), flops(&["MLP", "experts", "router"]));
+    let (attention, mlp) = (flops(&[Role::Attention]), flops(&[Role::Mlp, Role::Experts, Role::Router]));
     if attention > 0 && mlp > 0 {
         out.push(("attention to MLP FLOPs", quotient(attention, mlp)));
     }
@@ -171,7 +179,7 @@ fn components(list: &[Component], total: u128, bars: bool, narrow: bool) -> Sect
     }
     let rows = list.iter().map(|c| {
         let mut row = vec![
-            c.name.to_string(),
+            c.role.shown().to_owned(),
             params(c.params),
             units::percent(c.params, total),
             params(c.active_params),
@@ -246,7 +254,7 @@ fn summary_json(summary: &Summary) -> Json {
         .iter()
         .map(|c| {
             json!({
-                "component": &*c.name, "params": integer(c.params), "active_params": integer(c.active_params),
+                "component": c.role.shown(), "params": integer(c.params), "active_params": integer(c.active_params),
                 "matmul_flops": integer(c.matmul_flops),
             })
         })
@@ -259,7 +267,7 @@ fn summary_json(summary: &Summary) -> Json {
         "source": summary.source.as_deref(), "sizes": sizes, "attention": kinds, "recurrent_layers": integer(summary.recurrent_layers),
         "norms": summary.norms.iter().map(|(class, n)| json!({ "class": &**class, "count": integer(*n) })).collect::<Vec<_>>(),
         "mlp": { "gated": summary.gated, "activations": summary.activations.iter().map(|a| a.to_string()).collect::<Vec<_>>() },
-        "positions": summary.positions, "tied": summary.tied, "biases": summary.biases,
+        "positions": positions(summary), "tied": summary.tied, "biases": summary.biases,
         "experts": summary.experts.map(|(all, chosen)| json!({ "num_experts": integer(all), "top_k": integer(chosen) })),
         "params": integer(summary.params), "active_params": integer(summary.active_params), "components": components,
         "cache_bytes_per_token": integer(summary.cache.bytes_per_token), "cache_constant_bytes": integer(summary.cache.constant_bytes),
@@ -319,15 +327,15 @@ fn side_by_side(summaries: &[Summary]) -> Section {
 }
 
 fn components_side_by_side(summaries: &[Summary]) -> Section {
-    let mut names: Vec<&str> = Vec::new();
+    let mut roles: Vec<Role> = Vec::new();
     for component in summaries.iter().flat_map(|summary| &summary.components) {
-        if !names.contains(&&*component.name) {
-            names.push(&component.name);
+        if !roles.contains(&component.role) {
+            roles.push(component.role);
         }
     }
-    let rows = names.into_iter().map(|name| {
+    let rows = roles.into_iter().map(|role| {
         let of = |summary: &Summary| {
-            let found = summary.components.iter().find(|c| &*c.name == name);
+            let found = summary.components.iter().find(|c| c.role == role);
             found.map_or_else(
                 || "-".to_owned(),
                 |c| {
@@ -339,7 +347,7 @@ fn components_side_by_side(summaries: &[Summary]) -> Section {
                 },
             )
         };
-        std::iter::once(name.to_owned()).chain(summaries.iter().map(of)).collect()
+        std::iter::once(role.shown().to_owned()).chain(summaries.iter().map(of)).collect()
     });
     Section { title: String::new(), columns: columns(summaries, "params of", true), rows: rows.collect() }
 }

@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use layerspec::catalog::{Catalog, Class, Classes, Device, Example, builtin_slot, check_parameter, dtypes};
+use layerspec::catalog::{Catalog, Class, Classes, Device, Example, Fact, Role, builtin_slot, check_parameter, dtypes};
 use layerspec::cost::bind::Signature;
 use layerspec::cost::workload::{CompleteWorkload, Workload};
 use layerspec::cost::{Evaluated, evaluate};
+use layerspec::flat::Node;
 use layerspec::syntax::diag::Code;
 use layerspec::syntax::expr::{Exact, Value};
+use layerspec::syntax::spec::{Body, Layer};
 
 /// Every class with its file.
 fn classes(catalog: &Arc<Catalog>) -> Vec<(&'static str, Arc<Class>)> {
@@ -38,6 +40,56 @@ fn every_file_loads_and_says_what_it_must() {
             assert!(!example.expect.is_empty(), "{path}: an example that expects nothing");
         }
     }
+}
+
+/// A word that nothing says is no vocabulary.
+#[test]
+fn every_role_and_fact_is_said_of_something() {
+    fn said(layers: &[Layer], roles: &mut HashSet<String>) {
+        for layer in layers {
+            roles.extend(layer.role.iter().map(|role| role.value.to_string()));
+            if let Body::Composite(layers) = &layer.body {
+                said(layers, roles);
+            }
+        }
+    }
+    let catalog = Arc::new(Catalog::new());
+    let (mut roles, mut facts) = (HashSet::new(), HashSet::new());
+    for (_, class) in classes(&catalog) {
+        roles.extend(class.role.map(|role| role.word().to_owned()));
+        facts.extend(class.facts.iter().map(|(fact, _)| *fact));
+    }
+    for block in catalog.block_names().map(|name| catalog.block(name).unwrap().unwrap()) {
+        roles.extend(block.role.iter().map(|role| role.value.to_string()));
+        said(&block.layers, &mut roles);
+    }
+    let unsaid: Vec<&str> = Role::ALL.iter().map(|role| role.word()).filter(|word| !roles.remove(*word)).collect();
+    assert!(unsaid.is_empty() && roles.is_empty(), "said of nothing: {unsaid:?}; not in catalog/roles.json: {roles:?}");
+    let unsaid: Vec<&str> = Fact::ALL.iter().filter(|fact| !facts.contains(fact)).map(|fact| fact.word()).collect();
+    assert!(unsaid.is_empty(), "known of nothing: {unsaid:?}");
+    assert!(Role::ALL.iter().all(|role| Role::from_word(role.word()) == Some(*role)), "a word is there twice");
+}
+
+/// Of a composite what the layer says, else its block; of a basic layer what it says, else its class.
+#[test]
+fn a_layer_says_its_role_before_its_block_and_its_class() {
+    let text = r#"{
+      "blocks": { "ffn": { "role": "mlp", "layers": [
+        { "name": "up", "class": "torch.nn.Linear", "role": "up projection", "parameters": { "in_features": 8, "out_features": 8 } },
+        { "name": "act", "class": "torch.nn.ReLU", "parameters": { "features": 8 } },
+        { "name": "down", "class": "torch.nn.Linear", "parameters": { "in_features": 8, "out_features": 8 } },
+        { "name": "sum", "class": "add", "role": "head", "inputs": ["input", "down"], "parameters": { "features": 8 } } ] } },
+      "inputs": { "x": { "shape": ["<batch_size>", "<seq_len>", 8] } },
+      "layers": [ { "name": "mlp", "use": "ffn", "inputs": ["x"] }, { "name": "shared", "use": "ffn", "role": "shared expert" }, { "name": "plain", "sub_layers": [
+        { "name": "act", "class": "torch.nn.ReLU", "parameters": { "features": 8 } } ] } ]
+    }"#;
+    let asked = (Workload::default(), layerspec::Execution::default());
+    let compiled = crate::support::evaluate(&crate::support::SESSION, "model", text, &asked).into_result().unwrap();
+    let rows: Vec<Option<Role>> = compiled.flat.rows.iter().take(4).map(|info| info.row.role).collect();
+    assert_eq!(rows, [Some(Role::UpProjection), Some(Role::Activation), None, Some(Role::Head)]);
+    let composites =
+        compiled.flat.body.iter().map(|node| if let Node::Composite(composite) = node { composite.role } else { None });
+    assert_eq!(composites.collect::<Vec<_>>(), [Some(Role::Mlp), Some(Role::SharedExpert), None]);
 }
 
 #[test]

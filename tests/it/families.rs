@@ -268,7 +268,7 @@ fn a_summary_adds_up_and_a_comparison_names_what_changed() {
     assert_eq!(page.components.iter().map(|c| c.matmul_flops).sum::<u128>(), total(&first, "matmul_flops"));
     assert!(page.gated && page.tied && page.activations.iter().any(|a| &**a == "silu"));
     assert_eq!(page.cache.attention[0].name(), "GQA 2:1");
-    let of = |name: &str| page.components.iter().find(|c| &*c.name == name).unwrap().params;
+    let of = |name: &str| page.components.iter().find(|c| c.role.shown() == name).unwrap().params;
     assert_eq!((of("attention"), of("MLP"), of("embedding")), (3 * 64 * 192, 3 * 3 * 64 * 128, 6400));
     let mut other = small();
     other["intermediate_size"] = json!(256);

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use layerspec::reports::{errors_page, families_page, model_schema};
+use layerspec::reports::{errors_page, families_page, model_schema, roles_page};
 
 use crate::support::{SESSION, evaluate, root};
 
@@ -29,6 +29,11 @@ fn the_schema_is_fresh() {
 #[test]
 fn the_errors_page_is_fresh() {
     fresh("docs/errors.md", &errors_page());
+}
+
+#[test]
+fn the_page_of_roles_is_fresh() {
+    fresh("docs/roles.md", &roles_page());
 }
 
 #[test]

@@ -15,13 +15,13 @@ pub use parameters::{
     COMMON_PARAMETERS, check_parameters, expected, mistyped, text_like_an_expression, unknown_class, wrong_kind,
 };
 
-use crate::catalog::{Catalog, Classes, parse_class};
+use crate::catalog::{Catalog, Classes, Role, parse_class};
 use crate::language::resolve::{Resolution, Target};
 use crate::language::scope::{Definition, Entry, Scope};
 use crate::quantity::workload::{DERIVED, OPTIONS, VARIABLES, WorkloadVar};
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics, nearest};
 use crate::syntax::expr::Value;
-use crate::syntax::source::Span;
+use crate::syntax::source::{Span, Spanned};
 use crate::syntax::spec::{Attr, Block, Body, Datum, GivenValue, Layer, Model, REQUIRED, TextField, TieTarget, UNREAD, Variable};
 
 /// How deep layers may be nested, blocks included.
@@ -219,6 +219,7 @@ pub fn check(model: Model, catalog: &Arc<Catalog>, settings: Vec<(Arc<str>, Valu
     for block in &checked.model.blocks {
         // A family's blocks were tested with the catalog.
         if checked.model.family.is_none() && !checker.used.contains(&std::ptr::from_ref(block)) {
+            checker.role(block.role.as_ref());
             checker.unused(&block.layers);
         }
     }
@@ -379,7 +380,15 @@ impl<'m> Checker<'m, '_> {
         }
     }
 
+    /// Whether a role is one of the vocabulary.
+    fn role(&mut self, said: Option<&Spanned<Arc<str>>>) {
+        if let Some(said) = said {
+            Role::read(said, self.names.diagnostics());
+        }
+    }
+
     fn attributes(&mut self, layer: &'m Layer, scope: &KindScope<'m, '_>) {
+        self.role(layer.role.as_ref());
         if let Some(when) = &layer.when {
             self.names.structural(when, scope, "`when`");
         }
@@ -443,6 +452,7 @@ impl<'m> Checker<'m, '_> {
         if let Some(diagnostic) = missing_binding(block, layer, scope) {
             self.names.push(diagnostic);
         }
+        self.role(block.role.as_ref());
         let taken = taken_scope(block, local, scope);
         let inner = Scope::of_variables(&taken, &block.variables);
         self.names.scope(&taken);
@@ -484,6 +494,7 @@ impl<'m> Checker<'m, '_> {
     /// The names in a block that nothing uses may come from any use site, but its classes and parameters can be checked.
     fn unused(&mut self, layers: &'m [Layer]) {
         for layer in layers {
+            self.role(layer.role.as_ref());
             match &layer.body {
                 Body::Basic => {
                     parameters::check_layer(layer, &self.checked.classes, &|_| true, self.names.diagnostics());

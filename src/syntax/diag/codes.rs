@@ -33,6 +33,8 @@ pub enum Code {
     MissingBinding,
     /// A class definition that doesn't hold together.
     InvalidClass,
+    /// A role that isn't one of the vocabulary.
+    UnknownRole,
     /// An expression that doesn't parse.
     MalformedExpression,
     /// A name without brackets in an expression.
@@ -307,6 +309,15 @@ pub const CODES: &[CodeInfo] = &[
         explanation: "A definition under `classes` follows `docs/classes.md`: its formulas may use its parameters, its `variables` and the workload, and all that it leaves out has a stated meaning.",
         wrong: None,
         right: None,
+    },
+    CodeInfo {
+        code: Code::UnknownRole,
+        id: "E0210",
+        name: "UnknownRole",
+        summary: "a role that the vocabulary doesn't have",
+        explanation: "`role` says what a class, a block or a layer is to a reader, in one of the words of `docs/roles.md`. It changes no figure: pages that sum up a model, and what splits or joins its layers, go by it. Leave it out where none fits.",
+        wrong: Some(r#""role": "atention""#),
+        right: Some(r#""role": "attention""#),
     },
     CodeInfo {
         code: Code::MalformedExpression,

@@ -16,6 +16,8 @@ pub enum KeyKind {
     Text,
     /// A text in which placeholders are filled in.
     Template,
+    /// A word of `catalog/roles.json`.
+    Role,
     Flag,
     /// true, false, or the name of a later sibling.
     Hold,
@@ -89,6 +91,11 @@ pub const LAYER_KEYS: &[Key] = &[
     key("name", KeyKind::Template, "path segment, unique beside its siblings; a composite without one is a group"),
     key("inline", KeyKind::Flag, "of a composite: its name is for values only and adds no path segment"),
     key("class", KeyKind::Template, "the class; of a basic layer it selects the formulas"),
+    key(
+        "role",
+        KeyKind::Role,
+        "what it is to a reader (docs/roles.md): query projection, shared expert, head, ...; left out: what its class or block says",
+    ),
     key("doc", KeyKind::Text, "a remark for readers"),
     key("sub_layers", KeyKind::Layers, "the layers of a composite, in the order of execution"),
     key("use", KeyKind::Template, "the block whose layers these are, in place of sub_layers"),
@@ -117,6 +124,7 @@ pub const LAYER_KEYS: &[Key] = &[
 
 pub const BLOCK_KEYS: &[Key] = &[
     key("doc", KeyKind::Text, "what it is"),
+    key("role", KeyKind::Role, "what a composite of these layers is to a reader (docs/roles.md): attention, mlp, ..."),
     key("takes", KeyKind::Takes, "names it expects: a default for each, or \"required\""),
     key("variables", KeyKind::Variables, "variables of its own"),
     key("reads", KeyKind::Texts, "values of layers around that it reads, such as `rotary_emb.cos`"),

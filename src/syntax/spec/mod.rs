@@ -180,6 +180,8 @@ pub struct Layer {
     pub name: Option<TextField>,
     pub inline: bool,
     pub class: Option<TextField>,
+    /// What it says that it is to a reader.
+    pub role: Option<Spanned<Arc<str>>>,
     pub body: Body,
     pub repeat: Option<Attr>,
     pub parallel: bool,
@@ -251,6 +253,8 @@ pub enum TieTarget {
 pub struct Block {
     pub name: Spanned<Arc<str>>,
     pub doc: Option<Arc<str>>,
+    /// What a composite of these layers is to a reader.
+    pub role: Option<Spanned<Arc<str>>>,
     pub takes: Vec<Take>,
     pub variables: Vec<Variable>,
     /// Values of layers around that it reads.

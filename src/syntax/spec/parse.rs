@@ -403,6 +403,7 @@ impl Parser<'_> {
             name: f.get("name").map(|n| self.layer_name(n)),
             inline: f.get("inline").is_some_and(|n| self.flag(n, "`inline`")),
             class: f.get("class").and_then(|n| self.text_field(n, "`class`")),
+            role: f.get("role").and_then(|n| self.text(n, "`role`")),
             body,
             repeat: f.get("repeat").map(|n| self.attr(n)),
             parallel: f.get("parallel").is_some_and(|n| self.flag(n, "`parallel`")),
@@ -611,6 +612,7 @@ impl Parser<'_> {
         Some(Block {
             name,
             doc: f.get("doc").and_then(|n| self.text(n, "`doc`")).map(|t| t.value),
+            role: f.get("role").and_then(|n| self.text(n, "`role`")),
             takes: f.get("takes").map(|n| self.takes(n)).unwrap_or_default(),
             variables: f.get("variables").map(|n| self.variables(n, "`variables`", true)).unwrap_or_default(),
             reads: reads.iter().filter_map(|n| self.text(n, "a value that is read")).collect(),
