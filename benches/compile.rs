@@ -3,18 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a benchmark that fails should stop")]
 
 use divan::{Bencher, black_box};
-use layerspec::analysis::fit::{Question, fit};
-use layerspec::analysis::memory::{Checkpointing, Parts, Training, plan};
-use layerspec::catalog::{Catalog, optimizers};
-use layerspec::cost::workload::Request;
-use layerspec::evaluation::{Compiled, compile, evaluate, front};
-use layerspec::flow;
-use layerspec::report::units::Units;
-use layerspec::report::{By, FORMATS, Options};
-use layerspec::syntax::diag::Diagnostics;
-use layerspec::syntax::source::{Source, SourceId};
+use layerspec::analyses::Training;
+use layerspec::reports::{By, FORMATS, Options, Units};
+use layerspec::{Evaluation, Execution, Lowered, Session, Workload};
 use serde_json::json;
-use std::sync::Arc;
 
 /// As in the program.
 #[global_allocator]
@@ -26,70 +18,72 @@ fn main() {
 
 const LLAMA: &str = include_str!("../models/llama-2-7b-hf.json");
 
-fn source(text: &str) -> Source {
-    Source::load(SourceId::MODEL, "bench.json", text.as_bytes()).unwrap()
+fn lowered(session: &Session, text: &str) -> Lowered {
+    let model = session.read("bench.json", text).into_result().unwrap();
+    model.lowered(&Execution::default()).into_result().unwrap()
 }
 
-fn costs(source: &Source, catalog: &Arc<Catalog>) -> Compiled {
-    compile(source, catalog, &Request::default(), &mut Diagnostics::default()).expect("the model compiles")
+fn evaluated(session: &Session, text: &str) -> Evaluation {
+    lowered(session, text).at(&Workload::default()).into_result().unwrap()
 }
 
-/// Source text to costs; the classes are already parsed.
+/// Source text to costs and memory; the classes are already parsed.
 #[divan::bench]
 fn llama_2_7b_warm(bencher: Bencher) {
-    let (source, catalog) = (source(LLAMA), Arc::new(Catalog::new()));
-    costs(&source, &catalog);
-    bencher.bench_local(|| costs(black_box(&source), &catalog).report.totals);
+    let session = Session::new();
+    evaluated(&session, LLAMA);
+    bencher.bench_local(|| *evaluated(&session, black_box(LLAMA)).totals());
 }
 
 /// The same in a new process: every class that is used is parsed.
 #[divan::bench]
 fn llama_2_7b_cold(bencher: Bencher) {
-    let source = source(LLAMA);
-    bencher.bench_local(|| costs(black_box(&source), &Arc::new(Catalog::new())).report.totals);
+    bencher.bench_local(|| *evaluated(&Session::new(), black_box(LLAMA)).totals());
 }
 
 const CONFIG: &str = include_str!("../docs/examples/config.json");
 
-/// A config of a family that extends two others, text to costs; the files of the catalog are already parsed.
+/// A config of a family that extends two others, text to costs and memory; the files of the catalog are already parsed.
 #[divan::bench]
 fn qwen3_config_warm(bencher: Bencher) {
-    let (source, catalog) = (source(CONFIG), Arc::new(Catalog::new()));
-    costs(&source, &catalog);
-    bencher.bench_local(|| costs(black_box(&source), &catalog).report.totals);
+    let session = Session::new();
+    evaluated(&session, CONFIG);
+    bencher.bench_local(|| *evaluated(&session, black_box(CONFIG)).totals());
 }
 
 /// The same in a new process.
 #[divan::bench]
 fn qwen3_config_cold(bencher: Bencher) {
-    let source = source(CONFIG);
-    bencher.bench_local(|| costs(black_box(&source), &Arc::new(Catalog::new())).report.totals);
+    bencher.bench_local(|| *evaluated(&Session::new(), black_box(CONFIG)).totals());
 }
 
-/// An already flattened model at another workload.
+/// An already flattened model at another workload, its costs alone.
 #[divan::bench]
 fn llama_2_7b_another_workload(bencher: Bencher) {
-    let (source, catalog) = (source(LLAMA), Arc::new(Catalog::new()));
-    let flattened = front(&source, &catalog, &Request::default(), &mut Diagnostics::default()).unwrap();
+    let model = lowered(&Session::new(), LLAMA);
     let mut batch_size = 0;
     bencher.bench_local(|| {
         batch_size = batch_size % 64 + 1;
-        let request = Request { batch_size: Some(batch_size), seq_len: Some(1024), ..Request::default() };
-        evaluate(&flattened.flat, &request, &mut Diagnostics::default()).1.totals
+        model.totals(&Workload::prefill(batch_size, 1024)).into_result().unwrap()
     });
+}
+
+/// The model with so many layers, which it doesn't expect of itself.
+fn llama_of(layers: u64) -> String {
+    let text = LLAMA.replacen("\"num_hidden_layers\": 32", &format!("\"num_hidden_layers\": {layers}"), 1);
+    let (text, _) = text.split_once("\"expect\"").unwrap();
+    format!("{text} \"expect\": {{}} }}")
 }
 
 /// A body that doesn't use its index is compiled once, however often it is repeated.
 #[divan::bench(args = [1, 1_000_000_000_000])]
 fn llama_2_7b_layers(bencher: Bencher, layers: u64) {
-    let text = LLAMA.replacen("\"num_hidden_layers\": 32", &format!("\"num_hidden_layers\": {layers}"), 1);
-    let (text, _) = text.split_once("\"expect\"").unwrap();
-    let (source, catalog) = (source(&format!("{text} \"expect\": {{}} }}")), Arc::new(Catalog::new()));
-    bencher.bench_local(|| costs(black_box(&source), &catalog).report.totals);
+    let (text, session) = (llama_of(layers), Session::new());
+    bencher.bench_local(|| *evaluated(&session, black_box(&text)).totals());
 }
 
 /// 11,500 bodies of four layers, each of another size.
-fn distinct_rows() -> Source {
+fn distinct_rows() -> String {
     let linear = |name: &str, i: &str, o: &str| json!({ "name": name, "class": "torch.nn.modules.linear.Linear", "parameters": { "in_features": i, "out_features": o, "bias": false } });
     let model = json!({
         "variables": { "hidden_size": 512 },
@@ -103,68 +97,53 @@ fn distinct_rows() -> Source {
             ]
         }]
     });
-    source(&model.to_string())
+    model.to_string()
 }
 
-/// Source text to costs. What was made is dropped outside of the measurement.
+/// Source text to costs and memory. What was made is dropped outside of the measurement.
 #[divan::bench(sample_count = 20)]
 fn distinct_rows_46000(bencher: Bencher) {
-    let (source, catalog) = (distinct_rows(), Arc::new(Catalog::new()));
-    assert_eq!(costs(&source, &catalog).flat.rows.len(), 46_000);
-    bencher.bench_local(|| costs(black_box(&source), &catalog));
+    let (text, session) = (distinct_rows(), Session::new());
+    assert_eq!(evaluated(&session, &text).rows().count(), 46_000);
+    bencher.bench_local(|| evaluated(&session, black_box(&text)));
 }
 
 /// Source text to the public JSON of all rows.
 #[divan::bench(sample_count = 20)]
 fn distinct_rows_46000_to_json(bencher: Bencher) {
-    let (source, catalog) = (distinct_rows(), Arc::new(Catalog::new()));
+    let (text, session) = (distinct_rows(), Session::new());
     let json = FORMATS.iter().find(|format| format.name == "json").unwrap();
     let options = Options { by: By::Layer, depth: 1, expand: true, exact: true, units: Units::Si, color: false, width: 100 };
     bencher.bench_local(|| {
-        let compiled = costs(black_box(&source), &catalog);
+        let at = evaluated(&session, black_box(&text));
         let mut out = Vec::new();
-        (json.render)(&compiled, &options, &mut out).unwrap();
-        (compiled, out.len())
+        (json.render)(&at, &options, &mut out).unwrap();
+        (at, out.len())
     });
 }
 
-/// The peak of a forward pass of 100 layers: shapes, lifetimes, all of them.
+/// The peak of a forward pass of 100 layers: shapes, lifetimes, all of them. The costs that these follow from are reckoned, too: what they
+/// take alone is [`llama_2_7b_another_workload`].
 #[divan::bench]
 fn peak_of_100_layers(bencher: Bencher) {
-    let text = LLAMA.replacen("\"num_hidden_layers\": 32", "\"num_hidden_layers\": 100", 1);
-    let (text, _) = text.split_once("\"expect\"").unwrap();
-    let (source, catalog) = (source(&format!("{text} \"expect\": {{}} }}")), Arc::new(Catalog::new()));
-    let compiled = costs(&source, &catalog);
-    bencher.bench_local(|| {
-        flow::run(black_box(&compiled.flat), &compiled.bound, &compiled.report, &mut Diagnostics::default()).peak.unwrap().bytes
-    });
+    let model = lowered(&Session::new(), &llama_of(100));
+    bencher.bench_local(|| black_box(&model).at(&Workload::default()).into_result().unwrap().peak().unwrap().bytes);
 }
 
 /// The same of 46,000 distinct layers.
 #[divan::bench(sample_count = 20)]
 fn peak_of_46000_distinct_rows(bencher: Bencher) {
-    let (source, catalog) = (distinct_rows(), Arc::new(Catalog::new()));
-    let compiled = costs(&source, &catalog);
-    bencher.bench_local(|| flow::run(black_box(&compiled.flat), &compiled.bound, &compiled.report, &mut Diagnostics::default()));
+    let model = lowered(&Session::new(), &distinct_rows());
+    bencher.bench_local(|| black_box(&model).at(&Workload::default()));
 }
 
 /// The largest batch and the longest context on a device.
 #[divan::bench]
 fn fit_solver(bencher: Bencher) {
-    let (source, catalog) = (source(LLAMA), Arc::new(Catalog::new()));
-    let compiled = costs(&source, &catalog);
-    let device = catalog.device("h100-sxm").unwrap().unwrap();
-    let (flat, workload, request) = (&compiled.flat, &compiled.bound.workload, &Request::default());
-    let training = Training {
-        optimizer: optimizers::find("adamw").unwrap(),
-        master_weights: false,
-        checkpointing: Checkpointing::None,
-        zero: 0,
-        ranks: 1,
-        lora: None,
-    };
-    let parts = Parts { flat, bound: &compiled.bound, report: &compiled.report, flow: &compiled.flow };
-    let now = plan(parts, 1, &training).unwrap();
-    let question = Question { flat, request, workload, device: &device, count: 1, reserve: 10, training: &training };
-    bencher.bench_local(|| fit(black_box(question), &now).longest_context.unwrap());
+    let session = Session::new();
+    let at = evaluated(&session, LLAMA);
+    let device = session.catalog().device("h100-sxm").unwrap().unwrap();
+    let training = Training::new(session.catalog().optimizer("adamw").unwrap());
+    let now = at.memory_plan(1, &training).unwrap();
+    bencher.bench_local(|| black_box(&at).fit(&now, &device, 1, 10, &training).longest_context.unwrap());
 }

@@ -11,31 +11,26 @@
     reason = "a tool for tests, which may panic"
 )]
 
-#[path = "../tests/it/support.rs"]
-mod support;
+#[path = "../tests/it/comparison.rs"]
+mod comparison;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use layerspec::catalog::{Catalog, Kind, OverlayFile};
-use layerspec::syntax::source::{Source, SourceId};
+use layerspec::{Catalog, Session};
 use serde_json::Value as Json;
 
-fn catalog(folder: &Path) -> Arc<Catalog> {
+/// The embedded catalog under the files of a folder.
+fn over(folder: &Path) -> Session {
     let mut files = Vec::new();
-    for kind in Kind::ALL {
-        let Ok(entries) = folder.join(kind.folder()).read_dir() else { continue };
+    for kind in ["classes", "blocks", "families"] {
+        let Ok(entries) = folder.join(kind).read_dir() else { continue };
         let mut paths: Vec<PathBuf> =
             entries.map(|entry| entry.unwrap().path()).filter(|p| p.extension().is_some_and(|e| e == "json")).collect();
         paths.sort();
-        for path in paths {
-            let name = path.file_stem().unwrap().to_string_lossy().into_owned();
-            let id = Catalog::overlay_id(files.len());
-            let file = OverlayFile::load(kind, &name, &path.display().to_string(), &std::fs::read(&path).unwrap(), id);
-            files.push(file.unwrap_or_else(|d| panic!("{}: {}", path.display(), d.message)));
-        }
+        files.extend(paths.iter().map(|path| (path.display().to_string(), std::fs::read(path).unwrap())));
     }
-    Arc::new(Catalog::under(files))
+    let files = files.iter().map(|(path, bytes)| (path.as_str(), bytes.as_slice()));
+    Session::over(Catalog::overlaid(files).unwrap_or_else(|said| panic!("{}: {said:?}", folder.display())))
 }
 
 fn main() {
@@ -48,7 +43,7 @@ fn main() {
             _ => rest.push(arg),
         }
     }
-    let catalog = folder.map_or_else(|| Arc::new(Catalog::new()), |folder| catalog(Path::new(&folder)));
+    let session = folder.map_or_else(Session::new, |folder| over(Path::new(&folder)));
     let (configs, rows) = match rest.as_slice() {
         [configs, rows] => (PathBuf::from(configs), PathBuf::from(rows)),
         _ => ("/work/shared/configs".into(), "/work/shared/reference/census.jsonl".into()),
@@ -62,8 +57,8 @@ fn main() {
             continue;
         }
         let path = if configs.is_dir() { configs.join(file) } else { configs.clone() };
-        let source = Source::load(SourceId::MODEL, file, &std::fs::read(path).unwrap()).unwrap();
-        let differences = support::differences(&source, &row, &catalog);
+        let model = session.read(file, std::fs::read(path).unwrap());
+        let differences = comparison::differences(&model, &row);
         if differences.is_empty() {
             equal += 1;
             println!("equal   {model_type:24} {file}");

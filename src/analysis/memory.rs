@@ -72,6 +72,14 @@ pub struct Training {
     pub lora: Option<Lora>,
 }
 
+impl Training {
+    /// A step of one rank that keeps all that it saves, without adapters and master weights.
+    #[must_use]
+    pub fn new(optimizer: &'static Optimizer) -> Self {
+        Training { optimizer, master_weights: false, checkpointing: Checkpointing::None, zero: 0, ranks: 1, lora: None }
+    }
+}
+
 /// What one device has to hold.
 #[derive(Debug, Clone, Default)]
 pub struct Plan {

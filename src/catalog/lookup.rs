@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use super::optimizers::{self, Optimizer};
 use super::overlay::{Kind, OverlayFile};
 use super::{
     BLOCK_FILES, CLASS_FILES, CLASS_NAMES, CLASS_PATTERNS, Class, ClassFile, DEVICE_FILES, Device, DeviceFile, FAMILY_FILES,
@@ -60,6 +61,25 @@ impl Catalog {
             families: cells(FAMILY_FILES.len(), &overlay),
             overlay,
         }
+    }
+
+    /// The embedded catalog under files of one's own, each with its path: the folder says what is in it (`classes/norm.json`,
+    /// `mine/blocks/mlp.json`), the file's name what it is called.
+    ///
+    /// # Errors
+    /// A file that is no JSON text, or in no such folder.
+    pub fn overlaid<'f>(files: impl IntoIterator<Item = (&'f str, &'f [u8])>) -> Result<Self, Box<Diagnostic>> {
+        let files = files.into_iter().enumerate();
+        files
+            .map(|(at, (path, bytes))| OverlayFile::at(path, bytes, Self::overlay_id(at)))
+            .collect::<Result<_, _>>()
+            .map(Self::under)
+    }
+
+    /// The optimizer of this name or alias, in any case.
+    #[must_use]
+    pub fn optimizer(&self, name: &str) -> Option<&'static Optimizer> {
+        optimizers::find(name).ok()
     }
 
     /// The source of the `at`th file that lies over the embedded ones.

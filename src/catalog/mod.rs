@@ -10,6 +10,8 @@ mod hardware;
 mod lookup;
 pub mod optimizers;
 mod overlay;
+#[cfg(test)]
+mod tests;
 mod values;
 
 pub use class::{

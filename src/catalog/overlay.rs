@@ -51,6 +51,20 @@ impl OverlayFile {
             == Some(&format!("{}.json", self.name))
     }
 
+    /// Reads the text of a file whose folder says what it holds.
+    ///
+    /// # Errors
+    /// A folder that says nothing, what keeps it from being text.
+    pub fn at(path: &str, bytes: &[u8], id: SourceId) -> Result<Self, Box<Diagnostic>> {
+        let mut parts = path.rsplit(['/', '\\']);
+        let (file, folder) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+        let Some(kind) = Kind::ALL.into_iter().find(|kind| kind.folder() == folder) else {
+            let message = format!("`{path}` is in none of `classes`, `blocks` and `families`");
+            return Err(Diagnostic::new(Code::CannotRead, message).boxed());
+        };
+        Self::load(kind, file.strip_suffix(".json").unwrap_or(file), path, bytes, id)
+    }
+
     /// Reads a file's text; `id` is to be its own.
     ///
     /// # Errors

@@ -76,10 +76,25 @@ impl Expression {
         self.0.for_each_variable(&mut |name: &Name| names.push(&*name.text));
         names
     }
+
+    /// The expression as one would write it, each name as `show` has it: its value, say. What stands in for a name keeps its meaning: a
+    /// negative number gets parentheses where it needs them.
+    ///
+    /// ```
+    /// use layerspec::Expression;
+    ///
+    /// let heads = Expression::parse("<hidden_size> / <head_dim>")?;
+    /// assert_eq!(heads.render(&|name| if name == "head_dim" { "128".to_owned() } else { "4096".to_owned() }), "4096 / 128");
+    /// # Ok::<(), layerspec::ExpressionError>(())
+    /// ```
+    #[must_use]
+    pub fn render(&self, show: &dyn Fn(&str) -> String) -> String {
+        deep(|| self.0.render(&|name: &Name| show(&name.text)))
+    }
 }
 
 impl fmt::Display for Expression {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&deep(|| self.0.render(&|name: &Name| format!("<{}>", name.text))))
+        f.write_str(&self.render(&|name| format!("<{name}>")))
     }
 }

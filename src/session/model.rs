@@ -13,6 +13,7 @@ use crate::lower::{Execution, Lowered, lower};
 use crate::report::explain_variable;
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics, Position, Sources, position};
 use crate::syntax::source::{Source, Span};
+use crate::syntax::spec::Model as Spec;
 use crate::syntax::stack::deep;
 
 /// A place in a text: the model's own, or a file's of the catalog.
@@ -75,6 +76,18 @@ impl Model {
     #[must_use]
     pub fn family(&self) -> Option<&str> {
         self.0.checked.model.family.as_ref().map(|family| &*family.value)
+    }
+
+    /// The families whose layers these are: its own, then those of the configs inside it.
+    #[must_use]
+    pub fn families(&self) -> Vec<&str> {
+        fn collect<'m>(model: &'m Spec, out: &mut Vec<&'m str>) {
+            out.extend(model.family.as_ref().map(|family| &*family.value));
+            model.nested.iter().for_each(|(_, inner)| collect(inner, out));
+        }
+        let mut families = Vec::new();
+        collect(&self.0.checked.model, &mut families);
+        families
     }
 
     /// Where its figures come from.

@@ -60,10 +60,12 @@ impl<T> Outcome<T> {
     /// Goes on with what could be made; what was said stays.
     #[must_use]
     pub fn and_then<U>(self, next: impl FnOnce(T) -> Outcome<U>) -> Outcome<U> {
-        match self.value {
-            Some(value) => next(value),
-            None => Outcome { value: None, diagnostics: self.diagnostics, source: self.source, catalog: self.catalog },
-        }
+        let Outcome { value, mut diagnostics, source, catalog } = self;
+        let Some(value) = value else { return Outcome { value: None, diagnostics, source, catalog } };
+        let next = next(value);
+        // The next step says again what its model already had said of it; that counts once.
+        diagnostics.extend(next.diagnostics.iter().cloned());
+        Outcome { diagnostics, source: next.source.or(source), ..next }
     }
 
     /// The same with another value.

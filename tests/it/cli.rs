@@ -2,7 +2,6 @@
 
 use std::io::{Read, Write};
 use std::process::{Command, Output, Stdio};
-use std::sync::Arc;
 
 fn layerspec(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_layerspec"));
@@ -161,7 +160,7 @@ fn the_command_line_explains_its_own_errors() {
 /// No command takes a device yet, so the lookup is asked what such a command will say.
 #[test]
 fn an_unknown_device_is_explained() {
-    let catalog = Arc::new(layerspec::catalog::Catalog::new());
+    let catalog = crate::support::SESSION.catalog();
     for (name, help) in [
         ("h100-sxn", "did you mean `h100-sxm`?"),
         ("H100", "there are several of that name: `h100-pcie`, `h100-sxm`"),

@@ -4,50 +4,28 @@
 
 use std::fmt::Write as _;
 use std::path::Path;
-use std::sync::Arc;
 
-use layerspec::catalog::Catalog;
-use layerspec::cost::workload::Request;
-use layerspec::evaluation::{Compiled, compile};
-use layerspec::quantity::QUANTITIES;
-use layerspec::syntax::diag::{CODES, Code, Diagnostics, Sources, render};
-use layerspec::syntax::source::{Source, SourceId};
+use layerspec::diagnostics::{CODES, Code};
+use layerspec::{Evaluation, QUANTITIES};
 
-struct Texts<'a>(&'a Source, &'a Catalog);
-
-impl Sources for Texts<'_> {
-    fn source(&self, id: SourceId) -> Option<Source> {
-        if id == SourceId::MODEL { Some(self.0.clone()) } else { self.1.source(id) }
-    }
-}
+use crate::support::{SESSION, evaluate, root};
 
 /// What a person sees of a file: its diagnostics, then its flat list.
 fn outcome(name: &str, bytes: &[u8]) -> String {
-    let source = match Source::load(SourceId::MODEL, name, bytes) {
-        Ok(source) => source,
-        Err(diagnostic) => {
-            let nothing = Source { id: SourceId::MODEL, name: name.into(), text: "".into() };
-            return render(&diagnostic, &Texts(&nothing, &Arc::new(Catalog::new())), false);
-        }
-    };
-    let (catalog, mut diagnostics) = (Arc::new(Catalog::new()), Diagnostics::default());
-    let compiled = compile(&source, &catalog, &Request::default(), &mut diagnostics);
-    assert_eq!(compiled.is_none(), diagnostics.has_errors(), "{name}: an error and no result, or neither");
-    let mut out: String = diagnostics.sorted().into_iter().map(|d| render(d, &Texts(&source, &catalog), false) + "\n").collect();
-    compiled.iter().for_each(|compiled| flat_list(compiled, &mut out));
+    let outcome = evaluate(&SESSION, name, bytes, &Default::default());
+    let mut out: String = outcome.diagnostics.sorted().into_iter().map(|d| outcome.shown(d, false) + "\n").collect();
+    outcome.value.iter().for_each(|at| flat_list(at, &mut out));
     out
 }
 
-fn flat_list(compiled: &Compiled, out: &mut String) {
-    let rows = compiled.flat.rows.iter().zip(&compiled.report.rows);
+fn flat_list(at: &Evaluation, out: &mut String) {
     writeln!(out, "path repeats calls params matmul_flops").unwrap();
-    for (info, cost) in rows {
-        let (params, matmul) = (cost.total.params(), cost.total.matmul_flops());
-        writeln!(out, "{} x{} c{} {params} {matmul}", info.path, info.repeats, cost.calls).unwrap();
+    for row in at.rows() {
+        writeln!(out, "{} x{} c{} {} {}", row.path(), row.repeats(), row.calls(), row.params(), row.matmul_flops()).unwrap();
     }
-    writeln!(out, "layers {} modules {}", compiled.report.layers, compiled.report.modules).unwrap();
+    writeln!(out, "layers {} modules {}", at.layers(), at.modules()).unwrap();
     let totals = QUANTITIES.iter().filter(|info| !info.train_only);
-    totals.for_each(|info| writeln!(out, "{} {}", info.name, compiled.report.totals.get(info.quantity)).unwrap());
+    totals.for_each(|info| writeln!(out, "{} {}", info.name, at.total(info.quantity)).unwrap());
 }
 
 fn check_case(path: &Path) {
@@ -65,7 +43,7 @@ fn check_case(path: &Path) {
 /// All cases of a folder, so that one run shows every snapshot that differs. (insta's own `glob!` keeps its failures in one place for
 /// all threads, and books them to whichever test looks first.)
 fn check_folder(folder: &str) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases").join(folder);
+    let folder = root("tests/cases").join(folder);
     let mut paths: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort();
     assert!(!paths.is_empty());
@@ -88,7 +66,7 @@ folders!(json, spec, expr, check, flatten, bind, cost, shape, expect, family, ok
 
 #[test]
 fn every_folder_is_looked_at() {
-    let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
+    let cases = root("tests/cases");
     for entry in std::fs::read_dir(cases).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
         assert!(FOLDERS.contains(&name.as_str()), "{name}");
@@ -108,7 +86,7 @@ fn made() -> Vec<(Code, Vec<u8>)> {
     );
     let many = format!(r#"{{ "layers": [ {{ "name": "layers", "repeat": 1000000000000, "sub_layers": [ {silu} ] }} ] }}"#);
     vec![
-        (Code::FileTooLarge, vec![b' '; Source::MAX_BYTES + 1]),
+        (Code::FileTooLarge, vec![b' '; (64 << 20) + 1]),
         (Code::NotUtf8, b"{ \"name\": \"\xff\" }".to_vec()),
         (Code::JsonTooDeep, nested.into_bytes()),
         (Code::LayersTooDeep, chain.into_bytes()),
@@ -130,13 +108,13 @@ fn inputs_beyond_a_limit_are_refused() {
 fn every_code_has_a_case() {
     let mut seen = String::new();
     for folder in FOLDERS {
-        let snapshots = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots").join(folder);
+        let snapshots = root("tests/snapshots").join(folder);
         for entry in std::fs::read_dir(snapshots).unwrap() {
             seen += &std::fs::read_to_string(entry.unwrap().path()).unwrap();
         }
     }
     let made: Vec<Code> = made().into_iter().map(|(code, _)| code).collect();
-    let cli = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/cli.rs")).unwrap();
+    let cli = std::fs::read_to_string(root("tests/it/cli.rs")).unwrap();
     for info in CODES {
         let shown =
             seen.contains(&format!("[{}]", info.id)) || made.contains(&info.code) || cli.contains(&format!("\"{}\"", info.id));

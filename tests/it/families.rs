@@ -1,35 +1,25 @@
 //! Families: every file holds together, a config and its import mean the same, scopes keep out what they must, checkpoints decide bytes.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
-use layerspec::analysis::compare::difference;
-use layerspec::analysis::origin::origin;
-use layerspec::analysis::summary::summary;
-use layerspec::catalog::{Catalog, Kind, OverlayFile, dtypes};
-use layerspec::cost::workload::Request;
-use layerspec::emit::{explicit, import_family};
-use layerspec::evaluation::{Compiled, compile};
-use layerspec::language::checkpoint;
-use layerspec::quantity::workload::Phase;
-use layerspec::syntax::diag::{Code, Diagnostics};
-use layerspec::syntax::source::{Source, SourceId};
+use layerspec::diagnostics::Code;
+use layerspec::{Catalog, Evaluation, Execution, Model, Outcome, Session, Settings, Workload};
 use serde_json::{Value as Json, json};
 
-fn try_compile(catalog: &Arc<Catalog>, model: &Json, request: &Request) -> (Option<Compiled>, Diagnostics) {
-    let source = Source::load(SourceId::MODEL, "config.json", model.to_string().as_bytes()).unwrap();
-    let mut diagnostics = Diagnostics::default();
-    (compile(&source, catalog, request, &mut diagnostics), diagnostics)
+use crate::support::{SESSION, codes, evaluate, workload};
+
+fn try_evaluate(session: &Session, model: &Json, workload: &Workload) -> Outcome<Evaluation> {
+    evaluate(session, "config.json", model.to_string(), &(workload.clone(), Execution::default()))
 }
 
-fn compiled(catalog: &Arc<Catalog>, model: &Json, request: &Request) -> Compiled {
-    let (compiled, diagnostics) = try_compile(catalog, model, request);
-    let said: Vec<String> = diagnostics.iter().map(|d| format!("{} {}", d.code.id(), d.message)).collect();
-    compiled.unwrap_or_else(|| panic!("{said:#?}\n{model}"))
+fn evaluated(model: &Json, workload: &Workload) -> Evaluation {
+    try_evaluate(&SESSION, model, workload).into_result().unwrap()
 }
 
-fn at(seq_len: u64) -> Request {
-    Request { phase: Some(Phase::Prefill), batch_size: Some(1), seq_len: Some(seq_len), ..Request::default() }
+fn read(model: &Json) -> Model {
+    SESSION.read("config.json", model.to_string()).into_result().unwrap()
+}
+
+fn at(seq_len: u64) -> Workload {
+    Workload::prefill(1, seq_len)
 }
 
 fn small() -> Json {
@@ -39,46 +29,28 @@ fn small() -> Json {
     })
 }
 
-fn total(compiled: &Compiled, name: &str) -> u128 {
-    compiled.report.totals.named(name).unwrap()
+fn total(at: &Evaluation, name: &str) -> u128 {
+    at.totals().named(name).unwrap()
 }
 
-#[test]
-fn every_family_and_block_loads() {
-    let catalog = Arc::new(Catalog::new());
-    let mut claimed: BTreeMap<String, String> = BTreeMap::new();
-    for name in catalog.family_names() {
-        let family = catalog.family(name).unwrap().unwrap_or_else(|said| panic!("{name}: {:#?}", said.sorted()));
-        assert!(!family.source.is_empty() && !family.prefix.is_empty(), "{name}");
-        assert!(!family.layers.is_empty(), "{name} has no layers");
-        let head = |wanted: &str| family.heads.iter().any(|head| &*head.name.value == wanted);
-        assert!(family.default_head.as_ref().is_none_or(|default| head(&default.value)), "{name}: its default head isn't there");
-        for model_type in &family.model_types {
-            if let Some(other) = claimed.insert(model_type.to_string(), name.to_owned()) {
-                panic!("`{model_type}` is claimed by {other} and {name}");
-            }
-        }
-    }
-    assert!(claimed.len() > 100, "{}", claimed.len());
-    for name in catalog.block_names() {
-        let block = catalog.block(name).unwrap().unwrap_or_else(|said| panic!("{name}: {:#?}", said.sorted()));
-        assert!(block.doc.is_some(), "{name}: no doc");
-    }
+fn peak_bytes(at: &Evaluation) -> Option<u128> {
+    at.peak().map(|peak| peak.bytes)
 }
 
 /// What the project itself ships covers every family that configs can be of, with a real published model or through one that uses it.
 #[test]
 fn every_family_is_checked_by_a_model() {
-    let catalog = Arc::new(Catalog::new());
+    let catalog = SESSION.catalog();
     let mut covered: Vec<String> = Vec::new();
     for model in catalog.models() {
         let json: Json = serde_json::from_str(model.text).unwrap();
         let Some(family) = json["family"].as_str() else { continue };
         assert!(json["expect"]["params"].is_u64(), "{} states no parameter count", model.name);
         assert!(json["source"].as_str().is_some_and(|source| !source.is_empty()), "{} has no source", model.name);
-        let request = Request { seq_len: Some(8), ..Request::default() };
-        let compiled = compiled(&catalog, &without_expect(&json), &request);
-        collect(&compiled.checked.model, &mut covered);
+        let short = Workload { seq_len: Some(8), ..Workload::default() };
+        let small = without_expect(&json);
+        evaluated(&small, &short);
+        covered.extend(read(&small).families().into_iter().map(str::to_owned));
         covered.push(family.to_owned());
     }
     let names: Vec<&str> = catalog.family_names().filter(|name| !covered.iter().any(|known| known == name)).collect();
@@ -94,34 +66,27 @@ fn without_expect(json: &Json) -> Json {
     json
 }
 
-fn collect(model: &layerspec::syntax::spec::Model, out: &mut Vec<String>) {
-    out.extend(model.family.as_ref().map(|family| family.value.to_string()));
-    model.nested.iter().for_each(|(_, inner)| collect(inner, out));
-}
-
 #[test]
 fn an_import_means_what_the_config_did() {
-    let catalog = Arc::new(Catalog::new());
     let mut config = small();
     config["torch_dtype"] = json!("float16");
     config["num_key_value_heads"] = Json::Null;
     config["unknown_key"] = json!([1, 2.5, "<hidden_size>"]);
     for architecture in ["LlamaForCausalLM", "LlamaModel", "LlamaForSequenceClassification"] {
         config["architectures"] = json!([architecture]);
-        let first = compiled(&catalog, &config, &at(16));
-        let imported = import_family(&first.checked.model, catalog.family("llama").unwrap().ok(), Some("imported"));
-        let second = compiled(&catalog, &imported, &at(16));
-        assert_eq!(first.report.totals, second.report.totals, "{architecture}");
-        assert_eq!(first.flow.peak.as_ref().map(|peak| peak.bytes), second.flow.peak.as_ref().map(|peak| peak.bytes));
+        let first = evaluated(&config, &at(16));
+        let imported = read(&config).import(Some("imported")).into_result().unwrap();
+        let second = evaluated(&imported, &at(16));
+        assert_eq!(first.totals(), second.totals(), "{architecture}");
+        assert_eq!(peak_bytes(&first), peak_bytes(&second));
         assert_eq!(imported["head"].as_str(), architecture.strip_prefix("Llama").filter(|head| *head != "ForCausalLM"));
-        assert_eq!(&*second.bound.workload.weight_dtype.name, "fp16");
+        assert_eq!(&*second.workload().weight_dtype.name, "fp16");
     }
 }
 
 /// Every layer written out: the same costs, the same peak, the same saved bytes.
 #[test]
 fn a_model_written_out_means_the_same() {
-    let catalog = Arc::new(Catalog::new());
     let gemma = json!({ "model_type": "gemma3_text", "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 7, "num_attention_heads": 4,
         "num_key_value_heads": 1, "head_dim": 16, "vocab_size": 100, "sliding_window": 4, "max_position_embeddings": 64 });
     let bert = json!({ "model_type": "bert", "architectures": ["BertForMaskedLM"], "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2,
@@ -129,14 +94,13 @@ fn a_model_written_out_means_the_same() {
     let mixtral = json!({ "model_type": "mixtral", "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4,
         "num_key_value_heads": 2, "num_local_experts": 8, "num_experts_per_tok": 2, "vocab_size": 100, "max_position_embeddings": 64 });
     for config in [small(), gemma, bert, mixtral] {
-        let first = compiled(&catalog, &config, &at(8));
-        let written = Json::Object(explicit(&first.checked, &first.flat).unwrap());
-        for request in [at(8), Request { phase: Some(Phase::Train), ..at(8) }] {
-            let (first, second) = (compiled(&catalog, &config, &request), compiled(&catalog, &written, &request));
-            assert_eq!(first.report.totals, second.report.totals, "{config}");
-            assert_eq!(first.flow.saved_bytes, second.flow.saved_bytes, "{config}");
-            assert_eq!(first.flow.peak.map(|peak| peak.bytes), second.flow.peak.map(|peak| peak.bytes), "{config}");
-            assert_eq!((first.report.layers, first.report.modules), (second.report.layers, second.report.modules));
+        let written = Json::Object(evaluated(&config, &at(8)).lowered().explicit().unwrap());
+        for workload in [at(8), Workload::train(1, 8)] {
+            let (first, second) = (evaluated(&config, &workload), evaluated(&written, &workload));
+            assert_eq!(first.totals(), second.totals(), "{config}");
+            assert_eq!(first.saved_bytes(), second.saved_bytes(), "{config}");
+            assert_eq!(peak_bytes(&first), peak_bytes(&second), "{config}");
+            assert_eq!((first.layers(), first.modules()), (second.layers(), second.modules()));
         }
     }
 }
@@ -144,59 +108,52 @@ fn a_model_written_out_means_the_same() {
 /// Text in a config is data: in angle brackets too.
 #[test]
 fn values_of_a_config_are_never_templates() {
-    let catalog = Arc::new(Catalog::new());
     let mut config = small();
     config["intermediate_size"] = json!("2 * <hidden_size>");
-    let (none, diagnostics) = try_compile(&catalog, &config, &at(16));
-    assert!(none.is_none());
-    let codes: Vec<Code> = diagnostics.iter().map(|d| d.code).collect();
-    assert_eq!(codes, [Code::ParameterType]);
+    assert_eq!(codes(&try_evaluate(&SESSION, &config, &at(16)).diagnostics), [Code::ParameterType]);
     // In a model file of a family the same text is an expression.
     let file = json!({ "family": "llama", "variables": { "hidden_size": 64, "intermediate_size": "2 * <hidden_size>", "num_hidden_layers": 3,
         "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 100, "max_position_embeddings": 64, "tie_word_embeddings": true } });
-    assert_eq!(total(&compiled(&catalog, &file, &at(16)), "params"), total(&compiled(&catalog, &small(), &at(16)), "params"));
+    assert_eq!(total(&evaluated(&file, &at(16)), "params"), total(&evaluated(&small(), &at(16)), "params"));
 }
 
 #[test]
 fn a_setting_replaces_what_the_config_says() {
-    let catalog = Arc::new(Catalog::new());
-    let set = |name: &str, value: u64| Request {
-        settings: vec![(name.into(), layerspec::syntax::expr::Value::count(value))],
-        ..at(16)
+    let with = |model: &Json, name: &str, value: u64| {
+        let settings = Settings::default().set(name, value);
+        let lowered = crate::support::lower(&SESSION, model.to_string(), &settings).into_result().unwrap();
+        lowered.at(&at(16)).into_result().unwrap()
     };
-    let deeper = compiled(&catalog, &small(), &set("num_hidden_layers", 5));
+    let deeper = with(&small(), "num_hidden_layers", 5);
     let mut config = small();
     config["num_hidden_layers"] = json!(5);
-    assert_eq!(deeper.report.totals, compiled(&catalog, &config, &at(16)).report.totals);
+    assert_eq!(deeper.totals(), evaluated(&config, &at(16)).totals());
     // By its alias, as well.
     let gpt2 = json!({ "model_type": "gpt2", "n_embd": 48, "n_layer": 2, "n_head": 4, "vocab_size": 50, "n_positions": 64 });
-    let by_alias = compiled(&catalog, &gpt2, &set("num_hidden_layers", 3));
-    let by_name = compiled(&catalog, &gpt2, &set("n_layer", 3));
-    assert_eq!(by_alias.report.totals, by_name.report.totals);
+    let by_alias = with(&gpt2, "num_hidden_layers", 3);
+    let by_name = with(&gpt2, "n_layer", 3);
+    assert_eq!(by_alias.totals(), by_name.totals());
 }
 
 #[test]
 fn a_variable_tells_where_it_comes_from() {
-    let catalog = Arc::new(Catalog::new());
     let gpt2 = json!({ "model_type": "gpt2", "hidden_size": 48, "n_layer": 2, "n_head": 4, "vocab_size": 50, "n_positions": 64 });
-    let compiled = compiled(&catalog, &gpt2, &at(16));
+    let model = read(&gpt2);
     let kinds = |name: &str| {
-        let origin = origin(&compiled.checked, name).unwrap();
+        let origin = model.origin(name).unwrap();
         (origin.value.unwrap().to_string(), origin.steps.iter().map(|step| step.kind).collect::<Vec<_>>())
     };
     // The variable's own name and its alias are the same; whichever the family takes as the name, the value is the config's.
     let (value, steps) = kinds("hidden_size");
     assert_eq!((value.as_str(), steps.contains(&"config"), steps.contains(&"default")), ("48", true, true));
     assert_eq!(kinds("n_embd").0, "48");
-    assert!(origin(&compiled.checked, "no_such_thing").is_none());
+    assert!(model.origin("no_such_thing").is_none());
 }
 
-fn overlay(files: &[(Kind, &str, Json)]) -> Arc<Catalog> {
-    let load = |(at, (kind, name, json)): (usize, &(Kind, &str, Json))| {
-        let path = format!("mine/{}/{name}.json", kind.folder());
-        OverlayFile::load(*kind, name, &path, json.to_string().as_bytes(), Catalog::overlay_id(at)).unwrap()
-    };
-    Arc::new(Catalog::under(files.iter().enumerate().map(load).collect()))
+/// A session over these files, each under its folder and name.
+fn overlaid(files: &[(&str, Json)]) -> Session {
+    let texts: Vec<(String, String)> = files.iter().map(|(name, json)| (format!("mine/{name}.json"), json.to_string())).collect();
+    Session::over(Catalog::overlaid(texts.iter().map(|(path, text)| (path.as_str(), text.as_bytes()))).unwrap())
 }
 
 fn tiny_family(layers: &Json) -> Json {
@@ -211,30 +168,29 @@ fn linear(name: &str, width: &str) -> Json {
 fn a_block_of_the_catalog_sees_what_it_takes_and_nothing_else() {
     let uses = json!([{ "name": "part", "use": "blocks/mine" }]);
     let block = |width: &str| json!({ "doc": "a test", "takes": { "width": "required", "twice": "2 * <width>" }, "layers": [linear("fc", width)] });
-    let compile_with = |width: &str| {
-        let catalog = overlay(&[(Kind::Block, "mine", block(width)), (Kind::Family, "tiny", tiny_family(&uses))]);
-        let (compiled, diagnostics) = try_compile(&catalog, &json!({ "model_type": "tiny", "width": 4 }), &at(4));
-        let codes: Vec<Code> = diagnostics.iter().map(|d| d.code).collect();
-        (compiled.map(|compiled| total(&compiled, "params")), codes)
+    let params_with = |width: &str| {
+        let session = overlaid(&[("blocks/mine", block(width)), ("families/tiny", tiny_family(&uses))]);
+        let outcome = try_evaluate(&session, &json!({ "model_type": "tiny", "width": 4 }), &at(4));
+        (outcome.value.map(|at| total(&at, "params")), codes(&outcome.diagnostics))
     };
-    assert_eq!(compile_with("<width>"), (Some(32), vec![]));
-    assert_eq!(compile_with("<twice>"), (Some(64), vec![]));
-    assert_eq!(compile_with("<stray>"), (None, vec![Code::UnknownVariable]));
+    assert_eq!(params_with("<width>"), (Some(32), vec![]));
+    assert_eq!(params_with("<twice>"), (Some(64), vec![]));
+    assert_eq!(params_with("<stray>"), (None, vec![Code::UnknownVariable]));
 }
 
 #[test]
 fn a_key_that_a_family_does_not_declare_does_not_exist() {
-    let catalog = overlay(&[(Kind::Family, "tiny", tiny_family(&json!([linear("fc", "<undeclared>")])))]);
-    let (none, diagnostics) = try_compile(&catalog, &json!({ "model_type": "tiny", "undeclared": 4 }), &at(4));
-    assert!(none.is_none() && diagnostics.has(Code::UnknownVariable));
+    let session = overlaid(&[("families/tiny", tiny_family(&json!([linear("fc", "<undeclared>")])))]);
+    let outcome = try_evaluate(&session, &json!({ "model_type": "tiny", "undeclared": 4 }), &at(4));
+    assert!(outcome.value.is_none() && outcome.diagnostics.has(Code::UnknownVariable));
 }
 
 #[test]
 fn families_that_extend_each_other_are_an_error() {
     let family = |base: &str| json!({ "model_types": [base], "prefix": "x.X", "source": "a test", "extends": base });
-    let catalog = overlay(&[(Kind::Family, "a", family("b")), (Kind::Family, "b", family("a"))]);
-    let (none, diagnostics) = try_compile(&catalog, &json!({ "model_type": "b", "width": 4 }), &at(4));
-    assert!(none.is_none() && diagnostics.has(Code::UnknownFamily));
+    let session = overlaid(&[("families/a", family("b")), ("families/b", family("a"))]);
+    let outcome = try_evaluate(&session, &json!({ "model_type": "b", "width": 4 }), &at(4));
+    assert!(outcome.value.is_none() && outcome.diagnostics.has(Code::UnknownFamily));
 }
 
 /// A stack of another length rebinds the workload's for all in it.
@@ -247,26 +203,22 @@ fn lengths_are_rebound() {
     let mut family = tiny_family(&layers);
     family["inputs"] =
         json!({ "pixels": { "shape": ["<batch_size>", 5, 8] }, "tokens": { "shape": ["<batch_size>", "<seq_len>", 8] } });
-    let catalog = overlay(&[(Kind::Family, "tiny", family)]);
-    let compiled = compiled(&catalog, &json!({ "model_type": "tiny" }), &at(7));
-    assert_eq!(total(&compiled, "matmul_flops"), 2 * 8 * 8 * (5 + 7));
+    let session = overlaid(&[("families/tiny", family)]);
+    let evaluation = try_evaluate(&session, &json!({ "model_type": "tiny" }), &at(7)).into_result().unwrap();
+    assert_eq!(total(&evaluation, "matmul_flops"), 2 * 8 * 8 * (5 + 7));
 }
 
 /// Three numbers kept apart: all experts, those that a token uses, and those that a step of so many tokens is expected to read.
 #[test]
 fn experts_are_counted_in_three_ways() {
-    let catalog = Arc::new(Catalog::new());
     let config = json!({ "architectures": ["MixtralForCausalLM"], "model_type": "mixtral", "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2,
         "num_attention_heads": 4, "num_key_value_heads": 2, "num_local_experts": 8, "num_experts_per_tok": 2, "vocab_size": 100, "max_position_embeddings": 64 });
-    let one = compiled(&catalog, &config, &at(1));
-    let many = compiled(&catalog, &config, &at(3));
+    let one = evaluated(&config, &at(1));
+    let many = evaluated(&config, &at(3));
     let expert = 3 * 64 * 96u128;
     let resident = total(&one, "params");
     assert_eq!(total(&one, "active_params"), resident - 2 * (8 - 2) * expert);
-    let experts = |compiled: &Compiled| {
-        let row = compiled.flat.rows.iter().position(|info| info.path.ends_with("mlp.experts")).unwrap();
-        compiled.report.rows[row].cost
-    };
+    let experts = |at: &Evaluation| *at.rows().find(|row| row.path().ends_with("mlp.experts")).unwrap().cost();
     // One token reads its two experts; three tokens 8 (1 - (6/8)^3) = 4.625 of them, at two bytes a weight.
     assert_eq!(experts(&one).named("weights_read"), Some(2 * expert * 2));
     assert_eq!(experts(&many).named("weights_read"), Some(expert * 2 * 4625 / 1000));
@@ -274,32 +226,16 @@ fn experts_are_counted_in_three_ways() {
     assert_eq!(experts(&many).named("matmul_flops"), Some(2 * 3 * 2 * expert));
 }
 
-#[test]
-fn methods_of_quantization_hold_together() {
-    assert!(checkpoint::methods().len() >= 7);
-    for (name, method) in checkpoint::methods() {
-        assert!(!method.doc.is_empty() && !method.source.is_empty(), "{name}");
-    }
-    let catalog = Arc::new(Catalog::new());
-    for index in 0..catalog.class_files().len() {
-        let class = catalog.class_at(index).unwrap().unwrap();
-        for weight in &class.quantized {
-            assert!(class.weights.iter().any(|known| known.name == *weight), "{}: no weight `{weight}`", class.name);
-        }
-    }
-}
-
 /// A layer of the small model has 64 x (64 + 32 + 32 + 64) weights in attention and 3 x 64 x 128 in its MLP, and 128 in norms; embedding and
 /// the last norm have 100 x 64 and 64.
 #[test]
 fn a_checkpoint_decides_the_bytes_of_weights() {
-    let catalog = Arc::new(Catalog::new());
     let (attention, mlp, rest) = (64 * 192u128, 3 * 64 * 128u128, 3 * 128 + 100 * 64 + 64u128);
-    let bytes = |quantization: Json, request: &Request| {
+    let bytes = |quantization: Json, workload: &Workload| {
         let mut config = small();
         config["torch_dtype"] = json!("bfloat16");
         config["quantization_config"] = quantization;
-        total(&compiled(&catalog, &config, request), "weight_bytes")
+        total(&evaluated(&config, workload), "weight_bytes")
     };
     let linear = 3 * (attention + mlp);
     let fp8 = json!({ "quant_method": "fp8", "weight_block_size": [128, 128] });
@@ -320,15 +256,14 @@ fn a_checkpoint_decides_the_bytes_of_weights() {
         "weights": { "num_bits": 8, "type": "int", "strategy": "channel", "group_size": null } } } });
     assert_eq!(bytes(groups, &at(4)), 3 * attention + 2 * (3 * mlp + rest));
     // What is asked for wins.
-    let asked = Request { weight_dtype: Some(dtypes::find("fp32").unwrap()), ..at(4) };
+    let (asked, _) = workload(&json!({ "phase": "prefill", "batch_size": 1, "seq_len": 4, "weight_dtype": "fp32" }));
     assert_eq!(bytes(fp8, &asked), 4 * (linear + rest));
 }
 
 #[test]
 fn a_summary_adds_up_and_a_comparison_names_what_changed() {
-    let catalog = Arc::new(Catalog::new());
-    let first = compiled(&catalog, &small(), &at(16));
-    let page = summary(&first, &at(16));
+    let first = evaluated(&small(), &at(16));
+    let page = first.summary();
     assert_eq!(page.components.iter().map(|c| c.params).sum::<u128>(), page.params);
     assert_eq!(page.components.iter().map(|c| c.matmul_flops).sum::<u128>(), total(&first, "matmul_flops"));
     assert!(page.gated && page.tied && page.activations.iter().any(|a| &**a == "silu"));
@@ -338,11 +273,10 @@ fn a_summary_adds_up_and_a_comparison_names_what_changed() {
     let mut other = small();
     other["intermediate_size"] = json!(256);
     other["attention_bias"] = json!(true);
-    let second = compiled(&catalog, &other, &at(16));
-    let changes = difference(&first, &second);
+    let changes = first.difference(&evaluated(&other, &at(16)));
     assert!(changes.added.is_empty() && changes.removed.is_empty());
     let up = changes.changed.iter().find(|c| c.path == "model.layers.*.mlp.up_proj").unwrap();
     assert_eq!(up.facts, [("out_features".into(), "128".to_owned(), "256".to_owned())]);
     assert!(changes.changed.iter().any(|c| c.path.ends_with("q_proj") && c.facts[0].0.as_ref() == "bias"));
-    assert_eq!(difference(&first, &first).changed, []);
+    assert_eq!(first.difference(&first).changed, []);
 }

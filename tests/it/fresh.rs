@@ -3,17 +3,13 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
 
-use layerspec::catalog::Catalog;
-use layerspec::report::{errors_page, families_page, model_schema};
+use layerspec::reports::{errors_page, families_page, model_schema};
 
-fn root() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-}
+use crate::support::{SESSION, evaluate, root};
 
 fn fresh(path: &str, expected: &str) {
-    let file = root().join(path);
+    let file = root(path);
     if std::env::var_os("UPDATE").is_some() {
         std::fs::write(&file, expected).unwrap();
     }
@@ -22,7 +18,7 @@ fn fresh(path: &str, expected: &str) {
 }
 
 fn schema() -> serde_json::Value {
-    model_schema(&Arc::new(Catalog::new()))
+    model_schema(SESSION.catalog())
 }
 
 #[test]
@@ -37,7 +33,7 @@ fn the_errors_page_is_fresh() {
 
 #[test]
 fn the_table_of_families_is_fresh() {
-    fresh("docs/families-table.md", &families_page(&Arc::new(Catalog::new())));
+    fresh("docs/families-table.md", &families_page(SESSION.catalog()));
 }
 
 fn json_files(folder: &Path) -> Vec<PathBuf> {
@@ -54,7 +50,7 @@ fn parse(path: &Path) -> serde_json::Value {
 #[test]
 fn the_schema_accepts_every_model() {
     let validator = jsonschema::validator_for(&schema()).unwrap();
-    let files = json_files(&root().join("models"));
+    let files = json_files(&root("models"));
     assert!(files.len() >= 6);
     for path in files {
         let model = parse(&path);
@@ -114,7 +110,7 @@ fn the_schema_rejects_errors_of_shape() {
 
 /// Runs each `$ layerspec ...` of a ```console block as it stands and compares what it prints.
 fn transcripts(path: &str) -> usize {
-    let text = std::fs::read_to_string(root().join(path)).unwrap();
+    let text = std::fs::read_to_string(root(path)).unwrap();
     let mut checked = 0;
     for block in text.split("```console\n").skip(1) {
         let block = block.split("\n```").next().unwrap();
@@ -123,7 +119,7 @@ fn transcripts(path: &str) -> usize {
             let Some(arguments) = command.strip_prefix("layerspec ") else { continue };
             let output = Command::new(env!("CARGO_BIN_EXE_layerspec"))
                 .args(arguments.split_whitespace())
-                .current_dir(root())
+                .current_dir(root(""))
                 .env("COLUMNS", "80")
                 .output()
                 .unwrap();
@@ -145,7 +141,7 @@ fn transcripts_show_what_the_program_prints() {
 
 #[test]
 fn the_readme_begins_with_the_two_commands() {
-    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let readme = std::fs::read_to_string(root("README.md")).unwrap();
     let commands: Vec<&str> = readme.lines().filter(|line| line.starts_with("cargo ")).take(2).collect();
     assert_eq!(commands, ["cargo run --release -- compile models/llama-2-7b-hf.json --batch 1 --seq 2048", "cargo test"]);
 }
@@ -155,20 +151,14 @@ fn the_readme_begins_with_the_two_commands() {
 fn examples_in_the_docs_compile() {
     let mut checked = 0;
     for path in ["docs/language.md", "README.md"] {
-        let text = std::fs::read_to_string(root().join(path)).unwrap();
+        let text = std::fs::read_to_string(root(path)).unwrap();
         for block in text.split("```json\n").skip(1) {
             let block = block.split("```").next().unwrap();
             if !block.trim_start().starts_with('{') || !block.contains("\"layers\"") {
                 continue;
             }
-            let catalog = Arc::new(Catalog::new());
-            let mut diagnostics = layerspec::syntax::diag::Diagnostics::default();
-            let source =
-                layerspec::syntax::source::Source::load(layerspec::syntax::source::SourceId::MODEL, path, block.as_bytes())
-                    .unwrap();
-            let compiled = layerspec::evaluation::compile(&source, &catalog, &Default::default(), &mut diagnostics);
-            let messages: Vec<&str> = diagnostics.iter().map(|d| d.message.as_str()).collect();
-            assert!(compiled.is_some(), "{path}: {messages:?}\n{block}");
+            let outcome = evaluate(&SESSION, path, block, &Default::default());
+            assert!(outcome.value.is_some(), "{:?}\n{block}", outcome.into_result().err());
             checked += 1;
         }
     }

@@ -1,41 +1,27 @@
 //! The data flow: which layer reads whose value, and its drawings.
 
 use std::fmt::Write as _;
-use std::sync::Arc;
 
-use layerspec::analysis::{Graph, Producer, TooManyEdges, graph};
-use layerspec::catalog::Catalog;
-use layerspec::cost::workload::Request;
-use layerspec::evaluation::{Flattened, front};
-use layerspec::report::{render_dot, render_mermaid};
-use layerspec::syntax::diag::Diagnostics;
-use layerspec::syntax::expr::Value;
-use layerspec::syntax::source::{Source, SourceId};
+use layerspec::analyses::{Edge, Graph, Producer, TooManyEdges};
+use layerspec::reports::{render_dot, render_mermaid};
+use layerspec::{Lowered, Settings, Value};
 
-fn with_model<T>(text: &str, look: impl FnOnce(&Flattened) -> T) -> T {
-    with_settings(text, Vec::new(), look)
-}
+use crate::support::{SESSION, lower, root};
 
-fn with_settings<T>(text: &str, settings: Vec<(Arc<str>, Value)>, look: impl FnOnce(&Flattened) -> T) -> T {
-    let (catalog, mut diagnostics) = (Arc::new(Catalog::new()), Diagnostics::default());
-    let source = Source::load(SourceId::MODEL, "model.json", text.as_bytes()).unwrap();
-    let request = Request { settings, ..Request::default() };
-    let model = front(&source, &catalog, &request, &mut diagnostics);
-    let messages: Vec<&str> = diagnostics.iter().map(|d| d.message.as_str()).collect();
-    assert!(!diagnostics.has_errors(), "{messages:?}");
-    look(&model.unwrap())
+fn lowered(text: &str, settings: &Settings) -> Lowered {
+    lower(&SESSION, text, settings).into_result().unwrap()
 }
 
 fn case(name: &str) -> String {
-    std::fs::read_to_string(format!("{}/tests/cases/ok/{name}.json", env!("CARGO_MANIFEST_DIR"))).unwrap()
+    std::fs::read_to_string(root("tests/cases/ok").join(format!("{name}.json"))).unwrap()
 }
 
 fn drawings(text: &str) -> [String; 2] {
-    with_model(text, drawn)
+    drawn(&lowered(text, &Settings::default()))
 }
 
-fn drawn(model: &Flattened) -> [String; 2] {
-    let graph = graph(model).unwrap();
+fn drawn(model: &Lowered) -> [String; 2] {
+    let graph = model.graph().unwrap();
     let (mut dot, mut mermaid) = (Vec::new(), Vec::new());
     render_dot(model, &graph, &mut dot).unwrap();
     render_mermaid(model, &graph, &mut mermaid).unwrap();
@@ -44,15 +30,14 @@ fn drawn(model: &Flattened) -> [String; 2] {
 
 /// `a -> b`, with the paths of the rows.
 fn edges(text: &str) -> Vec<String> {
-    with_model(text, |model| {
-        let graph = graph(model).unwrap();
-        graph.edges.iter().map(|edge| shown(model, &graph, edge)).collect()
-    })
+    let model = lowered(text, &Settings::default());
+    let graph = model.graph().unwrap();
+    graph.edges.iter().map(|edge| shown(&model, &graph, edge)).collect()
 }
 
-fn shown(model: &Flattened, graph: &Graph, edge: &layerspec::analysis::Edge) -> String {
+fn shown(model: &Lowered, graph: &Graph, edge: &Edge) -> String {
     let mut out = match edge.from {
-        Producer::Layer(row) => model.flat.row(row).unwrap().path.clone(),
+        Producer::Layer(row) => model.row(row).unwrap().path().to_owned(),
         Producer::Input(at) => graph.inputs[at as usize].to_string(),
     };
     edge.output.iter().for_each(|output| write!(out, "#{output}").unwrap());
@@ -61,7 +46,7 @@ fn shown(model: &Flattened, graph: &Graph, edge: &layerspec::analysis::Edge) -> 
         Some(next) if next.back => "=>>",
         Some(_) => "=>",
     };
-    write!(out, " {arrow} {}", model.flat.row(edge.to).unwrap().path).unwrap();
+    write!(out, " {arrow} {}", model.row(edge.to).unwrap().path()).unwrap();
     out
 }
 
@@ -135,41 +120,13 @@ fn an_instance_reads_the_one_before_it() {
     assert_eq!(mermaid.matches("-.->").count(), 1, "{mermaid}");
 }
 
-/// Every layer of the embedded models reads as many values as its class has inputs.
-#[test]
-fn embedded_models_flow() {
-    for file in Arc::new(Catalog::new()).models() {
-        with_model(file.text, |model| {
-            let graph = graph(model).unwrap();
-            for (at, info) in model.flat.rows.iter().enumerate() {
-                let Some(class) = &info.row.class else { continue };
-                let first = |edge: &&layerspec::analysis::Edge| edge.to.0 as usize == at && edge.next.is_none();
-                // What an instance of a repeat reads of the one before it is an edge of its own kind.
-                let is_index = |part: &str| part.starts_with('[') || part.bytes().all(|b| b.is_ascii_digit());
-                let (reads, after) = (graph.edges.iter().filter(first).count(), info.path.split('.').any(is_index));
-                // A rotary embedding only asks how long the sequence is.
-                // A value that is read twice is one edge.
-                let mut wanted = info.row.inputs.clone();
-                wanted.sort_by_key(|input| format!("{input:?}"));
-                wanted.dedup();
-                if !class.0.inputs.is_empty()
-                    && class.0.inputs.iter().all(|input| input.when.is_none())
-                    && !(after && reads < wanted.len())
-                {
-                    assert_eq!(reads, wanted.len(), "{}: {}", file.name, info.path);
-                }
-            }
-        });
-    }
-}
-
 #[test]
 fn a_great_many_edges_are_an_error() {
     // 2,000 layers, each of which reads 2,000 heads that all differ.
     let head = r#"{ "name": "heads", "repeat": 2000, "parallel": true, "class": "torch.nn.Linear", "parameters": { "in_features": 4, "out_features": "<layer>" } }"#;
     let readers: Vec<String> = (0..2000).map(|at| linear(&format!(r#""name": "r{at}", "inputs": ["heads"]"#))).collect();
     let text = format!(r#"{{ "layers": [ {head}, {} ] }}"#, readers.join(", "));
-    with_model(&text, |model| assert_eq!(graph(model).unwrap_err(), TooManyEdges));
+    assert_eq!(lowered(&text, &Settings::default()).graph().unwrap_err(), TooManyEdges);
     // A long chain of what gives back its input is no problem.
     let passing: Vec<String> = (0..20_000).map(|at| format!(r#"{{ "name": "p{at}", "sub_layers": [] }}"#)).collect();
     let end = linear(r#""name": "end""#);
@@ -187,7 +144,7 @@ fn names_from_a_file_stay_labels() {
         r#"{{ "name": "m\"\n}}\u001b", "variables": {{ "hostile": "" }},
           "layers": [ {{ "name": "end", "class": "{class}", "repeat": 2, "sub_layers": [ {fc} ] }} ] }}"#
     );
-    let [dot, mermaid] = with_settings(&text, vec![("hostile".into(), hostile)], drawn);
+    let [dot, mermaid] = drawn(&lowered(&text, &Settings::default().set("hostile", hostile)));
     for drawing in [&dot, &mermaid] {
         assert!(!drawing.chars().any(|c| c.is_control() && c != '\n' || c == '\u{202e}'), "{drawing}");
     }

@@ -2,32 +2,17 @@
 //! memory, or the stack.
 
 use std::fmt::Write as _;
-use std::sync::Arc;
 
-use layerspec::catalog::Catalog;
-use layerspec::cost::workload::Request;
-use layerspec::evaluation::compile;
-use layerspec::syntax::diag::{Code, Diagnostics, Sources, render};
-use layerspec::syntax::source::{Source, SourceId};
+use layerspec::diagnostics::Code;
 
-struct Text(Source);
+use crate::support::{SESSION, evaluate};
 
-impl Sources for Text {
-    fn source(&self, _: SourceId) -> Option<Source> {
-        Some(self.0.clone())
-    }
-}
-
-/// Compiles a text; gives the codes of what is wrong, each once.
+/// Evaluates a text; gives the codes of what is wrong, each once.
 fn codes(text: &str) -> Vec<Code> {
-    let source = Source::load(SourceId::MODEL, "m.json", text.as_bytes()).unwrap();
-    let mut diagnostics = Diagnostics::default();
-    let compiled = compile(&source, &Arc::new(Catalog::new()), &Request::default(), &mut diagnostics).is_some();
-    assert_eq!(compiled, !diagnostics.has_errors());
-    let text = Text(source);
-    let shown: String = diagnostics.sorted().into_iter().take(20).map(|d| render(d, &text, false)).collect();
+    let outcome = evaluate(&SESSION, "m.json", text, &Default::default());
+    let shown: String = outcome.diagnostics.sorted().into_iter().take(20).map(|d| outcome.shown(d, false)).collect();
     assert!(!shown.contains('\u{1b}') && !shown.contains('\u{9b}'), "{shown}");
-    let mut codes: Vec<Code> = diagnostics.iter().map(|d| d.code).collect();
+    let mut codes = crate::support::codes(&outcome.diagnostics);
     codes.sort_unstable();
     codes.dedup();
     codes

@@ -4,8 +4,10 @@
 mod catalog;
 mod census;
 mod cli;
+mod comparison;
 mod diagnostics;
 mod explain;
+mod facade;
 mod families;
 mod fresh;
 mod graph;

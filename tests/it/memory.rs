@@ -1,48 +1,31 @@
 //! Memory against PyTorch's own: peaks of forward passes and what training saves, to the byte (tests/reference/memory.json).
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use layerspec::analysis::cache::cache;
-use layerspec::analysis::fit::{Question, fit};
-use layerspec::analysis::memory::{Checkpointing, Lora, Parts, Training, loss_saved_bytes, plan};
-use layerspec::catalog::{Catalog, optimizers};
-use layerspec::cost::workload::Request;
-use layerspec::evaluation::{Compiled, compile};
-use layerspec::flow::alive_at;
-use layerspec::quantity::workload::Phase;
-use layerspec::syntax::diag::Diagnostics;
-use layerspec::syntax::expr::{Exact, Value};
-use layerspec::syntax::source::{Source, SourceId};
+use layerspec::Evaluation;
+use layerspec::analyses::{Checkpointing, Lora, Training, loss_saved_bytes};
 use serde_json::Value as Json;
+
+use crate::support::{SESSION, evaluate, model_file, workload};
 
 fn facts() -> Json {
     serde_json::from_str(include_str!("../reference/memory.json")).unwrap()
 }
 
-/// Compiles the model of a fact at its workload.
-fn compiled(catalog: &Arc<Catalog>, fact: &Json) -> Compiled {
+/// The model of a fact at its workload.
+fn evaluated(fact: &Json) -> Evaluation {
     let model = fact["model"].as_str().unwrap();
-    let bytes = std::fs::read(format!("{}/models/{model}.json", env!("CARGO_MANIFEST_DIR"))).unwrap();
-    let source = Source::load(SourceId::MODEL, model, &bytes).unwrap();
-    let value = |value: &Json| match value {
-        Json::String(text) => Value::text(text),
-        number => Value::Number(Exact::parse(&number.to_string()).unwrap()),
-    };
-    let pairs: Vec<_> = fact["workload"].as_object().unwrap().iter().map(|(name, v)| (name.as_str().into(), value(v))).collect();
-    let mut diagnostics = Diagnostics::default();
-    let compiled = compile(&source, catalog, &Request::from_pairs(&pairs).unwrap(), &mut diagnostics);
-    compiled.unwrap_or_else(|| panic!("{model}: {diagnostics:?}"))
+    evaluate(&SESSION, model, model_file(model), &workload(&fact["workload"])).into_result().unwrap()
 }
 
 #[test]
 fn peaks_equal_pytorchs() {
-    let catalog = Arc::new(Catalog::new());
     let facts = facts();
     let peaks = facts["peaks"].as_array().unwrap();
     assert_eq!(peaks.len(), 115);
     for fact in peaks {
-        let found = compiled(&catalog, fact).flow.peak.unwrap();
+        let found = evaluated(fact);
+        let found = found.peak().unwrap();
         assert_eq!(found.bytes, u128::from(fact["peak_bytes"].as_u64().unwrap()), "{fact} at {}", found.path);
     }
 }
@@ -56,18 +39,17 @@ fn module_path(path: &str, is_module: bool) -> String {
 
 #[test]
 fn what_training_saves_equals_pytorchs_in_total_and_per_module() {
-    let catalog = Arc::new(Catalog::new());
     let facts = facts();
     let saved = facts["saved"].as_array().unwrap();
     assert_eq!(saved.len(), 26);
     for fact in saved {
-        let compiled = compiled(&catalog, fact);
-        assert_eq!(compiled.flow.saved_bytes, u128::from(fact["saved_bytes"].as_u64().unwrap()), "{}", fact["quantity"]);
+        let evaluation = evaluated(fact);
+        assert_eq!(evaluation.saved_bytes(), u128::from(fact["saved_bytes"].as_u64().unwrap()), "{}", fact["quantity"]);
         let mut modules: BTreeMap<String, u128> = BTreeMap::new();
-        for (info, flow) in compiled.flat.rows.iter().zip(&compiled.flow.rows) {
+        for row in evaluation.rows() {
             let concrete: String =
-                info.path.split('.').map(|p| if p.starts_with('[') { "0" } else { p }).collect::<Vec<_>>().join(".");
-            *modules.entry(module_path(&concrete, info.row.kind_word() == "module")).or_default() += flow.saved_total();
+                row.path().split('.').map(|p| if p.starts_with('[') { "0" } else { p }).collect::<Vec<_>>().join(".");
+            *modules.entry(module_path(&concrete, row.kind() == "module")).or_default() += row.saved_bytes();
         }
         modules.retain(|_, bytes| *bytes > 0);
         let wanted: BTreeMap<String, u128> = fact["by_module"]
@@ -82,28 +64,25 @@ fn what_training_saves_equals_pytorchs_in_total_and_per_module() {
 
 #[test]
 fn a_loss_keeps_what_pytorchs_does() {
-    let catalog = Arc::new(Catalog::new());
     let facts = facts();
     for fact in facts["saved_with_cross_entropy"].as_array().unwrap() {
-        let flow = compiled(&catalog, fact).flow;
-        let loss = loss_saved_bytes(flow.output.as_ref().unwrap()).unwrap();
-        assert_eq!(flow.saved_bytes + loss, u128::from(fact["saved_bytes"].as_u64().unwrap()), "{}", fact["model"]);
+        let evaluation = evaluated(fact);
+        let loss = loss_saved_bytes(evaluation.output_shape().unwrap()).unwrap();
+        assert_eq!(evaluation.saved_bytes() + loss, u128::from(fact["saved_bytes"].as_u64().unwrap()), "{}", fact["model"]);
     }
 }
 
 /// Every leaf module's outputs, at the concrete paths that the reference has (layers 0, 1, the last, and the first of each kind).
 #[test]
 fn output_shapes_equal_pytorchs() {
-    let catalog = Arc::new(Catalog::new());
     let facts = facts();
     let mut checked = 0;
     for (model, fact) in facts["output_shapes"].as_object().unwrap() {
         let workload = serde_json::json!({ "batch_size": fact["batch_size"], "seq_len": fact["seq_len"] });
-        let compiled = compiled(&catalog, &serde_json::json!({ "model": model, "workload": workload }));
-        for instance in compiled.flat.instances() {
+        let evaluation = evaluated(&serde_json::json!({ "model": model, "workload": workload }));
+        for instance in evaluation.instances() {
             let Some(shapes) = fact["modules"].get(&instance.path) else { continue };
-            let outputs = &compiled.flow.rows[instance.row.0 as usize].outputs;
-            let found: Vec<Vec<u128>> = outputs.iter().flatten().map(|shape| shape.to_vec()).collect();
+            let found: Vec<Vec<u128>> = instance.row.output_shapes().flatten().map(<[u128]>::to_vec).collect();
             let wanted: Vec<Vec<u128>> = serde_json::from_value(shapes.clone()).unwrap();
             // A rotary embedding that is called twice is listed once.
             assert_eq!(found, wanted, "{model} {}", instance.path);
@@ -115,27 +94,22 @@ fn output_shapes_equal_pytorchs() {
 
 #[test]
 fn shapes_follow_the_workload() {
-    let catalog = Arc::new(Catalog::new());
     let fact = serde_json::json!({ "model": "llama-2-7b-hf", "workload": { "batch_size": 1, "seq_len": 5 } });
-    let compiled = compiled(&catalog, &fact);
-    let shape = |path: &str| {
-        let at = compiled.flat.rows.iter().position(|info| info.path == path).unwrap();
-        compiled.flow.rows[at].outputs[0].clone().unwrap().to_vec()
-    };
+    let evaluation = evaluated(&fact);
+    let shape = |path: &str| evaluation.find(path).unwrap().output_shapes().next().unwrap().unwrap();
     assert_eq!(shape("model.embed_tokens"), [1, 5, 4096]);
     assert_eq!(shape("lm_head"), [1, 5, 32000]);
-    assert_eq!(compiled.flow.output, Some(vec![1, 5, 32000]));
+    assert_eq!(evaluation.output_shape(), Some(&[1, 5, 32000][..]));
 }
 
 /// Where the peak of Llama-2-7B is and what is alive there: three tensors of the MLP's width, four of the model's, tables, positions.
 #[test]
 fn the_peak_is_explained_to_the_byte() {
-    let catalog = Arc::new(Catalog::new());
     let workload = serde_json::json!({ "batch_size": 1, "seq_len": 2048, "cache": "off" });
-    let compiled = compiled(&catalog, &serde_json::json!({ "model": "llama-2-7b-hf", "workload": workload }));
-    let peak = compiled.flow.peak.as_ref().unwrap();
+    let evaluation = evaluated(&serde_json::json!({ "model": "llama-2-7b-hf", "workload": workload }));
+    let peak = evaluation.peak().unwrap();
     assert_eq!((peak.bytes, peak.path.as_str()), (203_440_128, "model.layers.1.mlp.product"));
-    let alive = alive_at(&compiled.flat, &compiled.bound, &compiled.report, peak);
+    let alive = evaluation.alive_at_peak();
     let sum: u128 = alive.iter().map(|alive| alive.bytes * alive.count).sum();
     assert_eq!(sum + peak.workspace, peak.bytes);
     let of = |bytes: u128| alive.iter().filter(|alive| alive.bytes == bytes).map(|alive| alive.count).sum::<u128>();
@@ -143,66 +117,58 @@ fn the_peak_is_explained_to_the_byte() {
 }
 
 /// A plan's items by kind.
-fn items(compiled: &Compiled, options: &Training) -> BTreeMap<&'static str, u128> {
-    let parts = Parts { flat: &compiled.flat, bound: &compiled.bound, report: &compiled.report, flow: &compiled.flow };
-    plan(parts, 1, options).unwrap().items.iter().map(|item| (item.kind, item.bytes)).collect()
+fn items(at: &Evaluation, options: &Training) -> BTreeMap<&'static str, u128> {
+    at.memory_plan(1, options).unwrap().items.iter().map(|item| (item.kind, item.bytes)).collect()
 }
 
 fn adamw() -> Training {
-    let optimizer = optimizers::find("adamw").unwrap();
-    let checkpointing = Checkpointing::None;
-    Training { optimizer, master_weights: false, checkpointing, zero: 0, ranks: 1, lora: None }
+    Training::new(SESSION.catalog().optimizer("adamw").unwrap())
 }
 
 /// 16 bytes a parameter (bf16 weights and gradients, float32 master weights and two float32 moments), as the ZeRO paper has it
 /// (arXiv 1910.02054, section 3.1), and a step of 4 bytes a tensor.
 #[test]
 fn a_training_step_takes_sixteen_bytes_a_parameter() {
-    let catalog = Arc::new(Catalog::new());
     let workload = serde_json::json!({ "phase": "train", "batch_size": 1, "seq_len": 512 });
-    let compiled = compiled(&catalog, &serde_json::json!({ "model": "llama-2-7b-hf", "workload": workload }));
+    let evaluation = evaluated(&serde_json::json!({ "model": "llama-2-7b-hf", "workload": workload }));
     let params = 6_738_415_616u128;
     let mixed = Training { master_weights: true, ..adamw() };
-    let all = items(&compiled, &mixed);
+    let all = items(&evaluation, &mixed);
     let tensors = 32 * 9 + 3;
     let states = all["weights"] + all["gradients"] + all["master weights"] + all["optimizer"];
     assert_eq!(states, 16 * params + 4 * tensors);
     assert_eq!(all["saved activations"], 3_072_722_944);
     // Stage 3 leaves each of 64 ranks a 64th; stage 1 splits the states alone.
-    let split = |zero| items(&compiled, &Training { zero, ranks: 64, ..mixed.clone() });
+    let split = |zero| items(&evaluation, &Training { zero, ranks: 64, ..mixed.clone() });
     assert_eq!(split(3)["weights"], (2 * params).div_ceil(64));
     assert_eq!((split(1)["gradients"], split(1)["optimizer"]), (2 * params, (8 * params + 4 * tensors).div_ceil(64)));
     // Full checkpointing keeps a block's input (1 x 512 x 4096 in bf16), and one block while it is computed again.
     let full = Training { checkpointing: Checkpointing::Full, ..adamw() };
-    let kept = items(&compiled, &full)["saved activations"];
+    let kept = items(&evaluation, &full)["saved activations"];
     assert!(kept > 32 * 512 * 4096 * 2 && kept < 3_072_722_944 / 8, "{kept}");
     let selective = Training { checkpointing: Checkpointing::Selective, ..adamw() };
-    let some = items(&compiled, &selective)["saved activations"];
+    let some = items(&evaluation, &selective)["saved activations"];
     assert!(kept < some && some < 3_072_722_944, "{some}");
 }
 
 #[test]
 fn adapters_alone_have_gradients_and_states() {
-    let catalog = Arc::new(Catalog::new());
     let workload = serde_json::json!({ "phase": "train", "batch_size": 1, "seq_len": 512 });
-    let compiled = compiled(&catalog, &serde_json::json!({ "model": "llama-2-7b-hf", "workload": workload }));
+    let evaluation = evaluated(&serde_json::json!({ "model": "llama-2-7b-hf", "workload": workload }));
     let lora = Lora { rank: 8, targets: vec!["*.q_proj".into(), "*.v_proj".into()] };
     let options = Training { lora: Some(lora), ..adamw() };
     // peft: 4,194,304 trainable parameters for rank 8 on q_proj and v_proj of Llama-2-7B.
-    let parts = Parts { flat: &compiled.flat, bound: &compiled.bound, report: &compiled.report, flow: &compiled.flow };
-    assert_eq!(plan(parts, 1, &options).unwrap().trained_params, 4_194_304);
-    assert_eq!(items(&compiled, &options)["gradients"], 2 * 4_194_304);
+    assert_eq!(evaluation.memory_plan(1, &options).unwrap().trained_params, 4_194_304);
+    assert_eq!(items(&evaluation, &options)["gradients"], 2 * 4_194_304);
     let wrong = Lora { rank: 8, targets: vec!["*.query".into()] };
-    assert!(plan(parts, 1, &Training { lora: Some(wrong), ..adamw() }).is_err());
+    assert!(evaluation.memory_plan(1, &Training { lora: Some(wrong), ..adamw() }).is_err());
 }
 
 #[test]
 fn a_cache_says_what_makes_it() {
-    let catalog = Arc::new(Catalog::new());
     let report = |model: &str| {
         let fact = serde_json::json!({ "model": model, "workload": { "phase": "decode", "seq_len": 1, "past_len": 2047 } });
-        let compiled = compiled(&catalog, &fact);
-        cache(&compiled.flat, &compiled.bound, &compiled.report, &Request { phase: Some(Phase::Decode), ..Request::default() })
+        evaluated(&fact).cache()
     };
     let llama = report("llama-3.2-1b");
     assert_eq!(llama.attention.iter().map(|kind| kind.name()).collect::<Vec<_>>(), ["GQA 4:1"]);
@@ -218,24 +184,19 @@ fn a_cache_says_what_makes_it() {
 
 #[test]
 fn the_largest_that_fits_fits_and_one_more_does_not() {
-    let catalog = Arc::new(Catalog::new());
-    let device = catalog.device("rtx-4090").unwrap().unwrap();
+    let device = SESSION.catalog().device("rtx-4090").unwrap().unwrap();
     let training = adamw();
     for phase in ["prefill", "decode", "train"] {
         let need = |batch: u64, seq: u64, past: u64| {
             let workload = serde_json::json!({ "phase": phase, "batch_size": batch, "seq_len": seq, "past_len": past });
-            let compiled = compiled(&catalog, &serde_json::json!({ "model": "qwen3-0.6b", "workload": workload }));
-            items(&compiled, &training).values().sum::<u128>()
+            let evaluation = evaluated(&serde_json::json!({ "model": "qwen3-0.6b", "workload": workload }));
+            items(&evaluation, &training).values().sum::<u128>()
         };
         let (seq, past) = if phase == "decode" { (1, 2047) } else { (512, 0) };
         let workload = serde_json::json!({ "phase": phase, "batch_size": 1, "seq_len": seq, "past_len": past });
-        let compiled = compiled(&catalog, &serde_json::json!({ "model": "qwen3-0.6b", "workload": workload }));
-        let parts = Parts { flat: &compiled.flat, bound: &compiled.bound, report: &compiled.report, flow: &compiled.flow };
-        let now = plan(parts, 1, &training).unwrap();
-        let request = Request { phase: Phase::from_word(phase), ..Request::default() };
-        let workload = &compiled.bound.workload;
-        let (flat, request) = (&compiled.flat, &request);
-        let answer = fit(Question { flat, request, workload, device: &device, count: 1, reserve: 10, training: &training }, &now);
+        let evaluation = evaluated(&serde_json::json!({ "model": "qwen3-0.6b", "workload": workload }));
+        let now = evaluation.memory_plan(1, &training).unwrap();
+        let answer = evaluation.fit(&now, &device, 1, 10, &training);
         let (batch, longest) = (answer.largest_batch.unwrap(), answer.longest_context.unwrap());
         assert!(need(batch, seq, past) <= answer.room() && need(batch + 1, seq, past) > answer.room(), "{phase} {batch}");
         let at = |tokens: u64| if phase == "decode" { need(1, 1, tokens - 1) } else { need(1, tokens, 0) };

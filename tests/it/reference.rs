@@ -1,18 +1,12 @@
 //! The six models against what PyTorch and transformers say of them (`tests/reference/`), to the last digit.
 
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::sync::Arc;
 
-use layerspec::catalog::Catalog;
-use layerspec::cost::evaluate;
-use layerspec::cost::workload::Request;
-use layerspec::evaluation::{Compiled, compile};
-use layerspec::quantity::Quantity;
-use layerspec::syntax::diag::{Code, Diagnostics};
-use layerspec::syntax::expr::Value;
-use layerspec::syntax::source::{Source, SourceId};
+use layerspec::diagnostics::Code;
+use layerspec::{Evaluation, Quantity};
 use serde_json::Value as Json;
+
+use crate::support::{SESSION, codes, evaluate, model_file, root, workload as asked};
 
 /// A model and the attention that the test's own formulas speak of.
 struct Model {
@@ -38,31 +32,16 @@ const MODELS: &[Model] = &[
     Model { name: "qwen3-0.6b",          heads: 16, head_dim: 128, windows: &[(28, ALL)],           attention: LLAMA_ATTENTION },
 ];
 
-fn folder(name: &str) -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
-}
-
 fn reference(model: &Model) -> Json {
-    let path = folder("tests/reference").join(format!("{}.json", model.name));
+    let path = root("tests/reference").join(format!("{}.json", model.name));
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 
-fn source(model: &Model) -> Source {
-    let file = format!("{}.json", model.name);
-    let bytes = std::fs::read(folder("models").join(&file)).unwrap();
-    Source::load(SourceId::MODEL, &file, &bytes).unwrap()
-}
-
-/// Compiles at a workload given as JSON; the only diagnostics may be these.
-fn at(model: &Model, catalog: &Arc<Catalog>, workload: &Json, expected: &[Code]) -> Compiled {
-    let pairs: Vec<(Arc<str>, Value)> =
-        workload.as_object().unwrap().iter().map(|(k, v)| (k.as_str().into(), Value::from_json(v).unwrap())).collect();
-    let request = Request::from_pairs(&pairs).unwrap();
-    let mut diagnostics = Diagnostics::default();
-    let compiled = compile(&source(model), catalog, &request, &mut diagnostics);
-    let codes: Vec<Code> = diagnostics.iter().map(|d| d.code).collect();
-    assert_eq!(codes, expected, "{} at {workload}", model.name);
-    compiled.unwrap()
+/// Evaluates at a workload given as JSON; the only diagnostics may be these.
+fn at(model: &Model, workload: &Json, expected: &[Code]) -> Evaluation {
+    let outcome = evaluate(&SESSION, model.name, model_file(model.name), &asked(workload));
+    assert_eq!(codes(&outcome.diagnostics), expected, "{} at {workload}", model.name);
+    outcome.into_result().unwrap()
 }
 
 /// Exact, whatever the size: a JSON number's digits.
@@ -85,14 +64,12 @@ fn booked(path: &str, kind: &str) -> String {
 }
 
 /// A quantity by place, summed over the full flat list; zeros left out.
-fn by_path(compiled: &Compiled, quantity: Quantity) -> BTreeMap<String, u128> {
+fn by_path(at: &Evaluation, quantity: Quantity) -> BTreeMap<String, u128> {
     let mut sums = BTreeMap::new();
-    for instance in compiled.flat.instances() {
-        let row = &compiled.flat.row(instance.row).unwrap().row;
-        let cost = &compiled.report.rows[instance.row.0 as usize];
-        let value = cost.cost.get(quantity) * cost.calls;
+    for instance in at.instances() {
+        let value = instance.total().unwrap().get(quantity);
         if value > 0 {
-            *sums.entry(booked(&instance.path, row.kind_word())).or_insert(0) += value;
+            *sums.entry(booked(&instance.path, instance.row.kind())).or_insert(0) += value;
         }
     }
     sums
@@ -122,7 +99,7 @@ fn points<'j>(reference: &'j Json, phases: &'static [&'static str]) -> impl Iter
 
 #[test]
 fn the_table_has_every_reference() {
-    let entries = std::fs::read_dir(folder("tests/reference")).unwrap().map(|entry| entry.unwrap().path());
+    let entries = std::fs::read_dir(root("tests/reference")).unwrap().map(|entry| entry.unwrap().path());
     let json = entries.filter(|path| path.extension().is_some_and(|e| e == "json"));
     let mut stems: Vec<String> = json.map(|path| path.file_stem().unwrap().to_string_lossy().into_owned()).collect();
     stems.sort();
@@ -133,19 +110,15 @@ fn the_table_has_every_reference() {
 
 #[test]
 fn parameters_in_total_and_by_path() {
-    let catalog = Arc::new(Catalog::new());
     for model in MODELS {
         let reference = reference(model);
-        let compiled = at(model, &catalog, &serde_json::json!({}), &[]);
-        assert_eq!(compiled.report.totals.params().0, count(&reference["params"]), "{}", model.name);
+        let evaluation = at(model, &serde_json::json!({}), &[]);
+        assert_eq!(evaluation.params(), count(&reference["params"]), "{}", model.name);
 
         let mut found: BTreeMap<String, (u128, u128)> = BTreeMap::new();
-        for instance in compiled.flat.instances() {
-            let signature = compiled.bound.rows[instance.row.0 as usize].signature.unwrap();
-            let signature = &compiled.bound.signatures[signature as usize];
+        for instance in evaluation.instances() {
             // Without regard to ties: PyTorch lists a tied tensor under every name that it has.
-            let alone = evaluate(signature, &compiled.bound.builtins, compiled.bound.workload.phase).unwrap();
-            let params = alone.cost.params().0;
+            let params: u128 = instance.row.weights().iter().map(|tensor| tensor.elements).sum();
             if params > 0 {
                 let entry = found.entry(starred(&instance.path)).or_insert((0, params));
                 assert_eq!(entry.1, params, "{}: {} differs from its siblings", model.name, instance.path);
@@ -182,20 +155,18 @@ fn leaf_modules(reference: &Json) -> Vec<(String, String)> {
 
 #[test]
 fn the_modules_of_the_flat_list_are_pytorchs_leaves_in_order_of_execution() {
-    let catalog = Arc::new(Catalog::new());
     for model in MODELS {
         let reference = reference(model);
-        let compiled = at(model, &catalog, &serde_json::json!({}), &[]);
+        let evaluation = at(model, &serde_json::json!({}), &[]);
         let mut found = Vec::new();
-        for instance in compiled.flat.instances() {
-            let row = &compiled.flat.row(instance.row).unwrap().row;
-            if row.kind_word() == "module" {
-                found.push((instance.path, row.class_name.to_string()));
+        for instance in evaluation.instances() {
+            if instance.row.kind() == "module" {
+                found.push((instance.path, instance.row.class_name().to_owned()));
             }
         }
         let expected = leaf_modules(&reference);
         assert_eq!(expected.len() as u128, count(&reference["modules"]), "{}", model.name);
-        assert_eq!(compiled.report.modules, count(&reference["modules"]), "{}", model.name);
+        assert_eq!(evaluation.modules(), count(&reference["modules"]), "{}", model.name);
         for (index, pair) in found.iter().zip(&expected).enumerate() {
             assert_eq!(pair.0, pair.1, "{}, module {index}", model.name);
         }
@@ -205,15 +176,14 @@ fn the_modules_of_the_flat_list_are_pytorchs_leaves_in_order_of_execution() {
 
 #[test]
 fn matmul_flops_of_prefill_and_decode() {
-    let catalog = Arc::new(Catalog::new());
     let mut warned = 0;
     for model in MODELS {
         let reference = reference(model);
         for point in points(&reference, &["prefill", "decode"]) {
-            let compiled = at(model, &catalog, &workload(point, &[]), expected_codes(point));
+            let evaluation = at(model, &workload(point, &[]), expected_codes(point));
             warned += usize::from(!expected_codes(point).is_empty());
-            assert_eq!(compiled.report.totals.matmul_flops().0, count(&point["matmul_flops"]), "{} {point}", model.name);
-            assert_eq!(by_path(&compiled, Quantity::MatmulFlops), map(&point["by_path"]), "{} {point}", model.name);
+            assert_eq!(evaluation.matmul_flops(), count(&point["matmul_flops"]), "{} {point}", model.name);
+            assert_eq!(by_path(&evaluation, Quantity::MatmulFlops), map(&point["by_path"]), "{} {point}", model.name);
         }
     }
     assert!(warned > 0, "no point tests the warning");
@@ -221,37 +191,34 @@ fn matmul_flops_of_prefill_and_decode() {
 
 #[test]
 fn matmul_flops_with_the_last_positions_logits() {
-    let catalog = Arc::new(Catalog::new());
     for model in MODELS {
         let reference = reference(model);
         for point in points(&reference, &["prefill", "decode"]) {
-            let compiled = at(model, &catalog, &workload(point, &[("logits", "last")]), expected_codes(point));
+            let evaluation = at(model, &workload(point, &[("logits", "last")]), expected_codes(point));
             // In a decode step of one token the last position is all of them.
             let expected = if point["phase"] == "decode" { &point["matmul_flops"] } else { &point["matmul_flops_last_logits"] };
-            assert_eq!(compiled.report.totals.matmul_flops().0, count(expected), "{} {point}", model.name);
+            assert_eq!(evaluation.matmul_flops(), count(expected), "{} {point}", model.name);
             let mut paths = map(&point["by_path"]);
             *paths.get_mut("lm_head").unwrap() /= count(&point["seq_len"]);
-            assert_eq!(by_path(&compiled, Quantity::MatmulFlops), paths, "{} {point}", model.name);
+            assert_eq!(by_path(&evaluation, Quantity::MatmulFlops), paths, "{} {point}", model.name);
         }
     }
 }
 
 #[test]
 fn training_forward_and_backward_with_both_kernels() {
-    let catalog = Arc::new(Catalog::new());
     for model in MODELS {
         let reference = reference(model);
         let mut kernels = Vec::new();
         for point in points(&reference, &["train"]) {
             kernels.push(point["kernel"].as_str().unwrap());
-            let compiled = at(model, &catalog, &workload(point, &[]), &[]);
-            let totals = &compiled.report.totals;
-            let (forward, backward) = (totals.get(Quantity::MatmulFlops), totals.get(Quantity::BackwardMatmulFlops));
+            let evaluation = at(model, &workload(point, &[]), &[]);
+            let (forward, backward) = (evaluation.matmul_flops(), evaluation.total(Quantity::BackwardMatmulFlops));
             assert_eq!(forward, count(&point["forward"]), "{} {point}", model.name);
             assert_eq!(backward, count(&point["backward"]), "{} {point}", model.name);
             assert_eq!(forward + backward, count(&point["total"]), "{} {point}", model.name);
-            assert_eq!(by_path(&compiled, Quantity::MatmulFlops), map(&point["by_path"]), "{} {point}", model.name);
-            let backward = by_path(&compiled, Quantity::BackwardMatmulFlops);
+            assert_eq!(by_path(&evaluation, Quantity::MatmulFlops), map(&point["by_path"]), "{} {point}", model.name);
+            let backward = by_path(&evaluation, Quantity::BackwardMatmulFlops);
             assert_eq!(backward, map(&point["backward_by_path"]), "{} {point}", model.name);
         }
         assert_eq!(kernels, ["math", "flash"], "{}", model.name);
@@ -260,7 +227,6 @@ fn training_forward_and_backward_with_both_kernels() {
 
 #[test]
 fn cache_bytes_after_prefill_and_decode() {
-    let catalog = Arc::new(Catalog::new());
     for model in MODELS {
         let reference = reference(model);
         let mut seen = Vec::new();
@@ -270,8 +236,8 @@ fn cache_bytes_after_prefill_and_decode() {
                 "prefill" => ("cache_bytes", format!("{batch}x{seq}")),
                 _ => ("cache_bytes_after_decode", format!("{batch}x{seq}@{}", count(&point["past_len"]))),
             };
-            let compiled = at(model, &catalog, &workload(point, &[]), expected_codes(point));
-            assert_eq!(compiled.report.totals.get(Quantity::CacheBytes), count(&reference[table][&key]), "{} {key}", model.name);
+            let evaluation = at(model, &workload(point, &[]), expected_codes(point));
+            assert_eq!(evaluation.total(Quantity::CacheBytes), count(&reference[table][&key]), "{} {key}", model.name);
             seen.push(key);
         }
         let listed = ["cache_bytes", "cache_bytes_after_decode"].map(|table| reference[table].as_object().unwrap().len());
@@ -286,13 +252,12 @@ fn pairs(n: u128, w: u128) -> u128 {
 
 #[test]
 fn masked_attention_counts_the_pairs_that_the_mask_keeps() {
-    let catalog = Arc::new(Catalog::new());
     for model in MODELS {
         let reference = reference(model);
         for point in points(&reference, &["prefill", "decode", "train"]) {
             let number = |key: &str| point.get(key).map_or(0, count);
             let (batch, seq, past) = (number("batch_size"), number("seq_len"), number("past_len"));
-            let compiled = at(model, &catalog, &workload(point, &[("attention", "masked")]), expected_codes(point));
+            let evaluation = at(model, &workload(point, &[("attention", "masked")]), expected_codes(point));
 
             let new_pairs = |window| pairs(past + seq, window) - pairs(past, window);
             let all_layers: u128 = model.windows.iter().map(|(layers, window)| layers * new_pairs(*window)).sum();
@@ -301,8 +266,8 @@ fn masked_attention_counts_the_pairs_that_the_mask_keeps() {
 
             let mut paths = map(&point["by_path"]);
             paths.insert(model.attention.to_owned(), expected);
-            assert_eq!(by_path(&compiled, Quantity::MatmulFlops), paths, "{} {point}", model.name);
-            assert_eq!(compiled.report.totals.matmul_flops().0, paths.values().sum::<u128>(), "{} {point}", model.name);
+            assert_eq!(by_path(&evaluation, Quantity::MatmulFlops), paths, "{} {point}", model.name);
+            assert_eq!(evaluation.matmul_flops(), paths.values().sum::<u128>(), "{} {point}", model.name);
         }
     }
 }
