@@ -13,7 +13,7 @@
 //! assert_eq!(at.matmul_flops(), 29_261_612_187_648);
 //! assert_eq!(at.peak().map(|peak| peak.bytes), Some(1_277_181_952));
 //! let widest = at.rows().max_by_key(|row| row.matmul_flops()).unwrap();
-//! assert_eq!((widest.path(), widest.repeats()), ("model.layers.[0-31].mlp.gate_proj", 32));
+//! assert_eq!((widest.path(), widest.repeats()), ("model.layers.[0-31].mlp.down_proj", 32));
 //! assert_eq!(widest.cost().get(Quantity::MatmulFlops), 2 * 2048 * 4096 * 11008);
 //! # Ok::<(), layerspec::Failure>(())
 //! ```
@@ -35,17 +35,13 @@
 //! # Asking
 //!
 //! ```
-//! use layerspec::analyses::Training;
 //! use layerspec::{Execution, Session, Workload};
 //!
-//! let session = Session::new();
-//! let model = session.load("qwen3-0.6b").into_result()?;
+//! let model = Session::new().load("qwen3-0.6b").into_result()?;
 //! let at = model.lowered(&Execution::default()).into_result()?.at(&Workload::decode(8, 4095)).into_result()?;
-//!
-//! let device = session.catalog().device("rtx-4090").unwrap().unwrap();
-//! let training = Training::new(session.catalog().optimizer("adamw").unwrap());
-//! let plan = at.memory_plan(1, &training).unwrap();
-//! assert!(at.fit(&plan, &device, 1, 10, &training).fits());
+//! assert_eq!(at.summary().params, 596_049_920);
+//! // 28 layers x 2 x 8 heads x 128 channels x 2 bytes.
+//! assert_eq!(at.cache().bytes_per_token, 114_688);
 //!
 //! // Why does this layer cost what it does?
 //! let text = at.explain("model.layers.0.mlp.up_proj").into_result()?;
@@ -53,18 +49,7 @@
 //! # Ok::<(), layerspec::Failure>(())
 //! ```
 //!
-//! # A catalog of one's own
-//!
-//! Classes, blocks, families, devices, dtypes, optimizers and ways to quantize are data. Files laid over the embedded ones come first:
-//!
-//! ```
-//! use layerspec::{Catalog, Session};
-//!
-//! let mine = r#"{ "name": "my-card", "title": "My card", "vendor": "me", "kind": "GPU", "memory_capacity": 24000000000,
-//!   "memory_bandwidth": 1000000000000, "peak_flops_per_second": { "bf16": 100000000000000 }, "sources": ["a guess"], "verified": false }"#;
-//! let session = Session::over(Catalog::overlaid([("hardware/my-card.json", mine.as_bytes())]).unwrap());
-//! assert_eq!(session.catalog().device("my-card").unwrap().unwrap().memory_capacity, 24_000_000_000);
-//! ```
+//! The modules behind the facade are hidden: they are not for others, and change without notice.
 //!
 //! # Features
 //!
@@ -75,19 +60,31 @@
 #[cfg(feature = "cli")]
 pub mod cli;
 
-mod analysis;
-mod catalog;
-mod cost;
-mod emit;
-mod evaluation;
-mod flat;
-mod flow;
-mod language;
-mod lower;
-mod quantity;
-mod report;
+#[doc(hidden)]
+pub mod analysis;
+#[doc(hidden)]
+pub mod catalog;
+#[doc(hidden)]
+pub mod cost;
+#[doc(hidden)]
+pub mod emit;
+#[doc(hidden)]
+pub mod evaluation;
+#[doc(hidden)]
+pub mod flat;
+#[doc(hidden)]
+pub mod flow;
+#[doc(hidden)]
+pub mod language;
+#[doc(hidden)]
+pub mod lower;
+#[doc(hidden)]
+pub mod quantity;
+#[doc(hidden)]
+pub mod report;
 mod session;
-mod syntax;
+#[doc(hidden)]
+pub mod syntax;
 
 pub use catalog::dtypes::Dtype;
 pub use catalog::optimizers::Optimizer;

@@ -19,14 +19,18 @@ use crate::lower::Lowered;
 pub struct Graph {
     /// The tensors that the model is called with.
     pub inputs: Vec<Arc<str>>,
+    /// What is drawn, in the order of execution.
     pub parts: Vec<Part>,
     /// By the layer that reads, in the order of execution.
     pub edges: Vec<Edge>,
 }
 
+/// What is drawn: a layer, or a cluster of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Part {
+    /// A basic layer.
     Layer { row: RowId, name: String },
+    /// Layers in a frame.
     Cluster(Cluster),
 }
 
@@ -35,15 +39,20 @@ pub enum Part {
 pub struct Cluster {
     /// `self_attn`, `layers.[0-31]`.
     pub name: String,
+    /// Its class.
     pub class: Option<Arc<str>>,
     /// How many instances it stands for.
     pub count: u128,
+    /// What is in it.
     pub parts: Vec<Part>,
 }
 
+/// A value that a layer reads.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Edge {
+    /// Who makes it.
     pub from: Producer,
+    /// The layer that reads it.
     pub to: RowId,
     /// The one of several outputs that is read.
     pub output: Option<Arc<str>>,
@@ -51,8 +60,10 @@ pub struct Edge {
     pub next: Option<Next>,
 }
 
+/// Who makes a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Producer {
+    /// A layer.
     Layer(RowId),
     /// A position in [`Graph::inputs`].
     Input(u32),

@@ -15,7 +15,9 @@ use crate::syntax::expr::Exact;
 /// A kind of memory and its bytes on one device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Item {
+    /// What it is.
     pub kind: &'static str,
+    /// Bytes of it on one device.
     pub bytes: u128,
     /// How it comes about, in words.
     pub note: &'static str,
@@ -24,6 +26,7 @@ pub struct Item {
 /// How much of what is saved for the backward pass is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Checkpointing {
+    /// All of it.
     #[default]
     None,
     /// Of each block its input and the outputs of matrix products; the rest is computed again.
@@ -33,13 +36,16 @@ pub enum Checkpointing {
 }
 
 impl Checkpointing {
+    /// All words, in order.
     pub const WORDS: &'static [&'static str] = &["none", "selective", "full"];
 
+    /// The choice that a word means.
     #[must_use]
     pub fn from_word(word: &str) -> Option<Self> {
         [Self::None, Self::Selective, Self::Full].into_iter().find(|c| c.word() == word)
     }
 
+    /// As options and outputs spell it.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -53,6 +59,7 @@ impl Checkpointing {
 /// Adapters in place of trained weights: W + B A with A `[rank, in]` and B `[out, rank]`.
 #[derive(Debug, Clone)]
 pub struct Lora {
+    /// The inner dimension of A and B.
     pub rank: u64,
     /// Patterns of paths or classes whose matrices get adapters.
     pub targets: Vec<String>,
@@ -61,14 +68,17 @@ pub struct Lora {
 /// How a training step is done.
 #[derive(Debug, Clone)]
 pub struct Training {
+    /// Whose states are kept.
     pub optimizer: &'static Optimizer,
     /// Float32 copies of what is trained, and float32 states.
     pub master_weights: bool,
+    /// What is computed again.
     pub checkpointing: Checkpointing,
     /// ZeRO or FSDP: 1 splits states, 2 gradients too, 3 weights too.
     pub zero: u8,
     /// Data-parallel ranks.
     pub ranks: u64,
+    /// Adapters, if those alone are trained.
     pub lora: Option<Lora>,
 }
 
@@ -83,6 +93,7 @@ impl Training {
 /// What one device has to hold.
 #[derive(Debug, Clone, Default)]
 pub struct Plan {
+    /// By kind.
     pub items: Vec<Item>,
     /// Scalars that are trained; 0 in inference.
     pub trained_params: u128,

@@ -19,18 +19,22 @@ pub struct Step {
     pub kind: &'static str,
     /// A definition or a value, as it is written.
     pub text: String,
+    /// Where it stands.
     pub span: Option<Span>,
 }
 
 /// A variable: its value and how that comes about.
 #[derive(Debug)]
 pub struct Origin {
+    /// The variable.
     pub name: String,
     /// `None`: it depends on the workload, or can't be had.
     pub value: Option<Value>,
+    /// Who has a say, the one that wins first.
     pub steps: Vec<Step>,
     /// The names that a derived value is made from.
     pub from: Vec<Arc<str>>,
+    /// The family whose variable it is.
     pub family: Option<Arc<str>>,
 }
 

@@ -15,7 +15,9 @@ use crate::syntax::expr::{Env, Exact, Value};
 /// All that a layer's cost is made of.
 #[derive(Debug)]
 pub struct Reasons<'c> {
+    /// What the layer is given.
     pub parameters: Vec<Given<'c>>,
+    /// The tensors that it owns.
     pub weights: Vec<Tensor>,
     /// In the order of [`QUANTITIES`].
     pub quantities: Vec<Reason<'c>>,
@@ -24,6 +26,7 @@ pub struct Reasons<'c> {
 /// A parameter and its value.
 #[derive(Debug)]
 pub struct Given<'c> {
+    /// Its name.
     pub name: &'c str,
     /// `None`: nothing asks for it, and its default has no value here.
     pub value: Option<Value>,
@@ -34,13 +37,17 @@ pub struct Given<'c> {
 /// Why a quantity is what it is.
 #[derive(Debug)]
 pub struct Reason<'c> {
+    /// Which quantity.
     pub info: &'static QuantityInfo,
+    /// How it comes about.
     pub because: Because<'c>,
     /// The class's variables that were asked for, innermost first.
     pub steps: Vec<Step<'c>>,
+    /// What comes out.
     pub result: u128,
 }
 
+/// How a quantity comes about.
 #[derive(Debug)]
 pub enum Because<'c> {
     /// A formula of the class, and the same with the values put in.
@@ -52,19 +59,26 @@ pub enum Because<'c> {
 /// A tensor's share in a sum: its elements, times the bytes of one.
 #[derive(Debug)]
 pub struct Term<'c> {
+    /// The tensor.
     pub name: Arc<str>,
     /// As the class has it; `None`: the layer says its shape itself.
     pub shape: Option<&'c ShapeDef>,
+    /// Its shape.
     pub dims: Vec<u128>,
+    /// Bytes of one element; `None`: elements are counted.
     pub bytes: Option<Exact>,
 }
 
 /// A variable of the class.
 #[derive(Debug)]
 pub struct Step<'c> {
+    /// The variable.
     pub name: &'c str,
+    /// Its definition.
     pub formula: &'c Formula,
+    /// The same with the values put in.
     pub with_values: String,
+    /// Its value.
     pub result: String,
 }
 

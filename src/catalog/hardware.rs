@@ -10,12 +10,16 @@ use crate::syntax::json::Node;
 use crate::syntax::source::Span;
 use crate::syntax::spec::{Key, KeyKind, fields};
 
+/// A device, as its vendor states it.
 #[derive(Debug)]
 pub struct Device {
+    /// The name to call it by.
     pub name: Arc<str>,
     /// As its vendor writes it.
     pub title: Arc<str>,
+    /// Other names.
     pub aliases: Vec<Arc<str>>,
+    /// Who makes it.
     pub vendor: Arc<str>,
     /// GPU, TPU, CPU, ...
     pub kind: Arc<str>,
@@ -25,18 +29,24 @@ pub struct Device {
     pub memory_bandwidth: u128,
     /// Dense peaks by dtype, as `DEVICE_KEYS` explains them; a dtype that isn't there is not known, or not supported.
     pub peak_flops_per_second: Vec<(&'static str, u128)>,
+    /// What connects it with its peers.
     pub interconnect: Option<Interconnect>,
+    /// Thermal design power, W.
     pub tdp_watts: Option<u128>,
+    /// Where the figures are from.
     pub sources: Vec<Arc<str>>,
     /// Whether the figures were read from the vendor's own documents.
     pub verified: bool,
+    /// What else a reader should know.
     pub note: Option<Arc<str>>,
+    /// Where its file begins.
     pub span: Span,
 }
 
 /// What connects a device with its peers.
 #[derive(Debug)]
 pub struct Interconnect {
+    /// Its name.
     pub name: Arc<str>,
     /// In one direction, all links of the device together.
     pub bytes_per_second: u128,

@@ -43,6 +43,7 @@ impl Default for Catalog {
 }
 
 impl Catalog {
+    /// The embedded catalog alone.
     #[must_use]
     pub fn new() -> Self {
         Self::under(Vec::new())

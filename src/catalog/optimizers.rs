@@ -10,9 +10,13 @@ use crate::syntax::expr::{EvalError, Exact, Expr, Name, Syntax, Value, eval, par
 /// An optimizer and the bytes of its states.
 #[derive(Debug)]
 pub struct Optimizer {
+    /// The name to call it by.
     pub name: Arc<str>,
+    /// Other names.
     pub aliases: Vec<String>,
+    /// What it keeps, in a line.
     pub doc: Arc<str>,
+    /// Where that is written down.
     pub source: Arc<str>,
     /// As it is written, over [`NAMES`].
     pub formula: Arc<str>,

@@ -1,11 +1,14 @@
 //! Finds the model that a name on the command line means.
 
-use std::io::Read;
+use std::io::Read as _;
 use std::path::Path;
 
 use crate::session::{Model, Outcome, Session, Settings};
 use crate::syntax::diag::{Code, Diagnostic};
 use crate::syntax::source::Source;
+
+/// A name and a text, or why they can't be had.
+type Read = Result<(String, Vec<u8>), Box<Diagnostic>>;
 
 /// Reads a model: a file, `-` for standard input, or an embedded model by its file's or its own name.
 pub fn read(model: &str, settings: &Settings, session: &Session) -> Outcome<Model> {
@@ -17,7 +20,7 @@ pub fn read(model: &str, settings: &Settings, session: &Session) -> Outcome<Mode
 }
 
 /// The name and text of a file or of standard input; `None`: it can only be an embedded model.
-pub fn text(model: &str) -> Option<Result<(String, Vec<u8>), Box<Diagnostic>>> {
+pub fn text(model: &str) -> Option<Read> {
     if model == "-" {
         let bytes = limited(std::io::stdin()).map_err(|error| cannot_read("standard input", &error));
         return Some(bytes.map(|bytes| ("<stdin>".to_owned(), bytes)));
@@ -27,13 +30,13 @@ pub fn text(model: &str) -> Option<Result<(String, Vec<u8>), Box<Diagnostic>>> {
 }
 
 /// A file's name and text; one beyond the size limit isn't read to its end.
-pub fn file(path: &Path) -> Result<(String, Vec<u8>), Box<Diagnostic>> {
+pub fn file(path: &Path) -> Read {
     let name = path.display().to_string();
     let bytes = std::fs::File::open(path).and_then(limited).map_err(|error| cannot_read(&name, &error))?;
     Ok((name, bytes))
 }
 
-fn limited(from: impl Read) -> std::io::Result<Vec<u8>> {
+fn limited(from: impl std::io::Read) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     from.take(Source::MAX_BYTES as u64 + 1).read_to_end(&mut bytes)?;
     Ok(bytes)

@@ -54,9 +54,13 @@ pub struct Evaluated {
 /// A weight with its size.
 #[derive(Debug, Clone)]
 pub struct Tensor {
+    /// Its name in its layer.
     pub name: Arc<str>,
+    /// Its shape.
     pub shape: Vec<u128>,
+    /// How many scalars it has.
     pub elements: u128,
+    /// Its bytes, rounded up once.
     pub bytes: u128,
 }
 

@@ -225,7 +225,7 @@ impl CompleteWorkload {
         u128::from(self.past_len) + u128::from(self.seq_len)
     }
 
-    /// The values of [`VARIABLES`], then of [`CONVENTIONS`]. Sizes of dtypes come from `settings`, else from the dtype that `asked` names,
+    /// The values of [`VARIABLES`], then of the conventions. Sizes of dtypes come from `settings`, else from the dtype that `asked` names,
     /// else from the model's `defaults`.
     #[must_use]
     pub fn values(&self, asked: &Workload, defaults: &[(Arc<str>, Value)]) -> Vec<Value> {

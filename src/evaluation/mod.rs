@@ -27,16 +27,25 @@ use crate::syntax::source::Source;
 /// A model at a workload: every layer's cost, the shapes that flow, who is alive when.
 #[derive(Debug)]
 pub struct Evaluation {
-    source: Source,
-    pub(crate) checked: Arc<Checked>,
-    pub(crate) flat: Arc<FlatModel>,
-    pub(crate) execution: Execution,
-    said: Arc<Diagnostics>,
+    #[doc(hidden)]
+    pub source: Source,
+    #[doc(hidden)]
+    pub checked: Arc<Checked>,
+    #[doc(hidden)]
+    pub flat: Arc<FlatModel>,
+    #[doc(hidden)]
+    pub execution: Execution,
+    #[doc(hidden)]
+    pub said: Arc<Diagnostics>,
     /// What was asked for, defaults open.
-    pub(crate) asked: Workload,
-    pub(crate) bound: BoundModel,
-    pub(crate) report: CostReport,
-    pub(crate) flow: Flow,
+    #[doc(hidden)]
+    pub asked: Workload,
+    #[doc(hidden)]
+    pub bound: BoundModel,
+    #[doc(hidden)]
+    pub report: CostReport,
+    #[doc(hidden)]
+    pub flow: Flow,
 }
 
 /// How much is checked besides the costs themselves.
@@ -72,8 +81,10 @@ pub fn evaluate(lowered: &Lowered, workload: &Workload, checks: Checks, diagnost
 /// A workload bound to a model, and what every layer costs there; nothing of what flows.
 #[derive(Debug)]
 pub struct Costs {
-    pub(crate) bound: BoundModel,
-    pub(crate) report: CostReport,
+    #[doc(hidden)]
+    pub bound: BoundModel,
+    #[doc(hidden)]
+    pub report: CostReport,
 }
 
 /// Binds and costs a flat model. What is wrong goes to `diagnostics`.

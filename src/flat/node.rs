@@ -106,7 +106,7 @@ impl Row {
     }
 }
 
-/// The position of a row in [`FlatModel::rows`].
+/// The position of a row in a flat model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RowId(pub u32);
 

@@ -16,9 +16,11 @@ use crate::syntax::diag::Diagnostics;
 /// The moment at which most bytes are alive.
 #[derive(Debug, Clone)]
 pub struct Peak {
+    /// Bytes that are alive, caches included.
     pub bytes: u128,
     /// Of these, caches and states that persist.
     pub cache_bytes: u128,
+    /// The layer that runs.
     pub row: RowId,
     /// `model.layers.1.mlp.product`.
     pub path: String,
@@ -38,12 +40,17 @@ impl Peak {
 /// Storages that are alive, of one origin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Alive {
+    /// The layer that made them.
     pub row: RowId,
     /// The output's name; empty for what existed before.
     pub output: Arc<str>,
+    /// The shape of each, where it is known.
     pub shape: Option<Vec<u128>>,
+    /// Bytes of one.
     pub bytes: u128,
+    /// How many there are.
     pub count: u128,
+    /// Whether they stay when the model has returned.
     pub persistent: bool,
 }
 
@@ -55,14 +62,7 @@ pub fn alive_at(flat: &FlatModel, bound: &BoundModel, report: &CostReport, peak:
     machine.capture = Some(peak.step);
     machine.model(&plan);
     let mut alive = machine.captured;
-    // Their names last: the order must not depend on which storage was free.
-    alive.sort_by(|a, b| {
-        b.bytes
-            .saturating_mul(b.count)
-            .cmp(&a.bytes.saturating_mul(a.count))
-            .then(a.row.cmp(&b.row))
-            .then(a.output.cmp(&b.output))
-    });
+    alive.sort_by(|a, b| b.bytes.saturating_mul(b.count).cmp(&a.bytes.saturating_mul(a.count)).then(a.row.cmp(&b.row)));
     alive
 }
 

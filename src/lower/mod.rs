@@ -25,12 +25,17 @@ pub struct Execution {
 #[derive(Debug, Clone)]
 pub struct Lowered {
     /// The text that spans of the model point into.
-    pub(crate) source: Source,
-    pub(crate) checked: Arc<Checked>,
-    pub(crate) flat: Arc<FlatModel>,
-    pub(crate) execution: Execution,
+    #[doc(hidden)]
+    pub source: Source,
+    #[doc(hidden)]
+    pub checked: Arc<Checked>,
+    #[doc(hidden)]
+    pub flat: Arc<FlatModel>,
+    #[doc(hidden)]
+    pub execution: Execution,
     /// What was said of it up to here: later phases don't say it again.
-    pub(crate) said: Arc<Diagnostics>,
+    #[doc(hidden)]
+    pub said: Arc<Diagnostics>,
 }
 
 /// Flattens a model. What is wrong is said in it; with errors among that the list is incomplete.

@@ -13,9 +13,12 @@ use num_traits::{CheckedAdd, CheckedDiv, CheckedMul, CheckedSub, Signed, ToPrimi
 pub struct Exact(Ratio<i128>);
 
 impl Exact {
+    /// 0.
     pub const ZERO: Exact = Exact(Ratio::new_raw(0, 1));
+    /// 1.
     pub const ONE: Exact = Exact(Ratio::new_raw(1, 1));
 
+    /// An integer.
     #[must_use]
     pub const fn integer(n: i128) -> Self {
         Exact(Ratio::new_raw(n, 1))

@@ -42,30 +42,50 @@ checked_sum!(Params, Flops, Bytes);
 /// A quantity of a layer's cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Quantity {
+    /// Learned scalars.
     Params,
+    /// Those that a token uses.
     ActiveParams,
+    /// Bytes of the weights.
     WeightBytes,
+    /// FLOPs of matrix products, forward.
     MatmulFlops,
+    /// Elementwise FLOPs, forward.
     VectorFlops,
+    /// Evaluations of exp, sqrt, ..., forward.
     Transcendentals,
+    /// FLOPs of matrix products, backward.
     BackwardMatmulFlops,
+    /// Elementwise FLOPs, backward.
     BackwardVectorFlops,
+    /// Evaluations of exp, sqrt, ..., backward.
     BackwardTranscendentals,
+    /// Bytes of weights read.
     WeightsRead,
+    /// Bytes of inputs read.
     ActivationsRead,
+    /// Bytes of outputs written.
     ActivationsWritten,
+    /// Bytes of cache read.
     CacheRead,
+    /// Bytes of cache written.
     CacheWritten,
+    /// Bytes of the outputs.
     ActivationBytes,
+    /// Bytes of cache after the step.
     CacheBytes,
 }
 
+/// What a count counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
+    /// Scalars.
     Scalars,
+    /// Floating-point operations.
     Flops,
     /// Evaluations of exp, sqrt, ...
     Evaluations,
+    /// Bytes.
     Bytes,
 }
 
@@ -81,12 +101,17 @@ pub enum Fold {
 /// A row of the table.
 #[derive(Debug)]
 pub struct QuantityInfo {
+    /// Which it is.
     pub quantity: Quantity,
+    /// Its name in every output.
     pub name: &'static str,
+    /// What it counts.
     pub unit: Unit,
+    /// How one layer's becomes that of all.
     pub fold: Fold,
     /// Whether it exists in the train phase only.
     pub train_only: bool,
+    /// What it is, in a line.
     pub doc: &'static str,
 }
 
@@ -168,11 +193,13 @@ const COUNT: usize = QUANTITIES.len();
 pub struct Cost([u128; COUNT]);
 
 impl Cost {
+    /// A quantity.
     #[must_use]
     pub fn get(&self, quantity: Quantity) -> u128 {
         self.0.get(quantity as usize).copied().unwrap_or(0)
     }
 
+    /// Replaces a quantity.
     pub fn set(&mut self, quantity: Quantity, value: u128) {
         if let Some(cell) = self.0.get_mut(quantity as usize) {
             *cell = value;
@@ -190,6 +217,7 @@ impl Cost {
         }
     }
 
+    /// Learned scalars.
     #[must_use]
     pub fn params(&self) -> Params {
         Params(self.get(Quantity::Params))

@@ -37,45 +37,64 @@ pub const CONVENTIONS: &[(&str, &str)] = &[
     ("backend", "'cpu' or 'cuda': whose kernels decide what is kept for the backward pass"),
 ];
 
+/// What a step is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
+    /// A prompt, or a part of one.
     Prefill,
+    /// One more token, or a few, after cached ones.
     Decode,
+    /// A forward and a backward pass.
     Train,
 }
 
+/// Which pairs of queries and keys count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Attention {
+    /// Every query with every key, as PyTorch counts.
     Dense,
+    /// Only the pairs that the mask keeps, as a kernel computes that skips the rest.
     Masked,
 }
 
+/// How attention is computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Kernel {
+    /// In tiles: scores are never stored.
     #[default]
     Flash,
+    /// As the modelling code spells it out.
     Eager,
+    /// PyTorch's own fallback, product by product.
     Math,
 }
 
+/// Whether keys, values and states are kept for later steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Cache {
+    /// They are kept.
     #[default]
     On,
+    /// They are not.
     Off,
 }
 
 /// Whose kernels: they differ in what they save for the backward pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Backend {
+    /// The CPU's kernels, as the reference ran.
     #[default]
     Cpu,
+    /// CUDA's kernels.
     Cuda,
 }
 
+/// Of which positions logits are computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Logits {
+    /// Of all.
     All,
+    /// Of the last one of each sequence.
     Last,
 }
 
@@ -83,11 +102,13 @@ pub enum Logits {
 macro_rules! words {
     ($type:ident, $($variant:ident = $word:literal),*) => {
         impl $type {
+            /// As options and outputs spell it.
             #[must_use]
             pub fn word(self) -> &'static str {
                 match self { $($type::$variant => $word),* }
             }
 
+            /// The choice that a word means.
             #[must_use]
             pub fn from_word(word: &str) -> Option<Self> {
                 match word { $($word => Some($type::$variant),)* _ => None }

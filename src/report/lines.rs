@@ -12,8 +12,11 @@ use crate::quantity::Cost;
 /// How rows are put together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum By {
+    /// One a layer.
     Layer,
+    /// One a class.
     Class,
+    /// One a composite so many levels down.
     Depth,
 }
 

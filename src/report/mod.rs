@@ -50,6 +50,7 @@ use units::Units;
 /// How a report is to look.
 #[derive(Debug, Clone)]
 pub struct Options {
+    /// How rows are put together.
     pub by: By,
     /// How many segments of a path make a group, with `By::Depth`.
     pub depth: usize,
@@ -57,7 +58,9 @@ pub struct Options {
     pub expand: bool,
     /// Every digit, in place of human units.
     pub exact: bool,
+    /// Decimal or binary multiples of bytes.
     pub units: Units,
+    /// Whether to colour.
     pub color: bool,
     /// Columns of the terminal.
     pub width: usize,
@@ -66,10 +69,13 @@ pub struct Options {
 /// An output format: one file, one line here.
 #[derive(Debug)]
 pub struct Format {
+    /// Its name in options.
     pub name: &'static str,
+    /// What it is, in a line.
     pub doc: &'static str,
     /// Whether it has a row for each instance even without `--expand`.
     pub expands: bool,
+    /// Writes an evaluation in it.
     pub render: fn(&Evaluation, &Options, &mut dyn Write) -> io::Result<()>,
 }
 

@@ -24,7 +24,7 @@ pub struct Outcome<T> {
 #[derive(Clone)]
 pub struct Failure {
     /// The errors, and the warnings beside them.
-    pub diagnostics: Diagnostics,
+    pub diagnostics: Box<Diagnostics>,
     source: Option<Source>,
     catalog: Arc<Catalog>,
 }
@@ -53,7 +53,7 @@ impl<T> Outcome<T> {
         let Outcome { value, diagnostics, source, catalog } = self;
         match value {
             Some(value) if !diagnostics.has_errors() => Ok(value),
-            _ => Err(Failure { diagnostics, source, catalog }),
+            _ => Err(Failure { diagnostics: Box::new(diagnostics), source, catalog }),
         }
     }
 

@@ -47,12 +47,16 @@ impl SourceId {
 /// A half-open byte range in a source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Span {
+    /// Which text.
     pub source: SourceId,
+    /// The first byte.
     pub start: u32,
+    /// The byte after the last.
     pub end: u32,
 }
 
 impl Span {
+    /// A range of bytes in a source.
     #[must_use]
     pub fn new(source: SourceId, range: Range<usize>) -> Self {
         // Sources are at most MAX_BYTES long, so the conversion never saturates.
@@ -60,6 +64,7 @@ impl Span {
         Span { source, start: clip(range.start), end: clip(range.end) }
     }
 
+    /// The range of bytes.
     #[must_use]
     pub fn range(self) -> Range<usize> {
         self.start as usize..self.end as usize
@@ -82,7 +87,9 @@ impl Span {
 /// A value and where it was written.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Spanned<T> {
+    /// The value.
     pub value: T,
+    /// Where it was written.
     pub span: Span,
 }
 
@@ -95,8 +102,11 @@ impl<T> Spanned<T> {
 /// A text with the name under which it is shown.
 #[derive(Debug, Clone)]
 pub struct Source {
+    /// By which spans mean it.
     pub id: SourceId,
+    /// Under which it is shown.
     pub name: Arc<str>,
+    /// The text, without a byte order mark.
     pub text: Arc<str>,
 }
 

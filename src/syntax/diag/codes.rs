@@ -5,81 +5,147 @@ use super::Severity;
 /// What can be wrong, as a statement of fact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Code {
+    /// The file is not well-formed JSON.
     MalformedJson,
+    /// A key stands twice in one object.
     DuplicateKey,
+    /// Arrays and objects are nested too deeply.
     JsonTooDeep,
+    /// The file is larger than 64 MiB or has too many values.
     FileTooLarge,
+    /// The file is not UTF-8 text.
     NotUtf8,
+    /// A key that the language doesn't have.
     UnknownKey,
+    /// A key that must be there is missing.
     MissingKey,
+    /// A value of the wrong type.
     WrongType,
+    /// Two keys exclude each other.
     ConflictingKeys,
+    /// A name that can't be a path segment or a variable.
     InvalidName,
+    /// A block that isn't defined.
     UnknownBlock,
+    /// A block that uses itself.
     RecursiveBlock,
+    /// A block's required variable isn't bound.
     MissingBinding,
+    /// A class definition that doesn't hold together.
     InvalidClass,
+    /// An expression that doesn't parse.
     MalformedExpression,
+    /// A name without brackets in an expression.
     BareName,
+    /// A placeholder that isn't closed, or was never opened.
     UnbalancedPlaceholder,
+    /// A variable that isn't in scope.
     UnknownVariable,
+    /// A function that the language doesn't have.
     UnknownFunction,
+    /// A function with too few or too many arguments.
     WrongNumberOfArguments,
+    /// An expression or a value that is too large.
     ExpressionTooLarge,
+    /// Variables that depend on each other in a circle.
     CyclicVariables,
+    /// The structure depends on the workload.
     StructureDependsOnWorkload,
+    /// A division by zero.
     DivisionByZero,
+    /// A count that isn't a non-negative integer.
     NotACount,
+    /// A number beyond what is computed with.
     Overflow,
+    /// An operation on values of the wrong kind.
     TypeMismatch,
+    /// An index beyond the end of a list.
     OutOfRange,
+    /// Variables that depend on too many others in a row.
     EvaluationTooDeep,
+    /// A layer class without a definition.
     UnknownClass,
+    /// A parameter that the class needs is missing.
     MissingParameter,
+    /// A parameter that the class doesn't have.
     UnknownParameter,
+    /// A parameter of the wrong kind.
     ParameterType,
+    /// Two layers of the same name side by side.
     DuplicateName,
+    /// An input or output that names no value.
     UnknownInput,
+    /// Weights tied to a layer that doesn't exist.
     UnknownTieTarget,
+    /// Tied weights of different shapes.
     TiedShapesDiffer,
+    /// Parameters that don't fit together.
     RequirementNotMet,
+    /// A class without formulas for the backward pass.
     NoBackwardFormula,
+    /// A layer is given a value of another shape or type than it takes.
     ShapeMismatch,
+    /// A layer reads more or fewer values than its class takes.
     WrongNumberOfInputs,
+    /// Memory of training is asked of a class that doesn't say what it saves.
     UnknownSaves,
+    /// An expectation doesn't hold.
     ExpectationFailed,
+    /// A model doesn't fit where it was required to.
     DoesNotFit,
+    /// Layers are nested too deeply.
     LayersTooDeep,
+    /// The model has too many distinct layers.
     ModelTooLarge,
+    /// More rows than may be printed.
     TooManyRows,
+    /// A file that can't be read.
     CannotRead,
+    /// A model that is neither a file nor built in.
     UnknownModel,
+    /// `--set` of a variable that the model doesn't have.
     UnknownSetting,
+    /// A workload that makes no sense.
     InvalidWorkload,
+    /// Nothing of that name to explain.
     UnknownSubject,
+    /// A device that the catalog doesn't have.
     UnknownDevice,
+    /// A config of a model type that no family is for.
     UnknownModelType,
+    /// A family that the catalog doesn't have.
     UnknownFamily,
+    /// A head that the family doesn't have.
     UnknownHead,
+    /// A model that a file can't say layer by layer.
     CannotWriteOut,
+    /// The workload is longer than the model's positions.
     BeyondPositions,
+    /// Expectations were not checked.
     ExpectationsSkipped,
+    /// An architecture that the family doesn't know.
     UnknownArchitecture,
+    /// A quantization method that isn't known.
     UnknownQuantization,
 }
 
 /// All there is to say about a code.
 #[derive(Debug)]
 pub struct CodeInfo {
+    /// Which.
     pub code: Code,
+    /// `E0304`: how tools call it.
     pub id: &'static str,
+    /// How the code calls it.
     pub name: &'static str,
     /// One line: what is wrong.
     pub summary: &'static str,
     /// A short lesson.
     pub explanation: &'static str,
     /// What is wrong in an example, and the same put right.
+    /// A text that is wrong so.
     pub wrong: Option<&'static str>,
+    /// The same put right.
     pub right: Option<&'static str>,
 }
 

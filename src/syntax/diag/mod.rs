@@ -15,39 +15,55 @@ use std::collections::HashSet;
 
 use crate::syntax::source::Span;
 
+/// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
+    /// There is no result.
     Error,
+    /// There is a result, and a doubt.
     Warning,
 }
 
 /// A place and what to say about it there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Label {
+    /// The place.
     pub span: Span,
+    /// What is said there.
     pub text: String,
 }
 
 /// A replacement of a place's text that would fix the error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fix {
+    /// What is replaced.
     pub span: Span,
+    /// By what.
     pub replacement: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
+    /// What kind of mistake it is.
     pub code: Code,
+    /// How bad it is.
     pub severity: Severity,
+    /// One line: what was found, what was expected.
     pub message: String,
+    /// The smallest place to change.
     pub primary: Option<Label>,
+    /// Places that explain the first.
     pub secondary: Vec<Label>,
+    /// What to do about it.
     pub help: Vec<String>,
+    /// What an editor can do about it.
     pub fix: Option<Fix>,
+    /// What else there is to know.
     pub notes: Vec<String>,
 }
 
 impl Diagnostic {
+    /// A diagnostic of a code, as severe as the code is.
     #[must_use]
     pub fn new(code: Code, message: impl Into<String>) -> Self {
         Diagnostic {
@@ -76,12 +92,14 @@ impl Diagnostic {
         self
     }
 
+    /// Adds what to do about it.
     #[must_use]
     pub fn help(mut self, text: impl Into<String>) -> Self {
         self.help.push(text.into());
         self
     }
 
+    /// Adds what else there is to know.
     #[must_use]
     pub fn note(mut self, text: impl Into<String>) -> Self {
         self.notes.push(text.into());
@@ -98,6 +116,7 @@ impl Diagnostic {
         self
     }
 
+    /// The same, boxed: results stay small.
     #[must_use]
     pub fn boxed(self) -> Box<Self> {
         Box::new(self)
@@ -124,12 +143,14 @@ impl Diagnostics {
         }
     }
 
+    /// Adds several, each unless it was said.
     pub fn extend(&mut self, other: impl IntoIterator<Item = Diagnostic>) {
         for diagnostic in other {
             self.push(diagnostic);
         }
     }
 
+    /// Whether any of them is an error.
     #[must_use]
     pub fn has_errors(&self) -> bool {
         self.codes.iter().any(|code| code.severity() == Severity::Error)
@@ -153,11 +174,13 @@ impl Diagnostics {
         self.codes.contains(&code)
     }
 
+    /// How many of them are errors.
     #[must_use]
     pub fn errors(&self) -> usize {
         self.list.iter().filter(|d| d.severity == Severity::Error).count()
     }
 
+    /// Whether nothing was said.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
@@ -170,6 +193,7 @@ impl Diagnostics {
         errors.peek().is_some() && errors.all(|d| codes.contains(&d.code))
     }
 
+    /// All, in the order in which they were said.
     pub fn iter(&self) -> impl Iterator<Item = &Diagnostic> {
         self.list.iter()
     }

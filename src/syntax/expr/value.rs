@@ -8,10 +8,15 @@ use super::Exact;
 /// A value: data, never a template.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Value {
+    /// No value, which is a value.
     Null,
+    /// True or false.
     Bool(bool),
+    /// An exact number.
     Number(Exact),
+    /// A text.
     Text(Arc<str>),
+    /// Values in an order.
     List(Arc<[Value]>),
     /// Members in the order in which they were written.
     Object(Arc<[(Arc<str>, Value)]>),
@@ -39,16 +44,19 @@ impl Value {
         count
     }
 
+    /// A count as a value.
     #[must_use]
     pub fn count(n: u64) -> Self {
         Value::Number(Exact::integer(i128::from(n)))
     }
 
+    /// A text as a value.
     #[must_use]
     pub fn text(text: &str) -> Self {
         Value::Text(text.into())
     }
 
+    /// The number that it is, if it is one.
     #[must_use]
     pub fn as_number(&self) -> Option<Exact> {
         match self {
@@ -57,6 +65,7 @@ impl Value {
         }
     }
 
+    /// The truth value that it is, if it is one.
     #[must_use]
     pub fn as_bool(&self) -> Option<bool> {
         match self {

@@ -22,6 +22,7 @@ const MAX_VALUES: usize = 2_000_000;
 /// A well-formed JSON text.
 #[derive(Debug, Clone)]
 pub struct Document {
+    /// Its outermost value.
     pub root: Node,
     /// Numbers that JSON doesn't have and Python writes all the same (`NaN`, `Infinity`): an error but in configs.
     pub non_finite: Vec<Span>,
@@ -30,24 +31,33 @@ pub struct Document {
 /// A JSON value and its place.
 #[derive(Debug, Clone)]
 pub struct Node {
+    /// Where it stands.
     pub span: Span,
+    /// What it is.
     pub json: Json,
 }
 
+/// A JSON value.
 #[derive(Debug, Clone)]
 pub enum Json {
+    /// `null`.
     Null,
+    /// `true` or `false`.
     Bool(bool),
     /// As written: no digit is lost.
     Number(Arc<str>),
+    /// A string.
     Text(Text),
+    /// An array.
     List(Vec<Node>),
+    /// An object, its members in the order of the text.
     Object(Vec<Member>),
 }
 
 /// A string, decoded.
 #[derive(Debug, Clone)]
 pub struct Text {
+    /// The decoded text.
     pub value: Arc<str>,
     /// Whether the decoded text is, byte for byte, what stands between the quotes: then offsets in it are offsets in the source.
     pub plain: bool,
@@ -55,8 +65,11 @@ pub struct Text {
 
 #[derive(Debug, Clone)]
 pub struct Member {
+    /// The key, decoded.
     pub key: Arc<str>,
+    /// Where the key stands.
     pub key_span: Span,
+    /// The value.
     pub value: Node,
 }
 
