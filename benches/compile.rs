@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a benchmark that fails should stop")]
 
 use divan::{Bencher, black_box};
-use layerspec::analyses::{Checkpointing, Training};
+use layerspec::analyses::Training;
 use layerspec::reports::{By, FORMATS, Options, Units};
 use layerspec::{Evaluation, Execution, Lowered, Session, Workload};
 use serde_json::json;
@@ -18,58 +18,58 @@ fn main() {
 
 const LLAMA: &str = include_str!("../models/llama-2-7b-hf.json");
 
-fn lowered(text: &str, session: &Session) -> Lowered {
-    let model = session.read("bench.json", text).into_result().expect("the model reads");
-    model.lowered(&Execution::default()).into_result().expect("the model flattens")
+fn lowered(session: &Session, text: &str) -> Lowered {
+    let model = session.read("bench.json", text).into_result().unwrap();
+    model.lowered(&Execution::default()).into_result().unwrap()
 }
 
-fn costs(text: &str, session: &Session) -> Evaluation {
-    lowered(text, session).at(&Workload::default()).into_result().expect("the model compiles")
+fn evaluated(session: &Session, text: &str) -> Evaluation {
+    lowered(session, text).at(&Workload::default()).into_result().unwrap()
 }
 
-/// Source text to costs; the classes are already parsed.
+/// Source text to costs and memory; the classes are already parsed.
 #[divan::bench]
 fn llama_2_7b_warm(bencher: Bencher) {
     let session = Session::new();
-    costs(LLAMA, &session);
-    bencher.bench_local(|| *costs(black_box(LLAMA), &session).totals());
+    evaluated(&session, LLAMA);
+    bencher.bench_local(|| *evaluated(&session, black_box(LLAMA)).totals());
 }
 
 /// The same in a new process: every class that is used is parsed.
 #[divan::bench]
 fn llama_2_7b_cold(bencher: Bencher) {
-    bencher.bench_local(|| *costs(black_box(LLAMA), &Session::new()).totals());
+    bencher.bench_local(|| *evaluated(&Session::new(), black_box(LLAMA)).totals());
 }
 
 const CONFIG: &str = include_str!("../docs/examples/config.json");
 
-/// A config of a family that extends two others, text to costs; the files of the catalog are already parsed.
+/// A config of a family that extends two others, text to costs and memory; the files of the catalog are already parsed.
 #[divan::bench]
 fn qwen3_config_warm(bencher: Bencher) {
     let session = Session::new();
-    costs(CONFIG, &session);
-    bencher.bench_local(|| *costs(black_box(CONFIG), &session).totals());
+    evaluated(&session, CONFIG);
+    bencher.bench_local(|| *evaluated(&session, black_box(CONFIG)).totals());
 }
 
 /// The same in a new process.
 #[divan::bench]
 fn qwen3_config_cold(bencher: Bencher) {
-    bencher.bench_local(|| *costs(black_box(CONFIG), &Session::new()).totals());
+    bencher.bench_local(|| *evaluated(&Session::new(), black_box(CONFIG)).totals());
 }
 
-/// An already flattened model at another workload: its totals, without the data flow.
+/// An already flattened model at another workload, its costs alone.
 #[divan::bench]
 fn llama_2_7b_another_workload(bencher: Bencher) {
-    let lowered = lowered(LLAMA, &Session::new());
+    let model = lowered(&Session::new(), LLAMA);
     let mut batch_size = 0;
     bencher.bench_local(|| {
         batch_size = batch_size % 64 + 1;
-        lowered.totals(&Workload::prefill(batch_size, 1024)).value.unwrap()
+        model.totals(&Workload::prefill(batch_size, 1024)).into_result().unwrap()
     });
 }
 
-/// Llama-2-7B with so many layers, without its expectations.
-fn llama(layers: u64) -> String {
+/// The model with so many layers, which it doesn't expect of itself.
+fn llama_of(layers: u64) -> String {
     let text = LLAMA.replacen("\"num_hidden_layers\": 32", &format!("\"num_hidden_layers\": {layers}"), 1);
     let (text, _) = text.split_once("\"expect\"").unwrap();
     format!("{text} \"expect\": {{}} }}")
@@ -78,8 +78,8 @@ fn llama(layers: u64) -> String {
 /// A body that doesn't use its index is compiled once, however often it is repeated.
 #[divan::bench(args = [1, 1_000_000_000_000])]
 fn llama_2_7b_layers(bencher: Bencher, layers: u64) {
-    let (text, session) = (llama(layers), Session::new());
-    bencher.bench_local(|| *costs(black_box(&text), &session).totals());
+    let (text, session) = (llama_of(layers), Session::new());
+    bencher.bench_local(|| *evaluated(&session, black_box(&text)).totals());
 }
 
 /// 11,500 bodies of four layers, each of another size.
@@ -100,12 +100,12 @@ fn distinct_rows() -> String {
     model.to_string()
 }
 
-/// Source text to costs. What was made is dropped outside of the measurement.
+/// Source text to costs and memory. What was made is dropped outside of the measurement.
 #[divan::bench(sample_count = 20)]
 fn distinct_rows_46000(bencher: Bencher) {
     let (text, session) = (distinct_rows(), Session::new());
-    assert_eq!(costs(&text, &session).rows().count(), 46_000);
-    bencher.bench_local(|| costs(black_box(&text), &session));
+    assert_eq!(evaluated(&session, &text).rows().count(), 46_000);
+    bencher.bench_local(|| evaluated(&session, black_box(&text)));
 }
 
 /// Source text to the public JSON of all rows.
@@ -115,41 +115,35 @@ fn distinct_rows_46000_to_json(bencher: Bencher) {
     let json = FORMATS.iter().find(|format| format.name == "json").unwrap();
     let options = Options { by: By::Layer, depth: 1, expand: true, exact: true, units: Units::Si, color: false, width: 100 };
     bencher.bench_local(|| {
-        let evaluation = costs(black_box(&text), &session);
+        let at = evaluated(&session, black_box(&text));
         let mut out = Vec::new();
-        (json.render)(&evaluation, &options, &mut out).unwrap();
-        (evaluation, out.len())
+        (json.render)(&at, &options, &mut out).unwrap();
+        (at, out.len())
     });
 }
 
-/// 100 layers, flattened before, at a workload: costs, shapes, lifetimes, the peak.
+/// The peak of a forward pass of 100 layers: shapes, lifetimes, all of them. The costs that these follow from are reckoned, too: what they
+/// take alone is [`llama_2_7b_another_workload`].
 #[divan::bench]
 fn peak_of_100_layers(bencher: Bencher) {
-    let lowered = lowered(&llama(100), &Session::new());
-    bencher.bench_local(|| black_box(&lowered).sketch(&Workload::default()).value.unwrap().peak().unwrap().bytes);
+    let model = lowered(&Session::new(), &llama_of(100));
+    bencher.bench_local(|| black_box(&model).at(&Workload::default()).into_result().unwrap().peak().unwrap().bytes);
 }
 
 /// The same of 46,000 distinct layers.
 #[divan::bench(sample_count = 20)]
 fn peak_of_46000_distinct_rows(bencher: Bencher) {
-    let lowered = lowered(&distinct_rows(), &Session::new());
-    bencher.bench_local(|| black_box(&lowered).sketch(&Workload::default()).value.unwrap());
+    let model = lowered(&Session::new(), &distinct_rows());
+    bencher.bench_local(|| black_box(&model).at(&Workload::default()));
 }
 
 /// The largest batch and the longest context on a device.
 #[divan::bench]
 fn fit_solver(bencher: Bencher) {
     let session = Session::new();
-    let evaluation = costs(LLAMA, &session);
+    let at = evaluated(&session, LLAMA);
     let device = session.catalog().device("h100-sxm").unwrap().unwrap();
-    let training = Training {
-        optimizer: layerspec::catalog::optimizers::find("adamw").unwrap(),
-        master_weights: false,
-        checkpointing: Checkpointing::None,
-        zero: 0,
-        ranks: 1,
-        lora: None,
-    };
-    let now = evaluation.memory_plan(1, &training).unwrap();
-    bencher.bench_local(|| black_box(&evaluation).fit(&now, &device, 1, 10, &training).longest_context.unwrap());
+    let training = Training::new(session.catalog().optimizer("adamw").unwrap());
+    let now = at.memory_plan(1, &training).unwrap();
+    bencher.bench_local(|| black_box(&at).fit(&now, &device, 1, 10, &training).longest_context.unwrap());
 }

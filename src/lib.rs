@@ -11,6 +11,7 @@
 //!
 //! assert_eq!(at.params(), 6_738_415_616);
 //! assert_eq!(at.matmul_flops(), 29_261_612_187_648);
+//! assert_eq!(at.peak().map(|peak| peak.bytes), Some(1_277_181_952));
 //! let widest = at.rows().max_by_key(|row| row.matmul_flops()).unwrap();
 //! assert_eq!((widest.path(), widest.repeats()), ("model.layers.[0-31].mlp.down_proj", 32));
 //! assert_eq!(widest.cost().get(Quantity::MatmulFlops), 2 * 2048 * 4096 * 11008);

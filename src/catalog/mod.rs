@@ -11,6 +11,8 @@ mod lookup;
 pub mod optimizers;
 mod overlay;
 mod role;
+#[cfg(test)]
+mod tests;
 mod values;
 
 pub use class::{

@@ -3,6 +3,8 @@
 pub mod bind;
 mod evaluate;
 pub mod ports;
+#[cfg(test)]
+mod tests;
 pub mod workload;
 
 pub use evaluate::*;

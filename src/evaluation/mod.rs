@@ -5,6 +5,8 @@
 
 mod expect;
 mod rows;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

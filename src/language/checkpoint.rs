@@ -208,3 +208,24 @@ fn group(method: &Method, node: &Node, inner: Option<&Node>, diagnostics: &mut D
     let all = names.iter().any(|name| name == "Linear");
     Some((bits, if all { Vec::new() } else { names }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::methods;
+    use crate::catalog::Catalog;
+
+    #[test]
+    fn methods_of_quantization_hold_together() {
+        assert!(methods().len() >= 7);
+        for (name, method) in methods() {
+            assert!(!method.doc.is_empty() && !method.source.is_empty(), "{name}");
+        }
+        let catalog = Catalog::new();
+        for index in 0..catalog.class_files().len() {
+            let class = catalog.class_at(index).unwrap().unwrap();
+            for weight in &class.quantized {
+                assert!(class.weights.iter().any(|known| known.name == *weight), "{}: no weight `{weight}`", class.name);
+            }
+        }
+    }
+}

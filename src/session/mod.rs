@@ -8,6 +8,8 @@ mod lowered;
 mod model;
 mod outcome;
 mod stage;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};

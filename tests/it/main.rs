@@ -7,6 +7,7 @@ mod cli;
 mod comparison;
 mod diagnostics;
 mod explain;
+mod facade;
 mod families;
 mod fresh;
 mod graph;

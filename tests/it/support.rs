@@ -25,10 +25,10 @@ pub fn lower(session: &Session, text: impl AsRef<[u8]>, settings: &Settings) -> 
     session.read_with("model.json", text, settings).and_then(|model| model.lowered(&Execution::default()))
 }
 
-/// A text at a workload, or what is wrong with it: an error and no result, or neither.
+/// A text at a workload, or what is wrong with it: an error and no result, or neither. Settings that are none of the workload's are the
+/// model's, as with `--set`.
 pub fn evaluate(session: &Session, name: &str, text: impl AsRef<[u8]>, asked: &(Workload, Execution)) -> Outcome<Evaluation> {
     let (workload, execution) = asked;
-    // A variable of the model may be among them.
     let settings = Settings { family: None, variables: workload.settings.clone() };
     let lowered = session.read_with(name, text, &settings).and_then(|model| model.lowered(execution));
     let outcome = lowered.and_then(|lowered| lowered.at(workload));

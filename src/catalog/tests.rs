@@ -1,0 +1,243 @@
+//! The catalog tests itself: every file loads and says what it must, every name leads to one thing, figures are plausible.
+//! That the worked examples of classes come out exactly is `cost`'s test.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use super::{Catalog, Class, ClassFile, Classes, Device, DeviceFile, Fact, Role, dtypes};
+use crate::quantity::Exact;
+use crate::syntax::diag::Code;
+use crate::syntax::expr::Value;
+use crate::syntax::spec::{Body, Layer};
+
+/// Every class with its file.
+fn classes(catalog: &Arc<Catalog>) -> Vec<(&'static str, Arc<Class>)> {
+    let load = |(index, file): (usize, &ClassFile)| match catalog.class_at(index).unwrap() {
+        Ok(class) => (file.path, class),
+        Err(diagnostics) => panic!("{}: {:#?}", file.path, diagnostics.sorted()),
+    };
+    catalog.class_files().iter().enumerate().map(load).collect()
+}
+
+#[test]
+fn every_file_loads_and_says_what_it_must() {
+    let catalog = Arc::new(Catalog::new());
+    let classes = classes(&catalog);
+    let files = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/catalog/classes")).unwrap();
+    assert_eq!(classes.len(), files.count(), "a file is not embedded");
+    for (path, class) in classes {
+        assert!(!class.doc.is_empty(), "{path}: no doc");
+        assert!(!class.source.is_empty(), "{path}: no source");
+        assert!(!class.derivation.is_empty() && class.derivation.iter().all(|line| !line.is_empty()), "{path}: no derivation");
+        assert!(!class.examples.is_empty(), "{path}: no example");
+        for parameter in &class.parameters {
+            assert!(!parameter.doc.is_empty(), "{path}: `{}` has no doc", parameter.name);
+        }
+        for example in &class.examples {
+            assert!(!example.source.is_empty(), "{path}: an example without a source");
+            assert!(!example.expect.is_empty(), "{path}: an example that expects nothing");
+        }
+    }
+}
+
+#[test]
+fn names_are_claimed_once_and_lead_to_their_class() {
+    let catalog = Arc::new(Catalog::new());
+    let mut claimed: BTreeMap<&str, &str> = BTreeMap::new();
+    for file in catalog.class_files() {
+        for name in std::iter::once(&file.class).chain(file.aliases) {
+            if let Some(other) = claimed.insert(name, file.path) {
+                panic!("`{name}` is claimed by {other} and {}", file.path);
+            }
+        }
+    }
+    for (index, file) in catalog.class_files().iter().enumerate() {
+        let class = catalog.class_at(index).unwrap().unwrap();
+        assert_eq!(&*class.name, file.class, "{}", file.path);
+        assert!(class.aliases.iter().map(|a| &**a).eq(file.aliases.iter().copied()), "{}", file.path);
+        for name in std::iter::once(&file.class).chain(file.aliases).filter(|name| !name.contains('*')) {
+            let found = catalog.class(name).unwrap().unwrap();
+            assert!(Arc::ptr_eq(&found, &class), "`{name}` leads to `{}`", found.name);
+        }
+    }
+}
+
+/// What a class computes must stand in some example, or nothing checks it.
+#[test]
+fn the_examples_state_every_kind_of_flops() {
+    let catalog = Arc::new(Catalog::new());
+    let mut missing = Vec::new();
+    for (path, class) in classes(&catalog) {
+        let stated: HashSet<&str> = class.examples.iter().flat_map(|e| &e.expect).map(|(name, _)| &**name).collect();
+        let forward = ["matmul_flops", "vector_flops", "transcendentals"];
+        let backward = ["backward_matmul_flops", "backward_vector_flops", "backward_transcendentals"];
+        let wanted = forward.into_iter().chain(backward.into_iter().filter(|_| class.backward.is_some()));
+        let params = ["params"].into_iter().filter(|_| !class.weights.is_empty());
+        let cache = ["cache_bytes"].into_iter().filter(|_| class.cache.is_some());
+        missing.extend(wanted.chain(params).chain(cache).filter(|q| !stated.contains(q)).map(|q| format!("{path}: {q}")));
+    }
+    assert!(missing.is_empty(), "no example states\n{}", missing.join("\n"));
+}
+
+#[test]
+fn dtypes_have_their_true_size() {
+    let text = include_str!("../../catalog/dtypes.json");
+    let entries: indexmap::IndexMap<String, serde_json::Value> = serde_json::from_str(text).unwrap();
+    let names: Vec<&str> = dtypes::all().iter().map(|dtype| &*dtype.name).collect();
+    assert_eq!(names, entries.keys().map(String::as_str).collect::<Vec<_>>(), "an entry doesn't load");
+    let mut claimed = HashSet::new();
+    for dtype in dtypes::all() {
+        assert!(dtype.bits > Exact::ZERO, "{}", dtype.name);
+        assert!(!dtype.doc.is_empty() && !dtype.source.is_empty(), "{}", dtype.name);
+        for name in std::iter::once(&*dtype.name).chain(dtype.aliases.iter().map(String::as_str)) {
+            assert!(claimed.insert(name.to_lowercase()), "`{name}` is claimed twice");
+            assert_eq!(dtypes::find(&name.to_uppercase()).unwrap().name, dtype.name);
+        }
+    }
+    // ggml's block structures: bytes of a block and its elements. MXFP4 (OCP 1.0): 32 elements of 4 bits and an 8-bit scale.
+    for (name, bytes, elements, bits) in [
+        ("q4_0", 18, 32, "4.5"),
+        ("q8_0", 34, 32, "8.5"),
+        ("q4_k", 144, 256, "4.5"),
+        ("q6_k", 210, 256, "6.5625"),
+        ("mxfp4", 17, 32, "4.25"),
+    ] {
+        let found = dtypes::find(name).unwrap();
+        assert_eq!(found.bits, Exact::parse(bits).unwrap(), "{name}");
+        assert_eq!(found.bytes(), Exact::ratio(bytes, elements).unwrap(), "{name}");
+    }
+    assert_eq!(dtypes::find("bf6"), Err(Some("bf16")));
+    assert_eq!(Value::Number(dtypes::find("bf16").unwrap().bytes()), Value::count(2));
+}
+
+/// Every device with the names that the index has for its file.
+fn devices(catalog: &Arc<Catalog>) -> Vec<(&'static DeviceFile, Arc<Device>)> {
+    let load = |(index, file)| match catalog.device_at(index).unwrap() {
+        Ok(device) => (file, device),
+        Err(diagnostics) => panic!("{index}: {:#?}", diagnostics.sorted()),
+    };
+    catalog.device_files().iter().enumerate().map(load).collect()
+}
+
+#[test]
+fn every_device_loads_under_its_own_name_and_has_a_source() {
+    let catalog = Arc::new(Catalog::new());
+    let devices = devices(&catalog);
+    let files = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/catalog/hardware")).unwrap();
+    assert_eq!(devices.len(), files.count(), "a file is not embedded");
+    for (file, device) in devices {
+        assert_eq!(file.path, format!("catalog/hardware/{}.json", device.name));
+        assert!(device.name.split('-').all(|w| !w.is_empty() && w.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())));
+        assert!(!device.title.is_empty() && !device.vendor.is_empty() && !device.kind.is_empty(), "{}", file.path);
+        assert!(!device.sources.is_empty() && device.sources.iter().all(|source| !source.is_empty()), "{}", file.path);
+        let doubts = device.sources.iter().chain(&device.note).any(|s| s.contains("not re-read") || s.contains("from memory"));
+        assert!(!(device.verified && doubts), "{}: verified, and not", file.path);
+    }
+}
+
+#[test]
+fn device_names_are_claimed_once_and_by_nothing_else() {
+    let catalog = Arc::new(Catalog::new());
+    let classes = Classes::new(catalog.clone(), Vec::new(), Vec::new());
+    let mut claimed = HashSet::new();
+    for (file, device) in devices(&catalog) {
+        assert!(device.aliases.iter().map(|a| &**a).eq(file.aliases.iter().copied()), "{}", file.path);
+        for name in std::iter::once(&device.name).chain(&device.aliases) {
+            assert!(claimed.insert(name.to_lowercase()), "`{name}` is claimed twice");
+            let found = catalog.device(&name.to_uppercase()).unwrap().unwrap();
+            assert!(Arc::ptr_eq(&found, &device), "`{name}` leads to `{}`", found.name);
+            // `explain` takes all of these.
+            assert!(Code::find(name).is_none() && dtypes::find(name).is_err() && classes.find(name).is_none(), "`{name}`");
+        }
+    }
+}
+
+/// A slip of a unit is a factor of a thousand; these bounds are closer than that to the least and the greatest there is.
+#[test]
+fn device_figures_are_plausible() {
+    const GB: u128 = 1_000_000_000;
+    const TFLOPS: u128 = 1_000_000_000_000;
+    let catalog = Arc::new(Catalog::new());
+    for (file, device) in devices(&catalog) {
+        let place = file.path;
+        // Memory that is part of the chip is small; that of a server's processor is what its sockets can take.
+        let capacity = match &*device.kind {
+            "CPU" => 64 * GB..8192 * GB,
+            "accelerator" => GB / 10..1000 * GB,
+            _ => GB..1000 * GB,
+        };
+        assert!(capacity.contains(&device.memory_capacity), "{place}: capacity");
+        let fastest = if device.memory_capacity < GB { 100_000 * GB } else { 10_000 * GB };
+        assert!((50 * GB..fastest).contains(&device.memory_bandwidth), "{place}: bandwidth");
+        for (dtype, peak) in &device.peak_flops_per_second {
+            assert!((TFLOPS / 10..20_000 * TFLOPS).contains(peak), "{place}: {dtype}");
+        }
+        // How often one peak has another, in quarters.
+        let within = |a: &str, b: &str, least: u128, most: u128| match (device.peak(a), device.peak(b)) {
+            (Some(a), Some(b)) => (least * b..=most * b).contains(&(4 * a)),
+            _ => true,
+        };
+        // CDNA 1 has bf16 at half of fp16, Neoverse's vectors the other way round.
+        assert!(within("bf16", "fp16", 2, 8), "{place}: bf16 to fp16");
+        // Gaudi 3's two are equal; MXFP8 of Trainium 3 is almost four times bf16.
+        assert!(within("fp8", "bf16", 4, 16), "{place}: fp8 to bf16");
+        assert!(within("fp4", "fp8", 4, 16), "{place}: fp4 to fp8");
+        assert!(within("vector_fp32", "fp32", 1, 4), "{place}: vectors to the best unit");
+        assert!(
+            device.interconnect.as_ref().is_none_or(|link| (10 * GB..2_000 * GB).contains(&link.bytes_per_second)),
+            "{place}: link"
+        );
+        assert!(device.tdp_watts.is_none_or(|watts| (40..2_000).contains(&watts)), "{place}: power");
+    }
+}
+
+#[test]
+fn every_family_and_block_loads() {
+    let catalog = Arc::new(Catalog::new());
+    let mut claimed: BTreeMap<String, String> = BTreeMap::new();
+    for name in catalog.family_names() {
+        let family = catalog.family(name).unwrap().unwrap_or_else(|said| panic!("{name}: {:#?}", said.sorted()));
+        assert!(!family.source.is_empty() && !family.prefix.is_empty(), "{name}");
+        assert!(!family.layers.is_empty(), "{name} has no layers");
+        let head = |wanted: &str| family.heads.iter().any(|head| &*head.name.value == wanted);
+        assert!(family.default_head.as_ref().is_none_or(|default| head(&default.value)), "{name}: its default head isn't there");
+        for model_type in &family.model_types {
+            if let Some(other) = claimed.insert(model_type.to_string(), name.to_owned()) {
+                panic!("`{model_type}` is claimed by {other} and {name}");
+            }
+        }
+    }
+    assert!(claimed.len() > 100, "{}", claimed.len());
+    for name in catalog.block_names() {
+        let block = catalog.block(name).unwrap().unwrap_or_else(|said| panic!("{name}: {:#?}", said.sorted()));
+        assert!(block.doc.is_some(), "{name}: no doc");
+    }
+}
+
+/// A word that nothing says is no vocabulary.
+#[test]
+fn every_role_and_fact_is_said_of_something() {
+    fn said(layers: &[Layer], roles: &mut HashSet<String>) {
+        for layer in layers {
+            roles.extend(layer.role.iter().map(|role| role.value.to_string()));
+            if let Body::Composite(layers) = &layer.body {
+                said(layers, roles);
+            }
+        }
+    }
+    let catalog = Arc::new(Catalog::new());
+    let (mut roles, mut facts) = (HashSet::new(), HashSet::new());
+    for (_, class) in classes(&catalog) {
+        roles.extend(class.role.map(|role| role.word().to_owned()));
+        facts.extend(class.facts.iter().map(|(fact, _)| *fact));
+    }
+    for block in catalog.block_names().map(|name| catalog.block(name).unwrap().unwrap()) {
+        roles.extend(block.role.iter().map(|role| role.value.to_string()));
+        said(&block.layers, &mut roles);
+    }
+    let unsaid: Vec<&str> = Role::ALL.iter().map(|role| role.word()).filter(|word| !roles.remove(*word)).collect();
+    assert!(unsaid.is_empty() && roles.is_empty(), "said of nothing: {unsaid:?}; not in catalog/roles.json: {roles:?}");
+    let unsaid: Vec<&str> = Fact::ALL.iter().filter(|fact| !facts.contains(fact)).map(|fact| fact.word()).collect();
+    assert!(unsaid.is_empty(), "known of nothing: {unsaid:?}");
+    assert!(Role::ALL.iter().all(|role| Role::from_word(role.word()) == Some(*role)), "a word is there twice");
+}
