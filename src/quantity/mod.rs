@@ -60,6 +60,14 @@ pub enum Quantity {
     CacheBytes,
 }
 
+impl Quantity {
+    /// As every output, `expect` and the class files spell it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        QUANTITIES.get(self as usize).map_or("", |info| info.name)
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
     Scalars,
