@@ -12,5 +12,6 @@ mod graph;
 mod limits;
 mod memory;
 mod properties;
+mod recover;
 mod reference;
 mod support;

@@ -3,6 +3,10 @@
 //! A [`Source`] comes in, a [`Document`] goes out: well-formed, no key twice, numbers as they were written. What the keys mean is `spec`'s
 //! business.
 
+mod recover;
+
+pub use recover::recover;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -80,6 +84,12 @@ impl Node {
     #[must_use]
     pub fn members(&self) -> &[Member] {
         if let Json::Object(members) = &self.json { members } else { &[] }
+    }
+
+    /// Whether this stands for a value that couldn't be read, which only [`recover`] makes: a null that takes no room.
+    #[must_use]
+    pub fn is_missing(&self) -> bool {
+        self.span.range().is_empty()
     }
 
     /// The text that this is, if it is one.
