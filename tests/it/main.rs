@@ -7,6 +7,7 @@ mod cli;
 mod diagnostics;
 mod explain;
 mod families;
+mod floors;
 mod fresh;
 mod graph;
 mod limits;

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::{Document, Json, MAX_DEPTH, MAX_VALUES, Member, Node, Text};
+use super::tree::{Document, Json, MAX_DEPTH, MAX_VALUES, Member, Node, Text};
 use crate::syntax::source::{Source, SourceId, Span};
 
 /// Reads what can be read of any text. Of a well-formed one that is all, as [`read`](super::read) gives it.
