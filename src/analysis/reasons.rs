@@ -1,12 +1,13 @@
 //! Why a layer costs what it does: each quantity's formula, with the values that it saw.
 //!
-//! A row's signature comes in, [`Reasons`] go out. The figures themselves are `cost`'s; here is only how they come about.
+//! A row's signature comes in, [`Reasons`] go out. The figures and what they are made of are `cost`'s; here is only how it's told.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::catalog::{Class, Dim, Formula, ShapeDef, Slot, ValueDef, builtin_slot};
+use crate::catalog::{Class, Dim, Formula, ShapeDef, Slot};
 use crate::cost::bind::Signature;
+use crate::cost::rules::{Over, Rule, Sum, rule};
 use crate::cost::{Evaluated, LayerEnv, Problem, Tensor, evaluate};
 use crate::quantity::workload::{CONVENTIONS, Phase, VARIABLES};
 use crate::quantity::{QUANTITIES, Quantity, QuantityInfo};
@@ -87,8 +88,7 @@ pub struct Step<'c> {
 /// # Errors
 /// What keeps a formula from having a value.
 pub fn reasons<'c>(signature: &'c Signature, builtins: &'c [Value], phase: Phase) -> Result<Reasons<'c>, Problem> {
-    // What runs without gradients has no backward pass.
-    let phase = if signature.no_grad { Phase::Prefill } else { phase };
+    let phase = signature.phase(phase);
     let Evaluated { cost, tensors, .. } = evaluate(signature, builtins, phase)?;
     let asked = Asked { signature, builtins, tensors: &tensors };
     let mut quantities = Vec::new();
@@ -131,24 +131,14 @@ impl<'c> Asked<'c, '_> {
         Ok(parameters.chain(overrides).collect())
     }
 
-    /// Why a quantity is what it is; `None`: the class has nothing to do with it.
+    /// Why a quantity is what it is; `None`: the class has nothing to do with it, or nothing of its own to say.
     fn because(&self, quantity: Quantity) -> Result<Option<Found<'c>>, Problem> {
         let class = self.signature.class.as_deref();
-        let sum = match quantity {
-            Quantity::Params => return self.weights("the weights' elements", false),
-            Quantity::WeightBytes => return self.weights("the weights", true),
-            Quantity::ActivationBytes => ("the outputs", class.map(|class| &class.outputs)),
-            Quantity::ActivationsRead => ("the inputs, once", class.map(|class| &class.inputs)),
-            Quantity::ActivationsWritten => ("the outputs, once", class.map(|class| &class.outputs)),
-            _ => ("", None),
-        };
-        let Some(class) = class else {
-            return if quantity == Quantity::WeightsRead { self.weights("the weights, once", true) } else { Ok(None) };
-        };
-        match (formula(class, quantity), sum) {
-            (Some(formula), _) => self.formula(class, formula).map(Some),
-            (None, (of, Some(values))) => self.values(class, of, values).map(Some),
-            (None, _) if quantity == Quantity::WeightsRead => self.weights("the weights, once", true),
+        match (rule(class, quantity), class) {
+            (Rule::Formula(formula, _), Some(class)) => self.formula(class, formula).map(Some),
+            (Rule::Sum(Sum { over: Over::WeightElements, words }), _) => self.weights(words, false).map(Some),
+            (Rule::Sum(Sum { over: Over::WeightBytes, words }), _) => self.weights(words, true).map(Some),
+            (Rule::Sum(Sum { over, words }), Some(class)) => self.values(class, over, words).map(Some),
             _ => Ok(None),
         }
     }
@@ -162,69 +152,44 @@ impl<'c> Asked<'c, '_> {
         Ok((Because::Formula { formula, with_values: env.render(formula) }, steps))
     }
 
-    fn weights(&self, of: &'static str, bytes: bool) -> Result<Option<Found<'c>>, Problem> {
-        let bytes = if bytes { self.weight_bytes() } else { None };
+    fn weights(&self, of: &'static str, bytes: bool) -> Result<Found<'c>, Problem> {
         let class = self.signature.class.as_deref().filter(|_| self.signature.weights.is_none());
         let shape = |name: &str| class?.weights.iter().find(|weight| *weight.name == *name).map(|weight| &weight.shape);
-        let term =
-            |tensor: &Tensor| Term { name: tensor.name.clone(), shape: shape(&tensor.name), dims: tensor.shape.clone(), bytes };
+        let term = |tensor: &Tensor| Term {
+            name: tensor.name.clone(),
+            shape: shape(&tensor.name),
+            dims: tensor.shape.clone(),
+            bytes: bytes.then_some(tensor.element_bytes),
+        };
         let terms: Vec<Term<'c>> = self.tensors.iter().map(term).collect();
-        let mut slots = Vec::new();
-        let mut found = Vec::new();
-        if let Some(class) = class {
-            let env = self.env(class)?;
-            for shape in terms.iter().filter_map(|term| term.shape) {
-                env.shape(shape)?;
-                shape_slots(class, shape, &mut slots);
-            }
-            found = steps(class, &env, slots);
-        }
-        Ok(Some((Because::Sum { of, terms }, found)))
-    }
-
-    /// Bytes of one element of a weight.
-    fn weight_bytes(&self) -> Option<Exact> {
-        let builtins = LayerEnv::builtins(self.signature, self.builtins);
-        builtins.get(builtin_slot("weight_dtype_bytes")?)?.as_number()
-    }
-
-    /// Inputs or outputs; a view has no bytes of its own.
-    fn values(&self, class: &'c Class, of: &'static str, values: &'c [ValueDef]) -> Result<Found<'c>, Problem> {
+        let Some(class) = class else { return Ok((Because::Sum { of, terms }, Vec::new())) };
         let env = self.env(class)?;
-        let (mut terms, mut slots) = (Vec::new(), Vec::new());
-        for value in values {
-            let own = !env.flag(value.view.as_ref(), false)? && !env.flag(value.persistent.as_ref(), false)?;
-            if own && env.flag(value.when.as_ref(), true)? {
-                let dims = env.shape(&value.shape)?;
-                shape_slots(class, &value.shape, &mut slots);
-                let bytes = Some(env.element_bytes(env.element(&value.element)?)?);
-                terms.push(Term { name: value.name.clone(), shape: Some(&value.shape), dims, bytes });
-            }
-        }
-        let steps = steps(class, &env, slots);
+        let shapes: Vec<&ShapeDef> = terms.iter().filter_map(|term| term.shape).collect();
+        shapes.iter().try_for_each(|shape| env.shape(shape).map(drop))?;
+        let steps = steps(class, &env, slots_in(class, &shapes));
         Ok((Because::Sum { of, terms }, steps))
+    }
+
+    /// Inputs or outputs.
+    fn values(&self, class: &'c Class, over: Over<'c>, of: &'static str) -> Result<Found<'c>, Problem> {
+        let env = self.env(class)?;
+        let values = env.summed(over)?;
+        let shapes: Vec<&ShapeDef> = values.iter().map(|value| &value.def.shape).collect();
+        let steps = steps(class, &env, slots_in(class, &shapes));
+        let terms = values.into_iter().map(|value| Term {
+            name: value.def.name.clone(),
+            shape: Some(&value.def.shape),
+            dims: value.dims,
+            bytes: Some(value.element_bytes),
+        });
+        Ok((Because::Sum { of, terms: terms.collect() }, steps))
     }
 }
 
-/// The formula that a class has for a quantity.
-fn formula(class: &Class, quantity: Quantity) -> Option<&Formula> {
-    let backward = class.backward.as_ref();
-    match quantity {
-        Quantity::Params | Quantity::WeightBytes | Quantity::ActivationBytes => None,
-        Quantity::ActiveParams => class.active_params.as_ref(),
-        Quantity::MatmulFlops => Some(&class.flops.matmul),
-        Quantity::VectorFlops => Some(&class.flops.vector),
-        Quantity::Transcendentals => Some(&class.flops.transcendental),
-        Quantity::BackwardMatmulFlops => backward.map(|flops| &flops.matmul),
-        Quantity::BackwardVectorFlops => backward.map(|flops| &flops.vector),
-        Quantity::BackwardTranscendentals => backward.map(|flops| &flops.transcendental),
-        Quantity::WeightsRead => class.weights_read.as_ref(),
-        Quantity::ActivationsRead => class.activations_read.as_ref(),
-        Quantity::ActivationsWritten => class.activations_written.as_ref(),
-        Quantity::CacheRead => class.cache_read.as_ref(),
-        Quantity::CacheWritten => class.cache_written.as_ref(),
-        Quantity::CacheBytes => class.cache.as_ref(),
-    }
+fn slots_in(class: &Class, shapes: &[&ShapeDef]) -> Vec<Slot> {
+    let mut slots = Vec::new();
+    shapes.iter().for_each(|shape| shape_slots(class, shape, &mut slots));
+    slots
 }
 
 /// The names in a shape; `...` stands for the class's `tokens`.

@@ -74,6 +74,14 @@ pub struct Signature {
     pub no_grad: bool,
 }
 
+impl Signature {
+    /// The phase in which it runs: without gradients there is no backward pass.
+    #[must_use]
+    pub fn phase(&self, phase: Phase) -> Phase {
+        if self.no_grad { Phase::Prefill } else { phase }
+    }
+}
+
 #[derive(Debug, Clone, Copy)]
 pub struct BoundRow {
     /// `None`: a value couldn't be had, which was reported.

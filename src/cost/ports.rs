@@ -4,10 +4,10 @@
 
 use std::sync::Arc;
 
-use super::evaluate::{LayerEnv, Problem, beyond, bytes_of};
-use crate::catalog::{Class, Dim, Element, ElementDef, SaveDef, ShapeDef, ValueDef, builtin_slot};
+use super::env::LayerEnv;
+use super::problem::{Problem, beyond};
+use crate::catalog::{Class, Dim, Element, SaveDef, ShapeDef, ValueDef};
 use crate::syntax::diag::Code;
-use crate::syntax::expr::{Exact, Value};
 
 /// A shape whose leading dimensions may be open.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,7 +59,7 @@ impl LayerEnv<'_> {
         let ports = |values: &[ValueDef]| values.iter().map(|value| self.port(value)).collect::<Result<Vec<Port>, Problem>>();
         let (inputs, outputs) = (ports(&class.inputs)?, ports(&class.outputs)?);
         let own = outputs.iter().filter(|port| port.exists && !port.view);
-        let held = own.map(|port| port.bytes).try_fold(0u128, u128::checked_add).ok_or_else(|| beyond("outputs"))?;
+        let held = own.map(|port| port.bytes).try_fold(0u128, u128::checked_add).ok_or_else(|| beyond("outputs", "bytes"))?;
         let workspace = match &class.workspace {
             Some(formula) => self.bytes(formula)?,
             None => held,
@@ -136,39 +136,6 @@ impl LayerEnv<'_> {
             }
         }
         Ok(pattern)
-    }
-
-    pub(crate) fn element(&self, element: &ElementDef) -> Result<Element, Problem> {
-        let formula = match element {
-            ElementDef::Fixed(element) => return Ok(*element),
-            ElementDef::Formula(formula) => formula,
-        };
-        let value = self.value_of(formula)?;
-        let element = if let Value::Text(word) = &value { Element::from_word(word) } else { None };
-        element.ok_or_else(|| {
-            Problem::new(Code::InvalidClass, format!("{value} is no dtype of a value")).in_formula(formula, "here")
-        })
-    }
-
-    pub(crate) fn element_bytes(&self, element: Element) -> Result<Exact, Problem> {
-        let slot = match element {
-            Element::Activation => "dtype_bytes",
-            Element::Cache => "kv_dtype_bytes",
-            Element::Index => "index_dtype_bytes",
-            Element::Float32 => return Ok(Exact::integer(4)),
-            Element::Bool => return Ok(Exact::ONE),
-        };
-        let value = builtin_slot(slot).and_then(|slot| self.builtins.get(slot)).and_then(Value::as_number);
-        value.ok_or_else(|| Problem::new(Code::ParameterType, format!("`{slot}` is not a number")))
-    }
-
-    pub(super) fn value_bytes(&self, value: &ValueDef) -> Result<u128, Problem> {
-        let shape = self.shape(&value.shape)?;
-        let elements = shape.iter().try_fold(1u128, |product, dim| product.checked_mul(*dim));
-        let element = self.element_bytes(self.element(&value.element)?)?;
-        elements.and_then(|n| bytes_of(n, element)).ok_or_else(|| {
-            Problem::new(Code::Overflow, format!("the value `{}` is larger than what is computed with", value.name))
-        })
     }
 }
 

@@ -1,12 +1,11 @@
 //! What a model expects of itself, checked: facts of the model as such, and facts at stated workloads.
 
-use std::sync::Arc;
-
 use super::{Costs, costs, saves_are_known};
 use crate::cost::CostReport;
 use crate::cost::workload::Workload;
 use crate::flow::{self, Flow, Peak};
 use crate::lower::{Execution, Lowered};
+use crate::quantity::Total;
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics};
 use crate::syntax::expr::Value;
 use crate::syntax::source::Spanned;
@@ -28,9 +27,16 @@ pub(super) fn expectations(lowered: &Lowered, report: &CostReport, diagnostics: 
         let Some((workload, execution)) = stated(point, diagnostics) else {
             continue;
         };
-        let Costs { bound, report } = costs(flat, execution, &workload, diagnostics);
-        let flow = (!diagnostics.has_errors()).then(|| flow::run(flat, &bound, &report, diagnostics));
-        if let Some(flow) = flow.as_ref().filter(|_| point.facts.iter().any(|fact| &*fact.quantity.value == "saved_bytes")) {
+        // Its own: what was wrong elsewhere doesn't keep this point from being computed.
+        let mut wrong = Diagnostics::default();
+        let Costs { bound, report } = costs(flat, execution, &workload, &mut wrong);
+        let flow = (!wrong.has_errors()).then(|| flow::run(flat, &bound, &report, &mut wrong));
+        let complete = !wrong.has_errors();
+        diagnostics.extend(wrong.iter().cloned());
+        if !complete {
+            continue;
+        }
+        if let Some(flow) = flow.as_ref().filter(|_| point.facts.iter().any(|fact| fact.quantity.value == Total::SavedBytes)) {
             saves_are_known(flat, flow, diagnostics);
         }
         let workload = &bound.workload;
@@ -75,23 +81,35 @@ fn stated(point: &Point, diagnostics: &mut Diagnostics) -> Option<(Workload, Exe
 
 fn compare(facts: &[Fact], report: &CostReport, flow: Option<&Flow>, place: &str, diagnostics: &mut Diagnostics) {
     for Fact { quantity, value } in facts {
-        let found = match &*quantity.value {
-            "layers" => Some(report.layers),
-            "modules" => Some(report.modules),
-            "peak_bytes" => flow.and_then(|flow| flow.peak.as_ref()).map(|peak| peak.bytes),
-            "peak_activation_bytes" => flow.and_then(|flow| flow.peak.as_ref()).map(Peak::activation_bytes),
-            "saved_bytes" => flow.map(|flow| flow.saved_bytes),
-            name => report.totals.named(name),
-        };
-        if let Some(found) = found.filter(|found| *found != value.value) {
-            diagnostics.push(unexpected(quantity, value, found, place));
+        match figure(quantity.value, report, flow) {
+            Some(found) if found == value.value => {}
+            Some(found) => diagnostics.push(unexpected(quantity.value, value, found, place)),
+            None => diagnostics.push(not_computed(quantity.value, value, place)),
         }
     }
 }
 
-fn unexpected(quantity: &Spanned<Arc<str>>, value: &Spanned<u128>, found: u128, place: &str) -> Diagnostic {
-    let name = &quantity.value;
+/// `None`: it couldn't be computed.
+pub(super) fn figure(total: Total, report: &CostReport, flow: Option<&Flow>) -> Option<u128> {
+    match total {
+        Total::Layers => Some(report.layers),
+        Total::Modules => Some(report.modules),
+        Total::PeakBytes => flow?.peak.as_ref().map(|peak| peak.bytes),
+        Total::PeakActivationBytes => flow?.peak.as_ref().map(Peak::activation_bytes),
+        Total::SavedBytes => flow.map(|flow| flow.saved_bytes),
+        Total::Of(_) | Total::Flops | Total::Macs | Total::BytesMoved => report.totals.total(total),
+    }
+}
+
+fn unexpected(total: Total, value: &Spanned<u128>, found: u128, place: &str) -> Diagnostic {
+    let name = total.name();
     let difference = if found > value.value { format!("+{}", found - value.value) } else { format!("-{}", value.value - found) };
     let message = format!("expected {} {name}{place}, found {found} ({difference})", value.value);
     Diagnostic::new(Code::ExpectationFailed, message).at(value.span, format!("found {found}"))
+}
+
+/// Unknown is not what was expected.
+fn not_computed(total: Total, value: &Spanned<u128>, place: &str) -> Diagnostic {
+    let message = format!("expected {} {}{place}, which couldn't be computed", value.value, total.name());
+    Diagnostic::new(Code::ExpectationFailed, message).at(value.span, "there is no figure to compare this with")
 }

@@ -20,7 +20,7 @@ use crate::flow::{self, Flow, Peak};
 use crate::language::check::Checked;
 use crate::lower::{Execution, Lowered};
 use crate::quantity::workload::Phase;
-use crate::quantity::{Cost, Quantity};
+use crate::quantity::{self, Cost, Quantity};
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics};
 use crate::syntax::source::Source;
 
@@ -192,14 +192,7 @@ impl Evaluation {
     /// A quantity of the totals by its name in every output: `params`, `flops`, `macs`, `peak_bytes`, ...
     #[must_use]
     pub fn named(&self, name: &str) -> Option<u128> {
-        match name {
-            "layers" => Some(self.layers()),
-            "modules" => Some(self.modules()),
-            "peak_bytes" => self.peak().map(|peak| peak.bytes),
-            "peak_activation_bytes" => self.peak().map(Peak::activation_bytes),
-            "saved_bytes" => Some(self.saved_bytes()),
-            name => self.totals().named(name),
-        }
+        expect::figure(quantity::total(name)?.quantity, &self.report, Some(&self.flow))
     }
 }
 

@@ -187,6 +187,15 @@ impl Ord for Exact {
     }
 }
 
+impl Exact {
+    /// As it is shown, but never cut: a fraction where a decimal doesn't end (`37/64`).
+    #[must_use]
+    pub fn uncut(self) -> String {
+        let text = self.to_string();
+        if text.ends_with("...") { format!("{}/{}", self.0.numer(), self.0.denom()) } else { text }
+    }
+}
+
 impl fmt::Display for Exact {
     /// Integers as such; fractions as decimals, those that don't end with `...`: `109.71...`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,13 +1,16 @@
-//! What is counted, in which unit, and how it folds over repetition: one table.
+//! What is counted, in which unit, and how it folds over repetition: one table, and the costs that it describes.
 //!
 //! Counts are `u128`, checked: a large training step exceeds `u64`, and a wrapped number would be worse than none.
 
 mod exact;
+mod table;
 pub mod workload;
 
 use std::fmt;
 
 pub use exact::Exact;
+use table::COUNT;
+pub use table::{Fold, Info, QUANTITIES, Quantity, QuantityInfo, Stated, TOTALS, Total, TotalInfo, Unit, facts, total};
 
 /// Number of learned scalars.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -39,167 +42,16 @@ macro_rules! checked_sum {
 }
 checked_sum!(Params, Flops, Bytes);
 
-/// A quantity of a layer's cost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Quantity {
-    /// Learned scalars.
-    Params,
-    /// Those that a token uses.
-    ActiveParams,
-    /// Bytes of the weights.
-    WeightBytes,
-    /// FLOPs of matrix products, forward.
-    MatmulFlops,
-    /// Elementwise FLOPs, forward.
-    VectorFlops,
-    /// Evaluations of exp, sqrt, ..., forward.
-    Transcendentals,
-    /// FLOPs of matrix products, backward.
-    BackwardMatmulFlops,
-    /// Elementwise FLOPs, backward.
-    BackwardVectorFlops,
-    /// Evaluations of exp, sqrt, ..., backward.
-    BackwardTranscendentals,
-    /// Bytes of weights read.
-    WeightsRead,
-    /// Bytes of inputs read.
-    ActivationsRead,
-    /// Bytes of outputs written.
-    ActivationsWritten,
-    /// Bytes of cache read.
-    CacheRead,
-    /// Bytes of cache written.
-    CacheWritten,
-    /// Bytes of the outputs.
-    ActivationBytes,
-    /// Bytes of cache after the step.
-    CacheBytes,
-}
-
-/// What a count counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unit {
-    /// Scalars.
-    Scalars,
-    /// Floating-point operations.
-    Flops,
-    /// Evaluations of exp, sqrt, ...
-    Evaluations,
-    /// Bytes.
-    Bytes,
-}
-
-/// How a quantity of one layer becomes that of all its instances.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fold {
-    /// Belongs to the module: times the repeats, however often it is called; tied weights count where they are defined.
-    Module,
-    /// Belongs to a run: times the repeats and times the calls.
-    Run,
-}
-
-/// A row of the table.
-#[derive(Debug)]
-pub struct QuantityInfo {
-    /// Which it is.
-    pub quantity: Quantity,
-    /// Its name in every output.
-    pub name: &'static str,
-    /// What it counts.
-    pub unit: Unit,
-    /// How one layer's becomes that of all.
-    pub fold: Fold,
-    /// Whether it exists in the train phase only.
-    pub train_only: bool,
-    /// What it is, in a line.
-    pub doc: &'static str,
-}
-
-/// The quantities, in the order of [`Quantity`] and of every output.
-pub const QUANTITIES: &[QuantityInfo] = &[
-    q(Quantity::Params, "params", Unit::Scalars, Fold::Module, "learned scalars, tied ones once"),
-    q(
-        Quantity::ActiveParams,
-        "active_params",
-        Unit::Scalars,
-        Fold::Module,
-        "of those, the ones that a token uses: not the experts it isn't routed to",
-    ),
-    q(Quantity::WeightBytes, "weight_bytes", Unit::Bytes, Fold::Module, "the weights in the weight dtype, rounded up a tensor"),
-    q(Quantity::MatmulFlops, "matmul_flops", Unit::Flops, Fold::Run, "2 m n k a matrix product, as FlopCounterMode counts"),
-    q(Quantity::VectorFlops, "vector_flops", Unit::Flops, Fold::Run, "1 an elementwise operation or element of a reduction"),
-    q(Quantity::Transcendentals, "transcendentals", Unit::Evaluations, Fold::Run, "exp, log, sqrt, rsqrt, tanh, erf, sin, cos"),
-    train(q(Quantity::BackwardMatmulFlops, "backward_matmul_flops", Unit::Flops, Fold::Run, "matmul_flops of the backward pass")),
-    train(q(Quantity::BackwardVectorFlops, "backward_vector_flops", Unit::Flops, Fold::Run, "vector_flops of the backward pass")),
-    train(q(
-        Quantity::BackwardTranscendentals,
-        "backward_transcendentals",
-        Unit::Evaluations,
-        Fold::Run,
-        "transcendentals of the backward pass",
-    )),
-    q(Quantity::WeightsRead, "weights_read", Unit::Bytes, Fold::Run, "bytes of weights read"),
-    q(Quantity::ActivationsRead, "activations_read", Unit::Bytes, Fold::Run, "bytes of inputs read"),
-    q(Quantity::ActivationsWritten, "activations_written", Unit::Bytes, Fold::Run, "bytes of outputs written"),
-    q(Quantity::CacheRead, "cache_read", Unit::Bytes, Fold::Run, "bytes of earlier steps' cache read"),
-    q(Quantity::CacheWritten, "cache_written", Unit::Bytes, Fold::Run, "bytes of cache written"),
-    q(Quantity::ActivationBytes, "activation_bytes", Unit::Bytes, Fold::Run, "bytes of the outputs; 0 for a view"),
-    q(Quantity::CacheBytes, "cache_bytes", Unit::Bytes, Fold::Run, "bytes of cache after the step"),
-];
-
-/// What `expect` may state of a model as such, whatever the workload.
-pub const WORKLOAD_FREE_FACTS: &[&str] = &["layers", "modules", "params", "active_params"];
-
-/// What `expect` may state at a workload: the quantities, and the numbers of layers.
-pub const FACTS: &[&str] = &[
-    "layers",
-    "modules",
-    "flops",
-    "params",
-    "active_params",
-    "weight_bytes",
-    "matmul_flops",
-    "vector_flops",
-    "transcendentals",
-    "backward_matmul_flops",
-    "backward_vector_flops",
-    "backward_transcendentals",
-    "weights_read",
-    "activations_read",
-    "activations_written",
-    "cache_read",
-    "cache_written",
-    "activation_bytes",
-    "cache_bytes",
-    "peak_bytes",
-    "peak_activation_bytes",
-    "saved_bytes",
-];
-
-const fn q(quantity: Quantity, name: &'static str, unit: Unit, fold: Fold, doc: &'static str) -> QuantityInfo {
-    QuantityInfo { quantity, name, unit, fold, train_only: false, doc }
-}
-
-const fn train(mut info: QuantityInfo) -> QuantityInfo {
-    info.train_only = true;
-    info
-}
-
-/// How many quantities there are.
-const COUNT: usize = QUANTITIES.len();
-
 /// The cost of a layer, or of many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Cost([u128; COUNT]);
 
 impl Cost {
-    /// A quantity.
     #[must_use]
     pub fn get(&self, quantity: Quantity) -> u128 {
         self.0.get(quantity as usize).copied().unwrap_or(0)
     }
 
-    /// Replaces a quantity.
     pub fn set(&mut self, quantity: Quantity, value: u128) {
         if let Some(cell) = self.0.get_mut(quantity as usize) {
             *cell = value;
@@ -209,15 +61,21 @@ impl Cost {
     /// A quantity by its name, with the sums that have one: `flops`, `macs`, `bytes_moved`.
     #[must_use]
     pub fn named(&self, name: &str) -> Option<u128> {
-        match name {
-            "flops" => self.flops().map(|f| f.0),
-            "macs" => Some(self.macs()),
-            "bytes_moved" => self.bytes_moved().map(|b| b.0),
-            _ => QUANTITIES.iter().find(|info| info.name == name).map(|info| self.get(info.quantity)),
+        self.total(total(name)?.quantity)
+    }
+
+    /// A quantity, or a sum of some. `None` beyond 128 bits, and for what isn't a sum of costs.
+    #[must_use]
+    pub fn total(&self, total: Total) -> Option<u128> {
+        match total {
+            Total::Of(quantity) => Some(self.get(quantity)),
+            Total::Flops => self.flops().map(|flops| flops.0),
+            Total::Macs => Some(self.macs()),
+            Total::BytesMoved => self.bytes_moved().map(|bytes| bytes.0),
+            Total::Layers | Total::Modules | Total::SavedBytes | Total::PeakBytes | Total::PeakActivationBytes => None,
         }
     }
 
-    /// Learned scalars.
     #[must_use]
     pub fn params(&self) -> Params {
         Params(self.get(Quantity::Params))
@@ -273,6 +131,7 @@ impl Cost {
             let factor = match info.fold {
                 Fold::Module => repeats,
                 Fold::Run => runs,
+                Fold::Peak => 1,
             };
             *cell = cell.checked_mul(factor)?;
         }
@@ -293,15 +152,6 @@ impl Cost {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_table_has_the_order_of_the_enum_and_facts_name_it() {
-        for (index, info) in QUANTITIES.iter().enumerate() {
-            assert_eq!(info.quantity as usize, index, "{}", info.name);
-            assert!(FACTS.contains(&info.name), "{}", info.name);
-        }
-        assert_eq!(FACTS.len(), QUANTITIES.len() + 6);
-    }
 
     #[test]
     fn calls_multiply_work_but_not_parameters() {

@@ -5,14 +5,14 @@ use std::io::{self, Write};
 use super::{By, Options, escape_csv, expanded, groups, units};
 use crate::evaluation::Evaluation;
 use crate::quantity::workload::Phase;
-use crate::quantity::{Cost, QUANTITIES, QuantityInfo};
+use crate::quantity::{Cost, QUANTITIES, QuantityInfo, Total};
 
 pub fn render(compiled: &Evaluation, options: &Options, out: &mut dyn Write) -> io::Result<()> {
     let train = compiled.bound.workload.phase == Phase::Train;
     let columns: Vec<&QuantityInfo> = QUANTITIES.iter().filter(|info| train || !info.train_only).collect();
     let mut writer = ::csv::Writer::from_writer(out);
     let names = columns.iter().map(|info| info.name).chain(["arithmetic_intensity"]);
-    let saved = train.then_some("saved_bytes");
+    let saved = train.then_some(Total::SavedBytes.name());
     if options.by == By::Layer {
         writer.write_record(
             ["path", "class", "kind", "calls"].into_iter().chain(names).chain(saved).chain(["tied_to", "output_shape"]),
@@ -35,7 +35,7 @@ pub fn render(compiled: &Evaluation, options: &Options, out: &mut dyn Write) -> 
         }
     } else {
         let key = if options.by == By::Class { "class" } else { "path" };
-        writer.write_record([key, "layers"].into_iter().chain(names).chain(saved))?;
+        writer.write_record([key, Total::Layers.name()].into_iter().chain(names).chain(saved))?;
         for group in groups(compiled, options.by, options.depth) {
             let head = [escape_csv(&group.name).into_owned(), group.layers.to_string()];
             let saved = train.then(|| group.saved_bytes.to_string());

@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 use super::units::{self, Units};
 use crate::catalog::dtypes::Dtype;
 use crate::catalog::{Class, Device, Dim, ElementDef, Example, Formula, Parameter, ShapeDef, ValueDef};
+use crate::cost::rules::{Rule, rule};
+use crate::quantity::Quantity;
 use crate::syntax::diag::{CODES, CodeInfo};
 
 /// All there is to say about a class.
@@ -81,34 +83,33 @@ fn value(value: &ValueDef) -> Vec<String> {
     vec![value.name.to_string(), shape(&value.shape), element(&value.element), view, when(value.when.as_ref())]
 }
 
+/// What a class's explanation says formulas of: the other quantities are the same sums for every class.
+const STATED: [Quantity; 13] = [
+    Quantity::MatmulFlops,
+    Quantity::VectorFlops,
+    Quantity::Transcendentals,
+    Quantity::BackwardMatmulFlops,
+    Quantity::BackwardVectorFlops,
+    Quantity::BackwardTranscendentals,
+    Quantity::WeightsRead,
+    Quantity::ActivationsRead,
+    Quantity::ActivationsWritten,
+    Quantity::ActiveParams,
+    Quantity::CacheRead,
+    Quantity::CacheWritten,
+    Quantity::CacheBytes,
+];
+
 fn formulas(class: &Class) -> Vec<Vec<String>> {
-    let given = |name: &str, formula: &Formula| vec![name.to_owned(), formula.text.to_string()];
-    let or = |name: &str, formula: &Option<Formula>, default: &str| {
-        let text = formula.as_ref().map_or_else(|| format!("({default})"), |formula| formula.text.to_string());
-        vec![name.to_owned(), text]
+    let row = |quantity: Quantity| match rule(Some(class), quantity) {
+        Rule::Formula(formula, _) => Some(vec![quantity.name().to_owned(), formula.text.to_string()]),
+        Rule::Sum(sum) => Some(vec![quantity.name().to_owned(), format!("({})", sum.words)]),
+        Rule::Unstated => Some(vec!["backward".to_owned(), "(not stated: training is an error)".to_owned()]),
+        Rule::Same(_) | Rule::Nothing => None,
     };
-    let mut rows = vec![
-        given("matmul_flops", &class.flops.matmul),
-        given("vector_flops", &class.flops.vector),
-        given("transcendentals", &class.flops.transcendental),
-    ];
-    match &class.backward {
-        Some(backward) => rows.extend([
-            given("backward_matmul_flops", &backward.matmul),
-            given("backward_vector_flops", &backward.vector),
-            given("backward_transcendentals", &backward.transcendental),
-        ]),
-        None => rows.push(vec!["backward".to_owned(), "(not stated: training is an error)".to_owned()]),
-    }
-    rows.extend([
-        or("weights_read", &class.weights_read, "the weights, once"),
-        or("activations_read", &class.activations_read, "the inputs, once"),
-        or("activations_written", &class.activations_written, "the outputs, once"),
-    ]);
-    let active = class.active_params.as_ref().map(|formula| given("active_params", formula));
-    rows.extend(active);
-    let cache = [("cache_read", &class.cache_read), ("cache_written", &class.cache_written), ("cache_bytes", &class.cache)];
-    rows.extend(cache.into_iter().filter_map(|(name, formula)| formula.as_ref().map(|formula| given(name, formula))));
+    let mut rows: Vec<Vec<String>> = STATED.into_iter().filter_map(row).collect();
+    // The backward pass is stated as a whole or not at all.
+    rows.dedup();
     rows
 }
 

@@ -9,7 +9,7 @@ use crate::cost::workload::CompleteWorkload;
 use crate::evaluation::Evaluation;
 use crate::flow::Peak;
 use crate::quantity::workload::Phase;
-use crate::quantity::{Cost, QUANTITIES};
+use crate::quantity::{Cost, QUANTITIES, Total};
 
 /// The format's name and version.
 pub const FORMAT: &str = "layerspec.compile/1";
@@ -78,7 +78,7 @@ impl Serialize for LineJson<'_> {
         }
         quantities(&mut map, &self.line.cost, self.train)?;
         if self.train {
-            map.serialize_entry("saved_bytes", &self.line.saved_bytes)?;
+            map.serialize_entry(Total::SavedBytes.name(), &self.line.saved_bytes)?;
         }
         if let Some(tied) = self.line.tied_to {
             map.serialize_entry("tied_to", tied)?;
@@ -97,10 +97,10 @@ impl Serialize for GroupJson<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry(if self.by == By::Class { "class" } else { "path" }, &self.group.name)?;
-        map.serialize_entry("layers", &self.group.layers)?;
+        map.serialize_entry(Total::Layers.name(), &self.group.layers)?;
         quantities(&mut map, &self.group.cost, self.train)?;
         if self.train {
-            map.serialize_entry("saved_bytes", &self.group.saved_bytes)?;
+            map.serialize_entry(Total::SavedBytes.name(), &self.group.saved_bytes)?;
         }
         map.end()
     }
@@ -127,18 +127,18 @@ impl Serialize for TotalsJson<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let report = &self.compiled.report;
         let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("layers", &report.layers)?;
-        map.serialize_entry("modules", &report.modules)?;
+        map.serialize_entry(Total::Layers.name(), &report.layers)?;
+        map.serialize_entry(Total::Modules.name(), &report.modules)?;
         quantities(&mut map, &report.totals, self.train)?;
         let flow = &self.compiled.flow;
         if self.train {
-            map.serialize_entry("saved_bytes", &flow.saved_bytes)?;
+            map.serialize_entry(Total::SavedBytes.name(), &flow.saved_bytes)?;
         }
-        map.serialize_entry("peak_activation_bytes", &flow.peak.as_ref().map(Peak::activation_bytes))?;
-        map.serialize_entry("peak_bytes", &flow.peak.as_ref().map(|peak| peak.bytes))?;
+        map.serialize_entry(Total::PeakActivationBytes.name(), &flow.peak.as_ref().map(Peak::activation_bytes))?;
+        map.serialize_entry(Total::PeakBytes.name(), &flow.peak.as_ref().map(|peak| peak.bytes))?;
         map.serialize_entry("peak_path", &flow.peak.as_ref().map(|peak| &*peak.path))?;
-        map.serialize_entry("flops", &report.totals.named("flops"))?;
-        map.serialize_entry("macs", &report.totals.macs())?;
+        map.serialize_entry(Total::Flops.name(), &report.totals.total(Total::Flops))?;
+        map.serialize_entry(Total::Macs.name(), &report.totals.macs())?;
         map.end()
     }
 }

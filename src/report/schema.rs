@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use crate::catalog::{Catalog, Class, ParameterKind, Role};
 use crate::language::check::COMMON_PARAMETERS;
-use crate::quantity::{FACTS, WORKLOAD_FREE_FACTS};
+use crate::quantity::facts;
 use crate::syntax::spec::{
     BLOCK_KEYS, EXPECT_KEYS, HEAD_KEYS, INPUT_KEYS, Key, KeyKind, LAYER_KEYS, MODEL_KEYS, NESTED_KEYS, POINT_KEYS, TIE_KEYS,
     WEIGHT_KEYS,
@@ -72,17 +72,17 @@ fn kind(kind: KeyKind) -> Value {
         KeyKind::Classes => values_of(json!({ "type": "object" })),
         KeyKind::Tie => json!({ "anyOf": [{ "type": "string" }, object(TIE_KEYS)] }),
         KeyKind::WeightTies => values_of(json!({ "type": "string" })),
-        KeyKind::Expect => with_facts(EXPECT_KEYS, WORKLOAD_FREE_FACTS),
-        KeyKind::Points => json!({ "type": "array", "items": with_facts(POINT_KEYS, FACTS) }),
+        KeyKind::Expect => with_facts(EXPECT_KEYS, false),
+        KeyKind::Points => json!({ "type": "array", "items": with_facts(POINT_KEYS, true) }),
     }
 }
 
 /// An object that may also state quantities.
-fn with_facts(keys: &[Key], facts: &[&str]) -> Value {
+fn with_facts(keys: &[Key], at_workload: bool) -> Value {
     let mut schema = object(keys);
     if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
-        for fact in facts {
-            properties.insert((*fact).to_owned(), json!({ "type": "integer", "minimum": 0 }));
+        for fact in facts(at_workload) {
+            properties.insert(fact.name.to_owned(), json!({ "type": "integer", "minimum": 0 }));
         }
     }
     schema

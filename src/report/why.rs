@@ -8,6 +8,7 @@ use crate::analysis::{Because, Given, Reason, Reasons, Term};
 use crate::cost::workload::CompleteWorkload;
 use crate::evaluation::Row;
 use crate::flat::{Child, RowInfo};
+use crate::syntax::expr::Exact;
 
 /// All there is to say about the layer at `path`, which is an instance of `row`.
 #[must_use]
@@ -107,7 +108,7 @@ fn named(term: &Term<'_>) -> String {
 /// The elements of a tensor, times the bytes of one.
 fn product(term: &Term<'_>) -> String {
     let mut factors: Vec<String> = term.dims.iter().map(u128::to_string).collect();
-    factors.extend(term.bytes.map(|bytes| bytes.to_string()));
+    factors.extend(term.bytes.map(Exact::uncut));
     if factors.is_empty() { "1".to_owned() } else { factors.join(" * ") }
 }
 

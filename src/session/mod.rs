@@ -153,7 +153,7 @@ impl Session {
             Err(diagnostic) => return self.failed(*diagnostic),
         };
         let mut diagnostics = Diagnostics::default();
-        let value = json::read(&source, &mut diagnostics);
+        let value = json::read(&source, &mut diagnostics).or_else(|| Some(json::recover(&source)));
         Outcome { value, diagnostics, source: Some(source), catalog: self.catalog.clone() }
     }
 

@@ -66,7 +66,7 @@ fn as_count(value: Exact) -> u128 {
 /// What is shown is reckoned anew, by reading it.
 #[test]
 fn formulas_with_their_values_give_the_figures() {
-    let mut checked = 0;
+    let (mut checked, mut sums) = (0, 0);
     for (text, phase) in models().iter().flat_map(|text| [Phase::Prefill, Phase::Decode, Phase::Train].map(|phase| (text, phase)))
     {
         if let Some(at) = in_phase(text, phase) {
@@ -97,7 +97,56 @@ fn formulas_with_their_values_give_the_figures() {
                     }
                 }
             }
+            sums += check_sums(&at);
         }
     }
-    assert!(checked > 100, "{checked}");
+    assert!(checked > 100 && sums > 1000, "{checked} {sums}");
+}
+
+/// What a sum is said to be, reckoned anew: its terms, each rounded up to whole bytes.
+fn reckoned(equation: &str) -> Option<u128> {
+    equation.split(" + ").map(|term| value_of(term).map(as_count)).sum()
+}
+
+/// The lines of a page that say what a quantity is equal to.
+fn equations(page: &str, quantity: &str) -> Vec<String> {
+    let section = page.lines().skip_while(|line| *line != quantity).skip(1).take_while(|line| !line.is_empty());
+    section.filter_map(|line| line.strip_prefix("  = ")).map(|line| line.replace(',', "")).collect()
+}
+
+/// Every sum on the page of every row, read as a person reads it; how many there were.
+fn check_sums(at: &Evaluation) -> usize {
+    let mut checked = 0;
+    for row in at.rows() {
+        let reasons = row.reasons().unwrap();
+        let page = at.explain(row.path()).into_result().unwrap();
+        let summed = |because: &Because<'_>| matches!(because, Because::Sum { terms, .. } if !terms.is_empty());
+        for reason in reasons.quantities.iter().filter(|reason| summed(&reason.because)) {
+            let equations = equations(&page, reason.info.name);
+            assert!(!equations.is_empty(), "{} is said nowhere:\n{page}", reason.info.name);
+            for equation in equations {
+                assert_eq!(reckoned(&equation), Some(reason.result), "{}: {equation}\n{page}", reason.info.name);
+                checked += 1;
+            }
+        }
+    }
+    checked
+}
+
+/// A bias of a layer whose weight is quantized keeps the checkpoint's dtype, and each is shown with its own bytes.
+#[test]
+fn a_quantized_layer_with_a_bias_is_explained_truthfully() {
+    let config = r#"{
+      "architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2", "torch_dtype": "bfloat16", "vocab_size": 100, "hidden_size": 64,
+      "intermediate_size": 128, "num_hidden_layers": 1, "num_attention_heads": 4, "num_key_value_heads": 2, "tie_word_embeddings": true,
+      "quantization_config": { "quant_method": "gptq", "bits": 4, "group_size": 32 } }"#;
+    let at = in_phase(config, Phase::Prefill).unwrap();
+    assert!(check_sums(&at) > 10);
+    let path = "model.layers.0.self_attn.q_proj";
+    let reasons = at.find(path).unwrap().reasons().unwrap();
+    let bytes = reasons.quantities.iter().find(|reason| reason.info.name == "weight_bytes").unwrap();
+    // 4 bits, and for each group of 32 a scale of 16 bits and a zero point of 4.
+    assert_eq!(bytes.result, 64 * 64 * (4 * 32 + 16 + 4) / 32 / 8 + 64 * 2);
+    let page = at.explain(path).into_result().unwrap();
+    assert_eq!(equations(&page, "weight_bytes"), ["64 * 64 * 37/64 + 64 * 2", "2496"], "{page}");
 }

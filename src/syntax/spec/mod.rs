@@ -17,6 +17,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::language::checkpoint::Checkpoint;
+use crate::quantity::Total;
 use crate::syntax::expr::{Exact, Expr, Interpolated, Name, Value};
 use crate::syntax::json;
 use crate::syntax::source::{Span, Spanned};
@@ -288,7 +289,7 @@ pub struct Expect {
 /// A quantity of the totals and its value.
 #[derive(Debug, Clone)]
 pub struct Fact {
-    pub quantity: Spanned<Arc<str>>,
+    pub quantity: Spanned<Total>,
     pub value: Spanned<u128>,
 }
 

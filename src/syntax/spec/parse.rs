@@ -9,7 +9,7 @@ use super::{
     Template, TextField, Tie, TieTarget, Variable, WEIGHT_KEYS, Weight, index_of,
 };
 use crate::language::checkpoint;
-use crate::quantity::{FACTS, WORKLOAD_FREE_FACTS};
+use crate::quantity::{Stated, facts, total};
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics, nearest};
 use crate::syntax::expr::{
     Exact, Expr, Interpolated, Name, ParseError, Piece, Syntax, interpolate, is_name, is_reserved, looks_like_template,
@@ -632,16 +632,18 @@ impl Parser<'_> {
 
     fn expect(&mut self, node: &Node) -> Option<Expect> {
         let stated = if let Json::Object(members) = &node.json { members.as_slice() } else { &[] };
-        for member in stated.iter().filter(|m| FACTS.contains(&&*m.key) && !WORKLOAD_FREE_FACTS.contains(&&*m.key)) {
+        let needs_workload = |member: &&Member| total(&member.key).is_some_and(|info| info.stated == Stated::AtWorkload);
+        for member in stated.iter().filter(needs_workload) {
             let diagnostic = Diagnostic::new(Code::UnknownKey, format!("`{}` depends on the workload", member.key))
                 .at(member.key_span, "true at which workload?")
                 .help(format!("\"points\": [ {{ \"workload\": {{ \"seq_len\": ... }}, \"{}\": ... }} ]", member.key));
             self.diagnostics.push(diagnostic);
         }
-        let f = fields(node, "`expect`", EXPECT_KEYS, WORKLOAD_FREE_FACTS, self.diagnostics)?;
+        let [free, all] = [false, true].map(|at_workload| facts(at_workload).map(|info| info.name).collect::<Vec<_>>());
+        let f = fields(node, "`expect`", EXPECT_KEYS, &free, self.diagnostics)?;
         let mut points = Vec::new();
         for item in f.get("points").map(|n| self.list(n, "`points`")).unwrap_or_default() {
-            if let Some(p) = fields(item, "a point of `expect`", POINT_KEYS, FACTS, self.diagnostics) {
+            if let Some(p) = fields(item, "a point of `expect`", POINT_KEYS, &all, self.diagnostics) {
                 let workload = p.get("workload").map(|n| self.variables(n, "`workload`", true)).unwrap_or_default();
                 points.push(Point { workload, facts: self.facts(&p) });
             }
@@ -650,9 +652,10 @@ impl Parser<'_> {
     }
 
     fn facts(&mut self, f: &Fields<'_>) -> Vec<Fact> {
+        let stated = |member: &'_ Member| total(&member.key).filter(|info| info.stated != Stated::Nowhere);
         f.iter()
-            .filter(|member| FACTS.contains(&&*member.key))
-            .filter_map(|member| {
+            .filter_map(|member| Some((member, stated(member)?)))
+            .filter_map(|(member, info)| {
                 let count = match &member.value.json {
                     Json::Number(text) => text.parse::<u128>().ok(),
                     _ => None,
@@ -664,7 +667,7 @@ impl Parser<'_> {
                         "a non-negative integer",
                     ));
                 }
-                let quantity = Spanned::new(member.key.clone(), member.key_span);
+                let quantity = Spanned::new(info.quantity, member.key_span);
                 Some(Fact { quantity, value: Spanned::new(count?, member.value.span) })
             })
             .collect()

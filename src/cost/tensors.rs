@@ -1,0 +1,67 @@
+//! The weights that a layer owns, with their sizes.
+//!
+//! A signature comes in, its [`Tensor`]s go out: what the layer says itself, else what its class has. A checkpoint may quantize some of
+//! them, so each keeps the bytes of its own elements.
+
+use std::sync::Arc;
+
+use super::env::LayerEnv;
+use super::problem::Problem;
+use crate::catalog::builtin_slot;
+use crate::cost::bind::Signature;
+use crate::syntax::diag::Code;
+use crate::syntax::expr::{Exact, Value};
+
+/// A weight with its size.
+#[derive(Debug, Clone)]
+pub struct Tensor {
+    pub name: Arc<str>,
+    pub shape: Vec<u128>,
+    pub elements: u128,
+    /// Of one element.
+    pub element_bytes: Exact,
+    /// Of all of them, rounded up once.
+    pub bytes: u128,
+}
+
+impl Tensor {
+    fn new(name: &Arc<str>, shape: Vec<u128>, element_bytes: Exact) -> Result<Self, Problem> {
+        let beyond = || Problem::new(Code::Overflow, format!("the weight `{name}` has more elements than are computed with"));
+        let elements = shape.iter().try_fold(1u128, |product, dim| product.checked_mul(*dim)).ok_or_else(beyond)?;
+        let bytes = bytes_of(elements, element_bytes).ok_or_else(beyond)?;
+        Ok(Tensor { name: name.clone(), shape, elements, element_bytes, bytes })
+    }
+}
+
+/// Rounded up once.
+pub(super) fn bytes_of(elements: u128, element: Exact) -> Option<u128> {
+    Exact::from_count(elements)?.checked_mul(element)?.ceil()?.to_count()
+}
+
+/// The bytes of a weight's element, as class formulas see them.
+pub(super) fn weight_dtype_bytes(builtins: &[Value]) -> Result<Exact, Problem> {
+    let value = builtin_slot("weight_dtype_bytes").and_then(|slot| builtins.get(slot)).and_then(Value::as_number);
+    value.ok_or_else(|| Problem::new(Code::ParameterType, "`weight_dtype_bytes` is not a number"))
+}
+
+/// The tensors that a layer owns. `env` has the names of its class; `None`: it has none.
+pub(super) fn tensors(signature: &Signature, env: Option<&LayerEnv<'_>>, bytes: Exact) -> Result<Vec<Tensor>, Problem> {
+    match (&signature.weights, env) {
+        (None, Some(env)) => env.tensors(bytes, signature.unquantized),
+        (own, _) => own.iter().flatten().map(|weight| Tensor::new(&weight.name, weight.shape.clone(), bytes)).collect(),
+    }
+}
+
+impl LayerEnv<'_> {
+    /// The weights, of which some may be quantized: then the others have bytes of their own.
+    fn tensors(&self, bytes: Exact, unquantized: Option<Exact>) -> Result<Vec<Tensor>, Problem> {
+        let mut tensors = Vec::with_capacity(self.class.weights.len());
+        for weight in &self.class.weights {
+            if self.flag(weight.when.as_ref(), true)? {
+                let own = unquantized.filter(|_| !self.class.quantized.contains(&weight.name));
+                tensors.push(Tensor::new(&weight.name, self.shape(&weight.shape)?, own.unwrap_or(bytes))?);
+            }
+        }
+        Ok(tensors)
+    }
+}
