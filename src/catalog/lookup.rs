@@ -8,6 +8,7 @@ use super::{
     MODEL_FILES, ModelFile, parse_class, parse_device,
 };
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics, nearest};
+use crate::syntax::glob;
 use crate::syntax::json::{self, Node};
 use crate::syntax::source::{Source, SourceId};
 use crate::syntax::spec::{Block, Family, parse_block, parse_family};
@@ -308,6 +309,7 @@ fn load<T>(source: &Source, parse: impl FnOnce(&Node, &str, &mut Diagnostics) ->
 
 /// How well a pattern fits a name: exact is best, then the longer pattern.
 pub(super) fn fit(name: &str, pattern: &str) -> Option<usize> {
+    const LONGEST: usize = 300;
     if name == pattern {
         return Some(usize::MAX);
     }
@@ -315,23 +317,8 @@ pub(super) fn fit(name: &str, pattern: &str) -> Option<usize> {
         return None;
     }
     let last = name.rsplit('.').next().unwrap_or(name);
-    // No class is called so; a stranger's pattern with many stars would be tried at every place of it.
-    if last.len() > 300 {
-        return None;
-    }
-    let mut rest = last;
-    let mut pieces = pattern.split('*').peekable();
-    if let Some(first) = pieces.next() {
-        rest = rest.strip_prefix(first)?;
-    }
-    while let Some(piece) = pieces.next() {
-        if pieces.peek().is_none() {
-            return rest.ends_with(piece).then_some(pattern.len());
-        }
-        let at = rest.find(piece)?;
-        rest = rest.get(at + piece.len()..)?;
-    }
-    None
+    // No class is called so; strangers' patterns, many and long, would be tried on strangers' names.
+    (last.len() <= LONGEST && glob::matches(pattern, last)).then_some(pattern.len())
 }
 
 #[cfg(test)]

@@ -15,4 +15,4 @@ pub use node::{
     ClassRef, Composite, FlatModel, Indices, InputTensor, Instance, Node, OwnWeight, Repeat, Row, RowId, RowInfo, Tied, ValueRef,
     ValueTarget, Variant,
 };
-pub use pattern::{matches_layer, matches_pattern};
+pub use pattern::matches_layer;

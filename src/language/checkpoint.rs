@@ -13,6 +13,7 @@ use crate::catalog::dtypes::{self, Dtype};
 use crate::language::family::value;
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics, nearest};
 use crate::syntax::expr::{EvalError, Exact, Name, Syntax, Value, eval, parse};
+use crate::syntax::glob;
 use crate::syntax::json::{Json, Node};
 use crate::syntax::source::{Span, Spanned};
 
@@ -60,7 +61,8 @@ impl Quantization {
 #[derive(Debug, Clone)]
 enum Pattern {
     Text(String),
-    Glob(String),
+    /// As it is written, and of what is inside such a module.
+    Glob([String; 2]),
     Regex(Regex),
 }
 
@@ -70,7 +72,8 @@ impl Pattern {
             return Regex::new(&format!("^(?:{regex})")).ok().map(Pattern::Regex);
         }
         let plain = without_containers(text);
-        Some(if plain.contains('*') { Pattern::Glob(plain) } else { Pattern::Text(plain) })
+        let inside = format!("{plain}.*");
+        Some(if plain.contains('*') { Pattern::Glob([plain, inside]) } else { Pattern::Text(plain) })
     }
 
     fn means(&self, path: &str, plain: &str) -> bool {
@@ -80,7 +83,7 @@ impl Pattern {
                 // As transformers' should_convert_module has it: `fc1` means `layers.3.fc1`.
                 begins || plain.ends_with(text.as_str())
             }
-            Pattern::Glob(glob) => globs(glob, plain),
+            Pattern::Glob(globs) => globs.iter().any(|glob| glob::matches(glob, plain)),
             Pattern::Regex(regex) => regex.is_match(path),
         }
     }
@@ -89,17 +92,6 @@ impl Pattern {
 /// A path without the names of what merely holds the model: checkpoints and modules order those differently.
 fn without_containers(path: &str) -> String {
     path.split('.').filter(|part| !matches!(*part, "model" | "language_model")).collect::<Vec<_>>().join(".")
-}
-
-/// Whether a name begins as a pattern with stars says.
-fn globs(pattern: &str, name: &str) -> bool {
-    let mut pieces = pattern.split('*');
-    let Some(mut rest) = pieces.next().and_then(|first| name.strip_prefix(first)) else { return false };
-    for piece in pieces {
-        let Some(at) = rest.find(piece) else { return false };
-        rest = rest.get(at + piece.len()..).unwrap_or_default();
-    }
-    rest.is_empty() || rest.starts_with('.') || pattern.ends_with('*')
 }
 
 /// A method as `catalog/quantization.json` has it.
