@@ -5,7 +5,7 @@
 use divan::{Bencher, black_box};
 use layerspec::analysis::fit::{Question, fit};
 use layerspec::analysis::memory::{Checkpointing, Parts, Training, plan};
-use layerspec::catalog::{Catalog, optimizers};
+use layerspec::catalog::Catalog;
 use layerspec::cost::workload::Request;
 use layerspec::evaluation::{Compiled, compile, evaluate, front};
 use layerspec::flow;
@@ -156,7 +156,7 @@ fn fit_solver(bencher: Bencher) {
     let device = catalog.device("h100-sxm").unwrap().unwrap();
     let (flat, workload, request) = (&compiled.flat, &compiled.bound.workload, &Request::default());
     let training = Training {
-        optimizer: optimizers::find("adamw").unwrap(),
+        optimizer: catalog.optimizer("adamw").unwrap(),
         master_weights: false,
         checkpointing: Checkpointing::None,
         zero: 0,

@@ -17,25 +17,25 @@ mod support;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use layerspec::catalog::{Catalog, Kind, OverlayFile};
+use layerspec::catalog::Catalog;
 use layerspec::syntax::source::{Source, SourceId};
 use serde_json::Value as Json;
 
 fn catalog(folder: &Path) -> Arc<Catalog> {
     let mut files = Vec::new();
-    for kind in Kind::ALL {
-        let Ok(entries) = folder.join(kind.folder()).read_dir() else { continue };
+    for inner in Catalog::FOLDERS {
+        let Ok(entries) = folder.join(inner).read_dir() else { continue };
         let mut paths: Vec<PathBuf> =
             entries.map(|entry| entry.unwrap().path()).filter(|p| p.extension().is_some_and(|e| e == "json")).collect();
         paths.sort();
         for path in paths {
-            let name = path.file_stem().unwrap().to_string_lossy().into_owned();
-            let id = Catalog::overlay_id(files.len());
-            let file = OverlayFile::load(kind, &name, &path.display().to_string(), &std::fs::read(&path).unwrap(), id);
-            files.push(file.unwrap_or_else(|d| panic!("{}: {}", path.display(), d.message)));
+            files.push((format!("{inner}/{}", path.file_name().unwrap().display()), std::fs::read(&path).unwrap()));
         }
     }
-    Arc::new(Catalog::under(files))
+    for list in Catalog::LISTS.iter().filter(|list| folder.join(list).exists()) {
+        files.push(((*list).to_owned(), std::fs::read(folder.join(list)).unwrap()));
+    }
+    Arc::new(Catalog::overlaid(files).unwrap_or_else(|d| panic!("{}: {}", folder.display(), d.message)))
 }
 
 fn main() {

@@ -3,13 +3,15 @@
 //!
 //! A compiled model comes in, a list of kinds with their bytes goes out. What is split over devices is divided and rounded up.
 
-use crate::catalog::optimizers::Optimizer;
+use std::sync::Arc;
+
+use crate::catalog::Optimizer;
 use crate::cost::bind::BoundModel;
 use crate::cost::{CostReport, Tensor};
 use crate::flat::{FlatModel, RowInfo, matches_layer};
 use crate::flow::Flow;
 use crate::quantity::Quantity;
-use crate::quantity::workload::Phase;
+use crate::quantity::workload::{Phase, words};
 use crate::syntax::diag::{Code, Diagnostic};
 use crate::syntax::expr::Exact;
 
@@ -33,23 +35,7 @@ pub enum Checkpointing {
     Full,
 }
 
-impl Checkpointing {
-    pub const WORDS: &'static [&'static str] = &["none", "selective", "full"];
-
-    #[must_use]
-    pub fn from_word(word: &str) -> Option<Self> {
-        [Self::None, Self::Selective, Self::Full].into_iter().find(|c| c.word() == word)
-    }
-
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Selective => "selective",
-            Self::Full => "full",
-        }
-    }
-}
+words!(Checkpointing, None = "none", Selective = "selective", Full = "full");
 
 /// Adapters in place of trained weights: W + B A with A `[rank, in]` and B `[out, rank]`.
 #[derive(Debug, Clone)]
@@ -62,7 +48,7 @@ pub struct Lora {
 /// How a training step is done.
 #[derive(Debug, Clone)]
 pub struct Training {
-    pub optimizer: &'static Optimizer,
+    pub optimizer: Arc<Optimizer>,
     /// Float32 copies of what is trained, and float32 states.
     pub master_weights: bool,
     pub checkpointing: Checkpointing,

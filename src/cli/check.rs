@@ -5,15 +5,15 @@ use std::path::{Path, PathBuf};
 
 use super::args::CheckArgs;
 use super::input;
-use super::output::{Exit, Terminal};
+use super::output::{Exit, Stop, Terminal};
 use crate::catalog::Catalog;
 use crate::evaluation::compile;
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics};
 use crate::syntax::source::Source;
 
-pub fn run(args: &CheckArgs, terminal: &Terminal) -> io::Result<Exit> {
+pub fn run(args: &CheckArgs, terminal: &Terminal) -> Result<Exit, Stop> {
     let Some(catalog) = terminal.catalog() else { return Ok(Exit::Wrong) };
-    let request = args.workload.request();
+    let request = args.workload.request(&catalog)?;
     let (mut exit, mut files, mut failed) = (Exit::Fine, 0usize, 0usize);
     for source in sources(&args.models, &catalog) {
         files += 1;

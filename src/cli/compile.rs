@@ -1,23 +1,21 @@
 //! `layerspec compile`.
 
-use std::io;
-
 use super::args::CompileArgs;
 use super::input;
-use super::output::{Exit, Terminal, write_to};
+use super::output::{Exit, Stop, Terminal, write_to};
 use crate::evaluation::{Compiled, compile};
 use crate::report::{By, Format, Options};
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics};
 
-pub fn run(args: &CompileArgs, terminal: &Terminal) -> io::Result<Exit> {
+pub fn run(args: &CompileArgs, terminal: &Terminal) -> Result<Exit, Stop> {
     let Some(catalog) = terminal.catalog() else { return Ok(Exit::Wrong) };
+    let request = args.workload.request(&catalog)?;
     let Some(source) = input::read_or_report(&args.model, &catalog, terminal) else {
         return Ok(Exit::Wrong);
     };
-    let Some(format) = args.report.format() else { return Ok(Exit::Usage) };
+    let (format, by) = (args.report.format, args.report.by);
     let mut diagnostics = Diagnostics::default();
-    let compiled = compile(&source, &catalog, &args.workload.request(), &mut diagnostics);
-    let by = args.report.by();
+    let compiled = compile(&source, &catalog, &request, &mut diagnostics);
     if let Some(compiled) = &compiled {
         diagnostics.extend(too_many_rows(compiled, format, by, args));
     }
@@ -31,7 +29,7 @@ pub fn run(args: &CompileArgs, terminal: &Terminal) -> io::Result<Exit> {
         depth: usize::from(args.report.depth),
         expand: args.report.expand,
         exact: args.report.exact,
-        units: args.report.units(),
+        units: args.report.units,
         color: terminal.color(file),
         width: terminal.width(),
     };

@@ -1,13 +1,12 @@
 //! `layerspec explain`.
 
-use std::io;
 use std::sync::Arc;
 
 use super::args::ExplainArgs;
 use super::input;
-use super::output::{Exit, Terminal, Texts, write_to};
+use super::output::{Exit, Stop, Terminal, Texts, write_to};
 use crate::analysis::{origin, reasons};
-use crate::catalog::{Catalog, Classes, dtypes};
+use crate::catalog::{Catalog, Classes};
 use crate::evaluation::{Compiled, compile};
 use crate::flat::{FlatModel, Located, Lost, RowId};
 use crate::report::{
@@ -16,7 +15,7 @@ use crate::report::{
 };
 use crate::syntax::diag::{CODES, Code, Diagnostic, Diagnostics, nearest};
 
-pub fn run(args: &ExplainArgs, terminal: &Terminal) -> io::Result<Exit> {
+pub fn run(args: &ExplainArgs, terminal: &Terminal) -> Result<Exit, Stop> {
     if let Some(path) = &args.path {
         return explain_path(path, args, terminal);
     }
@@ -39,13 +38,13 @@ fn explanation(what: &str, catalog: &Arc<Catalog>) -> Option<String> {
     }
     let device = || catalog.device(what)?.ok().map(|device| explain_device(&device));
     let family = || catalog.family(what)?.ok().map(explain_family);
-    dtypes::find(what).ok().map(|dtype| explain_dtype(&dtype)).or_else(device).or_else(family)
+    catalog.dtype(what).ok().map(|dtype| explain_dtype(&dtype)).or_else(device).or_else(family)
 }
 
 fn unknown(what: &str, catalog: &Arc<Catalog>) -> Diagnostic {
     let classes = Classes::new(catalog.clone(), Vec::new(), Vec::new());
     let codes = CODES.iter().flat_map(|info| [info.id, info.name]);
-    let others = codes.chain(dtypes::all().iter().map(|dtype| &*dtype.name)).chain(catalog.family_names());
+    let others = codes.chain(catalog.dtypes().iter().map(|dtype| &*dtype.name)).chain(catalog.family_names());
     let near = classes.nearest(what).or_else(|| nearest(what, others));
     let diagnostic = Diagnostic::new(Code::UnknownSubject, format!("nothing to explain is called `{what}`"));
     let help = near.map(|near| format!("did you mean `{near}`?")).or_else(|| catalog.device_hint(what));
@@ -55,13 +54,14 @@ fn unknown(what: &str, catalog: &Arc<Catalog>) -> Diagnostic {
 }
 
 /// The layer, or the composite, at a path of a model.
-fn explain_path(path: &str, args: &ExplainArgs, terminal: &Terminal) -> io::Result<Exit> {
+fn explain_path(path: &str, args: &ExplainArgs, terminal: &Terminal) -> Result<Exit, Stop> {
     let Some(catalog) = terminal.catalog() else { return Ok(Exit::Wrong) };
+    let request = args.workload.request(&catalog)?;
     let Some(source) = input::read_or_report(&args.what, &catalog, terminal) else {
         return Ok(Exit::Wrong);
     };
     let mut diagnostics = Diagnostics::default();
-    let compiled = compile(&source, &catalog, &args.workload.request(), &mut diagnostics);
+    let compiled = compile(&source, &catalog, &request, &mut diagnostics);
     let text = compiled.as_ref().and_then(|compiled| match text_of(path, compiled) {
         Ok(text) => Some(text),
         Err(_) if let Some(origin) = origin::origin(&compiled.checked, path) => {

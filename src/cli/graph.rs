@@ -1,17 +1,15 @@
 //! `layerspec graph`.
 
-use std::io;
-
 use super::args::{GraphArgs, GraphFormat};
 use super::input;
-use super::output::{Exit, Terminal, write_to};
+use super::output::{Exit, Stop, Terminal, write_to};
 use crate::analysis::{TooManyEdges, graph};
 use crate::cost::workload::Request;
 use crate::evaluation::front;
 use crate::report::{render_dot, render_mermaid};
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics};
 
-pub fn run(args: &GraphArgs, terminal: &Terminal) -> io::Result<Exit> {
+pub fn run(args: &GraphArgs, terminal: &Terminal) -> Result<Exit, Stop> {
     let Some(catalog) = terminal.catalog() else { return Ok(Exit::Wrong) };
     let Some(source) = input::read_or_report(&args.model, &catalog, terminal) else {
         return Ok(Exit::Wrong);

@@ -1,18 +1,16 @@
 //! `layerspec import`.
 
-use std::io;
-
 use serde_json::Value as Json;
 
 use super::args::ImportArgs;
 use super::input;
-use super::output::{Exit, Terminal, write_to};
+use super::output::{Exit, Stop, Terminal, write_to};
 use crate::cost::workload::Request;
 use crate::emit::{explicit, import_family};
 use crate::evaluation::compile;
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics};
 
-pub fn run(args: &ImportArgs, terminal: &Terminal) -> io::Result<Exit> {
+pub fn run(args: &ImportArgs, terminal: &Terminal) -> Result<Exit, Stop> {
     let Some(catalog) = terminal.catalog() else { return Ok(Exit::Wrong) };
     let Some(source) = input::read_or_report(&args.file, &catalog, terminal) else {
         return Ok(Exit::Wrong);

@@ -1,22 +1,23 @@
 //! `layerspec memory`.
 
-use std::io;
 use std::sync::Arc;
 
 use super::args::MemoryArgs;
 use super::input;
-use super::output::{Exit, Terminal, write_to};
+use super::output::{Exit, Stop, Terminal, write_to};
 use crate::analysis::cache::cache;
 use crate::analysis::fit::{Question, fit};
 use crate::analysis::memory::{Parts, plan};
 use crate::catalog::{Catalog, Device};
 use crate::evaluation::compile;
 use crate::flow::alive_at;
-use crate::report::{MEMORY_FORMATS, MemoryReport};
+use crate::report::MemoryReport;
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics};
 
-pub fn run(args: &MemoryArgs, terminal: &Terminal) -> io::Result<Exit> {
+pub fn run(args: &MemoryArgs, terminal: &Terminal) -> Result<Exit, Stop> {
     let Some(catalog) = terminal.catalog() else { return Ok(Exit::Wrong) };
+    let request = args.workload.request(&catalog)?;
+    let training = args.training(&catalog)?;
     let device = match args.device.as_deref().map(|name| device(name, &catalog)).transpose() {
         Ok(device) => device,
         Err(diagnostics) => {
@@ -27,11 +28,8 @@ pub fn run(args: &MemoryArgs, terminal: &Terminal) -> io::Result<Exit> {
     let Some(source) = input::read_or_report(&args.model, &catalog, terminal) else {
         return Ok(Exit::Wrong);
     };
-    let Some(format) = MEMORY_FORMATS.iter().find(|format| format.name == args.format) else { return Ok(Exit::Usage) };
-    let request = args.workload.request();
     let mut diagnostics = Diagnostics::default();
     let compiled = compile(&source, &catalog, &request, &mut diagnostics);
-    let training = args.training();
     let count = args.count;
     let planned = compiled.as_ref().map(|compiled| {
         let parts = Parts { flat: &compiled.flat, bound: &compiled.bound, report: &compiled.report, flow: &compiled.flow };
@@ -71,9 +69,9 @@ pub fn run(args: &MemoryArgs, terminal: &Terminal) -> io::Result<Exit> {
         plan,
         training: &training,
         fit: fitted,
-        units: args.units(),
+        units: args.units,
     };
-    write_to(args.output.output.as_deref(), |out| (format.render)(&report, out))?;
+    write_to(args.output.output.as_deref(), |out| (args.format.render)(&report, out))?;
     Ok(Exit::of(&diagnostics))
 }
 

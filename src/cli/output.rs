@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use super::args::{Args, ColorChoice, MessageFormat};
-use crate::catalog::{Catalog, Kind, OverlayFile};
+use crate::catalog::Catalog;
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics, Sources, render, render_json};
 use crate::syntax::escape::escape_terminal;
 use crate::syntax::source::{Source, SourceId};
@@ -37,6 +37,27 @@ impl Exit {
             true if diagnostics.only(&[Code::ExpectationFailed, Code::DoesNotFit]) => Exit::Unexpected,
             true => Exit::Wrong,
         }
+    }
+}
+
+/// What ends a run before its end.
+#[derive(Debug)]
+pub enum Stop {
+    /// The system's.
+    System(io::Error),
+    /// An option names what the catalog doesn't have.
+    Usage(clap::Error),
+}
+
+impl From<io::Error> for Stop {
+    fn from(error: io::Error) -> Self {
+        Stop::System(error)
+    }
+}
+
+impl From<clap::Error> for Stop {
+    fn from(error: clap::Error) -> Self {
+        Stop::Usage(error)
     }
 }
 
@@ -75,13 +96,9 @@ impl Terminal {
     #[must_use]
     pub fn catalog(&self) -> Option<Arc<Catalog>> {
         let Some(folder) = &self.catalog else { return Some(Arc::new(Catalog::new())) };
-        match overlay(folder) {
-            Ok(files) => Some(Arc::new(Catalog::under(files))),
-            Err(diagnostic) => {
-                self.report_one(*diagnostic, &Catalog::new());
-                None
-            }
-        }
+        let read = Overlay::read(folder).map_err(|diagnostic| (diagnostic, Overlay::default()));
+        let laid = read.and_then(|overlay| overlay.catalog().map_err(|diagnostic| (diagnostic, overlay)));
+        laid.map(Arc::new).map_err(|(diagnostic, overlay)| self.report_in(&(*diagnostic).into(), &overlay)).ok()
     }
 
     fn wants_color(&self, is_terminal: bool) -> bool {
@@ -108,18 +125,21 @@ impl Terminal {
 
     /// Writes diagnostics to standard error.
     pub fn report(&self, diagnostics: &Diagnostics, model: Option<&Source>, catalog: &Catalog) {
-        let texts = Texts { model, catalog };
+        self.report_in(diagnostics, &Texts { model, catalog });
+    }
+
+    fn report_in(&self, diagnostics: &Diagnostics, texts: &dyn Sources) {
         let list = diagnostics.sorted();
         let color = self.wants_color(io::stderr().is_terminal());
         let mut out = String::new();
         for diagnostic in list.iter().take(if self.messages == MessageFormat::Json { usize::MAX } else { MOST }) {
             match self.messages {
                 MessageFormat::Json => {
-                    out.push_str(&render_json(diagnostic, &texts));
+                    out.push_str(&render_json(diagnostic, texts));
                     out.push('\n');
                 }
                 MessageFormat::Human => {
-                    out.push_str(&render(diagnostic, &texts, color));
+                    out.push_str(&render(diagnostic, texts, color));
                     out.push('\n');
                 }
             }
@@ -141,9 +161,7 @@ impl Terminal {
 
     /// One diagnostic without a source.
     pub fn report_one(&self, diagnostic: Diagnostic, catalog: &Catalog) {
-        let mut diagnostics = Diagnostics::default();
-        diagnostics.push(diagnostic);
-        self.report(&diagnostics, None, catalog);
+        self.report(&diagnostic.into(), None, catalog);
     }
 
     /// A remark that isn't about a single place.
@@ -173,31 +191,68 @@ impl Terminal {
     }
 }
 
-/// The files of a folder that lies over the catalog, in the order of their names.
-fn overlay(folder: &Path) -> Result<Vec<OverlayFile>, Box<Diagnostic>> {
-    let cannot = |path: &Path, error: &io::Error| {
-        Diagnostic::new(Code::CannotRead, format!("cannot read `{}`: {error}", path.display())).boxed()
-    };
-    folder.read_dir().map_err(|error| cannot(folder, &error))?;
-    let mut files = Vec::new();
-    for kind in Kind::ALL {
-        let inner = folder.join(kind.folder());
-        let Ok(entries) = inner.read_dir() else { continue };
-        let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
-        paths.retain(|path| path.extension().is_some_and(|e| e == "json"));
-        paths.sort();
-        for path in paths {
-            let bytes = std::fs::read(&path).map_err(|error| cannot(&path, &error))?;
-            let name = path.file_stem().unwrap_or_default().to_string_lossy();
-            let id = Catalog::overlay_id(files.len());
-            files.push(OverlayFile::load(kind, &name, &path.display().to_string(), &bytes, id)?);
+/// The files of a folder that lies over the catalog.
+#[derive(Debug, Default)]
+struct Overlay {
+    files: Vec<OverlayFile>,
+}
+
+#[derive(Debug)]
+struct OverlayFile {
+    /// As diagnostics show it.
+    name: String,
+    /// Its place in a catalog.
+    path: String,
+    bytes: Vec<u8>,
+}
+
+impl Overlay {
+    /// The files of the catalog's folders, in the order of their names, and those beside them.
+    fn read(folder: &Path) -> Result<Self, Box<Diagnostic>> {
+        folder.read_dir().map_err(|error| cannot_read(folder, &error))?;
+        let mut files = Vec::new();
+        for inner in Catalog::FOLDERS {
+            let Ok(entries) = folder.join(inner).read_dir() else { continue };
+            let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+            paths.retain(|path| path.extension().is_some_and(|e| e == "json"));
+            paths.sort();
+            for path in paths {
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                files.push(OverlayFile::read(&path, format!("{inner}/{name}"))?);
+            }
         }
+        for list in Catalog::LISTS.iter().filter(|list| folder.join(list).exists()) {
+            files.push(OverlayFile::read(&folder.join(list), (*list).to_owned())?);
+        }
+        if files.is_empty() {
+            let message = format!("`{}` has no files in `classes`, `blocks` or `families`", folder.display());
+            return Err(Diagnostic::new(Code::CannotRead, message).boxed());
+        }
+        Ok(Overlay { files })
     }
-    if files.is_empty() {
-        let message = format!("`{}` has no files in `classes`, `blocks` or `families`", folder.display());
-        return Err(Diagnostic::new(Code::CannotRead, message).boxed());
+
+    fn catalog(&self) -> Result<Catalog, Box<Diagnostic>> {
+        Catalog::overlaid_as(self.files.iter().map(|file| (file.name.clone(), &*file.path, &*file.bytes)))
     }
-    Ok(files)
+}
+
+/// For what is wrong with a file before there is a catalog that has it.
+impl Sources for Overlay {
+    fn source(&self, id: SourceId) -> Option<Source> {
+        let (_, file) = self.files.iter().enumerate().find(|(at, _)| Catalog::overlay_id(*at) == id)?;
+        Source::load(id, &file.name, &file.bytes).ok()
+    }
+}
+
+impl OverlayFile {
+    fn read(file: &Path, path: String) -> Result<Self, Box<Diagnostic>> {
+        let bytes = std::fs::read(file).map_err(|error| cannot_read(file, &error))?;
+        Ok(OverlayFile { name: file.display().to_string(), path, bytes })
+    }
+}
+
+fn cannot_read(path: &Path, error: &io::Error) -> Box<Diagnostic> {
+    Diagnostic::new(Code::CannotRead, format!("cannot read `{}`: {error}", path.display())).boxed()
 }
 
 /// Writes to standard output, or to a file: that appears whole or not at all.

@@ -1,13 +1,13 @@
 //! `layerspec show`: any stage of the pipeline, for those who work on it.
 
-use std::io;
 use std::sync::Arc;
 
 use super::args::{ShowArgs, Stage};
 use super::input;
-use super::output::{Exit, Terminal, write_to};
+use super::output::{Exit, Stop, Terminal, write_to};
 use crate::catalog::Catalog;
 use crate::cost::bind::bind;
+use crate::cost::workload::Request;
 use crate::evaluation::model;
 use crate::flat::flatten;
 use crate::language::check::check;
@@ -15,13 +15,14 @@ use crate::syntax::diag::Diagnostics;
 use crate::syntax::json;
 use crate::syntax::source::Source;
 
-pub fn run(args: &ShowArgs, terminal: &Terminal) -> io::Result<Exit> {
+pub fn run(args: &ShowArgs, terminal: &Terminal) -> Result<Exit, Stop> {
     let Some(catalog) = terminal.catalog() else { return Ok(Exit::Wrong) };
+    let request = args.workload.request(&catalog)?;
     let Some(source) = input::read_or_report(&args.model, &catalog, terminal) else {
         return Ok(Exit::Wrong);
     };
     let mut diagnostics = Diagnostics::default();
-    let text = stage(&source, &catalog, args, &mut diagnostics);
+    let text = stage(&source, &catalog, args, &request, &mut diagnostics);
     terminal.report(&diagnostics, Some(&source), &catalog);
     if let Some(text) = text {
         write_to(args.output.output.as_deref(), |out| writeln!(out, "{text}"))?;
@@ -30,7 +31,13 @@ pub fn run(args: &ShowArgs, terminal: &Terminal) -> io::Result<Exit> {
 }
 
 /// The stage as Rust has it. It is shown even if something is wrong, as far as it could be made.
-fn stage(source: &Source, catalog: &Arc<Catalog>, args: &ShowArgs, diagnostics: &mut Diagnostics) -> Option<String> {
+fn stage(
+    source: &Source,
+    catalog: &Arc<Catalog>,
+    args: &ShowArgs,
+    request: &Request,
+    diagnostics: &mut Diagnostics,
+) -> Option<String> {
     let document = json::read(source, diagnostics)?;
     if args.stage == Stage::Document {
         return Some(format!("{document:#?}"));
@@ -47,5 +54,5 @@ fn stage(source: &Source, catalog: &Arc<Catalog>, args: &ShowArgs, diagnostics: 
     if args.stage == Stage::Flat {
         return Some(format!("{flat:#?}"));
     }
-    Some(format!("{:#?}", bind(&flat, &args.workload.request(), diagnostics)))
+    Some(format!("{:#?}", bind(&flat, request, diagnostics)))
 }

@@ -1,22 +1,20 @@
 //! `layerspec tree`.
 
-use std::io;
-
 use super::args::TreeArgs;
 use super::input;
-use super::output::{Exit, Terminal, write_to};
+use super::output::{Exit, Stop, Terminal, write_to};
 use crate::evaluation::{evaluate, front};
 use crate::flow::{self, Flow};
 use crate::report::render_tree;
 use crate::syntax::diag::Diagnostics;
 
-pub fn run(args: &TreeArgs, terminal: &Terminal) -> io::Result<Exit> {
+pub fn run(args: &TreeArgs, terminal: &Terminal) -> Result<Exit, Stop> {
     let Some(catalog) = terminal.catalog() else { return Ok(Exit::Wrong) };
+    let request = args.workload.request(&catalog)?;
     let Some(source) = input::read_or_report(&args.model, &catalog, terminal) else {
         return Ok(Exit::Wrong);
     };
     let mut diagnostics = Diagnostics::default();
-    let request = args.workload.request();
     let model = front(&source, &catalog, &request, &mut diagnostics);
     let flow = model.as_ref().filter(|_| !diagnostics.has_errors()).map(|model| {
         let (bound, report) = evaluate(&model.flat, &request, &mut diagnostics);

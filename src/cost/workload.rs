@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::catalog::dtypes::Dtype;
+use crate::catalog::{Catalog, Dtype};
 use crate::quantity::Exact;
 use crate::quantity::workload::{Attention, Backend, Cache, Kernel, Logits, Phase, VARIABLES};
 use crate::syntax::expr::Value;
@@ -35,26 +35,26 @@ pub struct Request {
 
 impl Request {
     /// Reads options by name, as `expect` and the examples of classes give them: `phase`, `batch_size`, `dtype`, ... Other names are
-    /// settings.
+    /// settings. Dtypes are the catalog's.
     ///
     /// # Errors
     /// The name whose value makes no sense, and what was expected.
-    pub fn from_pairs(pairs: &[(Arc<str>, Value)]) -> Result<Request, (Arc<str>, String)> {
+    pub fn from_pairs(pairs: &[(Arc<str>, Value)], catalog: &Catalog) -> Result<Request, (Arc<str>, String)> {
         let mut request = Request::default();
         for (name, value) in pairs {
-            request.set(name, value).map_err(|expected| (name.clone(), expected))?;
+            request.set(name, value, catalog).map_err(|expected| (name.clone(), expected))?;
         }
         Ok(request)
     }
 
-    fn set(&mut self, name: &Arc<str>, value: &Value) -> Result<(), String> {
+    fn set(&mut self, name: &Arc<str>, value: &Value, catalog: &Catalog) -> Result<(), String> {
         let word = if let Value::Text(text) = value { &**text } else { "" };
         let one_of = |words: &[&str]| format!("one of {}", words.join(", "));
         let count = || {
             let n = value.as_number().and_then(|n| n.to_count()).and_then(|n| u64::try_from(n).ok());
             n.map(Some).ok_or_else(|| "a non-negative integer".to_owned())
         };
-        let dtype = || crate::catalog::dtypes::find(word).map(Some).map_err(|_| "a dtype".to_owned());
+        let dtype = || catalog.dtype(word).map(Some).map_err(|_| "a dtype".to_owned());
         match &**name {
             "phase" => self.phase = Some(Phase::from_word(word).ok_or_else(|| one_of(Phase::WORDS))?),
             "attention" => self.attention = Some(Attention::from_word(word).ok_or_else(|| one_of(Attention::WORDS))?),

@@ -145,7 +145,7 @@ fn expectations(checked: &Checked, flat: &FlatModel, report: &CostReport, diagno
     }
     compare(&expect.facts, report, None, "", diagnostics);
     for point in &expect.points {
-        let Some(request) = point_request(point, diagnostics) else {
+        let Some(request) = point_request(point, checked.classes.catalog(), diagnostics) else {
             continue;
         };
         let (bound, report) = evaluate(flat, &request, diagnostics);
@@ -160,7 +160,7 @@ fn expectations(checked: &Checked, flat: &FlatModel, report: &CostReport, diagno
     }
 }
 
-fn point_request(point: &Point, diagnostics: &mut Diagnostics) -> Option<Request> {
+fn point_request(point: &Point, catalog: &Catalog, diagnostics: &mut Diagnostics) -> Option<Request> {
     let mut request = Vec::new();
     for variable in &point.workload {
         let value = match &variable.value.datum {
@@ -178,7 +178,7 @@ fn point_request(point: &Point, diagnostics: &mut Diagnostics) -> Option<Request
         };
         request.push((variable.name.value.clone(), value));
     }
-    let request = Request::from_pairs(&request).and_then(|request| match (request.batch_size, request.seq_len) {
+    let request = Request::from_pairs(&request, catalog).and_then(|request| match (request.batch_size, request.seq_len) {
         (Some(0), _) => Err(("batch_size".into(), "at least 1".to_owned())),
         (_, Some(0)) => Err(("seq_len".into(), "at least 1".to_owned())),
         _ => Ok(request),

@@ -1,20 +1,17 @@
 //! What a checkpoint says of its weights: their dtype, and which layers are quantized to how many bits.
 //!
-//! A config's `torch_dtype` and `quantization_config` come in, a [`Checkpoint`] goes out. The methods are data
-//! (`catalog/quantization.json`): bits per weight with scales and zero points, and the keys that name what is left as it is.
+//! A config's `torch_dtype` and `quantization_config` come in, a [`Checkpoint`] goes out. The methods are the catalog's: bits per weight with
+//! scales and zero points, the keys that name what is left as it is, and what in a path says nothing.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
-use indexmap::IndexMap;
 use regex_lite::Regex;
-use serde::Deserialize;
 
-use crate::catalog::dtypes::{self, Dtype};
-use crate::language::family::value;
+use crate::catalog::{Catalog, Dtype, Method};
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics, nearest};
-use crate::syntax::expr::{EvalError, Exact, Name, Syntax, Value, eval, parse};
+use crate::syntax::expr::{EvalError, Exact, Name, Value, eval, value_of};
 use crate::syntax::glob;
-use crate::syntax::json::{Json, Node};
+use crate::syntax::json::{Json, Member, Node};
 use crate::syntax::source::{Span, Spanned};
 
 /// A checkpoint's weights.
@@ -31,6 +28,8 @@ pub struct Quantization {
     pub method: Spanned<Arc<str>>,
     pub groups: Vec<Group>,
     kept: Vec<Pattern>,
+    /// Modules that merely hold the model: checkpoints and modules order them differently.
+    containers: Arc<[Arc<str>]>,
     /// Whether a pattern names single layers of a repeat.
     pub names_layers: bool,
 }
@@ -48,7 +47,7 @@ impl Quantization {
     /// The group of a layer whose class's weights can be quantized, by its path: `None` if it is left as it is.
     #[must_use]
     pub fn group(&self, path: &str) -> Option<u16> {
-        let plain = without_containers(path);
+        let plain = without(&self.containers, path);
         if self.kept.iter().any(|pattern| pattern.means(path, &plain)) {
             return None;
         }
@@ -67,11 +66,11 @@ enum Pattern {
 }
 
 impl Pattern {
-    fn new(text: &str) -> Option<Self> {
+    fn new(text: &str, containers: &[Arc<str>]) -> Option<Self> {
         if let Some(regex) = text.strip_prefix("re:") {
             return Regex::new(&format!("^(?:{regex})")).ok().map(Pattern::Regex);
         }
-        let plain = without_containers(text);
+        let plain = without(containers, text);
         let inside = format!("{plain}.*");
         Some(if plain.contains('*') { Pattern::Glob([plain, inside]) } else { Pattern::Text(plain) })
     }
@@ -89,52 +88,49 @@ impl Pattern {
     }
 }
 
-/// A path without the names of what merely holds the model: checkpoints and modules order those differently.
-fn without_containers(path: &str) -> String {
-    path.split('.').filter(|part| !matches!(*part, "model" | "language_model")).collect::<Vec<_>>().join(".")
+/// A path without the names of these modules.
+fn without(containers: &[Arc<str>], path: &str) -> String {
+    let says = |part: &&str| !containers.iter().any(|container| **container == **part);
+    path.split('.').filter(says).collect::<Vec<_>>().join(".")
 }
 
-/// A method as `catalog/quantization.json` has it.
-#[derive(Debug, Deserialize)]
-pub struct Method {
-    pub doc: String,
-    pub source: String,
-    /// The key of its groups of layers, if it has any.
-    groups: Option<String>,
-    /// Defaults of the names in `bits`.
-    variables: serde_json::Map<String, serde_json::Value>,
-    bits: String,
-    /// Keys whose lists name what is left as it is.
-    kept: Vec<String>,
-    always_kept: Vec<String>,
-}
+const DTYPE_KEYS: [&str; 2] = ["dtype", "torch_dtype"];
+const QUANTIZATION_KEY: &str = "quantization_config";
 
-const TEXT: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/catalog/quantization.json"));
-
-/// All methods, by name. Empty if the embedded file doesn't parse, which a test excludes.
-pub fn methods() -> &'static IndexMap<String, Method> {
-    static ALL: OnceLock<IndexMap<String, Method>> = OnceLock::new();
-    ALL.get_or_init(|| serde_json::from_str(TEXT).unwrap_or_default())
+/// What of a config [`read`] looks at, each value in its place.
+#[must_use]
+pub fn excerpt(root: &Node) -> Node {
+    let says = |member: &&Member| DTYPE_KEYS.contains(&&*member.key) || &*member.key == QUANTIZATION_KEY;
+    let of = |node: &Node| -> Vec<Member> { node.members().iter().filter(says).cloned().collect() };
+    let members = root.members().iter().filter_map(|member| {
+        if says(&member) {
+            return Some(member.clone());
+        }
+        let inner = of(&member.value);
+        let value = Node { span: member.value.span, json: Json::Object(inner) };
+        (!value.members().is_empty()).then(|| Member { value, ..member.clone() })
+    });
+    Node { span: root.span, json: Json::Object(members.collect()) }
 }
 
 /// What a config says of its weights: at its top, else in an inner config. What is wrong goes to `diagnostics`.
 #[must_use]
-pub fn read(root: &Node, diagnostics: &mut Diagnostics) -> Checkpoint {
+pub fn read(root: &Node, catalog: &Catalog, diagnostics: &mut Diagnostics) -> Checkpoint {
     let places: Vec<&Node> = std::iter::once(root).chain(root.members().iter().map(|m| &m.value)).collect();
     let named = |node: &Node| {
-        ["dtype", "torch_dtype"].into_iter().find_map(|key| {
+        DTYPE_KEYS.into_iter().find_map(|key| {
             let text = node.get(key)?.text()?;
-            dtypes::find(text.strip_prefix("torch.").unwrap_or(text)).ok().map(|dtype| (dtype, key))
+            catalog.dtype(text.strip_prefix("torch.").unwrap_or(text)).ok().map(|dtype| (dtype, key))
         })
     };
-    let quantization = places.iter().find_map(|node| node.get("quantization_config")).filter(|node| !node.members().is_empty());
+    let quantization = places.iter().find_map(|node| node.get(QUANTIZATION_KEY)).filter(|node| !node.members().is_empty());
     Checkpoint {
         dtype: places.iter().find_map(|node| named(node)),
-        quantization: quantization.and_then(|node| quantization_of(node, diagnostics)),
+        quantization: quantization.and_then(|node| quantization_of(node, catalog, diagnostics)),
     }
 }
 
-fn quantization_of(node: &Node, diagnostics: &mut Diagnostics) -> Option<Quantization> {
+fn quantization_of(node: &Node, catalog: &Catalog, diagnostics: &mut Diagnostics) -> Option<Quantization> {
     let flagged = |key: &str| matches!(node.get(key).map(|n| &n.json), Some(Json::Bool(true)));
     let (name, span): (Arc<str>, Span) = match node.get("quant_method") {
         Some(method) => (method.text()?.clone(), method.span),
@@ -142,8 +138,8 @@ fn quantization_of(node: &Node, diagnostics: &mut Diagnostics) -> Option<Quantiz
         None if flagged("load_in_4bit") || flagged("load_in_8bit") => ("bitsandbytes".into(), node.span.part(0..1)),
         None => (node.get("quant_algo").map_or_else(|| "?".into(), |_| "modelopt".into()), node.span.part(0..1)),
     };
-    let Some(method) = methods().get(&*name) else {
-        let near = nearest(&name, methods().keys().map(String::as_str));
+    let Some(method) = catalog.methods().iter().find(|method| method.name == name) else {
+        let near = nearest(&name, catalog.methods().iter().map(|method| &*method.name));
         let diagnostic = Diagnostic::new(Code::UnknownQuantization, format!("unknown quantization method `{name}`"))
             .at(span, "the weights are counted as if they weren't quantized")
             .did_you_mean(span.inside(), near)
@@ -162,14 +158,15 @@ fn quantization_of(node: &Node, diagnostics: &mut Diagnostics) -> Option<Quantiz
         Json::List(items) => items.iter().filter_map(Node::text).map(|text| text.to_string()).collect(),
         _ => Vec::new(),
     });
-    let kept: Vec<String> = listed.chain(method.always_kept.iter().cloned()).collect();
+    let kept: Vec<String> = listed.chain(method.always_kept.iter().map(ToString::to_string)).collect();
     let digits = |text: &str| text.bytes().any(|b| b.is_ascii_digit());
     let by_layer = groups.iter().flat_map(|(_, names)| names).chain(&kept).any(|name| digits(name));
-    let patterns = |names: &[String]| names.iter().filter_map(|name| Pattern::new(name)).collect();
+    let patterns = |names: &[String]| names.iter().filter_map(|name| Pattern::new(name, &method.containers)).collect();
     Some(Quantization {
         method: Spanned::new(name, span),
         groups: groups.iter().map(|(bits, names)| Group { bits: *bits, targets: patterns(names) }).collect(),
         kept: patterns(&kept),
+        containers: method.containers.clone(),
         names_layers: by_layer,
     })
 }
@@ -177,12 +174,11 @@ fn quantization_of(node: &Node, diagnostics: &mut Diagnostics) -> Option<Quantiz
 /// The bits of a group, and the names of its layers where they are not simply the linear ones.
 fn group(method: &Method, node: &Node, inner: Option<&Node>, diagnostics: &mut Diagnostics) -> Option<(Exact, Vec<String>)> {
     let env = |name: &Name, _: u16| {
-        let given = inner.and_then(|inner| inner.get(&name.text)).or_else(|| node.get(&name.text)).map(value);
-        let default = || method.variables.get(&*name.text).and_then(Value::from_json);
+        let given = inner.and_then(|inner| inner.get(&name.text)).or_else(|| node.get(&name.text)).map(value_of);
+        let default = || method.variables.iter().find(|(known, _)| *known == name.text).map(|(_, value)| value.clone());
         given.filter(|value| *value != Value::Null).or_else(default).ok_or_else(|| EvalError::Unknown(name.text.clone()))
     };
-    let expr = parse(&method.bits, Syntax::Template).ok()?;
-    let bits = match eval(&expr, &move |name: &Name| env(name, 0), 0) {
+    let bits = match eval(&method.bits_expr, &move |name: &Name| env(name, 0), 0) {
         Ok(value) => value.as_number().filter(|bits| *bits > Exact::ZERO),
         Err(error) => {
             let message = format!("the number of bits can't be had: {error}, in `{}`", method.bits);
@@ -196,7 +192,6 @@ fn group(method: &Method, node: &Node, inner: Option<&Node>, diagnostics: &mut D
         Some(Json::List(items)) => items.iter().filter_map(Node::text).map(|text| text.to_string()).collect(),
         _ => Vec::new(),
     };
-    // A class of modules: the linear ones.
-    let all = names.iter().any(|name| name == "Linear");
+    let all = names.iter().any(|name| method.all_linear.iter().any(|all| **all == **name));
     Some((bits, if all { Vec::new() } else { names }))
 }

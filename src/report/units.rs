@@ -1,5 +1,7 @@
 //! Numbers for people: the only place where anything is rounded.
 
+use crate::quantity::workload::words;
+
 /// What a thousand is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Units {
@@ -8,6 +10,8 @@ pub enum Units {
     /// GiB = 2^30 bytes.
     Iec,
 }
+
+words!(Units, Si = "si", Iec = "iec");
 
 const SI: [&str; 11] = ["", "K", "M", "G", "T", "P", "E", "Z", "Y", "R", "Q"];
 const PARAMS: [&str; 6] = ["", "K", "M", "B", "T", "Q"];

@@ -6,11 +6,10 @@ use std::sync::Arc;
 use layerspec::analysis::compare::difference;
 use layerspec::analysis::origin::origin;
 use layerspec::analysis::summary::summary;
-use layerspec::catalog::{Catalog, Kind, OverlayFile, dtypes};
+use layerspec::catalog::Catalog;
 use layerspec::cost::workload::Request;
 use layerspec::emit::{explicit, import_family};
 use layerspec::evaluation::{Compiled, compile};
-use layerspec::language::checkpoint;
 use layerspec::quantity::workload::Phase;
 use layerspec::syntax::diag::{Code, Diagnostics};
 use layerspec::syntax::source::{Source, SourceId};
@@ -191,12 +190,8 @@ fn a_variable_tells_where_it_comes_from() {
     assert!(origin(&compiled.checked, "no_such_thing").is_none());
 }
 
-fn overlay(files: &[(Kind, &str, Json)]) -> Arc<Catalog> {
-    let load = |(at, (kind, name, json)): (usize, &(Kind, &str, Json))| {
-        let path = format!("mine/{}/{name}.json", kind.folder());
-        OverlayFile::load(*kind, name, &path, json.to_string().as_bytes(), Catalog::overlay_id(at)).unwrap()
-    };
-    Arc::new(Catalog::under(files.iter().enumerate().map(load).collect()))
+fn overlay(files: &[(&str, Json)]) -> Arc<Catalog> {
+    Arc::new(Catalog::overlaid(files.iter().map(|(path, json)| (*path, json.to_string()))).unwrap())
 }
 
 fn tiny_family(layers: &Json) -> Json {
@@ -212,7 +207,7 @@ fn a_block_of_the_catalog_sees_what_it_takes_and_nothing_else() {
     let uses = json!([{ "name": "part", "use": "blocks/mine" }]);
     let block = |width: &str| json!({ "doc": "a test", "takes": { "width": "required", "twice": "2 * <width>" }, "layers": [linear("fc", width)] });
     let compile_with = |width: &str| {
-        let catalog = overlay(&[(Kind::Block, "mine", block(width)), (Kind::Family, "tiny", tiny_family(&uses))]);
+        let catalog = overlay(&[("blocks/mine.json", block(width)), ("families/tiny.json", tiny_family(&uses))]);
         let (compiled, diagnostics) = try_compile(&catalog, &json!({ "model_type": "tiny", "width": 4 }), &at(4));
         let codes: Vec<Code> = diagnostics.iter().map(|d| d.code).collect();
         (compiled.map(|compiled| total(&compiled, "params")), codes)
@@ -224,7 +219,7 @@ fn a_block_of_the_catalog_sees_what_it_takes_and_nothing_else() {
 
 #[test]
 fn a_key_that_a_family_does_not_declare_does_not_exist() {
-    let catalog = overlay(&[(Kind::Family, "tiny", tiny_family(&json!([linear("fc", "<undeclared>")])))]);
+    let catalog = overlay(&[("families/tiny.json", tiny_family(&json!([linear("fc", "<undeclared>")])))]);
     let (none, diagnostics) = try_compile(&catalog, &json!({ "model_type": "tiny", "undeclared": 4 }), &at(4));
     assert!(none.is_none() && diagnostics.has(Code::UnknownVariable));
 }
@@ -232,7 +227,7 @@ fn a_key_that_a_family_does_not_declare_does_not_exist() {
 #[test]
 fn families_that_extend_each_other_are_an_error() {
     let family = |base: &str| json!({ "model_types": [base], "prefix": "x.X", "source": "a test", "extends": base });
-    let catalog = overlay(&[(Kind::Family, "a", family("b")), (Kind::Family, "b", family("a"))]);
+    let catalog = overlay(&[("families/a.json", family("b")), ("families/b.json", family("a"))]);
     let (none, diagnostics) = try_compile(&catalog, &json!({ "model_type": "b", "width": 4 }), &at(4));
     assert!(none.is_none() && diagnostics.has(Code::UnknownFamily));
 }
@@ -247,7 +242,7 @@ fn lengths_are_rebound() {
     let mut family = tiny_family(&layers);
     family["inputs"] =
         json!({ "pixels": { "shape": ["<batch_size>", 5, 8] }, "tokens": { "shape": ["<batch_size>", "<seq_len>", 8] } });
-    let catalog = overlay(&[(Kind::Family, "tiny", family)]);
+    let catalog = overlay(&[("families/tiny.json", family)]);
     let compiled = compiled(&catalog, &json!({ "model_type": "tiny" }), &at(7));
     assert_eq!(total(&compiled, "matmul_flops"), 2 * 8 * 8 * (5 + 7));
 }
@@ -276,13 +271,13 @@ fn experts_are_counted_in_three_ways() {
 
 #[test]
 fn methods_of_quantization_hold_together() {
-    assert!(checkpoint::methods().len() >= 7);
-    for (name, method) in checkpoint::methods() {
-        assert!(!method.doc.is_empty() && !method.source.is_empty(), "{name}");
-    }
     let catalog = Arc::new(Catalog::new());
-    for index in 0..catalog.class_files().len() {
-        let class = catalog.class_at(index).unwrap().unwrap();
+    assert!(catalog.methods().len() >= 7);
+    for method in catalog.methods() {
+        assert!(!method.doc.is_empty() && !method.source.is_empty(), "{}", method.name);
+    }
+    for class in catalog.classes() {
+        let class = class.unwrap();
         for weight in &class.quantized {
             assert!(class.weights.iter().any(|known| known.name == *weight), "{}: no weight `{weight}`", class.name);
         }
@@ -320,7 +315,7 @@ fn a_checkpoint_decides_the_bytes_of_weights() {
         "weights": { "num_bits": 8, "type": "int", "strategy": "channel", "group_size": null } } } });
     assert_eq!(bytes(groups, &at(4)), 3 * attention + 2 * (3 * mlp + rest));
     // What is asked for wins.
-    let asked = Request { weight_dtype: Some(dtypes::find("fp32").unwrap()), ..at(4) };
+    let asked = Request { weight_dtype: Some(catalog.dtype("fp32").unwrap()), ..at(4) };
     assert_eq!(bytes(fp8, &asked), 4 * (linear + rest));
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use layerspec::analysis::cache::cache;
 use layerspec::analysis::fit::{Question, fit};
 use layerspec::analysis::memory::{Checkpointing, Lora, Parts, Training, loss_saved_bytes, plan};
-use layerspec::catalog::{Catalog, optimizers};
+use layerspec::catalog::Catalog;
 use layerspec::cost::workload::Request;
 use layerspec::evaluation::{Compiled, compile};
 use layerspec::flow::alive_at;
@@ -31,7 +31,7 @@ fn compiled(catalog: &Arc<Catalog>, fact: &Json) -> Compiled {
     };
     let pairs: Vec<_> = fact["workload"].as_object().unwrap().iter().map(|(name, v)| (name.as_str().into(), value(v))).collect();
     let mut diagnostics = Diagnostics::default();
-    let compiled = compile(&source, catalog, &Request::from_pairs(&pairs).unwrap(), &mut diagnostics);
+    let compiled = compile(&source, catalog, &Request::from_pairs(&pairs, catalog).unwrap(), &mut diagnostics);
     compiled.unwrap_or_else(|| panic!("{model}: {diagnostics:?}"))
 }
 
@@ -149,7 +149,7 @@ fn items(compiled: &Compiled, options: &Training) -> BTreeMap<&'static str, u128
 }
 
 fn adamw() -> Training {
-    let optimizer = optimizers::find("adamw").unwrap();
+    let optimizer = Catalog::new().optimizer("adamw").unwrap();
     let checkpointing = Checkpointing::None;
     Training { optimizer, master_weights: false, checkpointing, zero: 0, ranks: 1, lora: None }
 }

@@ -57,7 +57,7 @@ fn source(model: &Model) -> Source {
 fn at(model: &Model, catalog: &Arc<Catalog>, workload: &Json, expected: &[Code]) -> Compiled {
     let pairs: Vec<(Arc<str>, Value)> =
         workload.as_object().unwrap().iter().map(|(k, v)| (k.as_str().into(), Value::from_json(v).unwrap())).collect();
-    let request = Request::from_pairs(&pairs).unwrap();
+    let request = Request::from_pairs(&pairs, catalog).unwrap();
     let mut diagnostics = Diagnostics::default();
     let compiled = compile(&source(model), catalog, &request, &mut diagnostics);
     let codes: Vec<Code> = diagnostics.iter().map(|d| d.code).collect();

@@ -16,6 +16,7 @@ pub use parameters::{
 };
 
 use crate::catalog::{Catalog, Classes, parse_class};
+use crate::language::checkpoint::{self, Checkpoint};
 use crate::language::scope::{Definition, Entry, Scope};
 use crate::quantity::workload::{DERIVED, OPTIONS, VARIABLES, WorkloadVar};
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics, nearest};
@@ -42,6 +43,8 @@ pub struct Checked {
     pub classes: Classes,
     /// Values that replace those of the model's variables.
     pub settings: Vec<(Arc<str>, Value)>,
+    /// What is said of the weights' dtypes.
+    pub checkpoint: Checkpoint,
 }
 
 /// What a `use` names.
@@ -163,7 +166,8 @@ pub fn derived_entries<'m, T>(model: &'m Model, bound: &[Variable]) -> Vec<Entry
 /// Checks a model. What is wrong goes to `diagnostics`; a [`Checked`] comes back all the same, in which what was reported fails silently.
 pub fn check(model: Model, catalog: &Arc<Catalog>, settings: Vec<(Arc<str>, Value)>, diagnostics: &mut Diagnostics) -> Checked {
     let (own, faulty) = own_classes(&model, diagnostics);
-    let checked = Checked { classes: Classes::new(catalog.clone(), own, faulty), settings, model };
+    let checkpoint = model.checkpoint.as_ref().map(|node| checkpoint::read(node, catalog, diagnostics)).unwrap_or_default();
+    let checked = Checked { classes: Classes::new(catalog.clone(), own, faulty), settings, checkpoint, model };
     check_settings(&checked, diagnostics);
     check_workload_names(&checked.model, diagnostics);
     let [workload, variables, derived] = root_entries(&checked.model, &checked.settings);

@@ -1,0 +1,88 @@
+//! Lists that are one file each: entries by name, the embedded ones and those that lie over them.
+//!
+//! The embedded file is parsed when first asked for, once. What an entry says is its type's business.
+
+use std::sync::{Arc, OnceLock};
+
+use super::CatalogFile;
+use crate::syntax::diag::{Diagnostics, nearest};
+use crate::syntax::json::{self, Member};
+use crate::syntax::source::Source;
+
+/// What a list has.
+pub(super) trait Entry: Sized {
+    /// Reads an entry: its key is the name. What is wrong goes to `diagnostics`.
+    fn read(member: &Member, diagnostics: &mut Diagnostics) -> Option<Self>;
+    fn name(&self) -> &str;
+    fn aliases(&self) -> &[Arc<str>];
+}
+
+#[derive(Debug)]
+pub(super) struct Table<T> {
+    embedded: &'static CatalogFile,
+    /// The number of the embedded file's source.
+    index: usize,
+    laid: Option<Source>,
+    entries: OnceLock<(Vec<T>, Diagnostics)>,
+}
+
+impl<T: Entry> Table<T> {
+    pub fn new(embedded: &'static CatalogFile, index: usize) -> Self {
+        Table { embedded, index, laid: None, entries: OnceLock::new() }
+    }
+
+    /// Lays a file over the embedded one.
+    pub fn lay(&mut self, source: Source) {
+        self.laid.get_or_insert(source);
+    }
+
+    pub fn is_laid(&self) -> bool {
+        self.laid.is_some()
+    }
+
+    /// The embedded file's text, by its source's number.
+    pub fn source(&self, index: usize) -> Option<Source> {
+        (index == self.index).then(|| self.embedded.source(index))
+    }
+
+    /// All entries in the order of their files; those that lie over others of their names come first.
+    pub fn all(&self) -> &[T] {
+        &self.read().0
+    }
+
+    /// What is wrong with the files. An entry that something is wrong with is left out.
+    pub fn said(&self) -> &Diagnostics {
+        &self.read().1
+    }
+
+    /// The entry of this name or alias, in any case.
+    ///
+    /// # Errors
+    /// The nearest name, if any is near.
+    pub fn find(&self, name: &str) -> Result<&T, Option<String>> {
+        let called = |entry: &&T| {
+            entry.name().eq_ignore_ascii_case(name) || entry.aliases().iter().any(|alias| alias.eq_ignore_ascii_case(name))
+        };
+        let near = || nearest(name, self.all().iter().map(T::name)).map(str::to_owned);
+        self.all().iter().find(called).ok_or_else(near)
+    }
+
+    fn read(&self) -> &(Vec<T>, Diagnostics) {
+        self.entries.get_or_init(|| {
+            let mut diagnostics = Diagnostics::default();
+            let laid: Vec<T> = self.laid.as_ref().map(|source| entries(source, &mut diagnostics)).unwrap_or_default();
+            let below: Vec<T> = entries(&self.embedded.source(self.index), &mut diagnostics);
+            let hidden = |entry: &T| laid.iter().any(|over| over.name().eq_ignore_ascii_case(entry.name()));
+            let below: Vec<T> = below.into_iter().filter(|entry| !hidden(entry)).collect();
+            (laid.into_iter().chain(below).collect(), diagnostics)
+        })
+    }
+}
+
+fn entries<T: Entry>(source: &Source, diagnostics: &mut Diagnostics) -> Vec<T> {
+    let Some(document) = json::read(source, diagnostics) else { return Vec::new() };
+    if !matches!(document.root.json, json::Json::Object(_)) {
+        super::values::wrong(&document.root, "an object with an entry for each name", diagnostics);
+    }
+    document.root.members().iter().filter_map(|member| T::read(member, diagnostics)).collect()
+}
