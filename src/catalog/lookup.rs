@@ -121,7 +121,8 @@ impl Catalog {
         };
         let stem: Arc<str> = file.strip_suffix(".json").unwrap_or(file).into();
         let laid = |name: Option<&str>, aliases: &str| LaidFile {
-            name: name.and_then(|key| root.get(key)?.text().cloned()).unwrap_or(stem),
+            name: name.and_then(|key| root.get(key)?.text().cloned()).unwrap_or_else(|| stem.clone()),
+            stem: stem.clone(),
             aliases: names_at(&root, aliases),
             source: source.clone(),
         };
@@ -351,6 +352,14 @@ impl Catalog {
     #[must_use]
     pub fn methods(&self) -> &[Method] {
         self.methods.all()
+    }
+
+    /// The way to quantize that a checkpoint calls so.
+    ///
+    /// # Errors
+    /// The nearest name, if any is near.
+    pub fn method(&self, name: &str) -> Result<&Method, Option<String>> {
+        self.methods.find(name)
     }
 
     /// The embedded models.

@@ -54,6 +54,8 @@ pub(super) const FILE: CatalogFile = CatalogFile {
 };
 
 impl Entry for Method {
+    const ANY_CASE: bool = false;
+
     fn read(member: &Member, diagnostics: &mut Diagnostics) -> Option<Self> {
         let f = fields(&member.value, "a method of quantization", METHOD_KEYS, &[], diagnostics)?;
         // All are read before any is missed, so that all that is wrong is said.

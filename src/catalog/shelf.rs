@@ -26,29 +26,22 @@ impl CatalogFile {
         Source { id: SourceId::catalog(index), name: self.path.into(), text: self.text.into() }
     }
 
+    /// Its file's name without folders and ending.
     fn stem(&self) -> &'static str {
-        stem(self.path)
+        let name = self.path.rsplit('/').next().unwrap_or_default();
+        name.strip_suffix(".json").unwrap_or(name)
     }
-}
-
-/// A file's name without folders and ending.
-fn stem(path: &str) -> &str {
-    let name = path.rsplit(['/', '\\']).next().unwrap_or_default();
-    name.strip_suffix(".json").unwrap_or(name)
 }
 
 /// A file that lies over the embedded ones.
 #[derive(Debug)]
 pub(super) struct LaidFile {
+    /// Its file's name without the ending.
+    pub stem: Arc<str>,
+    /// As a [`CatalogFile`] has it.
     pub name: Arc<str>,
     pub aliases: Vec<Arc<str>>,
     pub source: Source,
-}
-
-impl LaidFile {
-    fn stem(&self) -> &str {
-        stem(&self.source.name)
-    }
 }
 
 /// What an embedded file is hidden by.
@@ -96,7 +89,7 @@ impl<T> Shelf<T> {
     pub fn is_hidden(&self, at: usize) -> bool {
         let Some(file) = self.embedded.get(at) else { return false };
         let by_name = |laid: &LaidFile| self.hiding == Hiding::ByName && laid.name.eq_ignore_ascii_case(file.name);
-        self.laid.iter().any(|laid| laid.stem() == file.stem() || by_name(laid))
+        self.laid.iter().any(|laid| *laid.stem == *file.stem() || by_name(laid))
     }
 
     fn laid_at(&self, at: usize) -> Option<&LaidFile> {
@@ -144,16 +137,21 @@ impl<T> Shelf<T> {
         if let Some(known) = cell.get() {
             return Some(known);
         }
-        let embedded = || self.embedded.get(at).map(|file| file.source(self.first + at));
-        let source = self.laid_at(at).map(|file| file.source.clone()).or_else(embedded)?;
-        Some(cell.get_or_init(|| load(&source, parse)))
+        let laid = || self.laid_at(at).map(|file| (file.source.clone(), &*file.stem));
+        let embedded = self.embedded.get(at).map(|file| (file.source(self.first + at), file.stem()));
+        let (source, stem) = embedded.or_else(laid)?;
+        Some(cell.get_or_init(|| load(&source, stem, parse)))
     }
 }
 
-fn load<T>(source: &Source, parse: impl FnOnce(&Node, &str, &mut Diagnostics) -> Option<T>) -> Result<Arc<T>, Diagnostics> {
+fn load<T>(
+    source: &Source,
+    stem: &str,
+    parse: impl FnOnce(&Node, &str, &mut Diagnostics) -> Option<T>,
+) -> Result<Arc<T>, Diagnostics> {
     let mut diagnostics = Diagnostics::default();
     let document = json::read(source, &mut diagnostics);
-    match document.and_then(|document| parse(&document.root, stem(&source.name), &mut diagnostics)) {
+    match document.and_then(|document| parse(&document.root, stem, &mut diagnostics)) {
         Some(parsed) if !diagnostics.has_errors() => Ok(Arc::new(parsed)),
         _ => Err(diagnostics),
     }

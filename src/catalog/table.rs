@@ -11,6 +11,9 @@ use crate::syntax::source::Source;
 
 /// What a list has.
 pub(super) trait Entry: Sized {
+    /// Whether names that differ only in case are the same: people write some of them, others are a program's.
+    const ANY_CASE: bool = true;
+
     /// Reads an entry: its key is the name. What is wrong goes to `diagnostics`.
     fn read(member: &Member, diagnostics: &mut Diagnostics) -> Option<Self>;
     fn name(&self) -> &str;
@@ -55,14 +58,12 @@ impl<T: Entry> Table<T> {
         &self.read().1
     }
 
-    /// The entry of this name or alias, in any case.
+    /// The entry of this name or alias.
     ///
     /// # Errors
     /// The nearest name, if any is near.
     pub fn find(&self, name: &str) -> Result<&T, Option<String>> {
-        let called = |entry: &&T| {
-            entry.name().eq_ignore_ascii_case(name) || entry.aliases().iter().any(|alias| alias.eq_ignore_ascii_case(name))
-        };
+        let called = |entry: &&T| same::<T>(entry.name(), name) || entry.aliases().iter().any(|alias| same::<T>(alias, name));
         let near = || nearest(name, self.all().iter().map(T::name)).map(str::to_owned);
         self.all().iter().find(called).ok_or_else(near)
     }
@@ -72,11 +73,15 @@ impl<T: Entry> Table<T> {
             let mut diagnostics = Diagnostics::default();
             let laid: Vec<T> = self.laid.as_ref().map(|source| entries(source, &mut diagnostics)).unwrap_or_default();
             let below: Vec<T> = entries(&self.embedded.source(self.index), &mut diagnostics);
-            let hidden = |entry: &T| laid.iter().any(|over| over.name().eq_ignore_ascii_case(entry.name()));
+            let hidden = |entry: &T| laid.iter().any(|over| same::<T>(over.name(), entry.name()));
             let below: Vec<T> = below.into_iter().filter(|entry| !hidden(entry)).collect();
             (laid.into_iter().chain(below).collect(), diagnostics)
         })
     }
+}
+
+fn same<T: Entry>(a: &str, b: &str) -> bool {
+    if T::ANY_CASE { a.eq_ignore_ascii_case(b) } else { a == b }
 }
 
 fn entries<T: Entry>(source: &Source, diagnostics: &mut Diagnostics) -> Vec<T> {

@@ -476,7 +476,7 @@ fn refused<A: ClapArgs>(id: &str, value: &str, why: &str) -> clap::Error {
         "invalid value '{invalid}{value}{invalid:#}' for '{literal}{argument}{literal:#}': {why}\n\n\
         For more information, try '{literal}--help{literal:#}'.\n"
     );
-    clap::Error::raw(ErrorKind::ValueValidation, message)
+    clap::Error::raw(ErrorKind::ValueValidation, message).with_cmd(&command)
 }
 
 /// `NAME=VALUE`: the value is JSON where it reads as such, else a text.

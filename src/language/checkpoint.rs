@@ -8,7 +8,7 @@ use std::sync::Arc;
 use regex_lite::Regex;
 
 use crate::catalog::{Catalog, Dtype, Method};
-use crate::syntax::diag::{Code, Diagnostic, Diagnostics, nearest};
+use crate::syntax::diag::{Code, Diagnostic, Diagnostics};
 use crate::syntax::expr::{EvalError, Exact, Name, Value, eval, value_of};
 use crate::syntax::glob;
 use crate::syntax::json::{Json, Member, Node};
@@ -138,14 +138,16 @@ fn quantization_of(node: &Node, catalog: &Catalog, diagnostics: &mut Diagnostics
         None if flagged("load_in_4bit") || flagged("load_in_8bit") => ("bitsandbytes".into(), node.span.part(0..1)),
         None => (node.get("quant_algo").map_or_else(|| "?".into(), |_| "modelopt".into()), node.span.part(0..1)),
     };
-    let Some(method) = catalog.methods().iter().find(|method| method.name == name) else {
-        let near = nearest(&name, catalog.methods().iter().map(|method| &*method.name));
-        let diagnostic = Diagnostic::new(Code::UnknownQuantization, format!("unknown quantization method `{name}`"))
-            .at(span, "the weights are counted as if they weren't quantized")
-            .did_you_mean(span.inside(), near)
-            .help("say what they are: `--weight-dtype q4_k`, or by path: `--weight-dtype '*.mlp.*=nf4'`");
-        diagnostics.push(diagnostic);
-        return None;
+    let method = match catalog.method(&name) {
+        Ok(method) => method,
+        Err(near) => {
+            let diagnostic = Diagnostic::new(Code::UnknownQuantization, format!("unknown quantization method `{name}`"))
+                .at(span, "the weights are counted as if they weren't quantized")
+                .did_you_mean(span.inside(), near.as_deref())
+                .help("say what they are: `--weight-dtype q4_k`, or by path: `--weight-dtype '*.mlp.*=nf4'`");
+            diagnostics.push(diagnostic);
+            return None;
+        }
     };
     let groups = match &method.groups {
         None => vec![group(method, node, None, diagnostics)?],
