@@ -47,14 +47,14 @@ fn names_in(path: &Path, key: &str) -> Result<(String, Vec<String>), Box<dyn std
 
 fn classes(root: &Path, out: &mut String) -> Result<(), Box<dyn std::error::Error>> {
     let mut names: Vec<(String, usize)> = Vec::new();
-    writeln!(out, "/// The class files, by name.\npub const CLASS_FILES: &[ClassFile] = &[")?;
+    writeln!(out, "/// The class files, by name.\npub const CLASS_FILES: &[CatalogFile] = &[")?;
     for (index, (stem, path)) in json_files(&root.join("catalog/classes"))?.into_iter().enumerate() {
         let (class, aliases) = names_in(&path, "class")?;
         names.extend(std::iter::once(&class).chain(&aliases).map(|name| (name.clone(), index)));
         let shown = format!("catalog/classes/{stem}.json");
         writeln!(
             out,
-            "    ClassFile {{ path: {shown:?}, class: {class:?}, aliases: &{aliases:?}, text: include_str!({:?}) }},",
+            "    CatalogFile {{ path: {shown:?}, name: {class:?}, aliases: &{aliases:?}, text: include_str!({:?}) }},",
             path.display().to_string()
         )?;
     }
@@ -75,13 +75,13 @@ fn classes(root: &Path, out: &mut String) -> Result<(), Box<dyn std::error::Erro
 }
 
 fn devices(root: &Path, out: &mut String) -> Result<(), Box<dyn std::error::Error>> {
-    writeln!(out, "/// The device files, by name.\npub const DEVICE_FILES: &[DeviceFile] = &[")?;
+    writeln!(out, "/// The device files, by name.\npub const DEVICE_FILES: &[CatalogFile] = &[")?;
     for (stem, path) in json_files(&root.join("catalog/hardware"))? {
         let (name, aliases) = names_in(&path, "name")?;
         let shown = format!("catalog/hardware/{stem}.json");
         writeln!(
             out,
-            "    DeviceFile {{ path: {shown:?}, name: {name:?}, aliases: &{aliases:?}, text: include_str!({:?}) }},",
+            "    CatalogFile {{ path: {shown:?}, name: {name:?}, aliases: &{aliases:?}, text: include_str!({:?}) }},",
             path.display().to_string()
         )?;
     }
@@ -90,18 +90,18 @@ fn devices(root: &Path, out: &mut String) -> Result<(), Box<dyn std::error::Erro
 }
 
 fn blocks(root: &Path, out: &mut String) -> Result<(), Box<dyn std::error::Error>> {
-    writeln!(out, "/// The block files, by name.\npub const BLOCK_FILES: &[BlockFile] = &[")?;
+    writeln!(out, "/// The block files, by name.\npub const BLOCK_FILES: &[CatalogFile] = &[")?;
     for (stem, path) in json_files(&root.join("catalog/blocks"))? {
         let shown = format!("catalog/blocks/{stem}.json");
         let text = path.display().to_string();
-        writeln!(out, "    BlockFile {{ path: {shown:?}, name: {stem:?}, text: include_str!({text:?}) }},")?;
+        writeln!(out, "    CatalogFile {{ path: {shown:?}, name: {stem:?}, aliases: &[], text: include_str!({text:?}) }},")?;
     }
     writeln!(out, "];")?;
     Ok(())
 }
 
 fn families(root: &Path, out: &mut String) -> Result<(), Box<dyn std::error::Error>> {
-    writeln!(out, "/// The family files, by name.\npub const FAMILY_FILES: &[FamilyFile] = &[")?;
+    writeln!(out, "/// The family files, by name.\npub const FAMILY_FILES: &[CatalogFile] = &[")?;
     for (stem, path) in json_files(&root.join("catalog/families"))? {
         let json: serde_json::Value =
             serde_json::from_str(&fs::read_to_string(&path)?).map_err(|e| format!("{}: {e}", path.display()))?;
@@ -110,7 +110,7 @@ fn families(root: &Path, out: &mut String) -> Result<(), Box<dyn std::error::Err
         let shown = format!("catalog/families/{stem}.json");
         writeln!(
             out,
-            "    FamilyFile {{ path: {shown:?}, name: {stem:?}, model_types: &{types:?}, text: include_str!({:?}) }},",
+            "    CatalogFile {{ path: {shown:?}, name: {stem:?}, aliases: &{types:?}, text: include_str!({:?}) }},",
             path.display().to_string()
         )?;
     }

@@ -22,14 +22,17 @@ use serde_json::Value as Json;
 /// The embedded catalog under the files of a folder.
 fn over(folder: &Path) -> Session {
     let mut files = Vec::new();
-    for kind in ["classes", "blocks", "families"] {
-        let Ok(entries) = folder.join(kind).read_dir() else { continue };
+    for inner in Catalog::FOLDERS {
+        let Ok(entries) = folder.join(inner).read_dir() else { continue };
         let mut paths: Vec<PathBuf> =
             entries.map(|entry| entry.unwrap().path()).filter(|p| p.extension().is_some_and(|e| e == "json")).collect();
         paths.sort();
-        files.extend(paths.iter().map(|path| (path.display().to_string(), std::fs::read(path).unwrap())));
+        let named = |path: &PathBuf| format!("{inner}/{}", path.file_name().unwrap().display());
+        files.extend(paths.iter().map(|path| (named(path), std::fs::read(path).unwrap())));
     }
-    let files = files.iter().map(|(path, bytes)| (path.as_str(), bytes.as_slice()));
+    for list in Catalog::LISTS.iter().filter(|list| folder.join(list).exists()) {
+        files.push(((*list).to_owned(), std::fs::read(folder.join(list)).unwrap()));
+    }
     Session::over(Catalog::overlaid(files).unwrap_or_else(|said| panic!("{}: {said:?}", folder.display())))
 }
 

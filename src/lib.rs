@@ -86,9 +86,7 @@ mod session;
 #[doc(hidden)]
 pub mod syntax;
 
-pub use catalog::dtypes::Dtype;
-pub use catalog::optimizers::Optimizer;
-pub use catalog::{Catalog, Device, Fact, Interconnect, Role};
+pub use catalog::{Catalog, Device, Dtype, Fact, Interconnect, Method, Optimizer, Role};
 pub use cost::Tensor;
 pub use cost::workload::{CompleteWorkload, Workload};
 pub use evaluation::{Evaluation, Instance, Parameter, Row};
@@ -123,8 +121,8 @@ pub mod analyses {
 pub mod reports {
     pub use crate::report::units::{self, Units};
     pub use crate::report::{
-        By, FORMATS, Format, Options, errors_page, families_page, model_schema, render_compare, render_dot, render_mermaid,
-        render_summary, render_tree, roles_page,
+        By, FORMATS, Format, Options, PageFormat, errors_page, families_page, model_schema, render_compare, render_dot,
+        render_mermaid, render_summary, render_tree, roles_page,
     };
 }
 

@@ -106,7 +106,7 @@ fn entries(compiled: &Evaluation) -> IndexMap<String, Entry> {
             }
         }
         for weight in signature.weights.iter().flatten() {
-            add(weight.name.clone(), crate::report::units::shape(&weight.shape));
+            add(weight.name.clone(), crate::quantity::shape(&weight.shape));
         }
         for tied in &info.row.tied {
             add("tied_to".into(), open(&tied.path));

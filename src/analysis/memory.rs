@@ -3,12 +3,14 @@
 //!
 //! A compiled model comes in, a list of kinds with their bytes goes out. What is split over devices is divided and rounded up.
 
-use crate::catalog::optimizers::Optimizer;
+use std::sync::Arc;
+
+use crate::catalog::Optimizer;
 use crate::cost::Tensor;
 use crate::evaluation::Evaluation;
 use crate::flat::{RowInfo, matches_layer};
 use crate::quantity::Quantity;
-use crate::quantity::workload::Phase;
+use crate::quantity::workload::{Phase, words};
 use crate::syntax::diag::{Code, Diagnostic};
 use crate::syntax::expr::Exact;
 
@@ -35,26 +37,7 @@ pub enum Checkpointing {
     Full,
 }
 
-impl Checkpointing {
-    /// All words, in order.
-    pub const WORDS: &'static [&'static str] = &["none", "selective", "full"];
-
-    /// The choice that a word means.
-    #[must_use]
-    pub fn from_word(word: &str) -> Option<Self> {
-        [Self::None, Self::Selective, Self::Full].into_iter().find(|c| c.word() == word)
-    }
-
-    /// As options and outputs spell it.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Selective => "selective",
-            Self::Full => "full",
-        }
-    }
-}
+words!(Checkpointing, None = "none", Selective = "selective", Full = "full");
 
 /// Adapters in place of trained weights: W + B A with A `[rank, in]` and B `[out, rank]`.
 #[derive(Debug, Clone)]
@@ -69,7 +52,7 @@ pub struct Lora {
 #[derive(Debug, Clone)]
 pub struct Training {
     /// Whose states are kept.
-    pub optimizer: &'static Optimizer,
+    pub optimizer: Arc<Optimizer>,
     /// Float32 copies of what is trained, and float32 states.
     pub master_weights: bool,
     /// What is computed again.
@@ -85,7 +68,7 @@ pub struct Training {
 impl Training {
     /// A step of one rank that keeps all that it saves, without adapters and master weights.
     #[must_use]
-    pub fn new(optimizer: &'static Optimizer) -> Self {
+    pub fn new(optimizer: Arc<Optimizer>) -> Self {
         Training { optimizer, master_weights: false, checkpointing: Checkpointing::None, zero: 0, ranks: 1, lora: None }
     }
 }

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::Class;
 use super::lookup::{Catalog, fit};
-use super::{CLASS_FILES, Class};
 use crate::syntax::diag::{Diagnostic, Diagnostics, nearest};
 
 /// The classes that a model can use: its own, then the catalog's.
@@ -107,9 +107,7 @@ impl Classes {
     #[must_use]
     pub fn nearest(&self, name: &str) -> Option<&str> {
         let own = self.own.iter().map(|c| &*c.name).chain(self.faulty.iter().map(|name| &**name));
-        let full = own.chain(CLASS_FILES.iter().map(|f| f.class));
-        let alias = CLASS_FILES.iter().flat_map(|f| f.aliases.iter().copied()).filter(|a| !a.contains('*'));
-        let names: Vec<&str> = full.chain(alias).collect();
+        let names: Vec<&str> = own.chain(self.catalog.class_names()).collect();
         let last = |text: &str| text.rsplit('.').next().unwrap_or("").to_owned();
         nearest(name, names.iter().copied()).or_else(|| {
             let lasts: Vec<String> = names.iter().map(|n| last(n)).collect();

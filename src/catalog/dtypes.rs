@@ -1,24 +1,23 @@
 //! Element types: `catalog/dtypes.json`.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock};
 
-use serde::Deserialize;
-
-use crate::syntax::diag::nearest;
+use super::CatalogFile;
+use super::table::Entry;
+use super::values::{key, positive, text, texts};
+use crate::syntax::diag::Diagnostics;
 use crate::syntax::expr::Exact;
+use crate::syntax::json::Member;
+use crate::syntax::spec::{Key, KeyKind, fields};
 
 /// An element type with its true size, block scales included.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Dtype {
-    /// The name to call it by.
     pub name: Arc<str>,
     /// Bits per element, exactly: 4.5 for q4_0.
     pub bits: Exact,
-    /// Other names.
-    pub aliases: Arc<[String]>,
-    /// What it is, in a line.
+    pub aliases: Arc<[Arc<str>]>,
     pub doc: Arc<str>,
-    /// Where its size is written down.
     pub source: Arc<str>,
 }
 
@@ -31,53 +30,59 @@ impl Dtype {
 }
 
 impl Default for Dtype {
-    /// What a model is computed in when nobody says: bf16.
+    /// What a model is computed in when nobody says: bf16, as the embedded catalog has it, whatever lies over that.
     fn default() -> Self {
-        let bf16 = all().iter().find(|dtype| &*dtype.name == "bf16").cloned();
-        bf16.unwrap_or_else(|| Dtype {
+        static BF16: LazyLock<Dtype> = LazyLock::new(|| Dtype {
             name: "bf16".into(),
             bits: Exact::integer(16),
-            aliases: Arc::new([]),
-            doc: Arc::default(),
-            source: Arc::default(),
-        })
+            aliases: ["bfloat16".into()].into(),
+            doc: "8 exponent bits, 7 mantissa bits".into(),
+            source: "torch 2.15.0 torch.bfloat16".into(),
+        });
+        BF16.clone()
     }
 }
 
-#[derive(Deserialize)]
-struct Entry {
-    bits: serde_json::Number,
-    #[serde(default)]
-    aliases: Vec<String>,
-    doc: String,
-    source: String,
+const DTYPE_KEYS: &[Key] = &[
+    key("bits", KeyKind::Count, true, "bits per element, block scales included"),
+    key("aliases", KeyKind::Texts, false, "other names"),
+    key("doc", KeyKind::Text, true, "what it is"),
+    key("source", KeyKind::Text, true, "where that is written down"),
+];
+
+pub(super) const FILE: CatalogFile = CatalogFile {
+    path: "catalog/dtypes.json",
+    name: "dtypes",
+    aliases: &[],
+    text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/catalog/dtypes.json")),
+};
+
+impl Entry for Dtype {
+    fn read(member: &Member, diagnostics: &mut Diagnostics) -> Option<Self> {
+        let f = fields(&member.value, "a dtype", DTYPE_KEYS, &[], diagnostics)?;
+        // All are read before any is missed, so that all that is wrong is said.
+        let bits = f.get("bits").and_then(|n| positive(n, diagnostics));
+        let aliases = texts(f.get("aliases"), diagnostics);
+        let [doc, source] = ["doc", "source"].map(|key| f.get(key).and_then(|n| text(n, diagnostics)));
+        Some(Dtype { name: member.key.clone(), bits: bits?, aliases: aliases.into(), doc: doc?, source: source? })
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn aliases(&self) -> &[Arc<str>] {
+        &self.aliases
+    }
 }
 
-const TEXT: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/catalog/dtypes.json"));
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::Catalog;
 
-/// All element types, in the catalog's order. Empty if the embedded file doesn't parse, which a test excludes.
-pub fn all() -> &'static [Dtype] {
-    static ALL: OnceLock<Vec<Dtype>> = OnceLock::new();
-    ALL.get_or_init(|| {
-        let entries: indexmap::IndexMap<String, Entry> = serde_json::from_str(TEXT).unwrap_or_default();
-        let dtype = |(name, entry): (String, Entry)| {
-            Some(Dtype {
-                name: name.into(),
-                bits: Exact::parse(&entry.bits.to_string())?,
-                aliases: entry.aliases.into(),
-                doc: entry.doc.into(),
-                source: entry.source.into(),
-            })
-        };
-        entries.into_iter().filter_map(dtype).collect()
-    })
-}
-
-/// The dtype of this name or alias, in any case.
-///
-/// # Errors
-/// The nearest name, if any is near.
-pub fn find(name: &str) -> Result<Dtype, Option<&'static str>> {
-    let matches = |d: &&Dtype| d.name.eq_ignore_ascii_case(name) || d.aliases.iter().any(|a| a.eq_ignore_ascii_case(name));
-    all().iter().find(matches).cloned().ok_or_else(|| nearest(name, all().iter().map(|d| &*d.name)))
+    #[test]
+    fn the_default_is_the_catalogs_bf16() {
+        assert_eq!(Ok(Dtype::default()), Catalog::new().dtype("bf16"));
+    }
 }

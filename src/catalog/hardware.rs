@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::values::{figure, flag, text, texts};
+use super::values::{figure, flag, key, text, texts};
 use crate::syntax::diag::Diagnostics;
 use crate::syntax::json::Node;
 use crate::syntax::source::Span;
@@ -58,10 +58,6 @@ impl Device {
     pub fn peak(&self, dtype: &str) -> Option<u128> {
         self.peak_flops_per_second.iter().find(|(name, _)| *name == dtype).map(|(_, peak)| *peak)
     }
-}
-
-const fn key(name: &'static str, kind: KeyKind, required: bool, doc: &'static str) -> Key {
-    Key { name, required, kind, doc }
 }
 
 pub const DEVICE_KEYS: &[Key] = &[

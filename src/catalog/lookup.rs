@@ -1,37 +1,40 @@
-//! Finds classes, blocks, families and devices by name.
+//! Finds what the catalog has by name: classes, blocks, families, devices, dtypes, optimizers, ways to quantize.
 
-use std::sync::{Arc, OnceLock};
+use std::cmp::Reverse;
+use std::sync::Arc;
 
-use super::optimizers::{self, Optimizer};
-use super::overlay::{Kind, OverlayFile};
+use super::shelf::{Hiding, LaidFile, Shelf};
+use super::table::{Entry, Table};
 use super::{
-    BLOCK_FILES, CLASS_FILES, CLASS_NAMES, CLASS_PATTERNS, Class, ClassFile, DEVICE_FILES, Device, DeviceFile, FAMILY_FILES,
-    MODEL_FILES, ModelFile, parse_class, parse_device,
+    BLOCK_FILES, CLASS_FILES, CLASS_NAMES, CLASS_PATTERNS, Class, DEVICE_FILES, Device, Dtype, FAMILY_FILES, MODEL_FILES, Method,
+    ModelFile, Optimizer, dtypes, optimizers, parse_class, parse_device, quantization,
 };
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics, nearest};
-use crate::syntax::json::{self, Node};
+use crate::syntax::glob;
+use crate::syntax::json::{self, Json, Node};
 use crate::syntax::source::{Source, SourceId};
 use crate::syntax::spec::{Block, Family, parse_block, parse_family};
 
-/// What a file holds, or what is wrong with it; made when first asked for, once.
-type Once<T> = OnceLock<Result<Arc<T>, Diagnostics>>;
-
-/// The embedded catalog, and the folder that lies over it. Files are parsed when first asked for, once.
+/// The embedded catalog, and the files that lie over it. Files are parsed when first asked for, once.
 #[derive(Debug)]
 pub struct Catalog {
-    /// The embedded files', then the folder's.
-    classes: Vec<Once<Class>>,
-    devices: Vec<Once<Device>>,
-    blocks: Vec<Once<Block>>,
-    families: Vec<Once<Family>>,
-    overlay: Vec<OverlayFile>,
+    classes: Shelf<Class>,
+    devices: Shelf<Device>,
+    blocks: Shelf<Block>,
+    families: Shelf<Family>,
+    dtypes: Table<Dtype>,
+    optimizers: Table<Arc<Optimizer>>,
+    methods: Table<Method>,
+    /// The texts of the files that lie over the embedded ones.
+    laid: Vec<Source>,
 }
 
-/// The sources of embedded files are numbered in this order: classes, devices, blocks, families.
+/// The sources of embedded files are numbered in this order: classes, devices, blocks, families, lists.
 const DEVICES_FROM: usize = CLASS_FILES.len();
 const BLOCKS_FROM: usize = DEVICES_FROM + DEVICE_FILES.len();
 const FAMILIES_FROM: usize = BLOCKS_FROM + BLOCK_FILES.len();
-const OVERLAY_FROM: usize = FAMILIES_FROM + FAMILY_FILES.len();
+const LISTS_FROM: usize = FAMILIES_FROM + FAMILY_FILES.len();
+const OVERLAY_FROM: usize = LISTS_FROM + Catalog::LISTS.len();
 
 /// Families extend each other through this many steps.
 const MOST_EXTENSIONS: usize = 16;
@@ -43,44 +46,59 @@ impl Default for Catalog {
 }
 
 impl Catalog {
-    /// The embedded catalog alone.
+    /// The folders that a catalog has.
+    pub const FOLDERS: [&str; 4] = ["classes", "blocks", "families", "hardware"];
+    /// The files that it has beside them.
+    pub const LISTS: [&str; 3] = ["dtypes.json", "optimizers.json", "quantization.json"];
+
+    /// The embedded catalog.
     #[must_use]
     pub fn new() -> Self {
-        Self::under(Vec::new())
-    }
-
-    /// The embedded catalog under a folder's files, each loaded with its [`Catalog::overlay_id`].
-    #[must_use]
-    pub fn under(overlay: Vec<OverlayFile>) -> Self {
-        fn cells<T>(embedded: usize, overlay: &[OverlayFile]) -> Vec<Once<T>> {
-            (0..embedded + overlay.len()).map(|_| OnceLock::new()).collect()
-        }
         Catalog {
-            classes: cells(CLASS_FILES.len(), &overlay),
-            devices: cells(DEVICE_FILES.len(), &[]),
-            blocks: cells(BLOCK_FILES.len(), &overlay),
-            families: cells(FAMILY_FILES.len(), &overlay),
-            overlay,
+            classes: Shelf::new(CLASS_FILES, 0, Hiding::ByFile),
+            devices: Shelf::new(DEVICE_FILES, DEVICES_FROM, Hiding::ByName),
+            blocks: Shelf::new(BLOCK_FILES, BLOCKS_FROM, Hiding::ByFile),
+            families: Shelf::new(FAMILY_FILES, FAMILIES_FROM, Hiding::ByFile),
+            dtypes: Table::new(&dtypes::FILE, LISTS_FROM),
+            optimizers: Table::new(&optimizers::FILE, LISTS_FROM + 1),
+            methods: Table::new(&quantization::FILE, LISTS_FROM + 2),
+            laid: Vec::new(),
         }
     }
 
-    /// The embedded catalog under files of one's own, each with its path: the folder says what is in it (`classes/norm.json`,
-    /// `mine/blocks/mlp.json`), the file's name what it is called.
+    /// The embedded catalog with files over it, whose entries come before those of their names. A file is a path as in the catalog
+    /// (`classes/mine.json`, `hardware/x1.json`, `dtypes.json`) and its bytes.
+    ///
+    /// ```
+    /// use layerspec::Catalog;
+    ///
+    /// let int3 = r#"{ "int3": { "bits": 3, "doc": "packed", "source": "a test" } }"#;
+    /// let catalog = Catalog::overlaid([("dtypes.json", int3)]).unwrap();
+    /// assert_eq!(catalog.dtype("INT3").unwrap().bits.to_string(), "3");
+    /// ```
     ///
     /// # Errors
-    /// A file that is no JSON text, or in no such folder.
-    pub fn overlaid<'f>(files: impl IntoIterator<Item = (&'f str, &'f [u8])>) -> Result<Self, Box<Diagnostic>> {
-        let files = files.into_iter().enumerate();
-        files
-            .map(|(at, (path, bytes))| OverlayFile::at(path, bytes, Self::overlay_id(at)))
-            .collect::<Result<_, _>>()
-            .map(Self::under)
+    /// The first mistake: a path that no catalog has, a text that is no JSON, or a device or an entry of a list that isn't as it must be.
+    /// It points into the source [`Catalog::overlay_id`]. What is wrong with a class, a block or a family is said when it is asked for.
+    pub fn overlaid<P: AsRef<str>, B: AsRef<[u8]>>(files: impl IntoIterator<Item = (P, B)>) -> Result<Self, Box<Diagnostic>> {
+        let files = files.into_iter().map(|(path, bytes)| (path.as_ref().to_owned(), path, bytes));
+        Self::overlaid_as(files)
     }
 
-    /// The optimizer of this name or alias, in any case.
-    #[must_use]
-    pub fn optimizer(&self, name: &str) -> Option<&'static Optimizer> {
-        optimizers::find(name).ok()
+    /// [`Catalog::overlaid`] with the name before each file under which diagnostics are to show it.
+    ///
+    /// # Errors
+    /// Those of [`Catalog::overlaid`].
+    pub fn overlaid_as<P: AsRef<str>, B: AsRef<[u8]>>(
+        files: impl IntoIterator<Item = (String, P, B)>,
+    ) -> Result<Self, Box<Diagnostic>> {
+        let mut catalog = Catalog::new();
+        for (name, path, bytes) in files {
+            let source = Source::load(Self::overlay_id(catalog.laid.len()), &name, bytes.as_ref())?;
+            catalog.lay(path.as_ref(), source)?;
+        }
+        catalog.check_laid()?;
+        Ok(catalog)
     }
 
     /// The source of the `at`th file that lies over the embedded ones.
@@ -89,29 +107,58 @@ impl Catalog {
         SourceId::catalog(OVERLAY_FROM + at)
     }
 
+    fn lay(&mut self, path: &str, source: Source) -> Result<(), Box<Diagnostic>> {
+        let root = root(&source)?;
+        let Some((folder, file)) = path.split_once('/') else {
+            match path {
+                "dtypes.json" => self.dtypes.lay(source.clone()),
+                "optimizers.json" => self.optimizers.lay(source.clone()),
+                "quantization.json" => self.methods.lay(source.clone()),
+                _ => return Err(no_place(path)),
+            }
+            self.laid.push(source);
+            return Ok(());
+        };
+        let stem: Arc<str> = file.strip_suffix(".json").unwrap_or(file).into();
+        let laid = |name: Option<&str>, aliases: &str| LaidFile {
+            name: name.and_then(|key| root.get(key)?.text().cloned()).unwrap_or_else(|| stem.clone()),
+            stem: stem.clone(),
+            aliases: names_at(&root, aliases),
+            source: source.clone(),
+        };
+        match folder {
+            "classes" => self.classes.lay(laid(Some("class"), "aliases")),
+            "blocks" => self.blocks.lay(laid(None, "")),
+            "families" => self.families.lay(laid(None, "model_types")),
+            "hardware" => self.devices.lay(laid(Some("name"), "aliases")),
+            _ => return Err(no_place(path)),
+        }
+        self.laid.push(source);
+        Ok(())
+    }
+
+    /// What nobody would be told of later: a list has no place for what is wrong with one of its entries.
+    fn check_laid(&self) -> Result<(), Box<Diagnostic>> {
+        fn list<T: Entry>(table: &Table<T>) -> Option<&Diagnostics> {
+            table.is_laid().then(|| table.said())
+        }
+        let lists = [list(&self.dtypes), list(&self.optimizers), list(&self.methods)].into_iter().flatten();
+        let devices: Vec<Diagnostics> = self.devices.laid().filter_map(|at| self.device_at(at)?.err()).collect();
+        let mut said = lists.chain(&devices).flat_map(|said| said.sorted());
+        said.next().map_or(Ok(()), |first| Err(first.clone().boxed()))
+    }
+
     /// The source of a catalog file, for diagnostics that point into it.
     #[must_use]
     pub fn source(&self, id: SourceId) -> Option<Source> {
         let index = id.catalog_index()?;
-        if let Some(file) = index.checked_sub(OVERLAY_FROM) {
-            return self.overlay.get(file).map(|file| file.source.clone());
-        }
-        let device = || DEVICE_FILES.get(index.checked_sub(DEVICES_FROM)?).map(|file| (file.path, file.text));
-        let block = || BLOCK_FILES.get(index.checked_sub(BLOCKS_FROM)?).map(|file| (file.path, file.text));
-        let family = || FAMILY_FILES.get(index.checked_sub(FAMILIES_FROM)?).map(|file| (file.path, file.text));
-        let class = CLASS_FILES.get(index).map(|file| (file.path, file.text));
-        let (path, text) = class.or_else(device).or_else(block).or_else(family)?;
-        Some(Source { id, name: path.into(), text: text.into() })
-    }
-
-    /// The files of a kind that lie over the embedded ones, each with its position among all of them.
-    fn over(&self, kind: Kind) -> impl Iterator<Item = (usize, &OverlayFile)> {
-        self.overlay.iter().enumerate().filter(move |(_, file)| file.kind == kind)
-    }
-
-    /// Whether a file lies over this embedded one.
-    fn hidden(&self, path: &str) -> bool {
-        self.overlay.iter().any(|file| file.replaces(path))
+        let laid = || self.laid.get(index.checked_sub(OVERLAY_FROM)?).cloned();
+        let shelves = || {
+            let embedded = self.classes.source(index).or_else(|| self.devices.source(index));
+            embedded.or_else(|| self.blocks.source(index)).or_else(|| self.families.source(index))
+        };
+        let lists = || self.dtypes.source(index).or_else(|| self.optimizers.source(index)).or_else(|| self.methods.source(index));
+        laid().or_else(shelves).or_else(lists)
     }
 
     /// The class that a name selects: an exact name before an alias pattern, a longer pattern before a shorter one.
@@ -123,18 +170,17 @@ impl Catalog {
     }
 
     fn class_index(&self, name: &str) -> Option<usize> {
-        let visible = |index: &usize| CLASS_FILES.get(*index).is_some_and(|file| !self.hidden(file.path));
         let exact = || CLASS_NAMES.binary_search_by_key(&name, |(known, _)| known).ok().and_then(|at| CLASS_NAMES.get(at));
-        if self.overlay.is_empty() {
+        if self.classes.laid().is_empty() {
             let (_, index) = exact().or_else(|| CLASS_PATTERNS.iter().find(|(pattern, _)| fit(name, pattern).is_some()))?;
             return Some(*index);
         }
         let over = |exact: bool| {
-            let fits = self.over(Kind::Class).flat_map(|(at, file)| file.keys.iter().map(move |key| (at, key)));
-            fits.filter(move |(_, key)| key.contains('*') != exact)
-                .filter_map(|(at, key)| Some((fit(name, key)?, CLASS_FILES.len() + at)))
-                .max_by_key(|(fit, at)| (*fit, std::cmp::Reverse(*at)))
+            let names = self.classes.laid().flat_map(|at| self.classes.names(at).map(move |known| (at, known)));
+            let fits = names.filter(|(_, known)| known.contains('*') != exact);
+            fits.filter_map(|(at, known)| Some((fit(name, known)?, at))).max_by_key(|(fit, at)| (*fit, Reverse(*at)))
         };
+        let visible = |at: &usize| !self.classes.is_hidden(*at);
         let pattern =
             CLASS_PATTERNS.iter().filter_map(|(pattern, at)| Some((fit(name, pattern)?, *at))).find(|(_, at)| visible(at));
         let longest = || [over(false), pattern].into_iter().flatten().max_by_key(|(fit, _)| *fit).map(|(_, at)| at);
@@ -142,32 +188,19 @@ impl Catalog {
         over(true).map(|(_, at)| at).or_else(exact).or_else(longest)
     }
 
-    /// The class of the `index`th file.
-    pub fn class_at(&self, index: usize) -> Option<Result<Arc<Class>, Diagnostics>> {
-        let cell = self.classes.get(index)?;
-        let file = CLASS_FILES.get(index).map(|file| (file.path, file.text));
-        Some(self.read(cell, file, index, CLASS_FILES.len(), 0, |node, _, said| parse_class(None, node, said))?.clone())
+    fn class_at(&self, at: usize) -> Option<Result<Arc<Class>, Diagnostics>> {
+        Some(self.classes.read(at, |node, _, said| parse_class(None, node, said))?.clone())
     }
 
-    /// Reads the `index`th file of a kind, of which so many are embedded, their sources numbered from `first`.
-    fn read<'s, T>(
-        &'s self,
-        cell: &'s Once<T>,
-        embedded: Option<(&str, &'static str)>,
-        index: usize,
-        count: usize,
-        first: usize,
-        parse: impl FnOnce(&Node, &str, &mut Diagnostics) -> Option<T>,
-    ) -> Option<&'s Result<Arc<T>, Diagnostics>> {
-        // Asked for at every layer: the text is copied only where it is parsed.
-        if let Some(known) = cell.get() {
-            return Some(known);
-        }
-        let source = match embedded {
-            Some((path, text)) => Source { id: SourceId::catalog(first + index), name: path.into(), text: text.into() },
-            None => self.overlay.get(index.checked_sub(count)?)?.source.clone(),
-        };
-        Some(cell.get_or_init(|| load(&source, parse)))
+    /// All classes, or what is wrong with their files.
+    pub fn classes(&self) -> impl Iterator<Item = Result<Arc<Class>, Diagnostics>> {
+        self.classes.visible().filter_map(|at| self.class_at(at))
+    }
+
+    /// The names of all classes, the full ones first; patterns are no names.
+    pub fn class_names(&self) -> impl Iterator<Item = &str> {
+        let full = self.classes.visible().filter_map(|at| self.classes.name(at));
+        full.chain(self.classes.visible().flat_map(|at| self.classes.aliases(at)).filter(|alias| !alias.contains('*')))
     }
 
     /// The block of this name.
@@ -175,16 +208,12 @@ impl Catalog {
     /// # Errors
     /// What is wrong with the file, if it doesn't parse.
     pub fn block(&self, name: &str) -> Option<Result<&Arc<Block>, &Diagnostics>> {
-        let over = self.over(Kind::Block).find(|(_, file)| &*file.name == name).map(|(at, _)| BLOCK_FILES.len() + at);
-        let index = over.or_else(|| BLOCK_FILES.binary_search_by_key(&name, |file| file.name).ok())?;
-        let file = BLOCK_FILES.get(index).map(|file| (file.path, file.text));
-        let parse = |node: &Node, name: &str, said: &mut Diagnostics| parse_block(node, name, said);
-        Some(self.read(self.blocks.get(index)?, file, index, BLOCK_FILES.len(), BLOCKS_FROM, parse)?.as_ref())
+        Some(self.blocks.read(self.blocks.named(name)?, parse_block)?.as_ref())
     }
 
     /// The names of all blocks.
     pub fn block_names(&self) -> impl Iterator<Item = &str> {
-        BLOCK_FILES.iter().map(|file| file.name).chain(self.over(Kind::Block).map(|(_, file)| &*file.name))
+        self.blocks.visible().filter_map(|at| self.blocks.name(at))
     }
 
     /// The family of this name, with what it extends.
@@ -197,11 +226,8 @@ impl Catalog {
 
     /// `chain`: the families that are being read right now, each extending the next.
     fn family_through(&self, name: &str, chain: &[Arc<str>]) -> Option<Result<&Family, &Diagnostics>> {
-        let over = self.over(Kind::Family).find(|(_, file)| &*file.name == name).map(|(at, _)| FAMILY_FILES.len() + at);
-        let index = over.or_else(|| FAMILY_FILES.binary_search_by_key(&name, |file| file.name).ok())?;
-        let file = FAMILY_FILES.get(index).map(|file| (file.path, file.text));
         let parse = |node: &Node, name: &str, said: &mut Diagnostics| self.extended(parse_family(node, name, said)?, chain, said);
-        Some(self.read(self.families.get(index)?, file, index, FAMILY_FILES.len(), FAMILIES_FROM, parse)?.as_deref())
+        Some(self.families.read(self.families.named(name)?, parse)?.as_deref())
     }
 
     /// A family on top of the one that it extends.
@@ -231,22 +257,19 @@ impl Catalog {
 
     /// The names of all families.
     pub fn family_names(&self) -> impl Iterator<Item = &str> {
-        FAMILY_FILES.iter().map(|file| file.name).chain(self.over(Kind::Family).map(|(_, file)| &*file.name))
+        self.families.visible().filter_map(|at| self.families.name(at))
     }
 
     /// The family of the configs with this `model_type`, by name.
     #[must_use]
     pub fn family_of(&self, model_type: &str) -> Option<&str> {
-        let over = self.over(Kind::Family).find(|(_, file)| file.keys.iter().any(|key| &**key == model_type));
-        let embedded =
-            || FAMILY_FILES.iter().filter(|file| !self.hidden(file.path)).find(|file| file.model_types.contains(&model_type));
-        over.map(|(_, file)| &*file.name).or_else(|| embedded().map(|file| file.name))
+        let is_for = |at: &usize| self.families.aliases(*at).any(|known| known == model_type);
+        self.families.visible().find(is_for).and_then(|at| self.families.name(at))
     }
 
     /// All model types that a family is there for.
     pub fn model_types(&self) -> impl Iterator<Item = &str> {
-        let over = self.over(Kind::Family).flat_map(|(_, file)| file.keys.iter().map(|key| &**key));
-        FAMILY_FILES.iter().flat_map(|file| file.model_types.iter().copied()).chain(over)
+        self.families.visible().flat_map(|at| self.families.aliases(at))
     }
 
     /// The device of this name or alias, in any case.
@@ -254,28 +277,26 @@ impl Catalog {
     /// # Errors
     /// What is wrong with the file, if it doesn't parse (a test excludes that).
     pub fn device(&self, name: &str) -> Option<Result<Arc<Device>, Diagnostics>> {
-        let called = |file: &DeviceFile| names(file).any(|known| known.eq_ignore_ascii_case(name));
-        self.device_at(DEVICE_FILES.iter().position(called)?)
+        let called = |at: &usize| self.devices.names(*at).any(|known| known.eq_ignore_ascii_case(name));
+        self.device_at(self.devices.visible().find(called)?)
     }
 
-    /// The device of the `index`th file.
-    pub fn device_at(&self, index: usize) -> Option<Result<Arc<Device>, Diagnostics>> {
-        let (file, cell) = (DEVICE_FILES.get(index)?, self.devices.get(index)?);
-        let parse = |node: &Node, _: &str, said: &mut Diagnostics| parse_device(node, said);
-        Some(self.read(cell, Some((file.path, file.text)), index, DEVICE_FILES.len(), DEVICES_FROM, parse)?.clone())
+    fn device_at(&self, at: usize) -> Option<Result<Arc<Device>, Diagnostics>> {
+        Some(self.devices.read(at, |node, _, said| parse_device(node, said))?.clone())
     }
 
-    #[must_use]
-    pub fn device_files(&self) -> &'static [DeviceFile] {
-        DEVICE_FILES
+    /// All devices, or what is wrong with their files.
+    pub fn devices(&self) -> impl Iterator<Item = Result<Arc<Device>, Diagnostics>> {
+        self.devices.visible().filter_map(|at| self.device_at(at))
     }
 
     /// Help for a name that no device has: the devices whose names begin with it (`h100`), else the nearest name, if any is near.
     #[must_use]
     pub fn device_hint(&self, name: &str) -> Option<String> {
-        let longer: Vec<String> = variants(name).into_iter().map(|known| format!("`{known}`")).collect();
+        let longer: Vec<String> = self.variants(name).into_iter().map(|known| format!("`{known}`")).collect();
         match longer.as_slice() {
-            [] => nearest(name, DEVICE_FILES.iter().flat_map(names)).map(|near| format!("did you mean `{near}`?")),
+            [] => nearest(name, self.devices.visible().flat_map(|at| self.devices.names(at)))
+                .map(|near| format!("did you mean `{near}`?")),
             [one] => Some(format!("did you mean {one}?")),
             several => Some(format!("there are several of that name: {}", several.join(", "))),
         }
@@ -289,46 +310,93 @@ impl Catalog {
         hint.help("`layerspec list hardware` shows the devices")
     }
 
-    #[must_use]
-    pub fn class_files(&self) -> &'static [ClassFile] {
-        CLASS_FILES
+    /// The devices that are called `name` and something more.
+    fn variants(&self, name: &str) -> Vec<&str> {
+        let begins = |known: &str| {
+            let rest =
+                known.get(name.len()..).filter(|_| known.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name)));
+            rest.is_some_and(|rest| rest.starts_with('-'))
+        };
+        self.devices.visible().filter_map(|at| self.devices.name(at)).filter(|known| begins(known)).collect()
     }
 
+    /// All element types.
+    #[must_use]
+    pub fn dtypes(&self) -> &[Dtype] {
+        self.dtypes.all()
+    }
+
+    /// The dtype of this name or alias, in any case.
+    ///
+    /// # Errors
+    /// The nearest name, if any is near.
+    pub fn dtype(&self, name: &str) -> Result<Dtype, Option<String>> {
+        self.dtypes.find(name).cloned()
+    }
+
+    /// All optimizers.
+    #[must_use]
+    pub fn optimizers(&self) -> &[Arc<Optimizer>] {
+        self.optimizers.all()
+    }
+
+    /// The optimizer of this name or alias, in any case.
+    ///
+    /// # Errors
+    /// The nearest name, if any is near.
+    pub fn optimizer(&self, name: &str) -> Result<Arc<Optimizer>, Option<String>> {
+        self.optimizers.find(name).cloned()
+    }
+
+    /// All ways to quantize a checkpoint's weights.
+    #[must_use]
+    pub fn methods(&self) -> &[Method] {
+        self.methods.all()
+    }
+
+    /// The way to quantize that a checkpoint calls so.
+    ///
+    /// # Errors
+    /// The nearest name, if any is near.
+    pub fn method(&self, name: &str) -> Result<&Method, Option<String>> {
+        self.methods.find(name)
+    }
+
+    /// The embedded models.
     #[must_use]
     pub fn models(&self) -> &'static [ModelFile] {
         MODEL_FILES
     }
 }
 
-/// The names under which a device is found.
-fn names(file: &DeviceFile) -> impl Iterator<Item = &'static str> {
-    std::iter::once(file.name).chain(file.aliases.iter().copied())
-}
-
-/// The devices that are called `name` and something more.
-fn variants(name: &str) -> Vec<&'static str> {
-    let begins = |known: &str| {
-        let rest =
-            known.get(name.len()..).filter(|_| known.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name)));
-        rest.is_some_and(|rest| rest.starts_with('-'))
-    };
-    DEVICE_FILES.iter().map(|file| file.name).filter(|known| begins(known)).collect()
-}
-
-/// Parses a catalog file; `parse` is given its name without the ending, too.
-fn load<T>(source: &Source, parse: impl FnOnce(&Node, &str, &mut Diagnostics) -> Option<T>) -> Result<Arc<T>, Diagnostics> {
+/// The value that a file holds.
+fn root(source: &Source) -> Result<Node, Box<Diagnostic>> {
     let mut diagnostics = Diagnostics::default();
-    let document = json::read(source, &mut diagnostics);
-    let name = source.name.rsplit(['/', '\\']).next().unwrap_or_default();
-    let name = name.strip_suffix(".json").unwrap_or(name);
-    match document.and_then(|document| parse(&document.root, name, &mut diagnostics)) {
-        Some(parsed) if !diagnostics.has_errors() => Ok(Arc::new(parsed)),
-        _ => Err(diagnostics),
+    json::read(source, &mut diagnostics).map(|document| document.root).ok_or_else(|| {
+        let first = diagnostics.iter().next().cloned();
+        first.unwrap_or_else(|| Diagnostic::new(Code::MalformedJson, format!("`{}` is no JSON", source.name))).boxed()
+    })
+}
+
+/// What to say of a path that no catalog has.
+fn no_place(path: &str) -> Box<Diagnostic> {
+    let diagnostic = Diagnostic::new(Code::CannotRead, format!("`{path}` is no file of a catalog"));
+    let help = format!("it has the folders {}, and {}", Catalog::FOLDERS.join(", "), Catalog::LISTS.join(", "));
+    diagnostic.help(help).boxed()
+}
+
+/// The texts at a key.
+fn names_at(node: &Node, key: &str) -> Vec<Arc<str>> {
+    match node.get(key).map(|node| &node.json) {
+        Some(Json::List(items)) => items.iter().filter_map(Node::text).cloned().collect(),
+        Some(Json::Text(text)) => vec![text.value.clone()],
+        _ => Vec::new(),
     }
 }
 
 /// How well a pattern fits a name: exact is best, then the longer pattern.
 pub(super) fn fit(name: &str, pattern: &str) -> Option<usize> {
+    const LONGEST: usize = 300;
     if name == pattern {
         return Some(usize::MAX);
     }
@@ -336,23 +404,8 @@ pub(super) fn fit(name: &str, pattern: &str) -> Option<usize> {
         return None;
     }
     let last = name.rsplit('.').next().unwrap_or(name);
-    // No class is called so; a stranger's pattern with many stars would be tried at every place of it.
-    if last.len() > 300 {
-        return None;
-    }
-    let mut rest = last;
-    let mut pieces = pattern.split('*').peekable();
-    if let Some(first) = pieces.next() {
-        rest = rest.strip_prefix(first)?;
-    }
-    while let Some(piece) = pieces.next() {
-        if pieces.peek().is_none() {
-            return rest.ends_with(piece).then_some(pattern.len());
-        }
-        let at = rest.find(piece)?;
-        rest = rest.get(at + piece.len()..)?;
-    }
-    None
+    // No class is called so; strangers' patterns, many and long, would be tried on strangers' names.
+    (last.len() <= LONGEST && glob::matches(pattern, last)).then_some(pattern.len())
 }
 
 #[cfg(test)]

@@ -1,24 +1,23 @@
 //! Optimizers: `catalog/optimizers.json`. What each keeps for a tensor is a formula over the tensor's sizes.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
-use serde::Deserialize;
-
-use crate::syntax::diag::nearest;
+use super::CatalogFile;
+use super::table::Entry;
+use super::values::{key, text, texts, wrong};
+use crate::syntax::diag::{Code, Diagnostic, Diagnostics, nearest};
 use crate::syntax::expr::{EvalError, Exact, Expr, Name, Syntax, Value, eval, parse};
+use crate::syntax::json::{Json, Member, Node};
+use crate::syntax::spec::{Key, KeyKind, fields, name_part, syntax_error};
 
 /// An optimizer and the bytes of its states.
 #[derive(Debug)]
 pub struct Optimizer {
-    /// The name to call it by.
     pub name: Arc<str>,
-    /// Other names.
-    pub aliases: Vec<String>,
-    /// What it keeps, in a line.
+    pub aliases: Vec<Arc<str>>,
     pub doc: Arc<str>,
-    /// Where that is written down.
     pub source: Arc<str>,
-    /// As it is written, over [`NAMES`].
+    /// As it is written, over a tensor's sizes: `n`, `dims`, `last`, `second_last`, `state_dtype_bytes`.
     pub formula: Arc<str>,
     expr: Expr<Name>,
 }
@@ -52,62 +51,80 @@ impl Optimizer {
     }
 }
 
-#[derive(Deserialize)]
-struct Entry {
-    aliases: Vec<String>,
-    state_bytes: String,
-    doc: String,
-    source: String,
+const OPTIMIZER_KEYS: &[Key] = &[
+    key("aliases", KeyKind::Texts, false, "other names"),
+    key("state_bytes", KeyKind::Count, true, "bytes of the states for one tensor: a formula over its sizes"),
+    key("doc", KeyKind::Text, true, "what it keeps"),
+    key("source", KeyKind::Text, true, "where that is written down"),
+];
+
+pub(super) const FILE: CatalogFile = CatalogFile {
+    path: "catalog/optimizers.json",
+    name: "optimizers",
+    aliases: &[],
+    text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/catalog/optimizers.json")),
+};
+
+impl Entry for Arc<Optimizer> {
+    fn read(member: &Member, diagnostics: &mut Diagnostics) -> Option<Self> {
+        let f = fields(&member.value, "an optimizer", OPTIMIZER_KEYS, &[], diagnostics)?;
+        // All are read before any is missed, so that all that is wrong is said.
+        let aliases = texts(f.get("aliases"), diagnostics);
+        let formula = f.get("state_bytes").and_then(|n| formula(n, diagnostics));
+        let [doc, source] = ["doc", "source"].map(|key| f.get(key).and_then(|n| text(n, diagnostics)));
+        let (formula, expr) = formula?;
+        Some(Arc::new(Optimizer { name: member.key.clone(), aliases, doc: doc?, source: source?, formula, expr }))
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn aliases(&self) -> &[Arc<str>] {
+        &self.aliases
+    }
 }
 
-const TEXT: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/catalog/optimizers.json"));
-
-/// All optimizers, in the catalog's order. One whose formula doesn't parse is left out, which a test excludes.
-pub fn all() -> &'static [Optimizer] {
-    static ALL: OnceLock<Vec<Optimizer>> = OnceLock::new();
-    ALL.get_or_init(|| {
-        let entries: indexmap::IndexMap<String, Entry> = serde_json::from_str(TEXT).unwrap_or_default();
-        let optimizer = |(name, entry): (String, Entry)| {
-            Some(Optimizer {
-                name: name.into(),
-                aliases: entry.aliases,
-                doc: entry.doc.into(),
-                source: entry.source.into(),
-                expr: parse(&entry.state_bytes, Syntax::Formula).ok()?,
-                formula: entry.state_bytes.into(),
-            })
-        };
-        entries.into_iter().filter_map(optimizer).collect()
-    })
-}
-
-/// The optimizer of this name or alias, in any case.
-///
-/// # Errors
-/// The nearest name, if any is near.
-pub fn find(name: &str) -> Result<&'static Optimizer, Option<&'static str>> {
-    let matches = |o: &&Optimizer| o.name.eq_ignore_ascii_case(name) || o.aliases.iter().any(|a| a.eq_ignore_ascii_case(name));
-    all().iter().find(matches).ok_or_else(|| nearest(name, all().iter().map(|o| &*o.name)))
+/// A formula over [`NAMES`], as it is written and parsed.
+fn formula(node: &Node, diagnostics: &mut Diagnostics) -> Option<(Arc<str>, Expr<Name>)> {
+    let Json::Text(text) = &node.json else {
+        wrong(node, "a formula in a text", diagnostics);
+        return None;
+    };
+    let expr = match parse(&text.value, Syntax::Formula) {
+        Ok(expr) => expr,
+        Err(error) => {
+            diagnostics.push(syntax_error(error, node.span, text.plain));
+            return None;
+        }
+    };
+    let names = || NAMES.iter().map(|(name, _)| *name);
+    let mut unknown: Vec<Name> = Vec::new();
+    expr.for_each_variable(&mut |name: &Name| {
+        if !names().any(|known| known == &*name.text) {
+            unknown.push(name.clone());
+        }
+    });
+    for name in &unknown {
+        let span = name_part(node.span, text.plain, name);
+        let diagnostic = Diagnostic::new(Code::UnknownVariable, format!("unknown name `{}` in a formula", name.text))
+            .at(span, "not a size of a tensor")
+            .did_you_mean(span, nearest(&name.text, names()))
+            .help(format!("there are {}", names().collect::<Vec<_>>().join(", ")));
+        diagnostics.push(diagnostic);
+    }
+    unknown.is_empty().then(|| (text.value.clone(), expr))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_optimizer_of_the_file_is_there_and_uses_known_names() {
-        let entries: indexmap::IndexMap<String, serde_json::Value> = serde_json::from_str(TEXT).unwrap();
-        assert_eq!(entries.len(), all().len());
-        for optimizer in all() {
-            optimizer.expr.for_each_variable(&mut |name: &Name| {
-                assert!(NAMES.iter().any(|(known, _)| *known == &*name.text), "{}: {}", optimizer.name, name.text);
-            });
-        }
-    }
+    use crate::catalog::Catalog;
 
     #[test]
     fn states_of_a_matrix_and_a_vector() {
-        let bytes = |name: &str, shape: &[u128]| find(name).unwrap().state_bytes(shape, Exact::integer(4)).unwrap();
+        let catalog = Catalog::new();
+        let bytes = |name: &str, shape: &[u128]| catalog.optimizer(name).unwrap().state_bytes(shape, Exact::integer(4)).unwrap();
         assert_eq!(bytes("sgd", &[10, 20]), 0);
         assert_eq!(bytes("momentum", &[10, 20]), 800);
         assert_eq!(bytes("adamw", &[10, 20]), 1604);

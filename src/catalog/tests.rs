@@ -4,19 +4,19 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use super::{Catalog, Class, ClassFile, Classes, Device, DeviceFile, Fact, Role, dtypes};
+use super::{CLASS_FILES, Catalog, CatalogFile, Class, Classes, DEVICE_FILES, Device, Fact, Role};
 use crate::quantity::Exact;
-use crate::syntax::diag::Code;
+use crate::syntax::diag::{Code, Diagnostics};
 use crate::syntax::expr::Value;
 use crate::syntax::spec::{Body, Layer};
 
 /// Every class with its file.
 fn classes(catalog: &Arc<Catalog>) -> Vec<(&'static str, Arc<Class>)> {
-    let load = |(index, file): (usize, &ClassFile)| match catalog.class_at(index).unwrap() {
+    let load = |(file, class): (&'static CatalogFile, Result<_, Diagnostics>)| match class {
         Ok(class) => (file.path, class),
         Err(diagnostics) => panic!("{}: {:#?}", file.path, diagnostics.sorted()),
     };
-    catalog.class_files().iter().enumerate().map(load).collect()
+    CLASS_FILES.iter().zip(catalog.classes()).map(load).collect()
 }
 
 #[test]
@@ -44,18 +44,18 @@ fn every_file_loads_and_says_what_it_must() {
 fn names_are_claimed_once_and_lead_to_their_class() {
     let catalog = Arc::new(Catalog::new());
     let mut claimed: BTreeMap<&str, &str> = BTreeMap::new();
-    for file in catalog.class_files() {
-        for name in std::iter::once(&file.class).chain(file.aliases) {
+    for file in CLASS_FILES {
+        for name in std::iter::once(&file.name).chain(file.aliases) {
             if let Some(other) = claimed.insert(name, file.path) {
                 panic!("`{name}` is claimed by {other} and {}", file.path);
             }
         }
     }
-    for (index, file) in catalog.class_files().iter().enumerate() {
-        let class = catalog.class_at(index).unwrap().unwrap();
-        assert_eq!(&*class.name, file.class, "{}", file.path);
+    for (file, class) in CLASS_FILES.iter().zip(catalog.classes()) {
+        let class = class.unwrap();
+        assert_eq!(&*class.name, file.name, "{}", file.path);
         assert!(class.aliases.iter().map(|a| &**a).eq(file.aliases.iter().copied()), "{}", file.path);
-        for name in std::iter::once(&file.class).chain(file.aliases).filter(|name| !name.contains('*')) {
+        for name in std::iter::once(&file.name).chain(file.aliases).filter(|name| !name.contains('*')) {
             let found = catalog.class(name).unwrap().unwrap();
             assert!(Arc::ptr_eq(&found, &class), "`{name}` leads to `{}`", found.name);
         }
@@ -83,15 +83,16 @@ fn the_examples_state_every_kind_of_flops() {
 fn dtypes_have_their_true_size() {
     let text = include_str!("../../catalog/dtypes.json");
     let entries: indexmap::IndexMap<String, serde_json::Value> = serde_json::from_str(text).unwrap();
-    let names: Vec<&str> = dtypes::all().iter().map(|dtype| &*dtype.name).collect();
+    let catalog = Catalog::new();
+    let names: Vec<&str> = catalog.dtypes().iter().map(|dtype| &*dtype.name).collect();
     assert_eq!(names, entries.keys().map(String::as_str).collect::<Vec<_>>(), "an entry doesn't load");
     let mut claimed = HashSet::new();
-    for dtype in dtypes::all() {
+    for dtype in catalog.dtypes() {
         assert!(dtype.bits > Exact::ZERO, "{}", dtype.name);
         assert!(!dtype.doc.is_empty() && !dtype.source.is_empty(), "{}", dtype.name);
-        for name in std::iter::once(&*dtype.name).chain(dtype.aliases.iter().map(String::as_str)) {
+        for name in std::iter::once(&*dtype.name).chain(dtype.aliases.iter().map(|alias| &**alias)) {
             assert!(claimed.insert(name.to_lowercase()), "`{name}` is claimed twice");
-            assert_eq!(dtypes::find(&name.to_uppercase()).unwrap().name, dtype.name);
+            assert_eq!(catalog.dtype(&name.to_uppercase()).unwrap().name, dtype.name);
         }
     }
     // ggml's block structures: bytes of a block and its elements. MXFP4 (OCP 1.0): 32 elements of 4 bits and an 8-bit scale.
@@ -102,21 +103,21 @@ fn dtypes_have_their_true_size() {
         ("q6_k", 210, 256, "6.5625"),
         ("mxfp4", 17, 32, "4.25"),
     ] {
-        let found = dtypes::find(name).unwrap();
+        let found = catalog.dtype(name).unwrap();
         assert_eq!(found.bits, Exact::parse(bits).unwrap(), "{name}");
         assert_eq!(found.bytes(), Exact::ratio(bytes, elements).unwrap(), "{name}");
     }
-    assert_eq!(dtypes::find("bf6"), Err(Some("bf16")));
-    assert_eq!(Value::Number(dtypes::find("bf16").unwrap().bytes()), Value::count(2));
+    assert_eq!(catalog.dtype("bf6"), Err(Some("bf16".to_owned())));
+    assert_eq!(Value::Number(catalog.dtype("bf16").unwrap().bytes()), Value::count(2));
 }
 
 /// Every device with the names that the index has for its file.
-fn devices(catalog: &Arc<Catalog>) -> Vec<(&'static DeviceFile, Arc<Device>)> {
-    let load = |(index, file)| match catalog.device_at(index).unwrap() {
+fn devices(catalog: &Arc<Catalog>) -> Vec<(&'static CatalogFile, Arc<Device>)> {
+    let load = |(file, device): (&'static CatalogFile, Result<_, Diagnostics>)| match device {
         Ok(device) => (file, device),
-        Err(diagnostics) => panic!("{index}: {:#?}", diagnostics.sorted()),
+        Err(diagnostics) => panic!("{}: {:#?}", file.path, diagnostics.sorted()),
     };
-    catalog.device_files().iter().enumerate().map(load).collect()
+    DEVICE_FILES.iter().zip(catalog.devices()).map(load).collect()
 }
 
 #[test]
@@ -147,7 +148,7 @@ fn device_names_are_claimed_once_and_by_nothing_else() {
             let found = catalog.device(&name.to_uppercase()).unwrap().unwrap();
             assert!(Arc::ptr_eq(&found, &device), "`{name}` leads to `{}`", found.name);
             // `explain` takes all of these.
-            assert!(Code::find(name).is_none() && dtypes::find(name).is_err() && classes.find(name).is_none(), "`{name}`");
+            assert!(Code::find(name).is_none() && catalog.dtype(name).is_err() && classes.find(name).is_none(), "`{name}`");
         }
     }
 }
@@ -240,4 +241,69 @@ fn every_role_and_fact_is_said_of_something() {
     let unsaid: Vec<&str> = Fact::ALL.iter().filter(|fact| !facts.contains(fact)).map(|fact| fact.word()).collect();
     assert!(unsaid.is_empty(), "known of nothing: {unsaid:?}");
     assert!(Role::ALL.iter().all(|role| Role::from_word(role.word()) == Some(*role)), "a word is there twice");
+}
+
+const X1: &str = r#"{ "name": "x1", "aliases": ["x-one"], "title": "X1", "vendor": "X", "kind": "GPU", "memory_capacity": 8000000000,
+    "memory_bandwidth": 3, "peak_flops_per_second": { "bf16": 5 }, "sources": ["a page"], "verified": true }"#;
+
+/// What lies over the embedded files comes before it, and stands in place of what has its name.
+#[test]
+fn a_catalog_can_lie_over_the_embedded_one() {
+    let h100 = X1.replace("x-one", "hopper").replace("\"x1\"", "\"h100-sxm\"");
+    let catalog = Catalog::overlaid([
+        ("hardware/x1.json", X1),
+        ("hardware/mine.json", &h100),
+        ("dtypes.json", r#"{ "BF16": { "bits": 15.5, "doc": "short", "source": "a test" } }"#),
+        ("optimizers.json", r#"{ "lion": { "state_bytes": "n * state_dtype_bytes", "doc": "one moment", "source": "a test" } }"#),
+        ("quantization.json", r#"{ "int3": { "bits": "3", "doc": "packed", "source": "a test" } }"#),
+    ])
+    .unwrap();
+    assert_eq!(&*catalog.device("X-One").unwrap().unwrap().name, "x1");
+    // Under another file's name, too; then its other names are nobody's.
+    assert_eq!(catalog.device("hopper").unwrap().unwrap().memory_capacity, 8_000_000_000);
+    assert!(catalog.device("h100-sxm5").is_none());
+    let names: Vec<_> = catalog.devices().map(|device| device.unwrap().name.clone()).collect();
+    assert_eq!(names.len(), DEVICE_FILES.len() + 1);
+    assert_eq!(names.iter().filter(|name| &***name == "h100-sxm").count(), 1);
+    assert_eq!(catalog.dtype("bf16").unwrap().bits, Exact::parse("15.5").unwrap());
+    assert_eq!(catalog.dtypes().len(), Catalog::new().dtypes().len());
+    assert_eq!(catalog.optimizer("lion").unwrap().state_bytes(&[10, 20], Exact::integer(4)), Some(800));
+    assert_eq!(catalog.optimizer("adamw").unwrap().state_bytes(&[10, 20], Exact::integer(4)), Some(1604));
+    assert_eq!(catalog.methods().first().map(|method| &*method.name), Some("int3"));
+}
+
+#[test]
+fn a_mistake_in_what_lies_over_the_catalog_has_its_place() {
+    let faults = [
+        ("dtypes.json", r#"{ "int3": { "bits": 0, "doc": "", "source": "" } }"#, Code::WrongType, "0"),
+        ("dtypes.json", r#"{ "int3": { "doc": "", "source": "" } }"#, Code::MissingKey, "{"),
+        ("dtypes.json", "[1]", Code::WrongType, "[1]"),
+        ("optimizers.json", r#"{ "lion": { "state_bytes": "2 * m", "doc": "", "source": "" } }"#, Code::UnknownVariable, "m"),
+        ("quantization.json", r#"{ "int3": { "bits": "<a", "doc": "", "source": "" } }"#, Code::UnbalancedPlaceholder, "<a"),
+        ("hardware/x1.json", &X1.replace("\"verified\"", "\"varified\""), Code::UnknownKey, "\"varified\""),
+        ("classes/x.json", "{ ,", Code::MalformedJson, ","),
+    ];
+    for (path, text, code, place) in faults {
+        // The second of two files, to see that each has a source of its own.
+        let first = ("families/other.json", "{}");
+        let diagnostic = Catalog::overlaid([first, (path, text)]).unwrap_err();
+        let span = diagnostic.primary.as_ref().unwrap().span;
+        assert_eq!((diagnostic.code, span.source), (code, Catalog::overlay_id(1)), "{text}: {}", diagnostic.message);
+        assert_eq!(&text[span.range()], place, "{}", diagnostic.message);
+    }
+    let stray = Catalog::overlaid([("models/x.json", "{}")]).unwrap_err();
+    assert_eq!((stray.code, stray.message.as_str()), (Code::CannotRead, "`models/x.json` is no file of a catalog"));
+}
+
+#[test]
+fn every_entry_of_a_list_loads() {
+    let catalog = Catalog::new();
+    let names = |text: &str| -> Vec<String> {
+        let entries: indexmap::IndexMap<String, serde_json::Value> = serde_json::from_str(text).unwrap();
+        entries.keys().cloned().collect()
+    };
+    let optimizers: Vec<_> = catalog.optimizers().iter().map(|optimizer| optimizer.name.to_string()).collect();
+    assert_eq!(optimizers, names(include_str!("../../catalog/optimizers.json")));
+    let methods: Vec<_> = catalog.methods().iter().map(|method| method.name.to_string()).collect();
+    assert_eq!(methods, names(include_str!("../../catalog/quantization.json")));
 }

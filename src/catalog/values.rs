@@ -5,6 +5,12 @@ use std::sync::Arc;
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics};
 use crate::syntax::expr::Exact;
 use crate::syntax::json::{Json, Node};
+use crate::syntax::spec::{Key, KeyKind};
+
+/// A row of a table of keys.
+pub const fn key(name: &'static str, kind: KeyKind, required: bool, doc: &'static str) -> Key {
+    Key { name, required, kind, doc }
+}
 
 pub fn wrong(node: &Node, expected: &str, diagnostics: &mut Diagnostics) {
     let message = match &node.json {
@@ -39,6 +45,16 @@ pub fn flag(node: &Node, diagnostics: &mut Diagnostics) -> Option<bool> {
     }
     wrong(node, "true or false", diagnostics);
     None
+}
+
+/// A number greater than zero.
+pub fn positive(node: &Node, diagnostics: &mut Diagnostics) -> Option<Exact> {
+    let number = if let Json::Number(text) = &node.json { Exact::parse(text) } else { None };
+    let positive = number.filter(|n| *n > Exact::ZERO);
+    if positive.is_none() {
+        wrong(node, "a positive number", diagnostics);
+    }
+    positive
 }
 
 /// An integer greater than zero: a figure that isn't known is left out, not 0.

@@ -3,16 +3,17 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::error::ErrorKind;
 use clap::{Args as ClapArgs, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::analysis::memory::{Checkpointing, Lora, Training};
-use crate::catalog::dtypes::{self, Dtype};
-use crate::catalog::optimizers::{self, Optimizer};
+use crate::catalog::{Catalog, Dtype};
 use crate::cost::workload::Workload;
 use crate::lower::Execution;
 use crate::quantity::workload::{Attention, Backend, Cache, Kernel, Logits, Phase};
 use crate::report::units::Units;
-use crate::report::{By, FORMATS, MEMORY_FORMATS, PAGE_FORMATS};
+use crate::report::{By, FORMATS, Format, MEMORY_FORMATS, MemoryFormat, PageFormat};
 use crate::session::{Settings, Stage};
 use crate::syntax::expr::Value;
 
@@ -28,7 +29,7 @@ pub struct Args {
     /// How diagnostics are written: for people, or as one JSON object a line for editors
     #[arg(long, global = true, value_enum, default_value_t = MessageFormat::Human, value_name = "FORMAT")]
     pub message_format: MessageFormat,
-    /// A folder with `classes`, `blocks` and `families` whose files come before the built-in ones of their names
+    /// A folder like `catalog/` (classes, blocks, families, hardware, dtypes.json, ...) that lies over the built-in one
     #[arg(long, global = true, value_name = "FOLDER")]
     pub catalog: Option<PathBuf>,
     /// Say more: which keys of a config nothing used
@@ -99,8 +100,8 @@ pub struct OutputArgs {
 #[command(next_help_heading = "Workload")]
 pub struct WorkloadArgs {
     /// prefill, decode or train [default: prefill]
-    #[arg(long, value_parser = words(Phase::WORDS))]
-    pub phase: Option<String>,
+    #[arg(long, value_enum)]
+    pub phase: Option<Phase>,
     /// Sequences in a step [default: 1]
     #[arg(long, visible_alias = "batch-size", value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub batch: Option<u64>,
@@ -111,29 +112,29 @@ pub struct WorkloadArgs {
     #[arg(long, visible_alias = "past-len", value_name = "N")]
     pub past: Option<u64>,
     /// Element type of activations [default: bf16]
-    #[arg(long, value_parser = parse_dtype)]
-    pub dtype: Option<Dtype>,
+    #[arg(long)]
+    pub dtype: Option<String>,
     /// Element type of weights [default: that of --dtype], or of those of some layers by path or class: '*.mlp.*=q4_k'
-    #[arg(long, value_name = "[PATTERN=]DTYPE", value_parser = parse_weight_dtype)]
-    pub weight_dtype: Vec<(Option<Arc<str>>, Dtype)>,
+    #[arg(long, value_name = "[PATTERN=]DTYPE")]
+    pub weight_dtype: Vec<String>,
     /// Element type of cached keys and values [default: that of --dtype]
-    #[arg(long, value_name = "DTYPE", value_parser = parse_dtype)]
-    pub kv_dtype: Option<Dtype>,
+    #[arg(long, value_name = "DTYPE")]
+    pub kv_dtype: Option<String>,
     /// dense counts every query with every key, as PyTorch does; masked only the pairs that the mask keeps [default: dense]
-    #[arg(long, value_parser = words(Attention::WORDS))]
-    pub attention: Option<String>,
+    #[arg(long, value_enum)]
+    pub attention: Option<Attention>,
     /// How attention is computed, which decides its backward pass [default: flash]
-    #[arg(long, value_parser = words(Kernel::WORDS))]
-    pub kernel: Option<String>,
+    #[arg(long, value_enum)]
+    pub kernel: Option<Kernel>,
     /// Positions whose logits are computed [default: all]
-    #[arg(long, value_parser = words(Logits::WORDS))]
-    pub logits: Option<String>,
+    #[arg(long, value_enum)]
+    pub logits: Option<Logits>,
     /// Whether keys, values and states are kept for later steps [default: on; train: off]
-    #[arg(long, value_parser = words(Cache::WORDS))]
-    pub cache: Option<String>,
+    #[arg(long, value_enum)]
+    pub cache: Option<Cache>,
     /// Whose kernels decide what is kept for the backward pass [default: cpu, as the reference]
-    #[arg(long, value_parser = words(Backend::WORDS))]
-    pub backend: Option<String>,
+    #[arg(long, value_enum)]
+    pub backend: Option<Backend>,
     /// Give a variable of the model, structural or workload, another value
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = parse_setting)]
     pub settings: Vec<(Arc<str>, Value)>,
@@ -158,11 +159,11 @@ pub struct CompileArgs {
 #[command(next_help_heading = "Report")]
 pub struct ReportArgs {
     /// What comes out
-    #[arg(long, default_value = "table", value_parser = words(FORMAT_NAMES))]
-    pub format: String,
+    #[arg(long, default_value = "table", value_parser = one_of(FORMATS, |format| format.name))]
+    pub format: &'static Format,
     /// What a row is
-    #[arg(long, default_value = "layer", value_parser = words(&["layer", "class", "depth"]))]
-    pub by: String,
+    #[arg(long, value_enum, default_value_t = By::Layer)]
+    pub by: By,
     /// With --by depth: how many levels of composites
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..))]
     pub depth: u16,
@@ -173,8 +174,8 @@ pub struct ReportArgs {
     #[arg(long)]
     pub exact: bool,
     /// si: GB = 10^9 bytes; iec: GiB = 2^30 bytes
-    #[arg(long, default_value = "si", value_parser = words(&["si", "iec"]))]
-    pub units: String,
+    #[arg(long, value_enum, default_value_t = Units::Si)]
+    pub units: Units,
     /// The most rows that are written
     #[arg(long, value_name = "N", default_value_t = 1_000_000)]
     pub max_rows: u64,
@@ -208,14 +209,14 @@ pub struct MemoryArgs {
     #[arg(long, requires = "device", help_heading = "Device")]
     pub require_fit: bool,
     /// Optimizer of `--phase train`
-    #[arg(long, default_value = "adamw", value_parser = parse_optimizer, help_heading = "Training")]
-    pub optimizer: &'static Optimizer,
+    #[arg(long, default_value = "adamw", help_heading = "Training")]
+    pub optimizer: String,
     /// Keep float32 copies of what is trained, and float32 states
     #[arg(long, help_heading = "Training")]
     pub master_weights: bool,
     /// What is computed again in the backward pass rather than kept
-    #[arg(long, default_value = "none", value_parser = words(Checkpointing::WORDS), help_heading = "Training")]
-    pub checkpointing: String,
+    #[arg(long, value_enum, default_value_t = Checkpointing::None, help_heading = "Training")]
+    pub checkpointing: Checkpointing,
     /// ZeRO or FSDP stage: 1 splits states over the data-parallel ranks, 2 gradients too, 3 weights too
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=3), help_heading = "Training")]
     pub zero: u8,
@@ -236,41 +237,37 @@ pub struct MemoryArgs {
     )]
     pub lora_target: Vec<String>,
     /// What comes out
-    #[arg(long, default_value = "table", value_parser = clap::builder::PossibleValuesParser::new(MEMORY_FORMATS.iter().map(|f| f.name)))]
-    pub format: String,
+    #[arg(long, default_value = "table", value_parser = one_of(MEMORY_FORMATS, |format| format.name))]
+    pub format: &'static MemoryFormat,
     /// kB = 1000 bytes, or KiB = 1024 bytes
-    #[arg(long, default_value = "si", value_parser = words(&["si", "iec"]))]
-    pub units: String,
+    #[arg(long, value_enum, default_value_t = Units::Si)]
+    pub units: Units,
     #[command(flatten)]
     pub output: OutputArgs,
 }
 
 impl MemoryArgs {
-    #[must_use]
-    pub fn training(&self) -> Training {
+    /// How a training step is to be done.
+    ///
+    /// # Errors
+    /// No optimizer of the catalog is of that name.
+    pub fn training(&self, catalog: &Catalog) -> Result<Training, clap::Error> {
+        let optimizer = catalog.optimizer(&self.optimizer).map_err(|near| {
+            let names: Vec<&str> = catalog.optimizers().iter().map(|o| &*o.name).collect();
+            let hint = near.map_or_else(String::new, |near| format!("did you mean `{near}`? "));
+            let why = format!("unknown optimizer; {hint}one of {}", names.join(", "));
+            refused::<Self>("optimizer", &self.optimizer, &why)
+        })?;
         let lora = self.lora_rank.map(|rank| Lora { rank, targets: self.lora_target.clone() });
-        Training {
-            optimizer: self.optimizer,
+        Ok(Training {
+            optimizer,
             master_weights: self.master_weights,
-            checkpointing: Checkpointing::from_word(&self.checkpointing).unwrap_or_default(),
+            checkpointing: self.checkpointing,
             zero: self.zero,
             ranks: self.ranks.unwrap_or(self.count),
             lora,
-        }
+        })
     }
-
-    #[must_use]
-    pub fn units(&self) -> Units {
-        if self.units == "iec" { Units::Iec } else { Units::Si }
-    }
-}
-
-fn parse_optimizer(text: &str) -> Result<&'static Optimizer, String> {
-    optimizers::find(text).map_err(|near| {
-        let names: Vec<&str> = optimizers::all().iter().map(|o| &*o.name).collect();
-        let hint = near.map_or_else(String::new, |near| format!("did you mean `{near}`? "));
-        format!("unknown optimizer; {hint}one of {}", names.join(", "))
-    })
 }
 
 #[derive(Debug, ClapArgs)]
@@ -362,8 +359,8 @@ pub struct PageArgs {
     #[command(flatten)]
     pub workload: WorkloadArgs,
     /// What comes out
-    #[arg(long, default_value = "table", value_parser = words(PAGE_FORMATS))]
-    pub format: String,
+    #[arg(long, value_enum, default_value_t = PageFormat::Table)]
+    pub format: PageFormat,
     #[command(flatten)]
     pub output: OutputArgs,
 }
@@ -437,7 +434,7 @@ pub struct CompletionsArgs {
 #[derive(Debug, ClapArgs)]
 pub struct ManArgs {
     /// The command whose page it is; left out: the program's
-    #[arg(value_parser = clap::builder::PossibleValuesParser::new(COMMANDS))]
+    #[arg(value_parser = PossibleValuesParser::new(COMMANDS))]
     pub command: Option<String>,
     #[command(flatten)]
     pub output: OutputArgs,
@@ -461,26 +458,39 @@ const COMMANDS: &[&str] = &[
     "man",
 ];
 
-/// The names of [`FORMATS`]: clap wants them as a constant, and a test compares the two.
-const FORMAT_NAMES: &[&str] = &["table", "json", "jsonl", "csv", "markdown"];
+/// The words of choices, as the command line has them.
+macro_rules! choices {
+    ($($type:ty),*) => {
+        $(impl ValueEnum for $type {
+            fn value_variants<'a>() -> &'a [Self] {
+                Self::ALL
+            }
 
-fn words(words: &'static [&'static str]) -> clap::builder::PossibleValuesParser {
-    clap::builder::PossibleValuesParser::new(words)
+            fn to_possible_value(&self) -> Option<PossibleValue> {
+                Some(PossibleValue::new(self.word()))
+            }
+        })*
+    };
+}
+choices!(Phase, Attention, Kernel, Logits, Cache, Backend, Checkpointing, By, Units, PageFormat);
+
+/// One of the rows of a table, by name.
+fn one_of<T: Sync>(rows: &'static [T], name: fn(&T) -> &'static str) -> impl TypedValueParser<Value = &'static T> {
+    let find = move |word: String| rows.iter().find(|row| name(row) == word).ok_or("not in the table");
+    PossibleValuesParser::new(rows.iter().map(name)).try_map(find)
 }
 
-fn parse_dtype(text: &str) -> Result<Dtype, String> {
-    dtypes::find(text).map_err(|near| {
-        let hint = near.map_or_else(|| "`layerspec list dtypes` shows them".to_owned(), |near| format!("did you mean `{near}`?"));
-        format!("unknown dtype; {hint}")
-    })
-}
-
-/// `DTYPE`, or `PATTERN=DTYPE`.
-fn parse_weight_dtype(text: &str) -> Result<(Option<Arc<str>>, Dtype), String> {
-    match text.rsplit_once('=') {
-        Some((pattern, dtype)) => Ok((Some(pattern.into()), parse_dtype(dtype)?)),
-        None => Ok((None, parse_dtype(text)?)),
-    }
+/// What clap says of a value that a parser refuses. Names of the catalog are looked up when that is read, which is later.
+fn refused<A: ClapArgs>(id: &str, value: &str, why: &str) -> clap::Error {
+    let mut command = A::augment_args(clap::Command::new("layerspec"));
+    command.build();
+    let argument = command.get_arguments().find(|arg| arg.get_id() == id).map(ToString::to_string).unwrap_or_default();
+    let (invalid, literal) = (command.get_styles().get_invalid(), command.get_styles().get_literal());
+    let message = format!(
+        "invalid value '{invalid}{value}{invalid:#}' for '{literal}{argument}{literal:#}': {why}\n\n\
+        For more information, try '{literal}--help{literal:#}'.\n"
+    );
+    clap::Error::raw(ErrorKind::ValueValidation, message).with_cmd(&command)
 }
 
 /// `NAME=VALUE`: the value is JSON where it reads as such, else a text.
@@ -497,31 +507,45 @@ fn parse_setting(text: &str) -> Result<(Arc<str>, Value), String> {
 }
 
 impl WorkloadArgs {
-    /// What is asked of the model.
-    #[must_use]
-    pub fn workload(&self) -> Workload {
-        Workload {
-            phase: self.phase.as_deref().and_then(Phase::from_word),
+    /// What is asked of the model, with the catalog's dtypes.
+    ///
+    /// # Errors
+    /// No dtype of the catalog is of that name.
+    pub fn workload(&self, catalog: &Catalog) -> Result<Workload, clap::Error> {
+        let dtype = |id: &str, given: &Option<String>| {
+            given.as_deref().map(|text| dtype(text, catalog).map_err(|why| refused::<Self>(id, text, &why))).transpose()
+        };
+        let (mut weight_dtype, mut weight_dtypes) = (None, Vec::new());
+        for given in &self.weight_dtype {
+            let (pattern, name) = given.rsplit_once('=').map_or((None, given.as_str()), |(pattern, name)| (Some(pattern), name));
+            let found = self::dtype(name, catalog).map_err(|why| refused::<Self>("weight_dtype", given, &why))?;
+            match pattern {
+                Some(pattern) => weight_dtypes.push((pattern.into(), found)),
+                None => weight_dtype = Some(found),
+            }
+        }
+        Ok(Workload {
+            phase: self.phase,
             batch_size: self.batch,
             seq_len: self.seq,
             past_len: self.past,
-            dtype: self.dtype.clone(),
-            weight_dtype: self.weight_dtype.iter().rev().find(|(pattern, _)| pattern.is_none()).map(|(_, dtype)| dtype.clone()),
-            weight_dtypes: self.weight_dtype.iter().filter_map(|(p, dtype)| Some((p.clone()?, dtype.clone()))).collect(),
-            kv_dtype: self.kv_dtype.clone(),
-            attention: self.attention.as_deref().and_then(Attention::from_word),
-            logits: self.logits.as_deref().and_then(Logits::from_word),
+            dtype: dtype("dtype", &self.dtype)?,
+            weight_dtype,
+            weight_dtypes,
+            kv_dtype: dtype("kv_dtype", &self.kv_dtype)?,
+            attention: self.attention,
+            logits: self.logits,
             settings: self.settings.clone(),
-        }
+        })
     }
 
     /// How it is run.
     #[must_use]
     pub fn execution(&self) -> Execution {
         Execution {
-            kernel: self.kernel.as_deref().and_then(Kernel::from_word).unwrap_or_default(),
-            cache: self.cache.as_deref().and_then(Cache::from_word).unwrap_or_default(),
-            backend: self.backend.as_deref().and_then(Backend::from_word).unwrap_or_default(),
+            kernel: self.kernel.unwrap_or_default(),
+            cache: self.cache.unwrap_or_default(),
+            backend: self.backend.unwrap_or_default(),
         }
     }
 
@@ -532,25 +556,11 @@ impl WorkloadArgs {
     }
 }
 
-impl ReportArgs {
-    #[must_use]
-    pub fn by(&self) -> By {
-        match self.by.as_str() {
-            "class" => By::Class,
-            "depth" => By::Depth,
-            _ => By::Layer,
-        }
-    }
-
-    #[must_use]
-    pub fn units(&self) -> Units {
-        if self.units == "iec" { Units::Iec } else { Units::Si }
-    }
-
-    #[must_use]
-    pub fn format(&self) -> Option<&'static crate::report::Format> {
-        FORMATS.iter().find(|format| format.name == self.format)
-    }
+fn dtype(name: &str, catalog: &Catalog) -> Result<Dtype, String> {
+    catalog.dtype(name).map_err(|near| {
+        let hint = near.map_or_else(|| "`layerspec list dtypes` shows them".to_owned(), |near| format!("did you mean `{near}`?"));
+        format!("unknown dtype; {hint}")
+    })
 }
 
 #[cfg(test)]
@@ -560,8 +570,6 @@ mod tests {
     #[test]
     fn the_command_line_holds_together() {
         command().debug_assert();
-        let names: Vec<&str> = FORMATS.iter().map(|format| format.name).collect();
-        assert_eq!(names, FORMAT_NAMES);
         let command = command();
         let commands: Vec<&str> = command.get_subcommands().map(clap::Command::get_name).collect();
         assert_eq!(commands, COMMANDS);

@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 
 use super::args::CheckArgs;
 use super::input;
-use super::output::{Exit, Terminal};
+use super::output::{Exit, Stop, Terminal};
 use crate::session::{Model, Outcome, Session, Settings};
 use crate::syntax::diag::{Code, Diagnostic};
 
-pub fn run(args: &CheckArgs, terminal: &Terminal) -> io::Result<Exit> {
+pub fn run(args: &CheckArgs, terminal: &Terminal) -> Result<Exit, Stop> {
     let Some(session) = terminal.session() else { return Ok(Exit::Wrong) };
-    let (settings, execution, workload) = (args.workload.settings(), args.workload.execution(), args.workload.workload());
+    let (settings, execution, workload) =
+        (args.workload.settings(), args.workload.execution(), args.workload.workload(session.catalog())?);
     let (mut exit, mut files, mut failed) = (Exit::Fine, 0usize, 0usize);
     for model in models(&args.models, &settings, &session) {
         files += 1;

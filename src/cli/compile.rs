@@ -1,23 +1,19 @@
 //! `layerspec compile`.
 
-use std::io;
-
 use super::args::CompileArgs;
 use super::input;
-use super::output::{Exit, Terminal, write_to};
+use super::output::{Exit, Stop, Terminal, write_to};
 use crate::evaluation::Evaluation;
 use crate::report::{By, Format, Options};
 use crate::syntax::diag::{Code, Diagnostic};
 
-pub fn run(args: &CompileArgs, terminal: &Terminal) -> io::Result<Exit> {
+pub fn run(args: &CompileArgs, terminal: &Terminal) -> Result<Exit, Stop> {
     let Some(session) = terminal.session() else { return Ok(Exit::Wrong) };
-    let Some(format) = args.report.format() else { return Ok(Exit::Usage) };
-    let by = args.report.by();
+    let workload = args.workload.workload(session.catalog())?;
+    let (format, by) = (args.report.format, args.report.by);
     let model = input::read(&args.model, &args.workload.settings(), &session);
     let keys = model.value.clone();
-    let mut outcome = model
-        .and_then(|model| model.lowered(&args.workload.execution()))
-        .and_then(|lowered| lowered.at(&args.workload.workload()));
+    let mut outcome = model.and_then(|model| model.lowered(&args.workload.execution())).and_then(|lowered| lowered.at(&workload));
     let too_many = outcome.value.as_ref().and_then(|evaluation| too_many_rows(evaluation, format, by, args));
     outcome.diagnostics.extend(too_many);
     let exit = terminal.report(&outcome);
@@ -32,7 +28,7 @@ pub fn run(args: &CompileArgs, terminal: &Terminal) -> io::Result<Exit> {
         depth: usize::from(args.report.depth),
         expand: args.report.expand,
         exact: args.report.exact,
-        units: args.report.units(),
+        units: args.report.units,
         color: terminal.color(file),
         width: terminal.width(),
     };

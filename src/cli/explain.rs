@@ -1,16 +1,15 @@
 //! `layerspec explain`.
 
-use std::io;
 use std::sync::Arc;
 
 use super::args::ExplainArgs;
 use super::input;
-use super::output::{Exit, Terminal, write_to};
-use crate::catalog::{Catalog, Classes, dtypes};
+use super::output::{Exit, Stop, Terminal, write_to};
+use crate::catalog::{Catalog, Classes};
 use crate::report::{explain_class, explain_code, explain_device, explain_dtype, explain_family};
 use crate::syntax::diag::{CODES, Code, Diagnostic, nearest};
 
-pub fn run(args: &ExplainArgs, terminal: &Terminal) -> io::Result<Exit> {
+pub fn run(args: &ExplainArgs, terminal: &Terminal) -> Result<Exit, Stop> {
     if let Some(path) = &args.path {
         return explain_path(path, args, terminal);
     }
@@ -32,13 +31,13 @@ fn explanation(what: &str, catalog: &Arc<Catalog>) -> Option<String> {
     }
     let device = || catalog.device(what)?.ok().map(|device| explain_device(&device));
     let family = || catalog.family(what)?.ok().map(explain_family);
-    dtypes::find(what).ok().map(|dtype| explain_dtype(&dtype)).or_else(device).or_else(family)
+    catalog.dtype(what).ok().map(|dtype| explain_dtype(&dtype)).or_else(device).or_else(family)
 }
 
 fn unknown(what: &str, catalog: &Arc<Catalog>) -> Diagnostic {
     let classes = Classes::new(catalog.clone(), Vec::new(), Vec::new());
     let codes = CODES.iter().flat_map(|info| [info.id, info.name]);
-    let others = codes.chain(dtypes::all().iter().map(|dtype| &*dtype.name)).chain(catalog.family_names());
+    let others = codes.chain(catalog.dtypes().iter().map(|dtype| &*dtype.name)).chain(catalog.family_names());
     let near = classes.nearest(what).or_else(|| nearest(what, others));
     let diagnostic = Diagnostic::new(Code::UnknownSubject, format!("nothing to explain is called `{what}`"));
     let help = near.map(|near| format!("did you mean `{near}`?")).or_else(|| catalog.device_hint(what));
@@ -48,13 +47,12 @@ fn unknown(what: &str, catalog: &Arc<Catalog>) -> Diagnostic {
 }
 
 /// The layer, the composite or the variable at a path of a model.
-fn explain_path(path: &str, args: &ExplainArgs, terminal: &Terminal) -> io::Result<Exit> {
+fn explain_path(path: &str, args: &ExplainArgs, terminal: &Terminal) -> Result<Exit, Stop> {
     let Some(session) = terminal.session() else { return Ok(Exit::Wrong) };
+    let workload = args.workload.workload(session.catalog())?;
     let model = input::read(&args.what, &args.workload.settings(), &session);
     let loaded = model.value.clone();
-    let mut outcome = model
-        .and_then(|model| model.lowered(&args.workload.execution()))
-        .and_then(|lowered| lowered.at(&args.workload.workload()));
+    let mut outcome = model.and_then(|model| model.lowered(&args.workload.execution())).and_then(|lowered| lowered.at(&workload));
     let mut text = None;
     if let Some(evaluation) = &outcome.value {
         let explained = evaluation.explain(path);

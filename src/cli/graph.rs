@@ -1,17 +1,15 @@
 //! `layerspec graph`.
 
-use std::io;
-
 use super::args::{GraphArgs, GraphFormat};
 use super::input;
-use super::output::{Exit, Terminal, write_to};
+use super::output::{Exit, Stop, Terminal, write_to};
 use crate::analysis::TooManyEdges;
 use crate::lower::Execution;
 use crate::report::{render_dot, render_mermaid};
 use crate::session::Settings;
 use crate::syntax::diag::{Code, Diagnostic};
 
-pub fn run(args: &GraphArgs, terminal: &Terminal) -> io::Result<Exit> {
+pub fn run(args: &GraphArgs, terminal: &Terminal) -> Result<Exit, Stop> {
     let Some(session) = terminal.session() else { return Ok(Exit::Wrong) };
     let settings = Settings { family: args.family.clone(), variables: args.settings.clone() };
     let outcome = input::read(&args.model, &settings, &session).and_then(|model| model.lowered(&Execution::default()));

@@ -1,19 +1,18 @@
 //! `layerspec import`.
 
-use std::io;
 use std::path::Path;
 
 use serde_json::{Map, Value as Json};
 
 use super::args::ImportArgs;
 use super::input;
-use super::output::{Exit, Terminal, write_to};
+use super::output::{Exit, Stop, Terminal, write_to};
 use crate::cost::workload::Workload;
 use crate::lower::{Execution, Lowered};
 use crate::session::Settings;
 use crate::syntax::diag::{Code, Diagnostic};
 
-pub fn run(args: &ImportArgs, terminal: &Terminal) -> io::Result<Exit> {
+pub fn run(args: &ImportArgs, terminal: &Terminal) -> Result<Exit, Stop> {
     let Some(session) = terminal.session() else { return Ok(Exit::Wrong) };
     let settings = Settings { family: args.family.clone(), variables: Vec::new() };
     let model = input::read(&args.file, &settings, &session);

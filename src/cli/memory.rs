@@ -1,26 +1,25 @@
 //! `layerspec memory`.
 
-use std::io;
 use std::sync::Arc;
 
 use super::args::MemoryArgs;
 use super::input;
-use super::output::{Exit, Terminal, write_to};
+use super::output::{Exit, Stop, Terminal, write_to};
 use crate::catalog::{Catalog, Device};
-use crate::report::{MEMORY_FORMATS, MemoryReport};
+use crate::report::MemoryReport;
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics};
 
-pub fn run(args: &MemoryArgs, terminal: &Terminal) -> io::Result<Exit> {
+pub fn run(args: &MemoryArgs, terminal: &Terminal) -> Result<Exit, Stop> {
     let Some(session) = terminal.session() else { return Ok(Exit::Wrong) };
+    let workload = args.workload.workload(session.catalog())?;
     let device = match args.device.as_deref().map(|name| device(name, session.catalog())).transpose() {
         Ok(device) => device,
         Err(diagnostics) => return Ok(terminal.report(&session.said::<()>(diagnostics))),
     };
-    let Some(format) = MEMORY_FORMATS.iter().find(|format| format.name == args.format) else { return Ok(Exit::Usage) };
-    let (training, count) = (args.training(), args.count);
+    let (training, count) = (args.training(session.catalog())?, args.count);
     let mut outcome = input::read(&args.model, &args.workload.settings(), &session)
         .and_then(|model| model.lowered(&args.workload.execution()))
-        .and_then(|lowered| lowered.at(&args.workload.workload()));
+        .and_then(|lowered| lowered.at(&workload));
     let plan = match outcome.value.as_ref().map(|model| model.memory_plan(count, &training)) {
         Some(Err(diagnostic)) => {
             outcome.diagnostics.push(*diagnostic);
@@ -49,16 +48,12 @@ pub fn run(args: &MemoryArgs, terminal: &Terminal) -> io::Result<Exit> {
         plan,
         training: &training,
         fit: fitted,
-        units: args.units(),
+        units: args.units,
     };
-    write_to(args.output.output.as_deref(), |out| (format.render)(&report, out))?;
+    write_to(args.output.output.as_deref(), |out| (args.format.render)(&report, out))?;
     Ok(exit)
 }
 
 fn device(name: &str, catalog: &Catalog) -> Result<Arc<Device>, Diagnostics> {
-    catalog.device(name).unwrap_or_else(|| {
-        let mut diagnostics = Diagnostics::default();
-        diagnostics.push(catalog.unknown_device(name));
-        Err(diagnostics)
-    })
+    catalog.device(name).unwrap_or_else(|| Err(catalog.unknown_device(name).into()))
 }

@@ -23,7 +23,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use args::{Args, Command};
-use output::{Exit, Terminal};
+use output::{Exit, Stop, Terminal};
 
 pub use args::command;
 
@@ -51,10 +51,15 @@ pub fn run() -> ExitCode {
     match exit {
         Ok(exit) => exit.code(),
         // Whoever read our output has seen enough.
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Exit::Fine.code(),
-        Err(error) => {
+        Err(Stop::System(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => Exit::Fine.code(),
+        Err(Stop::System(error)) => {
             terminal.failure(&format!("cannot write: {error}"));
             Exit::Wrong.code()
+        }
+        Err(Stop::Usage(error)) => {
+            // If standard error is gone there is nobody left to tell.
+            let _ = error.print();
+            Exit::Usage.code()
         }
     }
 }

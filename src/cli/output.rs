@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::args::{Args, ColorChoice, MessageFormat};
-use crate::catalog::{Catalog, Kind, OverlayFile};
+use crate::catalog::Catalog;
 use crate::session::{Model, Outcome, Session};
-use crate::syntax::diag::{Code, Diagnostic, Diagnostics, Severity};
+use crate::syntax::diag::{Code, Diagnostic, Diagnostics, Severity, Sources, render, render_json};
 use crate::syntax::escape::escape_terminal;
+use crate::syntax::source::{Source, SourceId};
 
 /// How a run ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,6 +39,27 @@ impl Exit {
     }
 }
 
+/// What ends a run before its end.
+#[derive(Debug)]
+pub enum Stop {
+    /// The system's.
+    System(io::Error),
+    /// An option names what the catalog doesn't have.
+    Usage(clap::Error),
+}
+
+impl From<io::Error> for Stop {
+    fn from(error: io::Error) -> Self {
+        Stop::System(error)
+    }
+}
+
+impl From<clap::Error> for Stop {
+    fn from(error: clap::Error) -> Self {
+        Stop::Usage(error)
+    }
+}
+
 /// At most this many diagnostics are printed, the rest is counted.
 const MOST: usize = 20;
 /// The width where there is no terminal to ask.
@@ -61,10 +83,12 @@ impl Terminal {
     #[must_use]
     pub fn session(&self) -> Option<Session> {
         let Some(folder) = &self.catalog else { return Some(Session::new()) };
-        match overlay(folder) {
-            Ok(files) => Some(Session::over(Catalog::under(files))),
-            Err(diagnostic) => {
-                self.report(&Session::new().failed::<()>(*diagnostic));
+        let read = Overlay::read(folder).map_err(|diagnostic| (diagnostic, Overlay::default()));
+        let laid = read.and_then(|overlay| overlay.catalog().map_err(|diagnostic| (diagnostic, overlay)));
+        match laid {
+            Ok(catalog) => Some(Session::over(catalog)),
+            Err((diagnostic, overlay)) => {
+                self.report_in(&(*diagnostic).into(), &overlay);
                 None
             }
         }
@@ -94,22 +118,26 @@ impl Terminal {
 
     /// Writes what was said to standard error; how the run ends comes back.
     pub fn report<T>(&self, outcome: &Outcome<T>) -> Exit {
-        let list = outcome.diagnostics.sorted();
+        self.report_in(&outcome.diagnostics, &outcome.texts())
+    }
+
+    fn report_in(&self, diagnostics: &Diagnostics, texts: &dyn Sources) -> Exit {
+        let list = diagnostics.sorted();
         let color = self.wants_color(io::stderr().is_terminal());
         let mut out = String::new();
         for diagnostic in list.iter().take(if self.messages == MessageFormat::Json { usize::MAX } else { MOST }) {
             out.push_str(&match self.messages {
-                MessageFormat::Json => outcome.shown_json(diagnostic),
-                MessageFormat::Human => outcome.shown(diagnostic, color),
+                MessageFormat::Json => render_json(diagnostic, texts),
+                MessageFormat::Human => render(diagnostic, texts, color),
             });
             out.push('\n');
         }
         if self.messages == MessageFormat::Human {
-            out.push_str(&counted(&outcome.diagnostics, &list));
+            out.push_str(&counted(diagnostics, &list));
         }
         // If standard error is gone there is nobody left to tell.
         let _ = io::stderr().write_all(out.as_bytes());
-        Exit::of(&outcome.diagnostics)
+        Exit::of(diagnostics)
     }
 
     /// A remark that isn't about a single place.
@@ -149,31 +177,69 @@ fn counted(diagnostics: &Diagnostics, list: &[&Diagnostic]) -> String {
     format!("{more}{errors} error{plural}; `layerspec explain {first}` says more\n")
 }
 
-/// The files of a folder that lies over the catalog, in the order of their names.
-fn overlay(folder: &Path) -> Result<Vec<OverlayFile>, Box<Diagnostic>> {
-    let cannot = |path: &Path, error: &io::Error| {
-        Diagnostic::new(Code::CannotRead, format!("cannot read `{}`: {error}", path.display())).boxed()
-    };
-    folder.read_dir().map_err(|error| cannot(folder, &error))?;
-    let mut files = Vec::new();
-    for kind in Kind::ALL {
-        let inner = folder.join(kind.folder());
-        let Ok(entries) = inner.read_dir() else { continue };
-        let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
-        paths.retain(|path| path.extension().is_some_and(|e| e == "json"));
-        paths.sort();
-        for path in paths {
-            let bytes = std::fs::read(&path).map_err(|error| cannot(&path, &error))?;
-            let name = path.file_stem().unwrap_or_default().to_string_lossy();
-            let id = Catalog::overlay_id(files.len());
-            files.push(OverlayFile::load(kind, &name, &path.display().to_string(), &bytes, id)?);
+/// The files of a folder that lies over the catalog.
+#[derive(Debug, Default)]
+struct Overlay {
+    files: Vec<OverlayFile>,
+}
+
+#[derive(Debug)]
+struct OverlayFile {
+    /// As diagnostics show it.
+    name: String,
+    /// Its place in a catalog.
+    path: String,
+    bytes: Vec<u8>,
+}
+
+impl Overlay {
+    /// The files of the catalog's folders, in the order of their names, and those beside them.
+    fn read(folder: &Path) -> Result<Self, Box<Diagnostic>> {
+        folder.read_dir().map_err(|error| cannot_read(folder, &error))?;
+        let mut files = Vec::new();
+        for inner in Catalog::FOLDERS {
+            let Ok(entries) = folder.join(inner).read_dir() else { continue };
+            let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+            paths.retain(|path| path.extension().is_some_and(|e| e == "json"));
+            paths.sort();
+            for path in paths {
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                files.push(OverlayFile::read(&path, format!("{inner}/{name}"))?);
+            }
         }
+        for list in Catalog::LISTS.iter().filter(|list| folder.join(list).exists()) {
+            files.push(OverlayFile::read(&folder.join(list), (*list).to_owned())?);
+        }
+        if files.is_empty() {
+            let message = format!("`{}` has no file of a catalog", folder.display());
+            let help = format!("a catalog has the folders {}, and {}", Catalog::FOLDERS.join(", "), Catalog::LISTS.join(", "));
+            return Err(Diagnostic::new(Code::CannotRead, message).help(help).boxed());
+        }
+        Ok(Overlay { files })
     }
-    if files.is_empty() {
-        let message = format!("`{}` has no files in `classes`, `blocks` or `families`", folder.display());
-        return Err(Diagnostic::new(Code::CannotRead, message).boxed());
+
+    fn catalog(&self) -> Result<Catalog, Box<Diagnostic>> {
+        Catalog::overlaid_as(self.files.iter().map(|file| (file.name.clone(), &*file.path, &*file.bytes)))
     }
-    Ok(files)
+}
+
+/// For what is wrong with a file before there is a catalog that has it.
+impl Sources for Overlay {
+    fn source(&self, id: SourceId) -> Option<Source> {
+        let (_, file) = self.files.iter().enumerate().find(|(at, _)| Catalog::overlay_id(*at) == id)?;
+        Source::load(id, &file.name, &file.bytes).ok()
+    }
+}
+
+impl OverlayFile {
+    fn read(file: &Path, path: String) -> Result<Self, Box<Diagnostic>> {
+        let bytes = std::fs::read(file).map_err(|error| cannot_read(file, &error))?;
+        Ok(OverlayFile { name: file.display().to_string(), path, bytes })
+    }
+}
+
+fn cannot_read(path: &Path, error: &io::Error) -> Box<Diagnostic> {
+    Diagnostic::new(Code::CannotRead, format!("cannot read `{}`: {error}", path.display())).boxed()
 }
 
 /// Writes to standard output, or to a file: that appears whole or not at all.

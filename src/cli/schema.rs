@@ -1,13 +1,11 @@
 //! `layerspec schema`.
 
-use std::io;
-
 use super::args::SchemaArgs;
-use super::output::{Exit, Terminal, write_to};
+use super::output::{Exit, Stop, Terminal, write_to};
 use crate::catalog::Catalog;
 use crate::report::model_schema;
 
-pub fn run(args: &SchemaArgs, _terminal: &Terminal) -> io::Result<Exit> {
+pub fn run(args: &SchemaArgs, _terminal: &Terminal) -> Result<Exit, Stop> {
     let schema = model_schema(&Catalog::new());
     write_to(args.output.output.as_deref(), |out| {
         serde_json::to_writer_pretty(&mut *out, &schema)?;

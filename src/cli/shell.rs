@@ -1,18 +1,16 @@
 //! `layerspec completions` and `layerspec man`.
 
-use std::io;
-
 use super::args::{CompletionsArgs, ManArgs, command};
-use super::output::{Exit, Terminal, write_to};
+use super::output::{Exit, Stop, Terminal, write_to};
 
-pub fn completions(args: &CompletionsArgs, _terminal: &Terminal) -> io::Result<Exit> {
+pub fn completions(args: &CompletionsArgs, _terminal: &Terminal) -> Result<Exit, Stop> {
     let mut text = Vec::new();
     clap_complete::generate(args.shell, &mut command(), "layerspec", &mut text);
     write_to(args.output.output.as_deref(), |out| out.write_all(&text))?;
     Ok(Exit::Fine)
 }
 
-pub fn man(args: &ManArgs, _terminal: &Terminal) -> io::Result<Exit> {
+pub fn man(args: &ManArgs, _terminal: &Terminal) -> Result<Exit, Stop> {
     let mut program = command();
     program.build();
     let page = match &args.command {

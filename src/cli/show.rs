@@ -1,14 +1,13 @@
 //! `layerspec show`: any stage of the pipeline, for those who work on it.
 
-use std::io;
-
 use super::args::ShowArgs;
 use super::input;
-use super::output::{Exit, Terminal, write_to};
+use super::output::{Exit, Stop, Terminal, write_to};
 
-pub fn run(args: &ShowArgs, terminal: &Terminal) -> io::Result<Exit> {
+pub fn run(args: &ShowArgs, terminal: &Terminal) -> Result<Exit, Stop> {
     let Some(session) = terminal.session() else { return Ok(Exit::Wrong) };
-    let (settings, execution, workload) = (args.workload.settings(), args.workload.execution(), args.workload.workload());
+    let workload = args.workload.workload(session.catalog())?;
+    let (settings, execution) = (args.workload.settings(), args.workload.execution());
     let stage = |name: &str, text: &[u8]| session.stage(name, text, &settings, (&execution, &workload), args.stage.into());
     let outcome = match input::text(&args.model) {
         Some(Ok((name, bytes))) => stage(&name, &bytes),

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use super::bind::Signature;
 use super::workload::{CompleteWorkload, Workload};
 use super::{Evaluated, evaluate};
-use crate::catalog::{Catalog, Class, Example, builtin_slot, check_parameter};
+use crate::catalog::{CLASS_FILES, Catalog, Class, Example, builtin_slot, check_parameter};
 
-fn run(class: &Arc<Class>, example: &Example) -> Result<Evaluated, String> {
+fn run(class: &Arc<Class>, example: &Example, catalog: &Catalog) -> Result<Evaluated, String> {
     let (asked, execution) =
-        Workload::from_pairs(&example.workload).map_err(|(name, expected)| format!("`{name}`: {expected}"))?;
+        Workload::from_pairs(&example.workload, catalog).map_err(|(name, expected)| format!("`{name}`: {expected}"))?;
     if let Some((name, _)) = asked.settings.iter().find(|(name, _)| builtin_slot(name).is_none()) {
         return Err(format!("`{name}` is no workload option"));
     }
@@ -43,11 +43,11 @@ fn every_example_is_exact() {
     let catalog = Catalog::new();
     let mut wrong = Vec::new();
     let mut figures = 0;
-    for (index, file) in catalog.class_files().iter().enumerate() {
-        let (path, class) = (file.path, catalog.class_at(index).unwrap().unwrap());
+    for (file, class) in CLASS_FILES.iter().zip(catalog.classes()) {
+        let (path, class) = (file.path, class.unwrap());
         for (index, example) in class.examples.iter().enumerate() {
             let place = format!("{path}, example {index} ({})", example.doc);
-            let found = match run(&class, example) {
+            let found = match run(&class, example, &catalog) {
                 Ok(found) => found,
                 Err(message) => {
                     wrong.push(format!("{place}: {message}"));

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::catalog::dtypes::Dtype;
+use crate::catalog::{Catalog, Dtype};
 use crate::lower::Execution;
 use crate::quantity::Exact;
 use crate::quantity::workload::{Attention, Backend, Cache, Kernel, Logits, Phase, VARIABLES};
@@ -59,26 +59,26 @@ impl Workload {
     }
 
     /// Reads options by name, as `expect` and the examples of classes give them: `phase`, `batch_size`, `dtype`, ... Other names are
-    /// settings.
+    /// settings. Dtypes are the catalog's.
     ///
     /// # Errors
     /// The name whose value makes no sense, and what was expected.
-    pub fn from_pairs(pairs: &[(Arc<str>, Value)]) -> Result<(Workload, Execution), (Arc<str>, String)> {
+    pub fn from_pairs(pairs: &[(Arc<str>, Value)], catalog: &Catalog) -> Result<(Workload, Execution), (Arc<str>, String)> {
         let (mut workload, mut execution) = (Workload::default(), Execution::default());
         for (name, value) in pairs {
-            workload.set(name, value, &mut execution).map_err(|expected| (name.clone(), expected))?;
+            workload.set(name, value, &mut execution, catalog).map_err(|expected| (name.clone(), expected))?;
         }
         Ok((workload, execution))
     }
 
-    fn set(&mut self, name: &Arc<str>, value: &Value, execution: &mut Execution) -> Result<(), String> {
+    fn set(&mut self, name: &Arc<str>, value: &Value, execution: &mut Execution, catalog: &Catalog) -> Result<(), String> {
         let word = if let Value::Text(text) = value { &**text } else { "" };
         let one_of = |words: &[&str]| format!("one of {}", words.join(", "));
         let count = || {
             let n = value.as_number().and_then(|n| n.to_count()).and_then(|n| u64::try_from(n).ok());
             n.map(Some).ok_or_else(|| "a non-negative integer".to_owned())
         };
-        let dtype = || crate::catalog::dtypes::find(word).map(Some).map_err(|_| "a dtype".to_owned());
+        let dtype = || catalog.dtype(word).map(Some).map_err(|_| "a dtype".to_owned());
         match &**name {
             "phase" => self.phase = Some(Phase::from_word(word).ok_or_else(|| one_of(Phase::WORDS))?),
             "attention" => self.attention = Some(Attention::from_word(word).ok_or_else(|| one_of(Attention::WORDS))?),

@@ -1,6 +1,7 @@
 //! What a model expects of itself, checked: facts of the model as such, and facts at stated workloads.
 
 use super::{Costs, costs, saves_are_known};
+use crate::catalog::Catalog;
 use crate::cost::CostReport;
 use crate::cost::workload::Workload;
 use crate::flow::{self, Flow, Peak};
@@ -24,7 +25,7 @@ pub(super) fn expectations(lowered: &Lowered, report: &CostReport, diagnostics: 
     }
     compare(&expect.facts, report, None, "", diagnostics);
     for point in &expect.points {
-        let Some((workload, execution)) = stated(point, diagnostics) else {
+        let Some((workload, execution)) = stated(point, checked.classes.catalog(), diagnostics) else {
             continue;
         };
         // Its own: what was wrong elsewhere doesn't keep this point from being computed.
@@ -47,7 +48,7 @@ pub(super) fn expectations(lowered: &Lowered, report: &CostReport, diagnostics: 
 }
 
 /// The workload and execution that a point states; what is wrong with them goes to `diagnostics`.
-fn stated(point: &Point, diagnostics: &mut Diagnostics) -> Option<(Workload, Execution)> {
+fn stated(point: &Point, catalog: &Catalog, diagnostics: &mut Diagnostics) -> Option<(Workload, Execution)> {
     let mut pairs = Vec::new();
     for variable in &point.workload {
         let value = match &variable.value.datum {
@@ -63,7 +64,7 @@ fn stated(point: &Point, diagnostics: &mut Diagnostics) -> Option<(Workload, Exe
         };
         pairs.push((variable.name.value.clone(), value));
     }
-    let stated = Workload::from_pairs(&pairs).and_then(|stated| match (stated.0.batch_size, stated.0.seq_len) {
+    let stated = Workload::from_pairs(&pairs, catalog).and_then(|stated| match (stated.0.batch_size, stated.0.seq_len) {
         (Some(0), _) => Err(("batch_size".into(), "at least 1".to_owned())),
         (_, Some(0)) => Err(("seq_len".into(), "at least 1".to_owned())),
         _ => Ok(stated),

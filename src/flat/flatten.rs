@@ -67,7 +67,7 @@ pub fn flatten(checked: &Checked, diagnostics: &mut Diagnostics) -> FlatModel {
     model.workload = defaults;
     model.positions = positions;
     model.inputs = inputs;
-    model.checkpoint = checked.model.checkpoint.clone();
+    model.checkpoint = checked.checkpoint.clone();
     model.absent = std::mem::take(&mut flattener.absent);
     model.name = checked.model.name.as_ref().map(|n| n.value.clone());
     model.class = checked.model.class.clone();
@@ -269,7 +269,7 @@ impl<'m> Flattener<'m, '_> {
         self.counts.push(count);
         self.indices.push(0);
         // Whether a config names single instances whose weights it leaves as they are.
-        let named_singly = self.checked.model.checkpoint.quantization.as_ref().is_some_and(|q| q.names_layers);
+        let named_singly = self.checked.checkpoint.quantization.as_ref().is_some_and(|q| q.names_layers);
         let mut index = 0;
         while index < count {
             if let Some(here) = self.indices.last_mut() {
@@ -356,7 +356,7 @@ impl<'m> Flattener<'m, '_> {
         };
         let shown = segment.as_ref().filter(|_| !layer.inline).map(|s| self.shown(s));
         self.trail.extend(shown);
-        let concrete = segment.as_ref().filter(|_| !layer.inline && self.checked.model.checkpoint.quantization.is_some());
+        let concrete = segment.as_ref().filter(|_| !layer.inline && self.checked.checkpoint.quantization.is_some());
         let concrete = concrete.map(|segment| self.concrete_segment(segment));
         let depth = self.concrete.len();
         self.concrete.extend(concrete);

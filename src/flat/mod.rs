@@ -21,5 +21,5 @@ pub use instances::{Instance, Instances};
 pub use locate::{Child, Located, Lost};
 pub use model::{FlatModel, InputTensor, RowInfo};
 pub use node::{ClassRef, Composite, Node, OwnWeight, Repeat, Row, RowId, Tied, Variant};
-pub use pattern::{matches_layer, matches_pattern};
+pub use pattern::matches_layer;
 pub use value::{Step, ValueRef, ValueTarget};

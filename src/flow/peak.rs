@@ -62,7 +62,13 @@ pub fn alive_at(flat: &FlatModel, bound: &BoundModel, report: &CostReport, peak:
     machine.capture = Some(peak.step);
     machine.model(&plan);
     let mut alive = machine.captured;
-    alive.sort_by(|a, b| b.bytes.saturating_mul(b.count).cmp(&a.bytes.saturating_mul(a.count)).then(a.row.cmp(&b.row)));
+    alive.sort_by(|a, b| {
+        b.bytes
+            .saturating_mul(b.count)
+            .cmp(&a.bytes.saturating_mul(a.count))
+            .then(a.row.cmp(&b.row))
+            .then_with(|| a.output.cmp(&b.output))
+    });
     alive
 }
 

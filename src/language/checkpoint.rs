@@ -1,19 +1,17 @@
 //! What a checkpoint says of its weights: their dtype, and which layers are quantized to how many bits.
 //!
-//! A config's `torch_dtype` and `quantization_config` come in, a [`Checkpoint`] goes out. The methods are data
-//! (`catalog/quantization.json`): bits per weight with scales and zero points, and the keys that name what is left as it is.
+//! A config's `torch_dtype` and `quantization_config` come in, a [`Checkpoint`] goes out. The methods are the catalog's: bits per weight with
+//! scales and zero points, the keys that name what is left as it is, and what in a path says nothing.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
-use indexmap::IndexMap;
 use regex_lite::Regex;
-use serde::Deserialize;
 
-use crate::catalog::dtypes::{self, Dtype};
-use crate::language::family::value;
-use crate::syntax::diag::{Code, Diagnostic, Diagnostics, nearest};
-use crate::syntax::expr::{EvalError, Exact, Name, Syntax, Value, eval, parse};
-use crate::syntax::json::{Json, Node};
+use crate::catalog::{Catalog, Dtype, Method};
+use crate::syntax::diag::{Code, Diagnostic, Diagnostics};
+use crate::syntax::expr::{EvalError, Exact, Name, Value, eval, value_of};
+use crate::syntax::glob;
+use crate::syntax::json::{Json, Member, Node};
 use crate::syntax::source::{Span, Spanned};
 
 /// A checkpoint's weights.
@@ -30,6 +28,8 @@ pub struct Quantization {
     pub method: Spanned<Arc<str>>,
     pub groups: Vec<Group>,
     kept: Vec<Pattern>,
+    /// Modules that merely hold the model: checkpoints and modules order them differently.
+    containers: Arc<[Arc<str>]>,
     /// Whether a pattern names single layers of a repeat.
     pub names_layers: bool,
 }
@@ -47,7 +47,7 @@ impl Quantization {
     /// The group of a layer whose class's weights can be quantized, by its path: `None` if it is left as it is.
     #[must_use]
     pub fn group(&self, path: &str) -> Option<u16> {
-        let plain = without_containers(path);
+        let plain = without(&self.containers, path);
         if self.kept.iter().any(|pattern| pattern.means(path, &plain)) {
             return None;
         }
@@ -60,17 +60,19 @@ impl Quantization {
 #[derive(Debug, Clone)]
 enum Pattern {
     Text(String),
-    Glob(String),
+    /// As it is written, and of what is inside such a module.
+    Glob([String; 2]),
     Regex(Regex),
 }
 
 impl Pattern {
-    fn new(text: &str) -> Option<Self> {
+    fn new(text: &str, containers: &[Arc<str>]) -> Option<Self> {
         if let Some(regex) = text.strip_prefix("re:") {
             return Regex::new(&format!("^(?:{regex})")).ok().map(Pattern::Regex);
         }
-        let plain = without_containers(text);
-        Some(if plain.contains('*') { Pattern::Glob(plain) } else { Pattern::Text(plain) })
+        let plain = without(containers, text);
+        let inside = format!("{plain}.*");
+        Some(if plain.contains('*') { Pattern::Glob([plain, inside]) } else { Pattern::Text(plain) })
     }
 
     fn means(&self, path: &str, plain: &str) -> bool {
@@ -80,69 +82,55 @@ impl Pattern {
                 // As transformers' should_convert_module has it: `fc1` means `layers.3.fc1`.
                 begins || plain.ends_with(text.as_str())
             }
-            Pattern::Glob(glob) => globs(glob, plain),
+            Pattern::Glob(globs) => globs.iter().any(|glob| glob::matches(glob, plain)),
             Pattern::Regex(regex) => regex.is_match(path),
         }
     }
 }
 
-/// A path without the names of what merely holds the model: checkpoints and modules order those differently.
-fn without_containers(path: &str) -> String {
-    path.split('.').filter(|part| !matches!(*part, "model" | "language_model")).collect::<Vec<_>>().join(".")
+/// A path without the names of these modules.
+fn without(containers: &[Arc<str>], path: &str) -> String {
+    let says = |part: &&str| !containers.iter().any(|container| **container == **part);
+    path.split('.').filter(says).collect::<Vec<_>>().join(".")
 }
 
-/// Whether a name begins as a pattern with stars says.
-fn globs(pattern: &str, name: &str) -> bool {
-    let mut pieces = pattern.split('*');
-    let Some(mut rest) = pieces.next().and_then(|first| name.strip_prefix(first)) else { return false };
-    for piece in pieces {
-        let Some(at) = rest.find(piece) else { return false };
-        rest = rest.get(at + piece.len()..).unwrap_or_default();
-    }
-    rest.is_empty() || rest.starts_with('.') || pattern.ends_with('*')
-}
+const DTYPE_KEYS: [&str; 2] = ["dtype", "torch_dtype"];
+const QUANTIZATION_KEY: &str = "quantization_config";
 
-/// A method as `catalog/quantization.json` has it.
-#[derive(Debug, Deserialize)]
-pub struct Method {
-    pub doc: String,
-    pub source: String,
-    /// The key of its groups of layers, if it has any.
-    groups: Option<String>,
-    /// Defaults of the names in `bits`.
-    variables: serde_json::Map<String, serde_json::Value>,
-    bits: String,
-    /// Keys whose lists name what is left as it is.
-    kept: Vec<String>,
-    always_kept: Vec<String>,
-}
-
-const TEXT: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/catalog/quantization.json"));
-
-/// All methods, by name. Empty if the embedded file doesn't parse, which a test excludes.
-pub fn methods() -> &'static IndexMap<String, Method> {
-    static ALL: OnceLock<IndexMap<String, Method>> = OnceLock::new();
-    ALL.get_or_init(|| serde_json::from_str(TEXT).unwrap_or_default())
+/// What of a config [`read`] looks at, each value in its place.
+#[must_use]
+pub fn excerpt(root: &Node) -> Node {
+    let says = |member: &&Member| DTYPE_KEYS.contains(&&*member.key) || &*member.key == QUANTIZATION_KEY;
+    let of = |node: &Node| -> Vec<Member> { node.members().iter().filter(says).cloned().collect() };
+    let members = root.members().iter().filter_map(|member| {
+        if says(&member) {
+            return Some(member.clone());
+        }
+        let inner = of(&member.value);
+        let value = Node { span: member.value.span, json: Json::Object(inner) };
+        (!value.members().is_empty()).then(|| Member { value, ..member.clone() })
+    });
+    Node { span: root.span, json: Json::Object(members.collect()) }
 }
 
 /// What a config says of its weights: at its top, else in an inner config. What is wrong goes to `diagnostics`.
 #[must_use]
-pub fn read(root: &Node, diagnostics: &mut Diagnostics) -> Checkpoint {
+pub fn read(root: &Node, catalog: &Catalog, diagnostics: &mut Diagnostics) -> Checkpoint {
     let places: Vec<&Node> = std::iter::once(root).chain(root.members().iter().map(|m| &m.value)).collect();
     let named = |node: &Node| {
-        ["dtype", "torch_dtype"].into_iter().find_map(|key| {
+        DTYPE_KEYS.into_iter().find_map(|key| {
             let text = node.get(key)?.text()?;
-            dtypes::find(text.strip_prefix("torch.").unwrap_or(text)).ok().map(|dtype| (dtype, key))
+            catalog.dtype(text.strip_prefix("torch.").unwrap_or(text)).ok().map(|dtype| (dtype, key))
         })
     };
-    let quantization = places.iter().find_map(|node| node.get("quantization_config")).filter(|node| !node.members().is_empty());
+    let quantization = places.iter().find_map(|node| node.get(QUANTIZATION_KEY)).filter(|node| !node.members().is_empty());
     Checkpoint {
         dtype: places.iter().find_map(|node| named(node)),
-        quantization: quantization.and_then(|node| quantization_of(node, diagnostics)),
+        quantization: quantization.and_then(|node| quantization_of(node, catalog, diagnostics)),
     }
 }
 
-fn quantization_of(node: &Node, diagnostics: &mut Diagnostics) -> Option<Quantization> {
+fn quantization_of(node: &Node, catalog: &Catalog, diagnostics: &mut Diagnostics) -> Option<Quantization> {
     let flagged = |key: &str| matches!(node.get(key).map(|n| &n.json), Some(Json::Bool(true)));
     let (name, span): (Arc<str>, Span) = match node.get("quant_method") {
         Some(method) => (method.text()?.clone(), method.span),
@@ -150,14 +138,16 @@ fn quantization_of(node: &Node, diagnostics: &mut Diagnostics) -> Option<Quantiz
         None if flagged("load_in_4bit") || flagged("load_in_8bit") => ("bitsandbytes".into(), node.span.part(0..1)),
         None => (node.get("quant_algo").map_or_else(|| "?".into(), |_| "modelopt".into()), node.span.part(0..1)),
     };
-    let Some(method) = methods().get(&*name) else {
-        let near = nearest(&name, methods().keys().map(String::as_str));
-        let diagnostic = Diagnostic::new(Code::UnknownQuantization, format!("unknown quantization method `{name}`"))
-            .at(span, "the weights are counted as if they weren't quantized")
-            .did_you_mean(span.inside(), near)
-            .help("say what they are: `--weight-dtype q4_k`, or by path: `--weight-dtype '*.mlp.*=nf4'`");
-        diagnostics.push(diagnostic);
-        return None;
+    let method = match catalog.method(&name) {
+        Ok(method) => method,
+        Err(near) => {
+            let diagnostic = Diagnostic::new(Code::UnknownQuantization, format!("unknown quantization method `{name}`"))
+                .at(span, "the weights are counted as if they weren't quantized")
+                .did_you_mean(span.inside(), near.as_deref())
+                .help("say what they are: `--weight-dtype q4_k`, or by path: `--weight-dtype '*.mlp.*=nf4'`");
+            diagnostics.push(diagnostic);
+            return None;
+        }
     };
     let groups = match &method.groups {
         None => vec![group(method, node, None, diagnostics)?],
@@ -170,14 +160,15 @@ fn quantization_of(node: &Node, diagnostics: &mut Diagnostics) -> Option<Quantiz
         Json::List(items) => items.iter().filter_map(Node::text).map(|text| text.to_string()).collect(),
         _ => Vec::new(),
     });
-    let kept: Vec<String> = listed.chain(method.always_kept.iter().cloned()).collect();
+    let kept: Vec<String> = listed.chain(method.always_kept.iter().map(ToString::to_string)).collect();
     let digits = |text: &str| text.bytes().any(|b| b.is_ascii_digit());
     let by_layer = groups.iter().flat_map(|(_, names)| names).chain(&kept).any(|name| digits(name));
-    let patterns = |names: &[String]| names.iter().filter_map(|name| Pattern::new(name)).collect();
+    let patterns = |names: &[String]| names.iter().filter_map(|name| Pattern::new(name, &method.containers)).collect();
     Some(Quantization {
         method: Spanned::new(name, span),
         groups: groups.iter().map(|(bits, names)| Group { bits: *bits, targets: patterns(names) }).collect(),
         kept: patterns(&kept),
+        containers: method.containers.clone(),
         names_layers: by_layer,
     })
 }
@@ -185,12 +176,11 @@ fn quantization_of(node: &Node, diagnostics: &mut Diagnostics) -> Option<Quantiz
 /// The bits of a group, and the names of its layers where they are not simply the linear ones.
 fn group(method: &Method, node: &Node, inner: Option<&Node>, diagnostics: &mut Diagnostics) -> Option<(Exact, Vec<String>)> {
     let env = |name: &Name, _: u16| {
-        let given = inner.and_then(|inner| inner.get(&name.text)).or_else(|| node.get(&name.text)).map(value);
-        let default = || method.variables.get(&*name.text).and_then(Value::from_json);
+        let given = inner.and_then(|inner| inner.get(&name.text)).or_else(|| node.get(&name.text)).map(value_of);
+        let default = || method.variables.iter().find(|(known, _)| *known == name.text).map(|(_, value)| value.clone());
         given.filter(|value| *value != Value::Null).or_else(default).ok_or_else(|| EvalError::Unknown(name.text.clone()))
     };
-    let expr = parse(&method.bits, Syntax::Template).ok()?;
-    let bits = match eval(&expr, &move |name: &Name| env(name, 0), 0) {
+    let bits = match eval(&method.bits_expr, &move |name: &Name| env(name, 0), 0) {
         Ok(value) => value.as_number().filter(|bits| *bits > Exact::ZERO),
         Err(error) => {
             let message = format!("the number of bits can't be had: {error}, in `{}`", method.bits);
@@ -204,25 +194,23 @@ fn group(method: &Method, node: &Node, inner: Option<&Node>, diagnostics: &mut D
         Some(Json::List(items)) => items.iter().filter_map(Node::text).map(|text| text.to_string()).collect(),
         _ => Vec::new(),
     };
-    // A class of modules: the linear ones.
-    let all = names.iter().any(|name| name == "Linear");
+    let all = names.iter().any(|name| method.all_linear.iter().any(|all| **all == **name));
     Some((bits, if all { Vec::new() } else { names }))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::methods;
     use crate::catalog::Catalog;
 
     #[test]
     fn methods_of_quantization_hold_together() {
-        assert!(methods().len() >= 7);
-        for (name, method) in methods() {
-            assert!(!method.doc.is_empty() && !method.source.is_empty(), "{name}");
-        }
         let catalog = Catalog::new();
-        for index in 0..catalog.class_files().len() {
-            let class = catalog.class_at(index).unwrap().unwrap();
+        assert!(catalog.methods().len() >= 7);
+        for method in catalog.methods() {
+            assert!(!method.doc.is_empty() && !method.source.is_empty(), "{}", method.name);
+        }
+        for class in catalog.classes() {
+            let class = class.unwrap();
             for weight in &class.quantized {
                 assert!(class.weights.iter().any(|known| known.name == *weight), "{}: no weight `{weight}`", class.name);
             }

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use crate::catalog::Catalog;
 use crate::language::Values;
 use crate::language::check::root_entries;
-use crate::language::checkpoint::{self, Checkpoint};
+use crate::language::checkpoint::excerpt;
 use crate::language::scope::Scope;
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics, nearest};
-use crate::syntax::expr::{Exact, Interpolated, Name, Piece, Value};
+use crate::syntax::expr::{Interpolated, Name, Piece, Value, value_of};
 use crate::syntax::json::{Json, Node};
 use crate::syntax::source::{Span, Spanned};
 use crate::syntax::spec::{
@@ -36,19 +36,6 @@ pub fn is_config(root: &Node) -> bool {
     has("model_type") || has("architectures") || (unknown >= FEW && unknown > known)
 }
 
-/// The value of a config's node: texts stay texts. A number beyond 128 bits stays the text that it is: nothing computes with it.
-#[must_use]
-pub fn value(node: &Node) -> Value {
-    match &node.json {
-        Json::Null => Value::Null,
-        Json::Bool(flag) => Value::Bool(*flag),
-        Json::Number(text) => Exact::parse(text).map_or_else(|| Value::Text(text.clone()), Value::Number),
-        Json::Text(text) => Value::Text(text.value.clone()),
-        Json::List(items) => Value::List(items.iter().map(value).collect()),
-        Json::Object(members) => Value::Object(members.iter().map(|m| (m.key.clone(), value(&m.value))).collect()),
-    }
-}
-
 /// What is asked of a config besides what it says.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Wanted<'a> {
@@ -67,7 +54,7 @@ pub fn of_config(root: &Node, wanted: Wanted<'_>, catalog: &Catalog, diagnostics
     let mut model = maker.make(family, head, Origin::Config(root), 0)?;
     let named = root.get("_name_or_path").and_then(Node::text).filter(|name| !name.is_empty());
     let span = root.get("_name_or_path").map_or(root.span, |node| node.span);
-    model.checkpoint = checkpoint::read(root, diagnostics);
+    model.checkpoint = Some(excerpt(root));
     model.name = named.map(|name| Spanned::new(name.clone(), span));
     Some(model)
 }
@@ -177,7 +164,7 @@ impl Origin<'_> {
         match self {
             Origin::Config(node) => {
                 let entry = |m: &crate::syntax::json::Member| {
-                    (Spanned::new(m.key.clone(), m.key_span), m.value.span, GivenValue::Data(value(&m.value)))
+                    (Spanned::new(m.key.clone(), m.key_span), m.value.span, GivenValue::Data(value_of(&m.value)))
                 };
                 node.members().iter().map(entry).collect()
             }
@@ -204,7 +191,7 @@ impl Origin<'_> {
 
     fn document(self) -> Value {
         match self {
-            Origin::Config(node) => value(node),
+            Origin::Config(node) => value_of(node),
             Origin::File(_) => Value::Object(Arc::from([])),
             Origin::Inner(value, _) => value.clone(),
         }
@@ -302,7 +289,7 @@ impl<'c> Maker<'c, '_> {
             builtins,
             nested: Vec::new(),
             unused,
-            checkpoint: Checkpoint::default(),
+            checkpoint: None,
             workload: family.workload.clone(),
             inputs: family.inputs.clone(),
             classes: Vec::new(),
@@ -428,7 +415,7 @@ fn inner_node<'a>(attr: &Attr, origin: Origin<'a>, config: &Value) -> Option<&'a
         template.expr.for_each_variable(&mut |name: &Name| names.push(name.text.clone()));
     }
     let named = names.iter().filter_map(|name| root.get(name));
-    named.chain([root]).find(|node| matches!(node.json, Json::Object(_)) && value(node) == *config)
+    named.chain([root]).find(|node| matches!(node.json, Json::Object(_)) && value_of(node) == *config)
 }
 
 /// The family's derived values, those that the head says otherwise replaced.

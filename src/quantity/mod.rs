@@ -149,6 +149,13 @@ impl Cost {
     }
 }
 
+/// `1x2048x4096`; `scalar` without dimensions.
+#[must_use]
+pub fn shape(shape: &[u128]) -> String {
+    let dims: Vec<String> = shape.iter().map(u128::to_string).collect();
+    if dims.is_empty() { "scalar".to_owned() } else { dims.join("x") }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

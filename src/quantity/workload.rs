@@ -114,11 +114,16 @@ macro_rules! words {
                 match word { $($word => Some($type::$variant),)* _ => None }
             }
 
+            /// All of them, in order.
+            pub const ALL: &'static [Self] = &[$($type::$variant),*];
+
             /// All words, in order.
             pub const WORDS: &'static [&'static str] = &[$($word),*];
         }
     };
 }
+pub(crate) use words;
+
 words!(Phase, Prefill = "prefill", Decode = "decode", Train = "train");
 words!(Attention, Dense = "dense", Masked = "masked");
 words!(Kernel, Flash = "flash", Eager = "eager", Math = "math");

@@ -3,8 +3,7 @@
 use std::fmt::Write as _;
 
 use super::units::{self, Units};
-use crate::catalog::dtypes::Dtype;
-use crate::catalog::{Class, Device, Dim, ElementDef, Example, Formula, Parameter, ShapeDef, ValueDef};
+use crate::catalog::{Class, Device, Dim, Dtype, ElementDef, Example, Formula, Parameter, ShapeDef, ValueDef};
 use crate::cost::rules::{Rule, rule};
 use crate::quantity::Quantity;
 use crate::syntax::diag::{CODES, CodeInfo};

@@ -8,6 +8,7 @@ use crate::evaluation::Evaluation;
 use crate::flat::{RowInfo, Tied};
 use crate::flow::RowFlow;
 use crate::quantity::Cost;
+use crate::quantity::workload::words;
 
 /// How rows are put together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub enum By {
     /// One a composite so many levels down.
     Depth,
 }
+
+words!(By, Layer = "layer", Class = "class", Depth = "depth");
 
 /// A row: one layer, or all the instances that share it.
 #[derive(Debug, Clone)]

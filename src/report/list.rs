@@ -6,7 +6,7 @@ use comfy_table::{ColumnConstraint, ContentArrangement, Table};
 
 use super::sheet::sheet;
 use super::units::{self, Units};
-use crate::catalog::{Catalog, Device, dtypes};
+use crate::catalog::{Catalog, Device};
 
 fn table(width: usize) -> Table {
     let mut table = sheet(ContentArrangement::Dynamic);
@@ -48,7 +48,7 @@ pub fn list_models(catalog: &Catalog, width: usize, out: &mut dyn Write) -> io::
 /// Those of `out`.
 pub fn list_classes(catalog: &Catalog, width: usize, out: &mut dyn Write) -> io::Result<()> {
     const ROOM_FOR_DOC: usize = 60;
-    let classes: Vec<_> = (0..catalog.class_files().len()).filter_map(|at| catalog.class_at(at)?.ok()).collect();
+    let classes: Vec<_> = catalog.classes().filter_map(Result::ok).collect();
     let longest = classes.iter().map(|class| class.name.chars().count()).max().unwrap_or(0);
     if width < longest + "function".len() + ROOM_FOR_DOC {
         return classes.iter().try_for_each(|class| writeln!(out, "{} ({})\n    {}", class.name, class.kind.word(), class.doc));
@@ -99,10 +99,10 @@ pub fn list_blocks(catalog: &Catalog, width: usize, out: &mut dyn Write) -> io::
 ///
 /// # Errors
 /// Those of `out`.
-pub fn list_dtypes(width: usize, out: &mut dyn Write) -> io::Result<()> {
+pub fn list_dtypes(catalog: &Catalog, width: usize, out: &mut dyn Write) -> io::Result<()> {
     let mut table = table(width);
     table.set_header(["dtype", "bits", "also", "what it is"]);
-    for dtype in dtypes::all() {
+    for dtype in catalog.dtypes() {
         table.add_row([dtype.name.to_string(), dtype.bits.to_string(), dtype.aliases.join(", "), dtype.doc.to_string()]);
     }
     draw(table, out)
@@ -115,7 +115,7 @@ pub fn list_dtypes(width: usize, out: &mut dyn Write) -> io::Result<()> {
 pub fn list_devices(catalog: &Catalog, width: usize, out: &mut dyn Write) -> io::Result<()> {
     let mut table = table(width);
     table.set_header(["name", "memory", "bandwidth", "bf16 peak", "", "device"]);
-    for device in (0..catalog.device_files().len()).filter_map(|at| catalog.device_at(at)?.ok()) {
+    for device in catalog.devices().filter_map(Result::ok) {
         table.add_row(device_cells(&device));
     }
     draw(table, out)

@@ -36,12 +36,12 @@ pub use families::families_page;
 pub use family::explain_family;
 pub use lines::{By, Group, Line, expanded, folded, groups};
 pub use list::{list_blocks, list_classes, list_devices, list_dtypes, list_families, list_models};
-pub use memory::{MEMORY_FORMATS, MemoryReport};
+pub use memory::{MEMORY_FORMATS, MemoryFormat, MemoryReport};
 pub use mermaid::render_mermaid;
 pub use origin::explain_variable;
 pub use roles::roles_page;
 pub use schema::model_schema;
-pub use summary::{PAGE_FORMATS, render_compare, render_summary};
+pub use summary::{PageFormat, render_compare, render_summary};
 pub use tree::render_tree;
 
 pub use why::{explain_composite, explain_layer};

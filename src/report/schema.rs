@@ -13,7 +13,7 @@ use crate::syntax::spec::{
 /// The schema of model files, draft 2020-12.
 #[must_use]
 pub fn model_schema(catalog: &Catalog) -> Value {
-    let classes: Vec<_> = (0..catalog.class_files().len()).filter_map(|at| catalog.class_at(at)?.ok()).collect();
+    let classes: Vec<_> = catalog.classes().filter_map(Result::ok).collect();
     let mut model = object(MODEL_KEYS);
     let head = json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -11,10 +11,18 @@ use super::units::{self, Units};
 use crate::analysis::compare::Difference;
 use crate::analysis::summary::{Component, Summary};
 use crate::catalog::Role;
+use crate::quantity::workload::words;
 use crate::syntax::expr::{Value, json_of};
 
 /// How `summary` and `compare` are written.
-pub const PAGE_FORMATS: &[&str] = &["table", "json", "markdown"];
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PageFormat {
+    Table,
+    Json,
+    Markdown,
+}
+
+words!(PageFormat, Table = "table", Json = "json", Markdown = "markdown");
 
 /// What the table of components takes beside two columns with every digit of the parameters.
 const BESIDE_DIGITS: usize = 39;
@@ -206,22 +214,17 @@ fn fact_section(facts: Vec<Fact>) -> Section {
 ///
 /// # Errors
 /// Those of `out`.
-pub fn render_summary(summary: &Summary, format: &str, width: usize, out: &mut dyn Write) -> io::Result<()> {
-    let text = format == "table";
+pub fn render_summary(summary: &Summary, format: PageFormat, width: usize, out: &mut dyn Write) -> io::Result<()> {
+    let sections = |bars, narrow| [fact_section(facts(summary)), components(&summary.components, summary.params, bars, narrow)];
     match format {
-        "json" => pretty(&summary_json(summary), out),
-        _ => {
+        PageFormat::Json => pretty(&summary_json(summary), out),
+        PageFormat::Markdown => page::markdown(&name_of(summary), &sections(false, false), out),
+        PageFormat::Table => {
             let digits = units::exact(summary.params).len();
             let longest = summary.components.iter().map(|c| bar(c.params, summary.params).chars().count()).max().unwrap_or(0);
             let room = width.saturating_sub(BESIDE_DIGITS + 2 * digits);
-            let narrow = text && width < BESIDE_DIGITS + 2 * digits;
-            let parts = components(&summary.components, summary.params, text && room >= longest, narrow);
-            let sections = [fact_section(facts(summary)), parts];
-            if text {
-                page::text(&name_of(summary), &sections, width, out)
-            } else {
-                page::markdown(&name_of(summary), &sections, out)
-            }
+            let narrow = width < BESIDE_DIGITS + 2 * digits;
+            page::text(&name_of(summary), &sections(room >= longest, narrow), width, out)
         }
     }
 }
@@ -283,11 +286,11 @@ fn summary_json(summary: &Summary) -> Json {
 pub fn render_compare(
     summaries: &[Summary],
     differences: &[Difference],
-    format: &str,
+    format: PageFormat,
     width: usize,
     out: &mut dyn Write,
 ) -> io::Result<()> {
-    if format == "json" {
+    if format == PageFormat::Json {
         let models: Vec<Json> = summaries.iter().map(summary_json).collect();
         let differences: Vec<Json> = differences.iter().map(difference_json).collect();
         return pretty(&json!({ "format": "layerspec.compare/1", "models": models, "differences": differences }), out);
@@ -298,7 +301,7 @@ pub fn render_compare(
         sections.push(structure(&first, &name_of(summary), difference));
     }
     let title = summaries.iter().map(name_of).collect::<Vec<_>>().join(" / ");
-    if format == "table" { page::text(&title, &sections, width, out) } else { page::markdown(&title, &sections, out) }
+    if format == PageFormat::Table { page::text(&title, &sections, width, out) } else { page::markdown(&title, &sections, out) }
 }
 
 fn columns(summaries: &[Summary], first: &str, right: bool) -> Vec<(String, bool)> {

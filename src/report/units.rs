@@ -1,5 +1,8 @@
 //! Numbers for people: the only place where anything is rounded.
 
+pub use crate::quantity::shape;
+use crate::quantity::workload::words;
+
 /// What a thousand is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Units {
@@ -8,6 +11,8 @@ pub enum Units {
     /// GiB = 2^30 bytes.
     Iec,
 }
+
+words!(Units, Si = "si", Iec = "iec");
 
 const SI: [&str; 11] = ["", "K", "M", "G", "T", "P", "E", "Z", "Y", "R", "Q"];
 const PARAMS: [&str; 6] = ["", "K", "M", "B", "T", "Q"];
@@ -110,13 +115,6 @@ pub fn ratio(value: f64) -> String {
         v if v >= 9.995 => format!("{v:.1}"),
         v => format!("{v:.2}"),
     }
-}
-
-/// `1x2048x4096`; `scalar` without dimensions.
-#[must_use]
-pub fn shape(shape: &[u128]) -> String {
-    let dims: Vec<String> = shape.iter().map(u128::to_string).collect();
-    if dims.is_empty() { "scalar".to_owned() } else { dims.join("x") }
 }
 
 #[cfg(test)]

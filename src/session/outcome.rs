@@ -94,7 +94,7 @@ impl<T> Outcome<T> {
         render_json(diagnostic, &self.texts())
     }
 
-    fn texts(&self) -> Texts<'_> {
+    pub(crate) fn texts(&self) -> impl Sources {
         Texts { model: self.source.as_ref(), catalog: &self.catalog }
     }
 

@@ -3,6 +3,7 @@
 pub mod diag;
 pub mod escape;
 pub mod expr;
+pub mod glob;
 pub mod json;
 pub mod source;
 pub mod spec;

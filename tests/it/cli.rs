@@ -542,6 +542,65 @@ fn a_folder_of_families_lies_over_the_catalog() {
 }
 
 #[test]
+fn a_folder_brings_a_device_a_dtype_an_optimizer_and_a_method() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |path: &str, text: &str| {
+        let path = folder.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    write(
+        "mine/hardware/x1.json",
+        r#"{ "name": "x1", "title": "X1", "vendor": "X", "kind": "GPU", "memory_capacity": 8000000000, "memory_bandwidth": 3000000000,
+            "peak_flops_per_second": { "bf16": 5000000000 }, "sources": ["a page"], "verified": true }"#,
+    );
+    write("mine/dtypes.json", r#"{ "int3": { "bits": 3, "aliases": ["i3"], "doc": "packed", "source": "a test" } }"#);
+    write(
+        "mine/optimizers.json",
+        r#"{ "lion": { "state_bytes": "n * state_dtype_bytes", "doc": "one moment", "source": "a test" } }"#,
+    );
+    write(
+        "mine/quantization.json",
+        r#"{ "thirds": { "bits": "<bits>", "variables": { "bits": 3 }, "containers": ["model"], "kept": ["left"], "always_kept": ["lm_head"],
+            "doc": "packed", "source": "a test" } }"#,
+    );
+    write(
+        "config.json",
+        &CONFIG.replacen('{', r#"{ "quantization_config": { "quant_method": "thirds", "left": ["layers.0"] },"#, 1),
+    );
+    let mine = folder.path().join("mine").to_str().unwrap().to_owned();
+    let with = |args: &[&str]| run(&[&["--catalog", &mine], args].concat());
+    for (what, name) in [("hardware", "x1"), ("dtypes", "int3")] {
+        let listed = with(&["list", what]);
+        assert_eq!(stdout(&listed).lines().filter(|line| line.split(' ').next() == Some(name)).count(), 1, "{}", stdout(&listed));
+        let explained = with(&["explain", name]);
+        assert_eq!(explained.status.code(), Some(0), "{}", stderr(&explained));
+        assert_eq!(run(&["explain", name]).status.code(), Some(1));
+    }
+    let memory = ["memory", "gpt2", "--phase", "train", "--device", "x1", "--optimizer", "lion", "--dtype", "i3"];
+    let memory = with(&memory);
+    assert_eq!(memory.status.code(), Some(0), "{}", stderr(&memory));
+    assert!(stdout(&memory).contains("lion") && stdout(&memory).contains("int3"), "{}", stdout(&memory));
+    let config = folder.path().join("config.json");
+    let compiled = with(&["compile", config.to_str().unwrap()]);
+    assert_eq!(compiled.status.code(), Some(0), "{}", stderr(&compiled));
+    assert!(stdout(&compiled).contains("thirds in"), "{}", stdout(&compiled));
+    // Names are looked up when the catalog is known; one that isn't there is said as clap says it.
+    let unknown = with(&["compile", "gpt2", "--weight-dtype", "*.mlp.*=int33"]);
+    assert_eq!(unknown.status.code(), Some(2));
+    assert_eq!(
+        stderr(&unknown),
+        "error: invalid value '*.mlp.*=int33' for '--weight-dtype <[PATTERN=]DTYPE>': unknown dtype; did you mean `int3`?\n\n\
+        For more information, try '--help'.\n"
+    );
+    write("mine/dtypes.json", "{\n  \"int3\": { \"bits\": -3, \"doc\": \"packed\", \"source\": \"a test\" }\n}");
+    let wrong = with(&["list", "dtypes"]);
+    assert_eq!(wrong.status.code(), Some(1));
+    assert!(stderr(&wrong).contains(&format!("{mine}/dtypes.json:2:")), "{}", stderr(&wrong));
+    assert!(stderr(&wrong).contains("expected a positive number, found -3"), "{}", stderr(&wrong));
+}
+
+#[test]
 fn summaries_and_comparisons_in_every_format() {
     for format in ["table", "json", "markdown"] {
         let page = run(&["summary", "qwen3-0.6b", "--format", format]);

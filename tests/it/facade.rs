@@ -120,7 +120,7 @@ fn a_catalog_is_laid_over_the_embedded_one() {
         { "name": "down", "class": "Linear", "parameters": { "in_features": "4 * <width>", "out_features": "<width>", "bias": false } } ] }"#;
     let family = r#"{ "model_types": ["tiny"], "prefix": "tiny.Tiny", "source": "a test", "variables": { "width": 8 },
         "layers": [ { "name": "mlp", "use": "blocks/two" } ] }"#;
-    let files = [("blocks/two.json", block.as_bytes()), ("mine/families/tiny.json", family.as_bytes())];
+    let files = [("blocks/two.json", block.as_bytes()), ("families/tiny.json", family.as_bytes())];
     let session = Session::over(Catalog::overlaid(files).unwrap());
     let model = session.read("config.json", r#"{ "model_type": "tiny", "width": 16 }"#).into_result().unwrap();
     assert_eq!((model.family(), model.families()), (Some("tiny"), vec!["tiny"]));

@@ -152,8 +152,7 @@ fn a_variable_tells_where_it_comes_from() {
 
 /// A session over these files, each under its folder and name.
 fn overlaid(files: &[(&str, Json)]) -> Session {
-    let texts: Vec<(String, String)> = files.iter().map(|(name, json)| (format!("mine/{name}.json"), json.to_string())).collect();
-    Session::over(Catalog::overlaid(texts.iter().map(|(path, text)| (path.as_str(), text.as_bytes()))).unwrap())
+    Session::over(Catalog::overlaid(files.iter().map(|(name, json)| (format!("{name}.json"), json.to_string()))).unwrap())
 }
 
 fn tiny_family(layers: &Json) -> Json {

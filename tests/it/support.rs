@@ -40,7 +40,7 @@ pub fn evaluate(session: &Session, name: &str, text: impl AsRef<[u8]>, asked: &(
 pub fn workload(json: &Json) -> (Workload, Execution) {
     let pairs: Vec<(Arc<str>, Value)> =
         json.as_object().unwrap().iter().map(|(name, value)| (name.as_str().into(), Value::from_json(value).unwrap())).collect();
-    Workload::from_pairs(&pairs).unwrap()
+    Workload::from_pairs(&pairs, SESSION.catalog()).unwrap()
 }
 
 /// The codes of what was said, in the order in which it was.

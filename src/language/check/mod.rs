@@ -16,6 +16,7 @@ pub use parameters::{
 };
 
 use crate::catalog::{Catalog, Classes, Role, parse_class};
+use crate::language::checkpoint::{self, Checkpoint};
 use crate::language::resolve::{Resolution, Target};
 use crate::language::scope::{Definition, Entry, Scope};
 use crate::quantity::workload::{DERIVED, OPTIONS, VARIABLES, WorkloadVar};
@@ -45,6 +46,8 @@ pub struct Checked {
     pub settings: Vec<(Arc<str>, Value)>,
     /// Which use means which definition.
     pub resolution: Resolution,
+    /// What is said of the weights' dtypes.
+    pub checkpoint: Checkpoint,
 }
 
 /// What a `use` names.
@@ -185,8 +188,9 @@ pub fn check(model: Model, catalog: &Arc<Catalog>, settings: Vec<(Arc<str>, Valu
     let mut model = model;
     number(&mut model, &mut 0);
     let (own, faulty) = own_classes(&model, diagnostics);
-    let mut checked =
-        Checked { classes: Classes::new(catalog.clone(), own, faulty), settings, model, resolution: Resolution::default() };
+    let checkpoint = model.checkpoint.as_ref().map(|node| checkpoint::read(node, catalog, diagnostics)).unwrap_or_default();
+    let classes = Classes::new(catalog.clone(), own, faulty);
+    let mut checked = Checked { classes, settings, checkpoint, model, resolution: Resolution::default() };
     check_settings(&checked, diagnostics);
     check_workload_names(&checked.model, diagnostics);
     let [workload, variables, derived] = root_entries(&checked.model, &checked.settings);

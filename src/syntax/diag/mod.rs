@@ -131,6 +131,14 @@ pub struct Diagnostics {
     codes: HashSet<Code>,
 }
 
+impl From<Diagnostic> for Diagnostics {
+    fn from(diagnostic: Diagnostic) -> Self {
+        let mut diagnostics = Diagnostics::default();
+        diagnostics.push(diagnostic);
+        diagnostics
+    }
+}
+
 impl Diagnostics {
     /// Adds a diagnostic unless the same code was already said of the same place: a body that is checked for each of its instances
     /// says its errors once.

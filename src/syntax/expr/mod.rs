@@ -14,7 +14,7 @@ pub use eval::{Env, EvalError, MAX_EVAL_DEPTH, apply_binary, apply_function, app
 pub use functions::{FUNCTIONS, Function, FunctionInfo};
 pub use lex::{Interpolated, Piece, interpolate, is_name, is_reserved, looks_like_template};
 pub use parse::{ParseError, Syntax, parse};
-pub use value::{MOST_VALUES, Value, json_of};
+pub use value::{MOST_VALUES, Value, json_of, value_of};
 
 use std::sync::Arc;
 

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::Exact;
+use crate::syntax::json::{Json, Node};
 
 /// A value: data, never a template.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -165,6 +166,19 @@ impl Value {
                 write!(f, "{}}}", if members.len() > SHOWN { ", ..." } else { "" })
             }
         }
+    }
+}
+
+/// The value of a JSON node as data: texts stay texts. A number beyond 128 bits stays the text that it is: nothing computes with it.
+#[must_use]
+pub fn value_of(node: &Node) -> Value {
+    match &node.json {
+        Json::Null => Value::Null,
+        Json::Bool(flag) => Value::Bool(*flag),
+        Json::Number(text) => Exact::parse(text).map_or_else(|| Value::Text(text.clone()), Value::Number),
+        Json::Text(text) => Value::Text(text.value.clone()),
+        Json::List(items) => Value::List(items.iter().map(value_of).collect()),
+        Json::Object(members) => Value::Object(members.iter().map(|m| (m.key.clone(), value_of(&m.value))).collect()),
     }
 }
 

@@ -16,7 +16,6 @@ pub use parse::{Fields, UNREAD, fields, name_part, name_problem, parse, parse_bl
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::language::checkpoint::Checkpoint;
 use crate::quantity::Total;
 use crate::syntax::expr::{Exact, Expr, Interpolated, Name, Value};
 use crate::syntax::json;
@@ -47,8 +46,8 @@ pub struct Model {
     pub builtins: Vec<(&'static str, Value)>,
     /// Inner configs, each bound to its family.
     pub nested: Vec<(Spanned<Arc<str>>, Model)>,
-    /// What is said of the weights' dtypes.
-    pub checkpoint: Checkpoint,
+    /// What is said of the weights' dtypes, with the keys that a config has for that.
+    pub checkpoint: Option<json::Node>,
     /// Keys of a config that mean nothing to the family.
     pub unused: Vec<Spanned<Arc<str>>>,
     /// Defaults for workload variables, and further ones.

@@ -8,7 +8,6 @@ use super::{
     LAYER_KEYS, Layer, MODEL_KEYS, Model, ModelInput, NESTED_KEYS, Nested, POINT_KEYS, Point, REQUIRED, Require, TIE_KEYS, Take,
     Template, TextField, Tie, TieTarget, Variable, WEIGHT_KEYS, Weight, index_of,
 };
-use crate::language::checkpoint;
 use crate::quantity::{Stated, facts, total};
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics, nearest};
 use crate::syntax::expr::{
@@ -145,7 +144,7 @@ impl Parser<'_> {
             builtins: Vec::new(),
             nested: Vec::new(),
             unused: Vec::new(),
-            checkpoint: f.get("checkpoint").map(|n| checkpoint::read(n, self.diagnostics)).unwrap_or_default(),
+            checkpoint: f.get("checkpoint").cloned(),
             variables: f.get("variables").map(|n| self.variables(n, "`variables`", true)).unwrap_or_default(),
             workload: f.get("workload").map(|n| self.variables(n, "`workload`", true)).unwrap_or_default(),
             inputs: f.get("inputs").map(|n| self.model_inputs(n)).unwrap_or_default(),
