@@ -49,7 +49,7 @@
 //! # Ok::<(), layerspec::Failure>(())
 //! ```
 //!
-//! The modules behind the facade are hidden: they are not for others, and change without notice.
+//! What is behind the facade is private: it changes without notice.
 //!
 //! # Features
 //!
@@ -60,31 +60,19 @@
 #[cfg(feature = "cli")]
 pub mod cli;
 
-#[doc(hidden)]
-pub mod analysis;
-#[doc(hidden)]
-pub mod catalog;
-#[doc(hidden)]
-pub mod cost;
-#[doc(hidden)]
-pub mod emit;
-#[doc(hidden)]
-pub mod evaluation;
-#[doc(hidden)]
-pub mod flat;
-#[doc(hidden)]
-pub mod flow;
-#[doc(hidden)]
-pub mod language;
-#[doc(hidden)]
-pub mod lower;
-#[doc(hidden)]
-pub mod quantity;
-#[doc(hidden)]
-pub mod report;
+mod analysis;
+mod catalog;
+mod cost;
+mod emit;
+mod evaluation;
+mod flat;
+mod flow;
+mod language;
+mod lower;
+mod quantity;
+mod report;
 mod session;
-#[doc(hidden)]
-pub mod syntax;
+mod syntax;
 
 pub use catalog::{Catalog, Device, Dtype, Fact, Interconnect, Method, Optimizer, Role};
 pub use cost::Tensor;
@@ -121,8 +109,9 @@ pub mod analyses {
 pub mod reports {
     pub use crate::report::units::{self, Units};
     pub use crate::report::{
-        By, FORMATS, Format, Options, PageFormat, errors_page, families_page, model_schema, render_compare, render_dot,
-        render_mermaid, render_summary, render_tree, roles_page,
+        By, FORMATS, Format, MEMORY_FORMATS, MemoryFormat, MemoryReport, Options, PageFormat, errors_page, families_page,
+        list_blocks, list_classes, list_devices, list_dtypes, list_families, list_models, model_schema, render_compare,
+        render_dot, render_mermaid, render_summary, render_tree, roles_page,
     };
 }
 

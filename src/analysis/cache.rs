@@ -37,19 +37,27 @@ pub struct CacheReport {
     pub bytes: u128,
 }
 
+/// What one row keeps in its cache.
 #[derive(Debug, Clone)]
 pub struct CacheRow {
+    /// Its path, repeats folded.
     pub path: String,
+    /// How many layers it stands for.
     pub layers: u128,
+    /// Bytes of all of them after the step.
     pub bytes: u128,
 }
 
 /// Layers whose attention is of one kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AttentionKind {
+    /// How many there are.
     pub layers: u128,
+    /// Query heads.
     pub num_heads: u128,
+    /// Key and value heads.
     pub num_kv_heads: u128,
+    /// Tokens that a query sees at most; `None`: there is no window.
     pub window: Option<u128>,
     /// Tokens of a chunk, where queries see their own chunk's only.
     pub chunk: Option<u128>,

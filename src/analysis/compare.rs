@@ -13,24 +13,33 @@ use crate::syntax::expr::Value;
 /// A layer that both have, and what of it differs: a name, the first's value, the second's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Changed {
+    /// Its path, repeats folded.
     pub path: String,
+    /// What differs, the first's and the second's.
     pub facts: Vec<(Arc<str>, String, String)>,
 }
 
 /// A layer that one of them has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Single {
+    /// Its path, repeats folded.
     pub path: String,
+    /// Its class.
     pub class: Arc<str>,
+    /// How many instances it stands for.
     pub instances: u128,
+    /// Their learned scalars.
     pub params: u128,
 }
 
 /// The structural difference of two models.
 #[derive(Debug, Default)]
 pub struct Difference {
+    /// Layers of the second alone.
     pub added: Vec<Single>,
+    /// Layers of the first alone.
     pub removed: Vec<Single>,
+    /// Layers of both that differ.
     pub changed: Vec<Changed>,
     /// Paths that don't differ.
     pub equal: usize,

@@ -12,6 +12,7 @@ use crate::syntax::diag::Diagnostics;
 /// The answer for a number of equal devices.
 #[derive(Debug, Clone)]
 pub struct Fit {
+    /// How many devices there are.
     pub count: u64,
     /// Bytes of one device.
     pub capacity: u128,
@@ -26,6 +27,7 @@ pub struct Fit {
 }
 
 impl Fit {
+    /// Whether what is needed finds room.
     #[must_use]
     pub fn fits(&self) -> bool {
         self.needed <= self.room()

@@ -29,7 +29,12 @@ pub struct Graph {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Part {
     /// A basic layer.
-    Layer { row: RowId, name: String },
+    Layer {
+        /// Which.
+        row: RowId,
+        /// Its part of the path.
+        name: String,
+    },
     /// Layers in a frame.
     Cluster(Cluster),
 }

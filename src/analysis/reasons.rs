@@ -52,9 +52,19 @@ pub struct Reason<'c> {
 #[derive(Debug)]
 pub enum Because<'c> {
     /// A formula of the class, and the same with the values put in.
-    Formula { formula: &'c Formula, with_values: String },
+    Formula {
+        /// As the class has it.
+        formula: &'c Formula,
+        /// The same with the values put in.
+        with_values: String,
+    },
     /// A sum over tensors.
-    Sum { of: &'static str, terms: Vec<Term<'c>> },
+    Sum {
+        /// Over what, in words.
+        of: &'static str,
+        /// The shares.
+        terms: Vec<Term<'c>>,
+    },
 }
 
 /// A tensor's share in a sum: its elements, times the bytes of one.

@@ -21,37 +21,52 @@ use crate::syntax::expr::Value;
 /// What a part of a model has and takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Component {
+    /// What it is to a reader.
     pub role: Role,
+    /// Learned scalars.
     pub params: u128,
     /// Of those, the ones that a token uses.
     pub active_params: u128,
+    /// FLOPs of its matrix products.
     pub matmul_flops: u128,
 }
 
 /// A page on a model.
 #[derive(Debug)]
 pub struct Summary {
+    /// The model's name.
     pub name: Option<Arc<str>>,
+    /// Its class.
     pub class: Option<Arc<str>>,
+    /// Its family.
     pub family: Option<Arc<str>>,
+    /// Where its figures come from.
     pub source: Option<Arc<str>>,
     /// The sizes that configs have names for, those of an inner text model if the outer has none.
     pub sizes: Vec<(&'static str, Value)>,
+    /// What it keeps between steps.
     pub cache: CacheReport,
+    /// The classes of its norms, and how many of each.
     pub norms: Vec<(Arc<str>, u128)>,
     /// Activation functions of the layers that aren't attention.
     pub activations: Vec<Arc<str>>,
+    /// Whether its MLPs have a gate.
     pub gated: bool,
     /// How positions come in.
     pub positions: Vec<Role>,
+    /// Whether any weights are tied.
     pub tied: bool,
     /// The names of layers with a bias.
     pub biases: Vec<String>,
+    /// By component, the largest first.
     pub components: Vec<Component>,
+    /// Learned scalars.
     pub params: u128,
+    /// Those that a token uses.
     pub active_params: u128,
     /// Layers of the flat list that keep a recurrent state.
     pub recurrent_layers: u128,
+    /// All experts and those that a token is routed to.
     pub experts: Option<(u128, u128)>,
     /// Matmul FLOPs of the workload, and of how many tokens.
     pub prefill: (u128, u128),

@@ -13,11 +13,15 @@ use crate::syntax::spec::{Key, KeyKind, fields};
 /// An element type with its true size, block scales included.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Dtype {
+    /// The name to call it by.
     pub name: Arc<str>,
     /// Bits per element, exactly: 4.5 for q4_0.
     pub bits: Exact,
+    /// Other names.
     pub aliases: Arc<[Arc<str>]>,
+    /// What it is, in a line.
     pub doc: Arc<str>,
+    /// Where its size is written down.
     pub source: Arc<str>,
 }
 

@@ -20,11 +20,11 @@ mod values;
 
 pub use class::{
     Class, ClassKind, Dim, Element, ElementDef, Example, FlopFormulas, Formula, Parameter, ParameterKind, SaveDef, ShapeDef,
-    Slot, ValueDef, WeightDef, builtin_slot, check_parameter, parse_class,
+    Slot, ValueDef, builtin_slot, check_parameter, parse_class,
 };
 pub use classes::Classes;
 pub use dtypes::Dtype;
-pub use hardware::{DEVICE_KEYS, Device, Interconnect, parse_device};
+pub use hardware::{Device, Interconnect, parse_device};
 pub use lookup::Catalog;
 pub use optimizers::Optimizer;
 pub use quantization::Method;

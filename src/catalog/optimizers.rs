@@ -13,9 +13,13 @@ use crate::syntax::spec::{Key, KeyKind, fields, name_part, syntax_error};
 /// An optimizer and the bytes of its states.
 #[derive(Debug)]
 pub struct Optimizer {
+    /// The name to call it by.
     pub name: Arc<str>,
+    /// Other names.
     pub aliases: Vec<Arc<str>>,
+    /// What it keeps, in a line.
     pub doc: Arc<str>,
+    /// Where that is written down.
     pub source: Arc<str>,
     /// As it is written, over a tensor's sizes: `n`, `dims`, `last`, `second_last`, `state_dtype_bytes`.
     pub formula: Arc<str>,

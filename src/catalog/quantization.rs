@@ -15,8 +15,11 @@ use crate::syntax::spec::{Key, KeyKind, fields, syntax_error};
 /// A method as its entry has it.
 #[derive(Debug)]
 pub struct Method {
+    /// As checkpoints call it.
     pub name: Arc<str>,
+    /// What is stored, in a line.
     pub doc: Arc<str>,
+    /// Where that is written down.
     pub source: Arc<str>,
     /// The key of its groups of layers, if it has any.
     pub groups: Option<Arc<str>>,
@@ -26,9 +29,11 @@ pub struct Method {
     pub variables: Vec<(Arc<str>, Value)>,
     /// Bits a weight, as it is written.
     pub bits: Arc<str>,
+    /// The same, parsed.
     pub bits_expr: Expr<Name>,
     /// Keys whose lists name what is left as it is.
     pub kept: Vec<Arc<str>>,
+    /// Modules that are left as they are whatever those lists say.
     pub always_kept: Vec<Arc<str>>,
     /// Modules that merely hold the model: in paths they are passed over.
     pub containers: Arc<[Arc<str>]>,

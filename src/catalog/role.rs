@@ -56,6 +56,7 @@ impl Role {
         self.info().table
     }
 
+    /// The role that a word means.
     #[must_use]
     pub fn from_word(word: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|role| role.word() == word)
@@ -84,6 +85,7 @@ impl Fact {
         self.info().doc
     }
 
+    /// The fact that a word means.
     #[must_use]
     pub fn from_word(word: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|fact| fact.word() == word)

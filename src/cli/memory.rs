@@ -44,7 +44,7 @@ pub fn run(args: &MemoryArgs, terminal: &Terminal) -> Result<Exit, Stop> {
     let report = MemoryReport {
         alive: model.alive_at_peak(),
         cache: model.cache(),
-        compiled: model,
+        evaluation: model,
         plan,
         training: &training,
         fit: fitted,

@@ -35,7 +35,6 @@ pub struct BoundModel {
 /// A tensor that the model is called with.
 #[derive(Debug)]
 pub struct BoundInput {
-    pub name: Arc<str>,
     /// `None`: it couldn't be had, which was reported.
     pub shape: Option<Vec<u128>>,
     pub element: Element,
@@ -349,10 +348,9 @@ impl<'f> Binder<'f, '_> {
         let flat = self.flat;
         let Some(inputs) = &flat.inputs else {
             let shape = Some(vec![u128::from(workload.batch_size), u128::from(workload.seq_len)]);
-            return vec![BoundInput { name: "input_ids".into(), shape, element: Element::Index }];
+            return vec![BoundInput { shape, element: Element::Index }];
         };
         let bound = |binder: &mut Self, input: &InputTensor| BoundInput {
-            name: input.name.clone(),
             shape: input.shape.as_ref().and_then(|dims| dims.iter().map(|dim| binder.dimension(dim)).collect()),
             element: Element::from_word(&input.dtype).unwrap_or(Element::Activation),
         };

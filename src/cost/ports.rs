@@ -2,8 +2,6 @@
 //!
 //! Leading dimensions (`...`) stay open here: `analysis::flow` fills them in from what really arrives.
 
-use std::sync::Arc;
-
 use super::env::LayerEnv;
 use super::problem::{Problem, beyond};
 use crate::catalog::{Class, Dim, Element, SaveDef, ShapeDef, ValueDef};
@@ -136,18 +134,5 @@ impl LayerEnv<'_> {
             }
         }
         Ok(pattern)
-    }
-}
-
-/// The name of something that a class keeps for the backward pass.
-#[must_use]
-pub fn saved_name(class: &Class, save: Save) -> Option<&Arc<str>> {
-    match save {
-        Save::Input(at) => class.inputs.get(at).map(|value| &value.name),
-        Save::Output(at) => class.outputs.get(at).map(|value| &value.name),
-        Save::Own(at, _) => match class.saves.as_ref()?.get(at)? {
-            SaveDef::Tensor(value) => Some(&value.name),
-            SaveDef::Value { name, .. } => Some(name),
-        },
     }
 }

@@ -15,8 +15,11 @@ use crate::syntax::expr::{Exact, Value};
 /// A weight with its size.
 #[derive(Debug, Clone)]
 pub struct Tensor {
+    /// Its name in its layer.
     pub name: Arc<str>,
+    /// Its shape.
     pub shape: Vec<u128>,
+    /// How many scalars it has.
     pub elements: u128,
     /// Of one element.
     pub element_bytes: Exact,

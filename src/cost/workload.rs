@@ -123,20 +123,33 @@ pub fn value_problem(name: &str, value: &Value) -> Option<&'static str> {
 /// A complete workload.
 #[derive(Debug, Clone)]
 pub struct CompleteWorkload {
+    /// What the step is.
     pub phase: Phase,
+    /// Sequences.
     pub batch_size: u64,
+    /// New tokens of each.
     pub seq_len: u64,
+    /// Cached tokens of each.
     pub past_len: u64,
+    /// Positions of each whose logits are computed.
     pub logit_len: u64,
+    /// Element type of activations.
     pub dtype: Dtype,
+    /// Element type of weights.
     pub weight_dtype: Dtype,
     /// Those of some layers, by pattern.
     pub weight_dtypes: Vec<(Arc<str>, Dtype)>,
+    /// Element type of cached keys and values.
     pub kv_dtype: Dtype,
+    /// Which pairs of queries and keys count.
     pub attention: Attention,
+    /// How attention is computed.
     pub kernel: Kernel,
+    /// Of which positions logits are computed.
     pub logits: Logits,
+    /// Whether keys, values and states are kept.
     pub cache: Cache,
+    /// Whose kernels run.
     pub backend: Backend,
     /// The model's own workload variables, after the built-in ones.
     pub more: Vec<(Arc<str>, Value)>,
@@ -225,7 +238,7 @@ impl CompleteWorkload {
         u128::from(self.past_len) + u128::from(self.seq_len)
     }
 
-    /// The values of [`VARIABLES`], then of the conventions. Sizes of dtypes come from `settings`, else from the dtype that `asked` names,
+    /// The values of the built-in variables, then of the conventions. Sizes of dtypes come from `settings`, else from the dtype that `asked` names,
     /// else from the model's `defaults`.
     #[must_use]
     pub fn values(&self, asked: &Workload, defaults: &[(Arc<str>, Value)]) -> Vec<Value> {

@@ -27,25 +27,16 @@ use crate::syntax::source::Source;
 /// A model at a workload: every layer's cost, the shapes that flow, who is alive when.
 #[derive(Debug)]
 pub struct Evaluation {
-    #[doc(hidden)]
-    pub source: Source,
-    #[doc(hidden)]
-    pub checked: Arc<Checked>,
-    #[doc(hidden)]
-    pub flat: Arc<FlatModel>,
-    #[doc(hidden)]
-    pub execution: Execution,
-    #[doc(hidden)]
-    pub said: Arc<Diagnostics>,
+    pub(crate) source: Source,
+    pub(crate) checked: Arc<Checked>,
+    pub(crate) flat: Arc<FlatModel>,
+    pub(crate) execution: Execution,
+    pub(crate) said: Arc<Diagnostics>,
     /// What was asked for, defaults open.
-    #[doc(hidden)]
-    pub asked: Workload,
-    #[doc(hidden)]
-    pub bound: BoundModel,
-    #[doc(hidden)]
-    pub report: CostReport,
-    #[doc(hidden)]
-    pub flow: Flow,
+    pub(crate) asked: Workload,
+    pub(crate) bound: BoundModel,
+    pub(crate) report: CostReport,
+    pub(crate) flow: Flow,
 }
 
 /// How much is checked besides the costs themselves.
@@ -81,10 +72,8 @@ pub fn evaluate(lowered: &Lowered, workload: &Workload, checks: Checks, diagnost
 /// A workload bound to a model, and what every layer costs there; nothing of what flows.
 #[derive(Debug)]
 pub struct Costs {
-    #[doc(hidden)]
-    pub bound: BoundModel,
-    #[doc(hidden)]
-    pub report: CostReport,
+    pub(crate) bound: BoundModel,
+    pub(crate) report: CostReport,
 }
 
 /// Binds and costs a flat model. What is wrong goes to `diagnostics`.

@@ -16,10 +16,8 @@ mod value;
 mod wire;
 
 pub use flatten::flatten;
-pub use indices::Indices;
-pub use instances::{Instance, Instances};
 pub use locate::{Child, Located, Lost};
 pub use model::{FlatModel, InputTensor, RowInfo};
-pub use node::{ClassRef, Composite, Node, OwnWeight, Repeat, Row, RowId, Tied, Variant};
+pub use node::{Composite, Node, OwnWeight, Repeat, Row, RowId, Tied, Variant};
 pub use pattern::matches_layer;
 pub use value::{Step, ValueRef, ValueTarget};

@@ -66,24 +66,6 @@ impl Segment {
         };
         Some((literal(self.pieces.get(..at)?)?, literal(self.pieces.get(at + 1..)?)?))
     }
-
-    /// The index that makes this segment, with one index in its midst, equal to a name: `layer<i>` and `layer12`.
-    #[must_use]
-    pub fn index_in(&self, name: &str) -> Option<u64> {
-        let at = self.pieces.iter().position(|piece| matches!(piece, PathPiece::Index(0)))?;
-        let literal = |pieces: &[PathPiece]| {
-            pieces
-                .iter()
-                .map(|piece| if let PathPiece::Text(text) = piece { Some(&**text) } else { None })
-                .collect::<Option<String>>()
-        };
-        let (before, after) = (literal(self.pieces.get(..at)?)?, literal(self.pieces.get(at + 1..)?)?);
-        let digits = name.strip_prefix(before.as_str())?.strip_suffix(after.as_str())?;
-        if digits.len() > 1 && digits.starts_with('0') {
-            return None;
-        }
-        digits.parse().ok()
-    }
 }
 
 #[cfg(test)]
@@ -91,10 +73,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_index_in_a_name_is_found_back() {
-        let segment = Segment { pieces: vec![PathPiece::Text("layer".into()), PathPiece::Index(0)] };
-        assert_eq!(segment.index_in("layer12"), Some(12));
-        assert_eq!(segment.index_in("layer012"), None);
-        assert_eq!(segment.index_in("layers"), None);
+    fn what_stands_around_an_index() {
+        let segment = |pieces: Vec<PathPiece>| Segment { pieces }.affixes();
+        assert_eq!(
+            segment(vec![PathPiece::Text("layer".into()), PathPiece::Index(0)]),
+            Some(("layer".to_owned(), String::new()))
+        );
+        assert_eq!(segment(vec![PathPiece::Text("layer".into())]), None);
+        assert_eq!(segment(vec![PathPiece::Index(1), PathPiece::Index(0)]), None);
     }
 }

@@ -25,17 +25,12 @@ pub struct Execution {
 #[derive(Debug, Clone)]
 pub struct Lowered {
     /// The text that spans of the model point into.
-    #[doc(hidden)]
-    pub source: Source,
-    #[doc(hidden)]
-    pub checked: Arc<Checked>,
-    #[doc(hidden)]
-    pub flat: Arc<FlatModel>,
-    #[doc(hidden)]
-    pub execution: Execution,
+    pub(crate) source: Source,
+    pub(crate) checked: Arc<Checked>,
+    pub(crate) flat: Arc<FlatModel>,
+    pub(crate) execution: Execution,
     /// What was said of it up to here: later phases don't say it again.
-    #[doc(hidden)]
-    pub said: Arc<Diagnostics>,
+    pub(crate) said: Arc<Diagnostics>,
 }
 
 /// Flattens a model. What is wrong is said in it; with errors among that the list is incomplete.

@@ -54,11 +54,13 @@ impl Exact {
         if exponent >= 0 { digits.checked_mul(scale).map(Exact::integer) } else { Exact::ratio(digits, scale) }
     }
 
+    /// Whether nothing is behind the point.
     #[must_use]
     pub fn is_integer(&self) -> bool {
         *self.0.denom() == 1
     }
 
+    /// Whether it is 0.
     #[must_use]
     pub fn is_zero(&self) -> bool {
         self.0.is_zero()
@@ -101,16 +103,19 @@ impl Exact {
         }
     }
 
+    /// The sum. `None` beyond 128 bits.
     #[must_use]
     pub fn checked_add(self, other: Self) -> Option<Self> {
         self.with(other, i128::checked_add, Ratio::checked_add)
     }
 
+    /// The difference. `None` beyond 128 bits.
     #[must_use]
     pub fn checked_sub(self, other: Self) -> Option<Self> {
         self.with(other, i128::checked_sub, Ratio::checked_sub)
     }
 
+    /// The product. `None` beyond 128 bits.
     #[must_use]
     pub fn checked_mul(self, other: Self) -> Option<Self> {
         self.with(other, i128::checked_mul, Ratio::checked_mul)
@@ -145,16 +150,19 @@ impl Exact {
         if exponent >= 0 { Exact::ratio(numerator, denominator) } else { Exact::ratio(denominator, numerator) }
     }
 
+    /// Its negative. `None` beyond 128 bits.
     #[must_use]
     pub fn checked_neg(self) -> Option<Self> {
         Exact::ZERO.checked_sub(self)
     }
 
+    /// Its distance from zero. `None` beyond 128 bits.
     #[must_use]
     pub fn checked_abs(self) -> Option<Self> {
         if self.0.is_negative() { self.checked_neg() } else { Some(self) }
     }
 
+    /// The greatest integer that is no more than it. `None` beyond 128 bits.
     #[must_use]
     pub fn floor(self) -> Option<Self> {
         if self.is_integer() {
@@ -163,6 +171,7 @@ impl Exact {
         Some(Exact::integer(self.0.numer().div_euclid(*self.0.denom())))
     }
 
+    /// The least integer that is no less than it. `None` beyond 128 bits.
     #[must_use]
     pub fn ceil(self) -> Option<Self> {
         if self.is_integer() { Some(self) } else { self.floor()?.checked_add(Exact::ONE) }

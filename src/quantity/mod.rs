@@ -10,7 +10,7 @@ use std::fmt;
 
 pub use exact::Exact;
 use table::COUNT;
-pub use table::{Fold, Info, QUANTITIES, Quantity, QuantityInfo, Stated, TOTALS, Total, TotalInfo, Unit, facts, total};
+pub use table::{Fold, QUANTITIES, Quantity, QuantityInfo, Stated, Total, Unit, facts, total};
 
 /// Number of learned scalars.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -47,11 +47,13 @@ checked_sum!(Params, Flops, Bytes);
 pub struct Cost([u128; COUNT]);
 
 impl Cost {
+    /// A quantity.
     #[must_use]
     pub fn get(&self, quantity: Quantity) -> u128 {
         self.0.get(quantity as usize).copied().unwrap_or(0)
     }
 
+    /// Replaces a quantity.
     pub fn set(&mut self, quantity: Quantity, value: u128) {
         if let Some(cell) = self.0.get_mut(quantity as usize) {
             *cell = value;
@@ -76,6 +78,7 @@ impl Cost {
         }
     }
 
+    /// Learned scalars.
     #[must_use]
     pub fn params(&self) -> Params {
         Params(self.get(Quantity::Params))

@@ -5,21 +5,37 @@
 /// A quantity of a layer's cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Quantity {
+    /// Learned scalars.
     Params,
+    /// Those that a token uses.
     ActiveParams,
+    /// Bytes of the weights.
     WeightBytes,
+    /// FLOPs of matrix products, forward.
     MatmulFlops,
+    /// Elementwise FLOPs, forward.
     VectorFlops,
+    /// Evaluations of exp, sqrt, ..., forward.
     Transcendentals,
+    /// FLOPs of matrix products, backward.
     BackwardMatmulFlops,
+    /// Elementwise FLOPs, backward.
     BackwardVectorFlops,
+    /// Evaluations of exp, sqrt, ..., backward.
     BackwardTranscendentals,
+    /// Bytes of weights read.
     WeightsRead,
+    /// Bytes of inputs read.
     ActivationsRead,
+    /// Bytes of outputs written.
     ActivationsWritten,
+    /// Bytes of cache read.
     CacheRead,
+    /// Bytes of cache written.
     CacheWritten,
+    /// Bytes of the outputs.
     ActivationBytes,
+    /// Bytes of cache after the step.
     CacheBytes,
 }
 
@@ -53,15 +69,20 @@ impl Total {
     }
 }
 
+/// What a count counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
+    /// Layers.
     Layers,
+    /// Scalars.
     Scalars,
+    /// Floating-point operations.
     Flops,
     /// Multiply-adds.
     Macs,
     /// Evaluations of exp, sqrt, ...
     Evaluations,
+    /// Bytes.
     Bytes,
 }
 
@@ -89,13 +110,18 @@ pub enum Stated {
 /// A row of the table.
 #[derive(Debug, Clone, Copy)]
 pub struct Info<Of> {
+    /// Which it is.
     pub quantity: Of,
+    /// Its name in every output.
     pub name: &'static str,
+    /// What it counts.
     pub unit: Unit,
+    /// How one layer's becomes that of all.
     pub fold: Fold,
     /// Whether it exists in the train phase only.
     pub train_only: bool,
     pub stated: Stated,
+    /// What it is, in a line.
     pub doc: &'static str,
 }
 

@@ -24,23 +24,32 @@ use crate::quantity::workload::Phase;
 /// All that `memory` found out.
 #[derive(Debug)]
 pub struct MemoryReport<'a> {
-    pub compiled: &'a Evaluation,
+    /// The model at its workload.
+    pub evaluation: &'a Evaluation,
+    /// What one device has to hold.
     pub plan: Plan,
     /// What is alive at the peak, largest first.
     pub alive: Vec<Alive>,
+    /// What is kept between steps.
     pub cache: CacheReport,
+    /// How a training step is done.
     pub training: &'a Training,
+    /// Whether it fits on devices of this kind, if one was asked about.
     pub fit: Option<(Arc<Device>, Fit)>,
+    /// Decimal or binary multiples of bytes.
     pub units: Units,
 }
 
 /// A format of `memory`.
 #[derive(Debug)]
 pub struct MemoryFormat {
+    /// Its name in options.
     pub name: &'static str,
+    /// Writes a report in it.
     pub render: fn(&MemoryReport<'_>, &mut dyn Write) -> io::Result<()>,
 }
 
+/// All formats of `memory`.
 pub const MEMORY_FORMATS: &[MemoryFormat] = &[
     MemoryFormat { name: "table", render: table },
     MemoryFormat { name: "json", render: json },
@@ -94,7 +103,7 @@ fn kinds(report: &MemoryReport<'_>, bars: bool) -> Section {
         rows.push(row("left", fit.room().saturating_sub(fit.needed), ""));
     }
     let mut notes = Vec::new();
-    if report.compiled.bound.workload.phase == Phase::Train {
+    if report.evaluation.bound.workload.phase == Phase::Train {
         notes.push(training(report));
     }
     let share = if report.fit.is_some() { "of device" } else { "share" };
@@ -119,7 +128,7 @@ fn training(report: &MemoryReport<'_>) -> String {
 }
 
 fn peak(report: &MemoryReport<'_>) -> Option<Section> {
-    let flow = &report.compiled.flow;
+    let flow = &report.evaluation.flow;
     let peak = flow.peak.as_ref()?;
     let mut rows = vec![vec![
         format!("{} (while it runs)", peak.path),
@@ -129,7 +138,7 @@ fn peak(report: &MemoryReport<'_>) -> Option<Section> {
         units::bytes(peak.workspace, report.units),
     ]];
     for alive in report.alive.iter().take(MOST_ALIVE) {
-        let path = report.compiled.flat.row(alive.row).map_or("?", |info| &info.path);
+        let path = report.evaluation.flat.row(alive.row).map_or("?", |info| &info.path);
         let bytes = alive.bytes.saturating_mul(alive.count);
         let name = match &*alive.output {
             "" => format!("{path} (earlier steps)"),
@@ -208,7 +217,7 @@ fn cache(report: &MemoryReport<'_>) -> Option<Section> {
 
 fn fit(report: &MemoryReport<'_>) -> Option<Section> {
     let (device, fit) = report.fit.as_ref()?;
-    let workload = &report.compiled.bound.workload;
+    let workload = &report.evaluation.bound.workload;
     let most = |n: Option<u64>| n.map_or_else(|| "none".to_owned(), |n| units::exact(u128::from(n)));
     let context = workload.seq_len.saturating_add(workload.past_len);
     let rows = vec![
@@ -230,7 +239,7 @@ fn fit(report: &MemoryReport<'_>) -> Option<Section> {
             _ => "weights and cache are split evenly over the devices, activations are whole on each".to_owned(),
         });
     }
-    if let (Some((positions, _)), Some(longest)) = (report.compiled.flat.positions, fit.longest_context)
+    if let (Some((positions, _)), Some(longest)) = (report.evaluation.flat.positions, fit.longest_context)
         && longest > positions
     {
         notes.push(format!("the model itself has {} positions", units::exact(u128::from(positions))));
@@ -250,7 +259,7 @@ fn left(fit: &Fit) -> String {
 }
 
 fn table(report: &MemoryReport<'_>, out: &mut dyn Write) -> io::Result<()> {
-    writeln!(out, "{}", title(report.compiled))?;
+    writeln!(out, "{}", title(report.evaluation))?;
     for section in sections(report, true) {
         let mut table = sheet(ContentArrangement::Disabled);
         let cell = |text: &str, right: bool| {
@@ -271,7 +280,7 @@ fn table(report: &MemoryReport<'_>, out: &mut dyn Write) -> io::Result<()> {
             writeln!(out, "{}", escape_terminal(note))?;
         }
     }
-    writeln!(out, "\n{}", conventions(&report.compiled.bound.workload))
+    writeln!(out, "\n{}", conventions(&report.evaluation.bound.workload))
 }
 
 fn conventions(workload: &CompleteWorkload) -> String {
@@ -284,7 +293,7 @@ fn conventions(workload: &CompleteWorkload) -> String {
 }
 
 fn markdown(report: &MemoryReport<'_>, out: &mut dyn Write) -> io::Result<()> {
-    writeln!(out, "**{}**", escape_markdown(&title(report.compiled)))?;
+    writeln!(out, "**{}**", escape_markdown(&title(report.evaluation)))?;
     for section in sections(report, false) {
         let titles: Vec<&str> = section.columns.iter().map(|(title, _)| *title).collect();
         let rules: Vec<&str> = section.columns.iter().map(|(_, right)| if *right { "---:" } else { "---" }).collect();
@@ -297,7 +306,7 @@ fn markdown(report: &MemoryReport<'_>, out: &mut dyn Write) -> io::Result<()> {
             writeln!(out, "\n{}", escape_markdown(note))?;
         }
     }
-    writeln!(out, "\n{}", conventions(&report.compiled.bound.workload))
+    writeln!(out, "\n{}", conventions(&report.evaluation.bound.workload))
 }
 
 /// A section, a name and a number a line.
@@ -311,10 +320,10 @@ fn csv(report: &MemoryReport<'_>, out: &mut dyn Write) -> io::Result<()> {
         line("memory", item.kind, String::new(), item.bytes)?;
     }
     line("memory", "total", String::new(), report.plan.total().unwrap_or(u128::MAX))?;
-    if let Some(peak) = &report.compiled.flow.peak {
+    if let Some(peak) = &report.evaluation.flow.peak {
         line("peak", &peak.path, "1".to_owned(), peak.workspace)?;
         for alive in &report.alive {
-            let path = report.compiled.flat.row(alive.row).map_or("?", |info| &info.path);
+            let path = report.evaluation.flat.row(alive.row).map_or("?", |info| &info.path);
             line("alive", &format!("{path} {}", alive.output), alive.count.to_string(), alive.bytes.saturating_mul(alive.count))?;
         }
     }
@@ -445,7 +454,7 @@ struct FitJson<'a> {
 }
 
 fn json(report: &MemoryReport<'_>, out: &mut dyn Write) -> io::Result<()> {
-    let compiled = report.compiled;
+    let compiled = report.evaluation;
     let workload = &compiled.bound.workload;
     let path = |row| compiled.flat.row(row).map_or("?", |info| &*info.path);
     let cache = &report.cache;

@@ -81,6 +81,7 @@ pub struct Format {
     pub render: fn(&Evaluation, &Options, &mut dyn Write) -> io::Result<()>,
 }
 
+/// All formats of `compile`.
 pub const FORMATS: &[Format] = &[
     Format { name: "table", doc: "aligned columns for people, repeats folded", expands: false, render: table::render },
     Format {

@@ -17,8 +17,11 @@ use crate::syntax::expr::{Value, json_of};
 /// How `summary` and `compare` are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PageFormat {
+    /// For people, as wide as the terminal.
     Table,
+    /// For programs.
     Json,
+    /// For pages.
     Markdown,
 }
 

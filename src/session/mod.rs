@@ -8,6 +8,7 @@ mod lowered;
 mod model;
 mod outcome;
 mod stage;
+mod subject;
 #[cfg(test)]
 mod tests;
 
@@ -189,9 +190,7 @@ impl Session {
 
     /// Nothing but a diagnostic without a place.
     pub(crate) fn failed<T>(&self, diagnostic: Diagnostic) -> Outcome<T> {
-        let mut diagnostics = Diagnostics::default();
-        diagnostics.push(diagnostic);
-        self.said(diagnostics)
+        self.said(diagnostic.into())
     }
 }
 

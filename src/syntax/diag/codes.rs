@@ -164,6 +164,7 @@ impl Code {
         self.info().map_or("", |info| info.name)
     }
 
+    /// How bad a mistake of this kind is.
     #[must_use]
     pub fn severity(self) -> Severity {
         if self.id().starts_with('W') { Severity::Warning } else { Severity::Error }

@@ -42,6 +42,7 @@ pub struct Fix {
     pub replacement: String,
 }
 
+/// What is said of a place: an error or a warning.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
     /// What kind of mistake it is.

@@ -11,7 +11,7 @@ mod value;
 
 pub use crate::quantity::Exact;
 pub use eval::{Env, EvalError, MAX_EVAL_DEPTH, apply_binary, apply_function, apply_unary, eval, member};
-pub use functions::{FUNCTIONS, Function, FunctionInfo};
+pub use functions::Function;
 pub use lex::{Interpolated, Piece, interpolate, is_name, is_reserved, looks_like_template};
 pub use parse::{ParseError, Syntax, parse};
 pub use value::{MOST_VALUES, Value, json_of, value_of};

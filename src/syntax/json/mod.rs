@@ -11,4 +11,4 @@ mod tree;
 
 pub use read::read;
 pub use recover::recover;
-pub use tree::{Document, Json, MAX_DEPTH, Member, Node, Text};
+pub use tree::{Document, Json, Member, Node, Text};

@@ -14,6 +14,7 @@ pub(super) const MAX_VALUES: usize = 2_000_000;
 /// A JSON text.
 #[derive(Debug, Clone)]
 pub struct Document {
+    /// Its outermost value.
     pub root: Node,
     /// Numbers that JSON doesn't have and Python writes all the same (`NaN`, `Infinity`): an error but in configs.
     pub non_finite: Vec<Span>,
@@ -22,33 +23,46 @@ pub struct Document {
 /// A JSON value and its place.
 #[derive(Debug, Clone)]
 pub struct Node {
+    /// Where it stands.
     pub span: Span,
+    /// What it is.
     pub json: Json,
 }
 
+/// A JSON value.
 #[derive(Debug, Clone)]
 pub enum Json {
+    /// `null`.
     Null,
+    /// `true` or `false`.
     Bool(bool),
     /// As written: no digit is lost.
     Number(Arc<str>),
+    /// A string.
     Text(Text),
+    /// An array.
     List(Vec<Node>),
+    /// An object, its members in the order of the text.
     Object(Vec<Member>),
 }
 
 /// A string, decoded.
 #[derive(Debug, Clone)]
 pub struct Text {
+    /// The decoded text.
     pub value: Arc<str>,
     /// Whether the decoded text is, byte for byte, what stands between the quotes: then offsets in it are offsets in the source.
     pub plain: bool,
 }
 
+/// A key of an object and its value.
 #[derive(Debug, Clone)]
 pub struct Member {
+    /// The key, decoded.
     pub key: Arc<str>,
+    /// Where the key stands.
     pub key_span: Span,
+    /// The value.
     pub value: Node,
 }
 

@@ -280,7 +280,6 @@ pub struct ModelInput {
 /// Facts that must hold.
 #[derive(Debug, Clone)]
 pub struct Expect {
-    pub span: Span,
     pub facts: Vec<Fact>,
     pub points: Vec<Point>,
 }

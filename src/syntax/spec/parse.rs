@@ -647,7 +647,7 @@ impl Parser<'_> {
                 points.push(Point { workload, facts: self.facts(&p) });
             }
         }
-        Some(Expect { span: node.span, facts: self.facts(&f), points })
+        Some(Expect { facts: self.facts(&f), points })
     }
 
     fn facts(&mut self, f: &Fields<'_>) -> Vec<Fact> {
