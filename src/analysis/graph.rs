@@ -105,10 +105,7 @@ impl TooManyEdges {
 /// # Errors
 /// [`TooManyEdges`]: each of a great many layers may read each of as many others.
 pub fn graph(model: &Lowered) -> Result<Graph, TooManyEdges> {
-    let inputs: Vec<Arc<str>> = match model.checked.model.inputs.as_slice() {
-        [] => vec!["input_ids".into()],
-        inputs => inputs.iter().map(|input| input.name.value.clone()).collect(),
-    };
+    let inputs = model.checked.model.input_names();
     let mut flow = Flow {
         flat: &model.flat,
         bodies: Vec::new(),

@@ -12,7 +12,7 @@ use crate::language::check::Checked;
 use crate::language::{Argument, Binding, PathPiece, Segment};
 use crate::quantity::workload::{LENGTHS, VARIABLES, WorkloadVar};
 use crate::syntax::expr::{BinaryOp, Exact, Expr, Value, json_of};
-use crate::syntax::spec::Hold;
+use crate::syntax::spec::{DEFAULT_INPUT, Hold};
 
 /// What can't be said in a model file, in words.
 type Unsaid = String;
@@ -359,7 +359,7 @@ impl<'a> Writer<'a> {
     /// The name of one of the model's inputs.
     fn model_input(&self, at: usize) -> Result<String, Unsaid> {
         match &self.flat.inputs {
-            None => Ok("input_ids".to_owned()),
+            None => Ok(DEFAULT_INPUT.to_owned()),
             Some(inputs) => {
                 inputs.get(at).map(|input| input.name.to_string()).ok_or_else(|| "an input that isn't there is read".to_owned())
             }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::flatten::{Flattener, ValueScope, said_role};
+use super::flattener::{Flattener, ValueScope, said_role};
 use super::node::{ClassRef, OwnWeight, Row, SingleTie, TieSpec};
 use super::value::ValueRef;
 use crate::catalog::{Class, Parameter, ParameterKind, builtin_slot, check_parameter};
@@ -16,6 +16,41 @@ use crate::syntax::source::{SourceId, Span};
 use crate::syntax::spec::{Attr, Layer, TieTarget, Weight};
 
 impl<'m> Flattener<'m, '_> {
+    /// The tensors that a composite owns itself: rows of their own, at its start.
+    pub(super) fn own_weights(&mut self, layer: &Layer, scope: &ValueScope<'_, '_>) {
+        let Some(weights) = &layer.weights else { return };
+        let tie = self.tie(layer, scope).filter(|tie| tie.all.is_none());
+        let Some(own) = self.weights(weights, scope) else {
+            return self.fault_inside(layer);
+        };
+        for weight in own {
+            let mut tie = tie.clone();
+            if let Some(tie) = &mut tie {
+                tie.single.retain(|single| single.weight == weight.name);
+            }
+            let row = Row {
+                segment: Some(Segment::text(&weight.name)),
+                class_name: "Parameter".into(),
+                class: None,
+                role: None,
+                arguments: Vec::new(),
+                overrides: Vec::new(),
+                weights: Some(vec![weight]),
+                calls: None,
+                inputs: Vec::new(),
+                hold: None,
+                no_grad: false,
+                quantized: None,
+                tie,
+                tied: Vec::new(),
+                span: layer.place(),
+            };
+            for diagnostic in self.wiring.place_weight(row) {
+                self.report(diagnostic);
+            }
+        }
+    }
+
     /// The tensors of `weights` that exist. `None` if one of them has no value, which was reported.
     pub(super) fn weights(&mut self, weights: &[Weight], scope: &ValueScope<'_, '_>) -> Option<Vec<OwnWeight>> {
         let mut own = Some(Vec::with_capacity(weights.len()));

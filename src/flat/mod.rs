@@ -1,15 +1,21 @@
 //! The flat list of a model, folded: one row per distinct layer, in execution order, and the tree that says how often each runs.
 
 mod basic;
+mod body;
 mod flatten;
+mod flattener;
 mod indices;
+mod inputs;
 mod instances;
+mod layer;
 mod locate;
 mod model;
 mod node;
 mod number;
 mod paths;
 mod pattern;
+mod repeat;
+mod root;
 mod splice;
 mod tie;
 mod value;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use super::flatten::Dropped;
+use super::flattener::Dropped;
 use super::instances::Instances;
 use super::model::FlatModel;
 use super::node::{Composite, Node, Row, RowId, TieSpec, Tied};

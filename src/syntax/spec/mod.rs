@@ -63,7 +63,19 @@ pub struct Model {
     pub expect: Option<Expect>,
 }
 
+/// What a model that declares no inputs reads: token ids, by the name that PyTorch's models have for them.
+pub const DEFAULT_INPUT: &str = "input_ids";
+
 impl Model {
+    /// The names of the tensors that it is called with.
+    #[must_use]
+    pub fn input_names(&self) -> Vec<Arc<str>> {
+        match self.inputs.as_slice() {
+            [] => vec![DEFAULT_INPUT.into()],
+            inputs => inputs.iter().map(|input| input.name.value.clone()).collect(),
+        }
+    }
+
     /// A block of the file itself.
     #[must_use]
     pub fn block(&self, name: &str) -> Option<&Block> {

@@ -1,0 +1,108 @@
+//! Repeats: a body that doesn't mention its index is walked once; else its instances share a variant when nothing in them differs.
+
+use super::flattener::{Flattener, ValueScope};
+use super::node::{Node, Repeat, Row};
+use crate::language::check::index_entry;
+use crate::language::scope::Scope;
+use crate::language::{Argument, Binding, Segment};
+use crate::syntax::diag::{Code, Diagnostic};
+use crate::syntax::spec::{Attr, Layer};
+
+impl<'m> Flattener<'m, '_> {
+    pub(super) fn repeat(&mut self, layer: &'m Layer, scope: &ValueScope<'m, '_>) {
+        /// What is wrong with so many instances is wrong with the rest.
+        const MOST_FAULTY: usize = 1000;
+        let Some(repeat) = &layer.repeat else { return };
+        let around = Scope::of_variables(scope, &layer.variables);
+        let Some(count) = self.repeats(repeat, &around) else {
+            return self.fault_repeated(layer, &around);
+        };
+        let inputs = self.inputs(layer, &around);
+        let name = layer.name.as_ref().and_then(|field| field.pieces.literal()).cloned();
+        self.wiring.begin_repeat(name);
+        let mut faulty = 0;
+        self.counts.push(count);
+        self.indices.push(0);
+        // Whether a config names single instances whose weights it leaves as they are.
+        let named_singly = self.checked.checkpoint.quantization.as_ref().is_some_and(|q| q.names_layers);
+        let mut index = 0;
+        while index < count {
+            if let Some(here) = self.indices.last_mut() {
+                *here = index;
+            }
+            let indexed = Scope::new(Some(scope), index_entry(layer, index).into_iter().collect());
+            let inner = Scope::of_variables(&indexed, &layer.variables);
+            if faulty > MOST_FAULTY || !self.visit(layer) {
+                faulty += 1;
+                break;
+            }
+            let exists = self.exists(layer, &inner);
+            let node = if exists == Some(true) { self.instance(layer, &inner, inputs.clone(), true) } else { None };
+            if node.is_none() && exists != Some(false) {
+                faulty += 1;
+            }
+            let depends = named_singly || indexed.entries.iter().any(|entry| entry.used.get());
+            let last = if depends { index } else { count - 1 };
+            if let Some(node) = node {
+                self.wiring.instance(node, index, last);
+            }
+            index = last + 1;
+        }
+        self.counts.pop();
+        self.indices.pop();
+        let variants = self.wiring.end_repeat();
+        if faulty > 0 {
+            return self.fault_repeated(layer, &around);
+        }
+        if variants.is_empty() {
+            return self.absent(layer, &around);
+        }
+        let name = variants.first().and_then(|variant| variant.instance.as_deref()).and_then(instance_name);
+        self.place(
+            layer,
+            Node::Repeat(Repeat { name, count, parallel: layer.parallel, inputs, variants, hold: layer.hold.clone() }),
+        );
+    }
+
+    fn fault_repeated(&mut self, layer: &'m Layer, around: &ValueScope<'m, '_>) {
+        let indexed = Scope::new(Some(around), index_entry(layer, 0).into_iter().collect());
+        self.fault(layer, &indexed);
+    }
+
+    fn repeats(&mut self, attr: &Attr, scope: &ValueScope<'_, '_>) -> Option<u64> {
+        let value = self.values.structural(attr, scope)?;
+        let count = value.as_number().and_then(|n| n.to_count());
+        let Some(count) = count else {
+            let diagnostic = self.values.not_a_count(attr, &value, scope, "`repeat`");
+            self.report(diagnostic);
+            return None;
+        };
+        if let Ok(count) = u64::try_from(count) {
+            return Some(count);
+        }
+        let message = format!("`repeat` is {count}, more than 2^64 - 1");
+        self.report(Diagnostic::new(Code::Overflow, message).at(attr.span, "too many"));
+        None
+    }
+
+    pub(super) fn calls(&mut self, attr: &Attr, scope: &ValueScope<'_, '_>) -> Option<Argument> {
+        let argument = self.argument(attr, scope)?;
+        match &argument.binding {
+            Binding::Known(value) if value.as_number().and_then(|n| n.to_count()).is_none() => {
+                let diagnostic = self.values.not_a_count(attr, value, scope, "`calls`");
+                self.report(diagnostic);
+                None
+            }
+            _ => Some(argument),
+        }
+    }
+}
+
+/// A repeated layer's name, its index symbolic.
+fn instance_name(node: &Node<Row>) -> Option<Segment> {
+    match node {
+        Node::Layer(row) => row.segment.clone(),
+        Node::Composite(composite) => composite.segment.clone(),
+        Node::Repeat(_) => None,
+    }
+}
