@@ -34,7 +34,7 @@ pub struct Workload {
     pub attention: Option<Attention>,
     /// Of which positions logits are computed.
     pub logits: Option<Logits>,
-    /// Other values for workload variables, the model's own ones too; names that are none of them are passed over.
+    /// Other values for workload variables, the model's own ones too. A model's other variables are given when it is read.
     pub settings: Vec<(Arc<str>, Value)>,
 }
 

@@ -17,11 +17,11 @@ use crate::cost::workload::{CompleteWorkload, Workload};
 use crate::cost::{CostReport, cost};
 use crate::flat::FlatModel;
 use crate::flow::{self, Flow, Peak};
-use crate::language::check::Checked;
+use crate::language::check::{Checked, own_workload};
 use crate::lower::{Execution, Lowered};
-use crate::quantity::workload::Phase;
+use crate::quantity::workload::{Phase, VARIABLES};
 use crate::quantity::{self, Cost, Quantity};
-use crate::syntax::diag::{Code, Diagnostic, Diagnostics};
+use crate::syntax::diag::{Code, Diagnostic, Diagnostics, nearest};
 use crate::syntax::source::Source;
 
 /// A model at a workload: every layer's cost, the shapes that flow, who is alive when.
@@ -51,6 +51,7 @@ pub enum Checks {
 /// Evaluates a model at a workload. What is wrong goes to `diagnostics`, and then there is no result.
 pub fn evaluate(lowered: &Lowered, workload: &Workload, checks: Checks, diagnostics: &mut Diagnostics) -> Option<Evaluation> {
     let Lowered { source, checked, flat, execution, said } = lowered;
+    settings_are_of_the_workload(checked, workload, diagnostics);
     let Costs { bound, report } = costs(flat, *execution, workload, diagnostics);
     // Without all of the layers, what one gives says nothing of what the next takes.
     let flow = if diagnostics.has_errors() { Flow::default() } else { flow::run(flat, &bound, &report, diagnostics) };
@@ -182,6 +183,19 @@ impl Evaluation {
     #[must_use]
     pub fn named(&self, name: &str) -> Option<u128> {
         expect::figure(quantity::total(name)?.quantity, &self.report, Some(&self.flow))
+    }
+}
+
+/// What would be passed over: a value for what is no workload variable, unless the model was read with it (`--set` is for both).
+fn settings_are_of_the_workload(checked: &Checked, workload: &Workload, diagnostics: &mut Diagnostics) {
+    let own = own_workload(&checked.model);
+    let known = |name: &str| own.iter().any(|v| *v.name.value == *name) || VARIABLES.iter().any(|(known, _)| *known == name);
+    for setting in workload.settings.iter().filter(|setting| !known(&setting.0) && !checked.settings.contains(setting)) {
+        let message = format!("`{}` is no variable of the model's workload", setting.0);
+        let names = || own.iter().map(|v| &*v.name.value).chain(VARIABLES.iter().map(|(name, _)| *name));
+        let near = nearest(&setting.0, names()).map(|near| format!("did you mean `{near}`?"));
+        let help = near.unwrap_or_else(|| "what decides a model's structure is set when it is read".to_owned());
+        diagnostics.push(Diagnostic::new(Code::UnknownSetting, message).help(help));
     }
 }
 

@@ -1,7 +1,7 @@
 //! The library as its users have it: many models in one session, from any thread, each with its own diagnostics.
 
 use layerspec::diagnostics::{Code, Diagnostic};
-use layerspec::{Catalog, Evaluation, Execution, Failure, Lowered, Model, Outcome, Session, Settings, Workload};
+use layerspec::{Catalog, Evaluation, Execution, Failure, Lowered, Model, Outcome, Session, Settings, Value, Workload};
 
 use crate::support::{SESSION, codes, evaluate, lower};
 
@@ -165,4 +165,16 @@ fn what_was_said_stays() {
     let lost = lower(&SESSION, text, &Settings::default()).and_then(|_| SESSION.load("no-such-model"));
     let shown = lost.into_result().unwrap_err().to_string();
     assert!(shown.contains("model.json:1:") && shown.contains("no-such-model"), "{shown}");
+}
+
+/// A value that nothing would read is an error, not passed over.
+#[test]
+fn a_workload_sets_its_own_variables_only() {
+    let lowered = SESSION.load("gpt2").into_result().unwrap().lowered(&Execution::default()).into_result().unwrap();
+    let with =
+        |name: &str, value: u64| Workload { settings: vec![(name.into(), Value::count(value))], ..Workload::prefill(1, 8) };
+    assert!(lowered.at(&with("logit_len", 1)).value.is_some());
+    let outcome = lowered.at(&with("num_hidden_layers", 3));
+    assert_eq!(codes(&outcome.diagnostics), [Code::UnknownSetting]);
+    assert!(outcome.value.is_none());
 }
