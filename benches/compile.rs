@@ -145,5 +145,5 @@ fn fit_solver(bencher: Bencher) {
     let device = session.catalog().device("h100-sxm").unwrap().unwrap();
     let training = Training::new(session.catalog().optimizer("adamw").unwrap());
     let now = at.memory_plan(1, &training).unwrap();
-    bencher.bench_local(|| black_box(&at).fit(&now, &device, 1, 10, &training).longest_context.unwrap());
+    bencher.bench_local(|| black_box(&at).fit(&now, &device, 1, 10, &training).longest_context.number().unwrap());
 }

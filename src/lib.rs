@@ -96,7 +96,7 @@ pub mod diagnostics {
 pub mod analyses {
     pub use crate::analysis::cache::{AttentionKind, CacheReport, CacheRow};
     pub use crate::analysis::compare::{Changed, Difference, Single};
-    pub use crate::analysis::fit::Fit;
+    pub use crate::analysis::fit::{Fit, Largest};
     pub use crate::analysis::memory::{Checkpointing, Item, Lora, Plan, Training, loss_saved_bytes};
     pub use crate::analysis::origin::{Origin, Step as OriginStep};
     pub use crate::analysis::summary::{Component, Summary};

@@ -13,7 +13,7 @@ use super::sheet::sheet;
 use super::units::{self, Units};
 use super::{escape_csv, escape_markdown, escape_terminal};
 use crate::analysis::cache::CacheReport;
-use crate::analysis::fit::Fit;
+use crate::analysis::fit::{Fit, Largest};
 use crate::analysis::memory::{Plan, Training};
 use crate::catalog::Device;
 use crate::cost::workload::CompleteWorkload;
@@ -218,7 +218,12 @@ fn cache(report: &MemoryReport<'_>) -> Option<Section> {
 fn fit(report: &MemoryReport<'_>) -> Option<Section> {
     let (device, fit) = report.fit.as_ref()?;
     let workload = &report.evaluation.bound.workload;
-    let most = |n: Option<u64>| n.map_or_else(|| "none".to_owned(), |n| units::exact(u128::from(n)));
+    let most = |largest: Largest| match largest {
+        Largest::None => "none".to_owned(),
+        Largest::Fits(n) => units::exact(u128::from(n)),
+        Largest::Defined(n) => format!("{}, the model's end", units::exact(u128::from(n))),
+        Largest::Unlimited => "no limit".to_owned(),
+    };
     let context = workload.seq_len.saturating_add(workload.past_len);
     let rows = vec![
         vec!["fits".to_owned(), if fit.fits() { "yes" } else { "no" }.to_owned()],
@@ -239,7 +244,7 @@ fn fit(report: &MemoryReport<'_>) -> Option<Section> {
             _ => "weights and cache are split evenly over the devices, activations are whole on each".to_owned(),
         });
     }
-    if let (Some((positions, _)), Some(longest)) = (report.evaluation.flat.positions, fit.longest_context)
+    if let (Some((positions, _)), Some(longest)) = (report.evaluation.flat.positions, fit.longest_context.number())
         && longest > positions
     {
         notes.push(format!("the model itself has {} positions", units::exact(u128::from(positions))));
@@ -337,7 +342,12 @@ fn csv(report: &MemoryReport<'_>, out: &mut dyn Write) -> io::Result<()> {
         line("device", &device.name, fit.count.to_string(), fit.capacity)?;
         line("reserve", &device.name, String::new(), fit.reserve)?;
         for (name, most) in [("largest_batch", fit.largest_batch), ("longest_context", fit.longest_context)] {
-            line(name, &device.name, most.map_or_else(String::new, |n| n.to_string()), fit.needed)?;
+            let number = if most == Largest::Unlimited {
+                "unlimited".to_owned()
+            } else {
+                most.number().map_or_else(String::new, |n| n.to_string())
+            };
+            line(name, &device.name, number, fit.needed)?;
         }
     }
     writer.flush()
@@ -449,8 +459,11 @@ struct FitJson<'a> {
     reserve_bytes: u128,
     needed_bytes: u128,
     fits: bool,
+    /// Null: not even one, or no limit.
     largest_batch: Option<u64>,
+    largest_batch_ended_by: &'static str,
     longest_context: Option<u64>,
+    longest_context_ended_by: &'static str,
 }
 
 fn json(report: &MemoryReport<'_>, out: &mut dyn Write) -> io::Result<()> {
@@ -531,8 +544,10 @@ fn json(report: &MemoryReport<'_>, out: &mut dyn Write) -> io::Result<()> {
             reserve_bytes: fit.reserve,
             needed_bytes: fit.needed,
             fits: fit.fits(),
-            largest_batch: fit.largest_batch,
-            longest_context: fit.longest_context,
+            largest_batch: fit.largest_batch.number(),
+            largest_batch_ended_by: fit.largest_batch.ended_by(),
+            longest_context: fit.longest_context.number(),
+            longest_context_ended_by: fit.longest_context.ended_by(),
         }),
     };
     serde_json::to_writer_pretty(&mut *out, &document)?;

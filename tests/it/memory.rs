@@ -197,7 +197,7 @@ fn the_largest_that_fits_fits_and_one_more_does_not() {
         let evaluation = evaluated(&serde_json::json!({ "model": "qwen3-0.6b", "workload": workload }));
         let now = evaluation.memory_plan(1, &training).unwrap();
         let answer = evaluation.fit(&now, &device, 1, 10, &training);
-        let (batch, longest) = (answer.largest_batch.unwrap(), answer.longest_context.unwrap());
+        let (batch, longest) = (answer.largest_batch.number().unwrap(), answer.longest_context.number().unwrap());
         assert!(need(batch, seq, past) <= answer.room() && need(batch + 1, seq, past) > answer.room(), "{phase} {batch}");
         let at = |tokens: u64| if phase == "decode" { need(1, 1, tokens - 1) } else { need(1, tokens, 0) };
         assert!(at(longest) <= answer.room() && at(longest + 1) > answer.room(), "{phase} {longest}");
