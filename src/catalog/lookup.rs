@@ -3,12 +3,10 @@
 use std::cmp::Reverse;
 use std::sync::Arc;
 
+use super::index::{BLOCK_FILES, CLASS_FILES, CLASS_NAMES, CLASS_PATTERNS, DEVICE_FILES, FAMILY_FILES, MODEL_FILES, ModelFile};
 use super::shelf::{Hiding, LaidFile, Shelf};
 use super::table::{Entry, Table};
-use super::{
-    BLOCK_FILES, CLASS_FILES, CLASS_NAMES, CLASS_PATTERNS, Class, DEVICE_FILES, Device, Dtype, FAMILY_FILES, MODEL_FILES, Method,
-    ModelFile, Optimizer, dtypes, optimizers, parse_class, parse_device, quantization,
-};
+use super::{Class, Device, Dtype, Method, Optimizer, dtypes, optimizers, parse_class, parse_device, quantization};
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics, nearest};
 use crate::syntax::glob;
 use crate::syntax::json::{self, Json, Node};

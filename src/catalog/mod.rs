@@ -8,6 +8,7 @@ mod class;
 mod classes;
 mod dtypes;
 mod hardware;
+mod index;
 mod lookup;
 mod optimizers;
 mod quantization;
@@ -25,18 +26,10 @@ pub use class::{
 pub use classes::Classes;
 pub use dtypes::Dtype;
 pub use hardware::{Device, Interconnect, parse_device};
+#[cfg(test)]
+pub use index::CLASS_FILES;
 pub use lookup::Catalog;
 pub use optimizers::Optimizer;
 pub use quantization::Method;
 pub use role::{Fact, Role};
 pub use shelf::CatalogFile;
-
-/// A model file.
-#[derive(Debug)]
-pub struct ModelFile {
-    pub name: &'static str,
-    pub path: &'static str,
-    pub text: &'static str,
-}
-
-include!(concat!(env!("OUT_DIR"), "/catalog_index.rs"));

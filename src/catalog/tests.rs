@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use super::{CLASS_FILES, Catalog, CatalogFile, Class, Classes, DEVICE_FILES, Device, Fact, Role};
+use super::index::{CLASS_FILES, DEVICE_FILES};
+use super::{Catalog, CatalogFile, Class, Classes, Device, Fact, Role};
 use crate::quantity::Exact;
 use crate::syntax::diag::{Code, Diagnostics};
 use crate::syntax::expr::Value;

@@ -1,0 +1,83 @@
+//! The keys of a class file and of the objects in it, each with what it means.
+
+use crate::catalog::values::key;
+use crate::syntax::spec::{Key, KeyKind};
+
+/// The keys of a class.
+pub(super) const CLASS_KEYS: &[Key] = &[
+    key("class", KeyKind::Text, false, "the full name (in a model file: the key)"),
+    key("aliases", KeyKind::Text, false, "other names, and patterns over the last segment"),
+    key("kind", KeyKind::Text, true, "module (PyTorch lists it in named_modules()) or function"),
+    key("role", KeyKind::Role, false, "what its layers are to a reader: norm, attention, experts, ... (docs/roles.md)"),
+    key("facts", KeyKind::Variables, false, "what is known of them by that role: heads, experts, ..., each a formula"),
+    key("doc", KeyKind::Text, true, "what it computes"),
+    key("source", KeyKind::Text, true, "where that is written down"),
+    key("parameters", KeyKind::Variables, false, "what a layer of this class says"),
+    key("variables", KeyKind::Variables, false, "names for parts of formulas"),
+    key("require", KeyKind::Variables, false, "what must hold of the parameters, each with its message"),
+    key("weights", KeyKind::Weights, false, "the tensors that it owns"),
+    key("quantized", KeyKind::Texts, false, "those of its weights that methods for linear layers quantize"),
+    key("active_params", KeyKind::Count, false, "how many of their elements a token uses, where that isn't all"),
+    key("inputs", KeyKind::Variables, false, "the values that it reads"),
+    key("output", KeyKind::Variables, false, "the value that it gives"),
+    key("outputs", KeyKind::Variables, false, "the values that it gives, if there are several"),
+    key("flops", KeyKind::Variables, true, "forward: matmul, vector, transcendental"),
+    key("backward", KeyKind::Variables, false, "the same for the backward pass"),
+    key("reads", KeyKind::Variables, false, "bytes read: weights, activations, cache"),
+    key("writes", KeyKind::Variables, false, "bytes written: activations, cache"),
+    key("cache", KeyKind::Count, false, "bytes that stay between steps"),
+    key("past", KeyKind::Count, false, "bytes of the cache's storage before the step, which this layer frees"),
+    key("workspace", KeyKind::Count, false, "the most bytes held at once while it runs, outputs included, inputs not"),
+    key("saves", KeyKind::Variables, false, "what the backward pass needs kept: names of inputs and outputs, and tensors"),
+    key("derivation", KeyKind::Text, false, "how the formulas come about"),
+    key("examples", KeyKind::Text, false, "worked examples, checked exactly"),
+];
+
+/// The keys of a parameter.
+pub(super) const PARAMETER_KEYS: &[Key] = &[
+    key("kind", KeyKind::Text, true, "count, ratio, flag, text or shape"),
+    key("doc", KeyKind::Text, true, "what it is, with its unit"),
+    key("default", KeyKind::Count, false, "a formula; left out: the parameter is required"),
+    key("values", KeyKind::Text, false, "the texts allowed"),
+];
+
+/// The keys of a value: an input, an output, or what `saves` keeps.
+pub(super) const VALUE_KEYS: &[Key] = &[
+    key("shape", KeyKind::Shape, false, "its shape"),
+    key("name", KeyKind::Text, false, "of a tensor in `saves`: what it is"),
+    key("value", KeyKind::Text, false, "in `saves`: the input or output that is kept"),
+    key("dtype", KeyKind::Text, false, "activation, cache, index, float32 or bool, or a formula that gives one of them"),
+    key("broadcast", KeyKind::Flag, false, "of an input: dimensions of size 1 stretch to those of the first input"),
+    key("optional", KeyKind::Flag, false, "of an input: whether it may be left out though it would exist"),
+    key("persistent", KeyKind::Condition, false, "of an output: whether it stays when the model has returned, as a cache does"),
+    key("hold", KeyKind::Count, false, "of an output: how many enclosing composites hold it until they return"),
+    key("view", KeyKind::Condition, false, "whether it shares its input's storage"),
+    key("when", KeyKind::Condition, false, "whether it exists"),
+];
+
+/// The keys of `flops` and of `backward`.
+pub(super) const FLOP_KEYS: &[Key] = &[
+    key("matmul", KeyKind::Count, true, "2 m n k a matrix product"),
+    key("vector", KeyKind::Count, true, "1 an elementwise operation"),
+    key("transcendental", KeyKind::Count, true, "1 an exp, sqrt, ..."),
+];
+
+/// The keys of `reads`.
+pub(super) const READ_KEYS: &[Key] = &[
+    key("weights", KeyKind::Count, false, "bytes of weights"),
+    key("activations", KeyKind::Count, false, "bytes of inputs"),
+    key("cache", KeyKind::Count, false, "bytes of cache"),
+];
+
+/// The keys of `writes`.
+pub(super) const WRITE_KEYS: &[Key] =
+    &[key("activations", KeyKind::Count, false, "bytes of outputs"), key("cache", KeyKind::Count, false, "bytes of cache")];
+
+/// The keys of an example.
+pub(super) const EXAMPLE_KEYS: &[Key] = &[
+    key("doc", KeyKind::Text, false, "what it is an example of"),
+    key("parameters", KeyKind::Variables, true, "the parameters"),
+    key("workload", KeyKind::Workload, false, "the workload"),
+    key("expect", KeyKind::Variables, true, "what must come out"),
+    key("source", KeyKind::Text, true, "who says so"),
+];

@@ -1,0 +1,18 @@
+//! A layer class: parameters, weights, formulas (docs/classes.md says what each key means).
+//!
+//! JSON comes in, a [`Class`] goes out whose formulas have their names resolved to [`Slot`]s; `cost` evaluates them. A catalog file and a
+//! model's own `classes` go through the same door, [`parse_class`]. What a class is made of knows nothing of how it is read.
+
+mod definition;
+mod formula;
+mod keys;
+mod parameter;
+mod parse;
+mod value;
+mod verify;
+
+pub use definition::{Class, ClassKind, Example, FlopFormulas};
+pub use formula::{Formula, Slot, builtin_slot};
+pub use parameter::{Parameter, ParameterKind, check_parameter};
+pub use parse::parse_class;
+pub use value::{Dim, Element, ElementDef, SaveDef, ShapeDef, ValueDef};

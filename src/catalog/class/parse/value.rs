@@ -1,0 +1,105 @@
+//! Reads weights and values: shapes, element types, and what the backward pass keeps.
+
+use std::sync::Arc;
+
+use super::reader::{Reader, plain_value};
+use crate::catalog::class::keys::VALUE_KEYS;
+use crate::catalog::class::value::{Dim, Element, ElementDef, SaveDef, ShapeDef, ValueDef, WeightDef};
+use crate::syntax::json::{Json, Member, Node};
+use crate::syntax::spec::{WEIGHT_KEYS, fields};
+
+impl Reader<'_> {
+    fn shape(&mut self, node: &Node) -> Option<ShapeDef> {
+        let Json::List(items) = &node.json else {
+            return self.formula(node, None).map(ShapeDef::List);
+        };
+        let mut dims = Vec::with_capacity(items.len());
+        for item in items {
+            match &item.json {
+                Json::Text(text) if &*text.value == "..." => dims.push(Dim::Leading),
+                _ => dims.push(Dim::Size(self.formula(item, None)?)),
+            }
+        }
+        Some(ShapeDef::Dims(dims))
+    }
+
+    pub(super) fn weight(&mut self, member: &Member) -> Option<WeightDef> {
+        let name = member.key.clone();
+        if !matches!(member.value.json, Json::Object(_)) {
+            return Some(WeightDef { name, shape: self.shape(&member.value)?, when: None });
+        }
+        let f = fields(&member.value, "a weight", WEIGHT_KEYS, &[], self.diagnostics)?;
+        Some(WeightDef { name, shape: self.shape(f.get("shape")?)?, when: f.get("when").and_then(|n| self.formula(n, None)) })
+    }
+
+    pub(super) fn value(&mut self, name: Arc<str>, node: &Node) -> Option<ValueDef> {
+        if !matches!(node.json, Json::Object(_)) {
+            return Some(ValueDef {
+                name,
+                shape: self.shape(node)?,
+                element: ElementDef::Fixed(Element::Activation),
+                view: None,
+                when: None,
+                broadcast: false,
+                optional: false,
+                persistent: None,
+                hold: 0,
+            });
+        }
+        let f = fields(node, "a value", VALUE_KEYS, &[], self.diagnostics)?;
+        let Some(shape) = f.get("shape") else {
+            self.invalid(node.span.part(0..1), format!("`{name}` has no `shape`"), "a value needs one");
+            return None;
+        };
+        let element = match f.get("dtype") {
+            None => ElementDef::Fixed(Element::Activation),
+            Some(node) => self.element(node)?,
+        };
+        let hold = f.get("hold").and_then(plain_value).and_then(|v| v.as_number()).and_then(|n| n.to_count());
+        Some(ValueDef {
+            name,
+            shape: self.shape(shape)?,
+            element,
+            view: f.get("view").and_then(|n| self.formula(n, None)),
+            when: f.get("when").and_then(|n| self.formula(n, None)),
+            broadcast: f.get("broadcast").is_some_and(|n| matches!(n.json, Json::Bool(true))),
+            optional: f.get("optional").is_some_and(|n| matches!(n.json, Json::Bool(true))),
+            persistent: f.get("persistent").and_then(|n| self.formula(n, None)),
+            hold: hold.and_then(|n| u16::try_from(n).ok()).unwrap_or(0),
+        })
+    }
+
+    fn element(&mut self, node: &Node) -> Option<ElementDef> {
+        let word = self.text(node)?;
+        if let Some(element) = Element::from_word(&word) {
+            return Some(ElementDef::Fixed(element));
+        }
+        if word.contains('(') {
+            return self.formula(node, None).map(ElementDef::Formula);
+        }
+        self.invalid(node.span, format!("`{word}` is no dtype of a value"), "activation, cache, index, float32 or bool");
+        None
+    }
+
+    pub(super) fn saves(&mut self, node: &Node) -> Vec<SaveDef> {
+        match &node.json {
+            Json::List(items) => items.iter().filter_map(|item| self.save(item)).collect(),
+            _ => {
+                self.wrong(node, "a list of names and tensors");
+                Vec::new()
+            }
+        }
+    }
+
+    fn save(&mut self, node: &Node) -> Option<SaveDef> {
+        if let Json::Text(text) = &node.json {
+            return Some(SaveDef::Value { name: text.value.clone(), when: None });
+        }
+        let f = fields(node, "what is saved", VALUE_KEYS, &[], self.diagnostics)?;
+        if let Some(value) = f.get("value") {
+            return Some(SaveDef::Value { name: self.text(value)?, when: f.get("when").and_then(|n| self.formula(n, None)) });
+        }
+        let name = f.get("name").and_then(|n| self.text(n)).unwrap_or_else(|| "tensor".into());
+        self.value(name, node).map(Box::new).map(SaveDef::Tensor)
+    }
+}
