@@ -1,7 +1,7 @@
 //! The library as its users have it: many models in one session, from any thread, each with its own diagnostics.
 
 use layerspec::diagnostics::{Code, Diagnostic};
-use layerspec::{Catalog, Evaluation, Execution, Failure, Lowered, Model, Outcome, Session, Settings, Value, Workload};
+use layerspec::{Catalog, Evaluation, Execution, Failure, Lowered, Model, Outcome, Phase, Session, Settings, Value, Workload};
 
 use crate::support::{SESSION, codes, evaluate, lower};
 
@@ -177,4 +177,16 @@ fn a_workload_sets_its_own_variables_only() {
     let outcome = lowered.at(&with("num_hidden_layers", 3));
     assert_eq!(codes(&outcome.diagnostics), [Code::UnknownSetting]);
     assert!(outcome.value.is_none());
+}
+
+/// The decode phase is one token after as many as make 2,048 with it, or the model's positions if those are fewer.
+#[test]
+fn a_decode_step_that_nobody_describes_fills_the_context() {
+    let step = |model: &str| {
+        let lowered = SESSION.load(model).into_result().unwrap().lowered(&Execution::default()).into_result().unwrap();
+        let at = lowered.at(&Workload { phase: Some(Phase::Decode), ..Workload::default() }).into_result().unwrap();
+        (at.workload().seq_len, at.workload().past_len, at.workload().kv_len())
+    };
+    assert_eq!(step("llama-2-7b-hf"), (1, 2047, 2048));
+    assert_eq!(step("gpt2"), (1, 1023, 1024));
 }

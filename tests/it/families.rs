@@ -207,6 +207,22 @@ fn lengths_are_rebound() {
     assert_eq!(total(&evaluation, "matmul_flops"), 2 * 8 * 8 * (5 + 7));
 }
 
+/// What is cached is part of what is read: where one of them is another, the sum is, too.
+#[test]
+fn a_rebound_past_rebinds_what_is_read() {
+    let text = r#"{
+        "classes": { "x.Reads": { "kind": "module", "doc": "a test", "source": "here",
+            "flops": { "matmul": "kv_len", "vector": "past_len", "transcendental": 0 } } },
+        "layers": [
+            { "name": "around", "class": "x.Reads" },
+            { "name": "inside", "variables": { "past_len": 2 }, "sub_layers": [ { "name": "own", "class": "x.Reads" } ] } ] }"#;
+    let asked = workload(&json!({ "phase": "decode", "batch_size": 1, "seq_len": 3, "past_len": 7 }));
+    let at = evaluate(&SESSION, "model.json", text, &asked).into_result().unwrap();
+    let cost = |path: &str| *at.find(path).unwrap().cost();
+    let figures = |path: &str| (cost(path).named("matmul_flops").unwrap(), cost(path).named("vector_flops").unwrap());
+    assert_eq!((figures("around"), figures("inside.own")), ((10, 7), (5, 2)));
+}
+
 /// Three numbers kept apart: all experts, those that a token uses, and those that a step of so many tokens is expected to read.
 #[test]
 fn experts_are_counted_in_three_ways() {
@@ -251,6 +267,9 @@ fn a_checkpoint_decides_the_bytes_of_weights() {
     let awq = |elements: u128| elements * (4 * 64 + 16) / 64 / 8;
     assert_eq!(bytes(kept(json!(["model.layers.*.self_attn"])), &at(4)), awq(3 * mlp) + 2 * (3 * attention + rest));
     assert_eq!(bytes(kept(json!(["model.layers.1.mlp"])), &at(4)), awq(3 * attention + 2 * mlp) + 2 * (mlp + rest));
+    // A bare name means the end of a path, of whatever layer.
+    let down = 64 * 128u128;
+    assert_eq!(bytes(kept(json!(["down_proj"])), &at(4)), awq(linear - 3 * down) + 2 * (3 * down + rest));
     let groups = json!({ "quant_method": "compressed-tensors", "ignore": ["re:.*mlp.*"], "config_groups": { "group_0": { "targets": ["Linear"],
         "weights": { "num_bits": 8, "type": "int", "strategy": "channel", "group_size": null } } } });
     assert_eq!(bytes(groups, &at(4)), 3 * attention + 2 * (3 * mlp + rest));

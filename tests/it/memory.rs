@@ -203,3 +203,47 @@ fn the_largest_that_fits_fits_and_one_more_does_not() {
         assert!(at(longest) <= answer.room() && at(longest + 1) > answer.room(), "{phase} {longest}");
     }
 }
+
+/// A model that is written out here, in training.
+fn trained(text: &str, asked: &Json) -> Evaluation {
+    evaluate(&SESSION, "model.json", text, &workload(asked)).into_result().unwrap()
+}
+
+/// A gradient has its weight's dtype, as PyTorch has it, down to 16 bits; a weight of fewer has one of the activations' dtype.
+#[test]
+fn gradients_of_sixteen_bits_are_the_weights_own() {
+    let text = r#"{ "layers": [ { "name": "fc", "class": "torch.nn.Linear",
+        "parameters": { "in_features": 4, "out_features": 8, "bias": false } } ] }"#;
+    let gradients = |dtype: &str, weight_dtype: &str| {
+        let asked = serde_json::json!({ "phase": "train", "seq_len": 2, "dtype": dtype, "weight_dtype": weight_dtype });
+        items(&trained(text, &asked), &adamw())["gradients"]
+    };
+    assert_eq!(gradients("fp32", "bf16"), 32 * 2);
+    assert_eq!(gradients("bf16", "fp32"), 32 * 4);
+    assert_eq!(gradients("fp32", "fp8_e4m3"), 32 * 4);
+    assert_eq!(gradients("bf16", "fp8_e4m3"), 32 * 2);
+}
+
+/// Checkpointing a whole block keeps what each block reads, and all that the one block saves that is being computed again.
+#[test]
+fn full_checkpointing_keeps_inputs_and_one_block() {
+    let text = r#"{ "layers": [
+        { "name": "stem", "class": "torch.nn.GELU", "parameters": { "features": 4 } },
+        { "name": "layers", "repeat": 3, "sub_layers": [
+        { "name": "up", "class": "torch.nn.Linear", "parameters": { "in_features": 4, "out_features": 8, "bias": false } },
+        { "name": "act", "class": "torch.nn.GELU", "parameters": { "features": 8 } },
+        { "name": "down", "class": "torch.nn.Linear", "parameters": { "in_features": 8, "out_features": 4, "bias": false } } ] } ] }"#;
+    let at = trained(text, &serde_json::json!({ "phase": "train", "batch_size": 1, "seq_len": 2, "dtype": "bf16" }));
+    let plan = |checkpointing| at.memory_plan(1, &Training { checkpointing, ..adamw() }).unwrap();
+    let saved = |checkpointing| plan(checkpointing).items.iter().find(|item| item.kind == "saved activations").unwrap().bytes;
+    // Two tokens of bf16: a linear layer keeps its input, and so does GELU. What the stem keeps is the caller's.
+    let (narrow, wide) = (2 * 4 * 2u128, 2 * 8 * 2u128);
+    let block = narrow + 2 * wide;
+    assert_eq!(saved(Checkpointing::None), 3 * block);
+    assert_eq!(saved(Checkpointing::Full), 3 * narrow + block);
+    let vector = at.rows().filter(|row| row.path() != "stem").map(|row| row.total().named("vector_flops").unwrap()).sum::<u128>();
+    let forward = at.matmul_flops() + vector;
+    assert_eq!((plan(Checkpointing::None).recomputed_flops, plan(Checkpointing::Full).recomputed_flops), (0, forward));
+    // Matrix products aren't computed again, so what they give is kept.
+    assert_eq!(plan(Checkpointing::Selective).recomputed_flops, vector);
+}
