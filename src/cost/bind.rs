@@ -6,13 +6,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::catalog::{Class, Element, Parameter, builtin_slot, check_parameter};
+use crate::catalog::{Class, Element, Parameter, check_parameter};
 use crate::cost::workload::{CompleteWorkload, Workload, value_problem};
 use crate::flat::{FlatModel, InputTensor, OwnWeight, Row, RowInfo, matches_layer};
 use crate::language::check::expected;
 use crate::language::{Argument, Binding, Residual};
 use crate::lower::Execution;
-use crate::quantity::workload::{Cache, DERIVED, Phase, VARIABLES, WorkloadVar};
+use crate::quantity::workload::{Cache, DERIVED, Phase, VARIABLES, WEIGHT_DTYPE_BYTES, WorkloadVar};
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics};
 use crate::syntax::expr::{EvalError, Exact, MOST_VALUES, Value, eval};
 
@@ -280,7 +280,7 @@ impl<'f> Binder<'f, '_> {
         signatures: &mut Vec<Signature>,
         rows: &mut [BoundRow],
     ) {
-        let slot = builtin_slot("weight_dtype_bytes").and_then(|slot| u16::try_from(slot).ok());
+        let slot = u16::try_from(WEIGHT_DTYPE_BYTES).ok();
         let Some((slot, quantization)) = slot.zip(self.flat.checkpoint.quantization.as_ref()) else { return };
         // A weight dtype of the command line wins.
         if request.weight_dtype.is_some() {
@@ -308,7 +308,7 @@ impl<'f> Binder<'f, '_> {
 
     /// Gives rows that a pattern means a weight dtype of their own. What a model file says of a layer itself stays.
     fn weight_dtypes(&mut self, request: &Workload, signatures: &mut Vec<Signature>, rows: &mut [BoundRow]) {
-        let slot = builtin_slot("weight_dtype_bytes").and_then(|slot| u16::try_from(slot).ok());
+        let slot = u16::try_from(WEIGHT_DTYPE_BYTES).ok();
         let (Some(slot), false) = (slot, request.weight_dtypes.is_empty()) else { return };
         let mut matched = vec![false; request.weight_dtypes.len()];
         let mut made: HashMap<(u32, usize), u32> = HashMap::new();

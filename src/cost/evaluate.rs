@@ -2,6 +2,8 @@
 //!
 //! A [`Signature`] comes in, its figures, weights and values go out. This module knows no class.
 
+use std::cell::OnceCell;
+
 use super::env::LayerEnv;
 use super::ports::Ports;
 use super::problem::{Problem, beyond};
@@ -32,42 +34,64 @@ pub fn evaluate(signature: &Signature, builtins: &[Value], phase: Phase) -> Resu
     let env = signature.class.as_deref().map(|class| LayerEnv::new(class, signature, builtins)).transpose()?;
     env.as_ref().map_or(Ok(()), LayerEnv::require)?;
     let tensors = tensors(signature, env.as_ref(), weight_bytes)?;
-    let cost = figures(env.as_ref(), &tensors, train)?;
-    let ports = env.as_ref().map_or(Ok(Ports::default()), |env| env.ports(train))?;
+    let layer = Layer { env: env.as_ref(), tensors: &tensors, train, ports: OnceCell::new() };
+    let cost = layer.figures()?;
+    layer.ports()?;
+    let ports = layer.ports.into_inner().unwrap_or_default();
     Ok(Evaluated { cost, tensors, ports })
 }
 
-fn figures(env: Option<&LayerEnv<'_>>, tensors: &[Tensor], train: bool) -> Result<Cost, Problem> {
-    let mut cost = Cost::default();
-    for info in QUANTITIES.iter().filter(|info| train || !info.train_only) {
-        let figure = figure(env, tensors, rule(env.map(|env| env.class), info.quantity), &cost)?;
-        cost.set(info.quantity, figure);
-    }
-    Ok(cost)
+/// What figures are made of: each shape and each formula is evaluated once.
+struct Layer<'e> {
+    env: Option<&'e LayerEnv<'e>>,
+    tensors: &'e [Tensor],
+    train: bool,
+    ports: OnceCell<Ports>,
 }
 
-/// What a rule comes to, after the quantities before it.
-fn figure(env: Option<&LayerEnv<'_>>, tensors: &[Tensor], rule: Rule<'_>, so_far: &Cost) -> Result<u128, Problem> {
-    match (rule, env) {
-        (Rule::Formula(formula, reading), Some(env)) => env.figure(formula, reading),
-        (Rule::Sum(sum), env) => total(env, tensors, sum.over),
-        (Rule::Same(quantity), _) => Ok(so_far.get(quantity)),
-        (Rule::Unstated, Some(env)) => {
-            let message = format!("`{}` has no formulas for the backward pass, which training needs", env.class.name);
-            Err(Problem::new(Code::NoBackwardFormula, message))
+impl Layer<'_> {
+    fn ports(&self) -> Result<&Ports, Problem> {
+        if let Some(known) = self.ports.get() {
+            return Ok(known);
         }
-        // Without a class there are no formulas.
-        (Rule::Nothing, _) | (_, None) => Ok(0),
+        let made = self.env.map_or(Ok(Ports::default()), |env| env.ports(self.train))?;
+        Ok(self.ports.get_or_init(|| made))
     }
-}
 
-fn total(env: Option<&LayerEnv<'_>>, tensors: &[Tensor], over: Over<'_>) -> Result<u128, Problem> {
-    let values = || env.map_or(Ok(Vec::new()), |env| env.summed(over));
-    match over {
-        Over::WeightElements => add(tensors.iter().map(|tensor| tensor.elements), "weights", "elements"),
-        Over::WeightBytes => add(tensors.iter().map(|tensor| tensor.bytes), "weights", "elements"),
-        Over::Inputs(_) => add(values()?.iter().map(|value| value.bytes), "inputs", "bytes"),
-        Over::Outputs(_) => add(values()?.iter().map(|value| value.bytes), "outputs", "bytes"),
+    fn figures(&self) -> Result<Cost, Problem> {
+        let mut cost = Cost::default();
+        for info in QUANTITIES.iter().filter(|info| self.train || !info.train_only) {
+            let figure = self.figure(rule(self.env.map(|env| env.class), info.quantity), &cost)?;
+            cost.set(info.quantity, figure);
+        }
+        Ok(cost)
+    }
+
+    /// What a rule comes to, after the quantities before it.
+    fn figure(&self, rule: Rule<'_>, so_far: &Cost) -> Result<u128, Problem> {
+        match (rule, self.env) {
+            (Rule::Formula(formula, reading), Some(env)) => env.figure(formula, reading),
+            (Rule::Sum(sum), _) => self.total(sum.over),
+            (Rule::Same(quantity), _) => Ok(so_far.get(quantity)),
+            (Rule::Unstated, Some(env)) => {
+                let message = format!("`{}` has no formulas for the backward pass, which training needs", env.class.name);
+                Err(Problem::new(Code::NoBackwardFormula, message))
+            }
+            // Without a class there are no formulas.
+            (Rule::Nothing, _) | (_, None) => Ok(0),
+        }
+    }
+
+    fn total(&self, over: Over<'_>) -> Result<u128, Problem> {
+        match over {
+            Over::WeightElements => add(self.tensors.iter().map(|tensor| tensor.elements), "weights", "elements"),
+            Over::WeightBytes => add(self.tensors.iter().map(|tensor| tensor.bytes), "weights", "elements"),
+            Over::Inputs(_) => add(self.ports()?.inputs.iter().map(|port| port.bytes), "inputs", "bytes"),
+            Over::Outputs(_) => {
+                let stored = self.ports()?.outputs.iter().filter(|port| port.is_stored());
+                add(stored.map(|port| port.bytes), "outputs", "bytes")
+            }
+        }
     }
 }
 

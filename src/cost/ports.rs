@@ -51,6 +51,13 @@ pub struct Ports {
     pub saves: Option<Vec<Save>>,
 }
 
+impl Port {
+    /// Whether it is storage of its own: a view is its origin's, and what persists is cache.
+    pub(super) fn is_stored(&self) -> bool {
+        self.exists && !self.view && !self.persistent
+    }
+}
+
 impl LayerEnv<'_> {
     pub(super) fn ports(&self, training: bool) -> Result<Ports, Problem> {
         let class = self.class;
@@ -112,14 +119,13 @@ impl LayerEnv<'_> {
             let pattern = Pattern { leading: None, dims: Vec::new() };
             return Ok(Port { pattern, element: Element::Activation, bytes: 0, exists: false, view: false, persistent: false });
         }
-        Ok(Port {
-            pattern: self.pattern(&value.shape)?,
-            element: self.element(&value.element)?,
-            bytes: self.value_bytes(value)?,
-            exists: true,
-            view: self.flag(value.view.as_ref(), false)?,
-            persistent: self.flag(value.persistent.as_ref(), false)?,
-        })
+        let pattern = self.pattern(&value.shape)?;
+        let element = self.element(&value.element)?;
+        let leading = if pattern.leading.is_some() { self.tokens()? } else { 1 };
+        let bytes = self.size(value, &pattern.dims, leading, element)?;
+        let view = self.flag(value.view.as_ref(), false)?;
+        let persistent = self.flag(value.persistent.as_ref(), false)?;
+        Ok(Port { pattern, element, bytes, exists: true, view, persistent })
     }
 
     fn pattern(&self, shape: &ShapeDef) -> Result<Pattern, Problem> {

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use super::env::LayerEnv;
 use super::problem::Problem;
-use crate::catalog::builtin_slot;
 use crate::cost::bind::Signature;
+use crate::quantity::workload::WEIGHT_DTYPE_BYTES;
 use crate::syntax::diag::Code;
 use crate::syntax::expr::{Exact, Value};
 
@@ -43,7 +43,7 @@ pub(super) fn bytes_of(elements: u128, element: Exact) -> Option<u128> {
 
 /// The bytes of a weight's element, as class formulas see them.
 pub(super) fn weight_dtype_bytes(builtins: &[Value]) -> Result<Exact, Problem> {
-    let value = builtin_slot("weight_dtype_bytes").and_then(|slot| builtins.get(slot)).and_then(Value::as_number);
+    let value = builtins.get(WEIGHT_DTYPE_BYTES).and_then(Value::as_number);
     value.ok_or_else(|| Problem::new(Code::ParameterType, "`weight_dtype_bytes` is not a number"))
 }
 

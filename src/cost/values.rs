@@ -4,7 +4,8 @@ use super::env::LayerEnv;
 use super::problem::Problem;
 use super::rules::Over;
 use super::tensors::bytes_of;
-use crate::catalog::{Element, ElementDef, ValueDef, builtin_slot};
+use crate::catalog::{Element, ElementDef, ValueDef};
+use crate::quantity::workload::{DTYPE_BYTES, INDEX_DTYPE_BYTES, KV_DTYPE_BYTES, VARIABLES};
 use crate::syntax::diag::Code;
 use crate::syntax::expr::{Exact, Value};
 
@@ -43,12 +44,18 @@ impl LayerEnv<'_> {
 
     fn stored<'v>(&self, def: &'v ValueDef) -> Result<Stored<'v>, Problem> {
         let dims = self.shape(&def.shape)?;
-        let elements = dims.iter().try_fold(1u128, |product, dim| product.checked_mul(*dim));
-        let element_bytes = self.element_bytes(self.element(&def.element)?)?;
-        let bytes = elements.and_then(|n| bytes_of(n, element_bytes)).ok_or_else(|| {
-            Problem::new(Code::Overflow, format!("the value `{}` is larger than what is computed with", def.name))
-        })?;
-        Ok(Stored { def, dims, element_bytes, bytes })
+        let element = self.element(&def.element)?;
+        let bytes = self.size(def, &dims, 1, element)?;
+        Ok(Stored { def, dims, element_bytes: self.element_bytes(element)?, bytes })
+    }
+
+    /// The bytes of a value of these dimensions, `leading` being the product of those that are open; rounded up once.
+    pub(super) fn size(&self, def: &ValueDef, dims: &[u128], leading: u128, element: Element) -> Result<u128, Problem> {
+        let elements = dims.iter().try_fold(leading, |product, dim| product.checked_mul(*dim));
+        let element_bytes = self.element_bytes(element)?;
+        elements
+            .and_then(|n| bytes_of(n, element_bytes))
+            .ok_or_else(|| Problem::new(Code::Overflow, format!("the value `{}` is larger than what is computed with", def.name)))
     }
 
     pub(super) fn value_bytes(&self, value: &ValueDef) -> Result<u128, Problem> {
@@ -69,13 +76,15 @@ impl LayerEnv<'_> {
 
     fn element_bytes(&self, element: Element) -> Result<Exact, Problem> {
         let slot = match element {
-            Element::Activation => "dtype_bytes",
-            Element::Cache => "kv_dtype_bytes",
-            Element::Index => "index_dtype_bytes",
+            Element::Activation => DTYPE_BYTES,
+            Element::Cache => KV_DTYPE_BYTES,
+            Element::Index => INDEX_DTYPE_BYTES,
             Element::Float32 => return Ok(Exact::integer(4)),
             Element::Bool => return Ok(Exact::ONE),
         };
-        let value = builtin_slot(slot).and_then(|slot| self.builtins.get(slot)).and_then(Value::as_number);
-        value.ok_or_else(|| Problem::new(Code::ParameterType, format!("`{slot}` is not a number")))
+        self.builtins.get(slot).and_then(Value::as_number).ok_or_else(|| {
+            let name = VARIABLES.get(slot).map_or("", |(name, _)| name);
+            Problem::new(Code::ParameterType, format!("`{name}` is not a number"))
+        })
     }
 }

@@ -20,6 +20,15 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("training", "true in the train phase"),
 ];
 
+/// Where the bytes of an activation stand among [`VARIABLES`].
+pub const DTYPE_BYTES: usize = 5;
+/// Where the bytes of a weight stand.
+pub const WEIGHT_DTYPE_BYTES: usize = 6;
+/// Where the bytes of a cached key or value stand.
+pub const KV_DTYPE_BYTES: usize = 7;
+/// Where the bytes of a token id stand.
+pub const INDEX_DTYPE_BYTES: usize = 8;
+
 /// The lengths that a composite may rebind for all in it, such as an encoder with a length of its own.
 pub const LENGTHS: &[&str] = &["batch_size", "seq_len", "past_len", "kv_len", "logit_len"];
 
@@ -130,3 +139,20 @@ words!(Kernel, Flash = "flash", Eager = "eager", Math = "math");
 words!(Cache, On = "on", Off = "off");
 words!(Backend, Cpu = "cpu", Cuda = "cuda");
 words!(Logits, All = "all", Last = "last");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_stand_where_they_are_looked_for() {
+        for (at, name) in [
+            (DTYPE_BYTES, "dtype_bytes"),
+            (WEIGHT_DTYPE_BYTES, "weight_dtype_bytes"),
+            (KV_DTYPE_BYTES, "kv_dtype_bytes"),
+            (INDEX_DTYPE_BYTES, "index_dtype_bytes"),
+        ] {
+            assert_eq!(VARIABLES[at].0, name);
+        }
+    }
+}
