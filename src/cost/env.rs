@@ -12,7 +12,7 @@ use crate::catalog::{Class, Dim, Formula, ShapeDef, Slot, check_parameter};
 use crate::cost::bind::Signature;
 use crate::quantity::workload::{CONVENTIONS, VARIABLES};
 use crate::syntax::diag::Code;
-use crate::syntax::expr::{Env, EvalError, Exact, Value, eval};
+use crate::syntax::expr::{Env, EvalError, Exact, Value, eval, eval_integer};
 
 /// A class's names and their values in one layer. Defaults and variables are evaluated when first asked for.
 pub(crate) struct LayerEnv<'c> {
@@ -53,6 +53,18 @@ impl Env<Slot> for LayerEnv<'_> {
         });
         let _ = cell.set(value.clone());
         value
+    }
+
+    fn integer(&self, slot: &Slot, depth: u16) -> Option<i128> {
+        let at = usize::from(slot.0);
+        let known = match at.checked_sub(VARIABLES.len() + CONVENTIONS.len()) {
+            None => self.builtins.get(at),
+            Some(at) => match self.cells.get(at)?.get() {
+                Some(known) => known.as_ref().ok(),
+                None => return self.value(slot, depth).ok()?.as_number()?.to_integer(),
+            },
+        };
+        known?.as_number()?.to_integer()
     }
 }
 
@@ -171,6 +183,9 @@ impl LayerEnv<'_> {
 
     /// The figure that a formula gives.
     pub(super) fn figure(&self, formula: &Formula, reading: Reading) -> Result<u128, Problem> {
+        if let Some(count) = self.count(formula) {
+            return Ok(count);
+        }
         let value = self.value_of(formula)?;
         let number = match reading {
             Reading::Count => value.as_number(),
@@ -182,6 +197,11 @@ impl LayerEnv<'_> {
     /// The figure of a formula that gives bytes.
     pub(super) fn bytes(&self, formula: &Formula) -> Result<u128, Problem> {
         self.figure(formula, Reading::Bytes)
+    }
+
+    /// The count that a formula gives by integers alone, as nearly all do.
+    fn count(&self, formula: &Formula) -> Option<u128> {
+        eval_integer(&formula.expr, self, 0).and_then(|n| u128::try_from(n).ok())
     }
 
     fn not_a_count(&self, formula: &Formula, value: &Value) -> Problem {
@@ -225,6 +245,10 @@ impl LayerEnv<'_> {
 
     /// The dimensions that a formula gives: a count is one, a list several.
     pub(super) fn dims(&self, formula: &Formula, out: &mut Vec<u128>) -> Result<(), Problem> {
+        if let Some(count) = self.count(formula) {
+            out.push(count);
+            return Ok(());
+        }
         let value = self.value_of(formula)?;
         let count = |item: &Value| item.as_number().and_then(|n| n.to_count()).ok_or_else(|| self.not_a_count(formula, &value));
         match &value {
@@ -241,6 +265,10 @@ impl LayerEnv<'_> {
 
     /// The product of the leading dimensions.
     pub(super) fn tokens(&self) -> Result<u128, Problem> {
+        let known = self.class.tokens.and_then(|slot| self.integer(&slot, 0)).and_then(|n| u128::try_from(n).ok());
+        if let Some(known) = known {
+            return Ok(known);
+        }
         let value = match self.class.tokens.map(|slot| self.value(&slot, 0)) {
             Some(Err(EvalError::Reported)) => {
                 return Err(Problem::new(Code::NotACount, "`tokens` has no value").following(true));

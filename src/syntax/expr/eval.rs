@@ -74,8 +74,18 @@ impl EvalError {
     }
 }
 
-fn type_error(operation: &str, expected: &'static str, found: &Value) -> EvalError {
-    EvalError::Type { operation: operation.into(), expected, found: found.clone() }
+fn type_error(operation: impl fmt::Display, expected: &'static str, found: &Value) -> EvalError {
+    EvalError::Type { operation: operation.to_string().into(), expected, found: found.clone() }
+}
+
+/// What an operation is called in errors, which are rare: no text is made before there is one.
+#[derive(Clone, Copy)]
+struct Quoted(&'static str);
+
+impl fmt::Display for Quoted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}`", self.0)
+    }
 }
 
 /// Gives variables their values.
@@ -85,6 +95,11 @@ pub trait Env<V> {
     /// # Errors
     /// What the variable's own definition runs into.
     fn value(&self, variable: &V, depth: u16) -> Result<Value, EvalError>;
+
+    /// The variable's value if it is an integer, which nearly all are: nothing is copied then.
+    fn integer(&self, variable: &V, depth: u16) -> Option<i128> {
+        self.value(variable, depth).ok()?.as_number()?.to_integer()
+    }
 }
 
 impl<V, F: Fn(&V) -> Result<Value, EvalError>> Env<V> for F {
@@ -111,11 +126,11 @@ pub fn eval<V>(expr: &Expr<V>, env: &dyn Env<V>, depth: u16) -> Result<Value, Ev
         Expr::Member(object, path) => member(eval(object, env, depth)?, path),
         Expr::Unary(op, operand) => apply_unary(*op, &eval(operand, env, depth)?),
         Expr::Binary(op @ (BinaryOp::And | BinaryOp::Or), pair) => {
-            let first = condition(&quoted(*op), &eval(&pair.0, env, depth)?)?;
+            let first = condition(quoted(*op), &eval(&pair.0, env, depth)?)?;
             if first == (*op == BinaryOp::Or) {
                 return Ok(Value::Bool(first));
             }
-            condition(&quoted(*op), &eval(&pair.1, env, depth)?).map(Value::Bool)
+            condition(quoted(*op), &eval(&pair.1, env, depth)?).map(Value::Bool)
         }
         Expr::Binary(op, pair) => apply_binary(*op, &eval(&pair.0, env, depth)?, &eval(&pair.1, env, depth)?),
         Expr::Call(Function::If, args) => match args.as_slice() {
@@ -133,6 +148,41 @@ pub fn eval<V>(expr: &Expr<V>, env: &dyn Env<V>, depth: u16) -> Result<Value, Ev
         }
         Expr::List(items) => items.iter().map(|item| eval(item, env, depth)).collect::<Result<_, _>>().map(Value::List),
         Expr::Fail(error) => Err(error.clone()),
+    }
+}
+
+/// The value of an expression if it is an integer and so is every part of it that is looked at: what [`eval`] gives, sooner. `None`: ask
+/// `eval`, which also says what is wrong.
+pub fn eval_integer<V>(expr: &Expr<V>, env: &dyn Env<V>, depth: u16) -> Option<i128> {
+    let depth = depth + 1;
+    if depth > MAX_EVAL_DEPTH {
+        return None;
+    }
+    match expr {
+        Expr::Const(value) => value.as_number()?.to_integer(),
+        Expr::Var(variable) => env.integer(variable, depth),
+        Expr::Unary(UnaryOp::Neg, operand) => eval_integer(operand, env, depth)?.checked_neg(),
+        Expr::Binary(BinaryOp::Add, pair) => eval_integer(&pair.0, env, depth)?.checked_add(eval_integer(&pair.1, env, depth)?),
+        Expr::Binary(BinaryOp::Sub, pair) => eval_integer(&pair.0, env, depth)?.checked_sub(eval_integer(&pair.1, env, depth)?),
+        Expr::Binary(BinaryOp::Mul, pair) => eval_integer(&pair.0, env, depth)?.checked_mul(eval_integer(&pair.1, env, depth)?),
+        Expr::Binary(BinaryOp::Div, pair) => {
+            let (a, b) = (eval_integer(&pair.0, env, depth)?, eval_integer(&pair.1, env, depth)?);
+            (a.checked_rem(b)? == 0).then(|| a.checked_div(b)).flatten()
+        }
+        Expr::Call(Function::Min, args) => {
+            args.iter().map(|arg| eval_integer(arg, env, depth)).reduce(|a, b| Some(a?.min(b?)))?
+        }
+        Expr::Call(Function::Max, args) => {
+            args.iter().map(|arg| eval_integer(arg, env, depth)).reduce(|a, b| Some(a?.max(b?)))?
+        }
+        Expr::Call(Function::If, args) => match args.as_slice() {
+            [test, then, otherwise] => {
+                let test = eval(test, env, depth).ok()?.as_bool()?;
+                eval_integer(if test { then } else { otherwise }, env, depth)
+            }
+            _ => None,
+        },
+        _ => None,
     }
 }
 
@@ -175,21 +225,21 @@ pub fn member(mut value: Value, path: &[Arc<str>]) -> Result<Value, EvalError> {
             Value::Object(members) => {
                 members.iter().find(|(name, _)| name == key).map_or(Value::Null, |(_, value)| value.clone())
             }
-            other => return Err(type_error(&format!("`.{key}`"), "an object", &other)),
+            other => return Err(type_error(format_args!("`.{key}`"), "an object", &other)),
         };
     }
     Ok(value)
 }
 
-fn quoted(op: BinaryOp) -> String {
-    format!("`{}`", op.symbol())
+fn quoted(op: BinaryOp) -> Quoted {
+    Quoted(op.symbol())
 }
 
-fn condition(operation: &str, value: &Value) -> Result<bool, EvalError> {
+fn condition(operation: impl fmt::Display, value: &Value) -> Result<bool, EvalError> {
     value.as_bool().ok_or_else(|| type_error(operation, "true or false", value))
 }
 
-fn number(operation: &str, value: &Value) -> Result<Exact, EvalError> {
+fn number(operation: impl fmt::Display, value: &Value) -> Result<Exact, EvalError> {
     value.as_number().ok_or_else(|| type_error(operation, "a number", value))
 }
 
@@ -218,12 +268,12 @@ pub fn apply_binary(op: BinaryOp, a: &Value, b: &Value) -> Result<Value, EvalErr
         BinaryOp::Eq => Ok(Value::Bool(a == b)),
         BinaryOp::Ne => Ok(Value::Bool(a != b)),
         BinaryOp::And | BinaryOp::Or => {
-            let (a, b) = (condition(&quoted(op), a)?, condition(&quoted(op), b)?);
+            let (a, b) = (condition(quoted(op), a)?, condition(quoted(op), b)?);
             Ok(Value::Bool(if op == BinaryOp::And { a && b } else { a || b }))
         }
         _ => {
             let found = if matches!(a, Value::Number(_)) { b } else { a };
-            Err(type_error(&quoted(op), "numbers", found))
+            Err(type_error(quoted(op), "numbers", found))
         }
     }
 }
@@ -243,7 +293,7 @@ fn arithmetic(op: BinaryOp, a: Exact, b: Exact) -> Result<Value, EvalError> {
         BinaryOp::Le => Ok(Value::Bool(a <= b)),
         BinaryOp::Gt => Ok(Value::Bool(a > b)),
         BinaryOp::Ge => Ok(Value::Bool(a >= b)),
-        BinaryOp::And | BinaryOp::Or => Err(type_error(&quoted(op), "true or false", &Value::Number(a))),
+        BinaryOp::And | BinaryOp::Or => Err(type_error(quoted(op), "true or false", &Value::Number(a))),
     }
 }
 
@@ -262,8 +312,7 @@ fn power(base: Exact, exponent: Exact) -> Result<Value, EvalError> {
 /// # Errors
 /// `Type`, `Overflow`, `OutOfRange`, `DivisionByZero`.
 pub fn apply_function(function: Function, args: &[Value]) -> Result<Value, EvalError> {
-    let label = format_args!("`{}`", function.name()).to_string();
-    let label = label.as_str();
+    let label = Quoted(function.name());
     match (function, args) {
         (Function::Min, args) => extreme(label, args, |a, b| a < b),
         (Function::Max, args) => extreme(label, args, |a, b| a > b),
@@ -304,7 +353,7 @@ pub fn apply_function(function: Function, args: &[Value]) -> Result<Value, EvalE
     }
 }
 
-fn extreme(label: &str, args: &[Value], better: fn(Exact, Exact) -> bool) -> Result<Value, EvalError> {
+fn extreme(label: Quoted, args: &[Value], better: fn(Exact, Exact) -> bool) -> Result<Value, EvalError> {
     let mut best: Option<Exact> = None;
     for arg in args {
         let x = number(label, arg)?;
@@ -437,6 +486,34 @@ mod tests {
             })
         };
         eval(&expr, &env, 0)
+    }
+
+    #[test]
+    fn integers_are_what_evaluation_gives() {
+        let of = |text: &str| {
+            let expr = parse(text, Syntax::Template).unwrap();
+            let env = |name: &Name| if &*name.text == "h" { Ok(Value::count(768)) } else { Ok(Value::Null) };
+            let fast = eval_integer(&expr, &env, 0);
+            let plain = eval(&expr, &env, 0).ok().and_then(|value| value.as_number()).and_then(|n| n.to_integer());
+            assert!(fast.is_none() || fast == plain, "{text}: {fast:?}, {plain:?}");
+            fast
+        };
+        for (text, expected) in [
+            ("2 * <h> - 1", Some(1535)),
+            ("-<h> / 256", Some(-3)),
+            ("<h> / 5", None),
+            ("<h> / 5 * 5", None),
+            ("<h> / 0", None),
+            ("if(<h> > 700, max(<h>, 2, 3), 1 / 0)", Some(768)),
+            ("min(7, <h>, 9 - 4)", Some(5)),
+            ("<n> + 1", None),
+            ("max(1, <n>)", None),
+            ("170141183460469231731687303715884105727 + 1", None),
+            ("3", Some(3)),
+            ("1.5 * 2", None),
+        ] {
+            assert_eq!(of(text), expected, "{text}");
+        }
     }
 
     fn shown(text: &str) -> String {
