@@ -12,7 +12,7 @@ use crate::catalog::{Class, Dim, Formula, ShapeDef, Slot, check_parameter};
 use crate::cost::bind::Signature;
 use crate::quantity::workload::{CONVENTIONS, VARIABLES};
 use crate::syntax::diag::Code;
-use crate::syntax::expr::{Env, EvalError, Exact, Value, eval, eval_integer};
+use crate::syntax::expr::{Env, EvalError, Exact, Value, eval, eval_condition, eval_integer};
 
 /// A class's names and their values in one layer. Defaults and variables are evaluated when first asked for.
 pub(crate) struct LayerEnv<'c> {
@@ -55,16 +55,15 @@ impl Env<Slot> for LayerEnv<'_> {
         value
     }
 
-    fn integer(&self, slot: &Slot, depth: u16) -> Option<i128> {
+    fn look(&self, slot: &Slot, depth: u16) -> Option<&Value> {
         let at = usize::from(slot.0);
-        let known = match at.checked_sub(VARIABLES.len() + CONVENTIONS.len()) {
-            None => self.builtins.get(at),
-            Some(at) => match self.cells.get(at)?.get() {
-                Some(known) => known.as_ref().ok(),
-                None => return self.value(slot, depth).ok()?.as_number()?.to_integer(),
-            },
-        };
-        known?.as_number()?.to_integer()
+        let Some(own) = at.checked_sub(VARIABLES.len() + CONVENTIONS.len()) else { return self.builtins.get(at) };
+        let cell = self.cells.get(own)?;
+        if cell.get().is_none() {
+            // What is wrong with it is said by who asks for the value itself.
+            let _ = self.value(slot, depth);
+        }
+        cell.get()?.as_ref().ok()
     }
 }
 
@@ -112,6 +111,9 @@ impl LayerEnv<'_> {
 
     pub(super) fn require(&self) -> Result<(), Problem> {
         for (condition, message) in &self.class.require {
+            if eval_condition(&condition.expr, self, 0) == Some(true) {
+                continue;
+            }
             match self.value_of(condition)? {
                 Value::Bool(true) => {}
                 Value::Bool(false) => {
@@ -175,6 +177,9 @@ impl LayerEnv<'_> {
         let Some(formula) = formula else {
             return Ok(absent);
         };
+        if let Some(holds) = eval_condition(&formula.expr, self, 0) {
+            return Ok(holds);
+        }
         self.value_of(formula)?.as_bool().ok_or_else(|| {
             Problem::new(Code::InvalidClass, format!("`{}` is neither true nor false", formula.text))
                 .in_formula(formula, "not a condition")
@@ -265,7 +270,7 @@ impl LayerEnv<'_> {
 
     /// The product of the leading dimensions.
     pub(super) fn tokens(&self) -> Result<u128, Problem> {
-        let known = self.class.tokens.and_then(|slot| self.integer(&slot, 0)).and_then(|n| u128::try_from(n).ok());
+        let known = self.class.tokens.and_then(|slot| self.look(&slot, 0)?.as_number()?.to_count());
         if let Some(known) = known {
             return Ok(known);
         }

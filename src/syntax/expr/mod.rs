@@ -10,7 +10,9 @@ mod parse;
 mod value;
 
 pub use crate::quantity::Exact;
-pub use eval::{Env, EvalError, MAX_EVAL_DEPTH, apply_binary, apply_function, apply_unary, eval, eval_integer, member};
+pub use eval::{
+    Env, EvalError, MAX_EVAL_DEPTH, apply_binary, apply_function, apply_unary, eval, eval_condition, eval_integer, member,
+};
 pub use functions::Function;
 pub use lex::{Interpolated, Piece, interpolate, is_name, is_reserved, looks_like_template};
 pub use parse::{ParseError, Syntax, parse};
