@@ -41,15 +41,17 @@ impl Env<Slot> for LayerEnv<'_> {
             None => self.class.variables.get(at - self.class.parameters.len()).map(|(_, formula)| formula),
         };
         // A required parameter that is missing was reported by `check`.
-        let value = definition.map_or(Err(EvalError::Reported), |formula| eval(&formula.expr, self, depth)).and_then(|value| {
-            match parameter {
-                Some(parameter) => check_parameter(parameter, &value).ok_or_else(|| EvalError::Type {
-                    operation: format!("the default of `{}`", parameter.name).into(),
-                    expected: parameter.kind.expected(),
-                    found: value,
-                }),
-                None => Ok(value),
-            }
+        let evaluated = |formula: &Formula| match eval_integer(&formula.expr, self, depth) {
+            Some(n) => Ok(Value::Number(Exact::integer(n))),
+            None => eval(&formula.expr, self, depth),
+        };
+        let value = definition.map_or(Err(EvalError::Reported), evaluated).and_then(|value| match parameter {
+            Some(parameter) => check_parameter(parameter, &value).ok_or_else(|| EvalError::Type {
+                operation: format!("the default of `{}`", parameter.name).into(),
+                expected: parameter.kind.expected(),
+                found: value,
+            }),
+            None => Ok(value),
         });
         let _ = cell.set(value.clone());
         value
