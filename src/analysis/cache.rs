@@ -97,8 +97,8 @@ pub fn cache(model: &Evaluation) -> CacheReport {
     };
     let (one, two) = (at(1, 1), at(2, 1));
     let bytes_per_token = two.saturating_sub(one);
-    let rows = flat.rows.iter().zip(&report.rows).filter_map(|(info, row)| {
-        let bytes = row.total.get(Quantity::CacheBytes);
+    let rows = flat.rows.iter().zip(report.rows()).filter_map(|(info, row)| {
+        let bytes = row.of(Quantity::CacheBytes);
         (bytes > 0).then(|| CacheRow { path: info.path.clone(), layers: info.repeats, bytes })
     });
     let (attention, mha_bytes) = attention(flat, bound);

@@ -96,11 +96,11 @@ fn changes(ours: &Entry, theirs: &Entry) -> Vec<(Arc<str>, String, String)> {
 /// The rows by their paths with `*` for indices, in the order of execution.
 fn entries(compiled: &Evaluation) -> IndexMap<String, Entry> {
     let mut out: IndexMap<String, Entry> = IndexMap::new();
-    for ((info, row), cost) in compiled.flat.rows.iter().zip(&compiled.bound.rows).zip(&compiled.report.rows) {
+    for ((info, row), cost) in compiled.flat.rows.iter().zip(&compiled.bound.rows).zip(compiled.report.rows()) {
         let entry = out.entry(open(&info.path)).or_default();
         entry.class = info.row.class_name.clone();
         entry.instances = entry.instances.saturating_add(info.repeats);
-        entry.params = entry.params.saturating_add(cost.total.get(Quantity::Params));
+        entry.params = entry.params.saturating_add(cost.of(Quantity::Params));
         let mut add = |name: Arc<str>, value: String| {
             let values = entry.facts.entry(name).or_default();
             if !values.contains(&value) {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::catalog::Optimizer;
 use crate::cost::Tensor;
 use crate::evaluation::Evaluation;
-use crate::flat::{RowInfo, matches_layer};
+use crate::flat::{RowId, RowInfo, matches_layer};
 use crate::quantity::Quantity;
 use crate::quantity::workload::{Phase, words};
 use crate::syntax::diag::{Code, Diagnostic};
@@ -174,14 +174,14 @@ fn checkpointed(model: &Evaluation, checkpointing: Checkpointing) -> Option<(u12
     }
     let mut kept = flow.saved_bytes.saturating_sub(inside).checked_add(inputs)?.checked_add(largest)?;
     let mut again = 0u128;
-    let rows = model.report.rows.iter().zip(&flow.rows).filter(|(_, row)| row.in_block);
+    let rows = model.report.rows().zip(&flow.rows).filter(|(_, row)| row.in_block);
     for (row, _) in rows {
-        let matmul = row.total.get(Quantity::MatmulFlops);
+        let matmul = row.of(Quantity::MatmulFlops);
         if checkpointing == Checkpointing::Selective && matmul > 0 {
-            kept = kept.checked_add(row.total.get(Quantity::ActivationBytes))?;
+            kept = kept.checked_add(row.of(Quantity::ActivationBytes))?;
             continue;
         }
-        again = again.checked_add(matmul)?.checked_add(row.total.get(Quantity::VectorFlops))?;
+        again = again.checked_add(matmul)?.checked_add(row.of(Quantity::VectorFlops))?;
     }
     Some((kept.min(flow.saved_bytes), again))
 }
@@ -201,11 +201,9 @@ impl Trained {
         let beyond = || Box::new(Diagnostic::new(Code::Overflow, "a size of the training plan is beyond 128 bits"));
         let mut trained = Trained::default();
         let mut matched = vec![false; options.lora.as_ref().map_or(0, |lora| lora.targets.len())];
-        for (at, info) in model.flat.rows.iter().enumerate() {
-            let Some(row) = model.report.rows.get(at) else { continue };
-            let signature = model.bound.rows.get(at).and_then(|row| row.signature);
-            let tensors = signature.and_then(|signature| model.report.tensors.get(signature as usize));
-            for tensor in tensors.into_iter().flatten() {
+        for (at, info) in (0u32..).zip(&model.flat.rows) {
+            let Some(row) = model.report.row(RowId(at)) else { continue };
+            for tensor in model.report.tensors(RowId(at)) {
                 match &options.lora {
                     None if row.tied.contains(&tensor.name) => {}
                     None => trained.add(&tensor.shape, tensor.bytes, info.repeats, model, options).ok_or_else(beyond)?,

@@ -133,17 +133,18 @@ struct Found {
 
 impl Found {
     fn of(compiled: &Evaluation) -> Self {
-        let (flat, report) = (&compiled.flat, &compiled.report);
+        let flat = &compiled.flat;
         let mut walk = Walk { flat, places: vec![Place::default(); flat.rows.len()], repeated: false, bodies: Vec::new() };
         walk.body(&flat.body, &Around::default());
         let mut found = Found::default();
-        for (at, (info, row)) in flat.rows.iter().zip(&report.rows).enumerate() {
+        for row in compiled.rows() {
+            let (at, info) = (row.id().0 as usize, row.info);
             let place = walk.places.get(at).cloned().unwrap_or_default();
-            found.component(info.row.role.and_then(own_part).unwrap_or_else(|| place.part()), &row.total);
+            found.component(info.row.role.and_then(own_part).unwrap_or_else(|| place.part()), &row.total());
             if let Some(role) = info.row.role {
                 found.role(role, info, &place, || Facts::of(&compiled.bound, at));
             }
-            if info.row.role != Some(Role::Norm) && has_bias(compiled, at) {
+            if info.row.role != Some(Role::Norm) && row.weights().iter().any(|tensor| &*tensor.name == "bias") {
                 push_new(&mut found.biases, info.path.rsplit('.').next().unwrap_or_default().to_owned());
             }
         }
@@ -208,12 +209,6 @@ fn own_part(role: Role) -> Option<Role> {
         Role::RecurrentState => Some(Role::StateSpace),
         _ => None,
     }
-}
-
-fn has_bias(compiled: &Evaluation, row: usize) -> bool {
-    let signature = compiled.bound.rows.get(row).and_then(|row| row.signature);
-    let tensors = signature.and_then(|signature| compiled.report.tensors.get(signature as usize));
-    tensors.is_some_and(|tensors| tensors.iter().any(|tensor| &*tensor.name == "bias"))
 }
 
 fn push_new<T: PartialEq>(list: &mut Vec<T>, item: T) {

@@ -2,6 +2,7 @@
 //!
 //! A [`BoundModel`] comes in, a [`CostReport`] goes out. Tied weights count where they are defined.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::evaluate::{Evaluated, evaluate};
@@ -9,85 +10,131 @@ use super::ports::Ports;
 use super::problem::Problem;
 use super::tensors::Tensor;
 use crate::cost::bind::BoundModel;
-use crate::flat::{FlatModel, RowInfo, Tied};
+use crate::flat::{FlatModel, RowId, RowInfo, Tied};
 use crate::quantity::{Cost, Quantity};
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics};
 
 /// The cost of every row, and of all.
 #[derive(Debug)]
 pub struct CostReport {
-    /// One a row of the flat model: one instance, run once.
-    pub rows: Vec<RowCost>,
+    /// One a row of the flat model.
+    rows: Vec<Entry>,
+    /// What is asked of a class, each only once; `None` where something was wrong.
+    evaluated: Vec<Option<Evaluated>>,
     /// The fold of the rows.
     pub totals: Cost,
     /// Basic layers, and how many of them are modules.
     pub layers: u128,
     pub modules: u128,
-    /// What layers take, give, need and keep: one a signature; `None` where something was wrong.
-    pub ports: Vec<Option<Ports>>,
-    /// The tensors that layers own: one list a signature.
-    pub tensors: Vec<Vec<Tensor>>,
 }
 
-#[derive(Debug, Clone)]
-pub struct RowCost {
-    pub cost: Cost,
+/// A row: its cost is its signature's, unless it shares weights with another.
+#[derive(Debug)]
+struct Entry {
+    signature: Option<u32>,
+    repeats: u128,
+    calls: u128,
+    own: Option<Box<Own>>,
+}
+
+/// The cost of a layer some of whose weights count elsewhere.
+#[derive(Debug)]
+struct Own {
+    cost: Cost,
+    tied: Vec<Arc<str>>,
+}
+
+/// What a row costs.
+#[derive(Debug, Clone, Copy)]
+pub struct RowCost<'r> {
+    /// Of one instance, run once.
+    pub cost: &'r Cost,
     /// How often each instance runs.
     pub calls: u128,
-    /// The cost of all instances and calls.
-    pub total: Cost,
     /// The names of its weights that count where they are defined, elsewhere.
-    pub tied: Vec<Arc<str>>,
+    pub tied: &'r [Arc<str>],
+    repeats: u128,
+}
+
+impl RowCost<'_> {
+    /// The cost of all instances and calls; that it is within 128 bits was seen when the totals were formed.
+    #[must_use]
+    pub fn total(&self) -> Cost {
+        self.cost.times(self.repeats, self.calls).unwrap_or_default()
+    }
+
+    /// A quantity of [`RowCost::total`].
+    #[must_use]
+    pub fn of(&self, quantity: Quantity) -> u128 {
+        self.cost.share(quantity, self.repeats, self.calls).unwrap_or_default()
+    }
+}
+
+impl CostReport {
+    /// What a row costs.
+    #[must_use]
+    pub fn row(&self, id: RowId) -> Option<RowCost<'_>> {
+        static NOTHING: Cost = Cost::ZERO;
+        let entry = self.rows.get(id.0 as usize)?;
+        let (cost, tied) = match &entry.own {
+            Some(own) => (&own.cost, own.tied.as_slice()),
+            None => (self.evaluated(entry).map_or(&NOTHING, |found| &found.cost), &[][..]),
+        };
+        Some(RowCost { cost, calls: entry.calls, tied, repeats: entry.repeats })
+    }
+
+    /// What all rows cost, in the order of the flat model.
+    pub fn rows(&self) -> impl Iterator<Item = RowCost<'_>> {
+        (0u32..).map_while(|at| self.row(RowId(at)))
+    }
+
+    /// What a row's layer takes, gives, needs and keeps.
+    #[must_use]
+    pub fn ports(&self, id: RowId) -> Option<&Ports> {
+        self.evaluated(self.rows.get(id.0 as usize)?).map(|found| &found.ports)
+    }
+
+    /// The tensors that a row's layer owns, tied ones too.
+    #[must_use]
+    pub fn tensors(&self, id: RowId) -> &[Tensor] {
+        self.rows.get(id.0 as usize).and_then(|entry| self.evaluated(entry)).map_or(&[], |found| &found.tensors)
+    }
+
+    fn evaluated(&self, entry: &Entry) -> Option<&Evaluated> {
+        self.evaluated.get(entry.signature? as usize)?.as_ref()
+    }
 }
 
 /// Evaluates every row. What is wrong goes to `diagnostics`; with errors among them the report is incomplete.
 pub fn cost(flat: &FlatModel, bound: &BoundModel, diagnostics: &mut Diagnostics) -> CostReport {
-    let evaluated: Vec<Result<Evaluated, Problem>> =
-        bound.signatures.iter().map(|signature| evaluate(signature, &bound.builtins, bound.workload.phase)).collect();
-    let find = |row: usize| {
-        let signature = bound.rows.get(row)?.signature?;
-        evaluated.get(signature as usize)
-    };
     let mut report = CostReport {
         rows: Vec::with_capacity(flat.rows.len()),
+        evaluated: Vec::with_capacity(bound.signatures.len()),
         totals: Cost::default(),
         layers: 0,
         modules: 0,
-        ports: Vec::new(),
-        tensors: Vec::new(),
     };
+    let mut problems: HashMap<u32, Problem> = HashMap::new();
+    for (at, signature) in (0u32..).zip(&bound.signatures) {
+        let found = evaluate(signature, &bound.builtins, bound.workload.phase);
+        report.evaluated.push(found.map_err(|problem| problems.insert(at, problem)).ok());
+    }
     for (at, info) in flat.rows.iter().enumerate() {
-        let mut away = Vec::new();
-        let (mut cost, calls) = (Cost::default(), bound.rows.get(at).map_or(0, |row| row.calls));
-        match find(at) {
-            Some(Ok(found)) => {
-                cost = found.cost;
-                let mut gone: Vec<&Arc<str>> = Vec::new();
-                for tied in &info.row.tied {
-                    let target = find(tied.target.0 as usize).and_then(|t| t.as_ref().ok());
-                    if let Some(target) = target {
-                        untie(&mut cost, found, target, tied, info, &mut gone, diagnostics);
-                    }
-                }
-                away = gone.into_iter().cloned().collect();
-            }
-            // What a missing value is the consequence of was reported where it went missing.
-            Some(Err(problem)) if problem.follows => {}
-            Some(Err(problem)) => diagnostics.push(problem.diagnostic(info)),
-            None => {}
+        let (signature, calls) = bound.rows.get(at).map_or((None, 0), |row| (row.signature, row.calls));
+        let find = |row: usize| report.evaluated.get(bound.rows.get(row)?.signature? as usize)?.as_ref();
+        let own = find(at).and_then(|found| untied(info, found, &find, diagnostics));
+        // What a missing value is the consequence of was reported where it went missing.
+        if let Some(problem) = signature.and_then(|at| problems.get(&at)).filter(|problem| !problem.follows) {
+            diagnostics.push(problem.diagnostic(info));
         }
-        let total = cost.times(info.repeats, calls);
-        let sum = total.and_then(|total| report.totals.plus(&total));
-        match (total, sum) {
-            (Some(total), Some(sum)) => {
-                report.totals = sum;
-                report.rows.push(RowCost { cost, calls, total, tied: away });
-            }
-            _ => {
+        report.rows.push(Entry { signature, repeats: info.repeats, calls, own: own.map(Box::new) });
+        let cost = u32::try_from(at).ok().and_then(|at| report.row(RowId(at))).map(|row| row.cost.times(info.repeats, calls));
+        match cost.flatten().and_then(|total| report.totals.plus(&total)) {
+            Some(sum) => report.totals = sum,
+            None => {
                 let message = "the total is beyond 2^128 - 1";
                 diagnostics
                     .push(Diagnostic::new(Code::Overflow, message).at(info.row.span, "this layer's share leaves 128 bits"));
-                report.rows.push(RowCost { cost, calls, total: Cost::default(), tied: away });
             }
         }
     }
@@ -96,12 +143,23 @@ pub fn cost(flat: &FlatModel, bound: &BoundModel, diagnostics: &mut Diagnostics)
             .push(Diagnostic::new(Code::Overflow, "the model has more than 2^128 - 1 layers").at(span, "too many instances"));
     }
     (report.layers, report.modules) = flat.counts().unwrap_or_default();
-    for result in evaluated {
-        let (ports, tensors) = result.map_or((None, Vec::new()), |found| (Some(found.ports), found.tensors));
-        report.ports.push(ports);
-        report.tensors.push(tensors);
-    }
     report
+}
+
+/// The cost of a row without the weights that count elsewhere; `None`: all of them count here.
+fn untied<'e>(
+    info: &RowInfo,
+    found: &'e Evaluated,
+    find: &impl Fn(usize) -> Option<&'e Evaluated>,
+    diagnostics: &mut Diagnostics,
+) -> Option<Own> {
+    let (mut cost, mut gone) = (found.cost, Vec::new());
+    for tied in &info.row.tied {
+        if let Some(target) = find(tied.target.0 as usize) {
+            untie(&mut cost, found, target, tied, info, &mut gone, diagnostics);
+        }
+    }
+    (!gone.is_empty()).then(|| Own { cost, tied: gone.into_iter().cloned().collect() })
 }
 
 /// Takes tied weights out of a row's cost: they count where they are defined.

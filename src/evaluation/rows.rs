@@ -16,7 +16,7 @@ use crate::syntax::expr::Value;
 pub struct Row<'e> {
     pub(crate) id: RowId,
     pub(crate) info: &'e RowInfo,
-    pub(crate) cost: &'e RowCost,
+    pub(crate) cost: RowCost<'e>,
     pub(crate) flow: Option<&'e RowFlow>,
     evaluation: &'e Evaluation,
 }
@@ -70,25 +70,25 @@ impl<'e> Row<'e> {
     /// The cost of one instance, run once; weights that are tied count where they are defined.
     #[must_use]
     pub fn cost(&self) -> &'e Cost {
-        &self.cost.cost
+        self.cost.cost
     }
 
     /// The cost of all instances and calls.
     #[must_use]
-    pub fn total(&self) -> &'e Cost {
-        &self.cost.total
+    pub fn total(&self) -> Cost {
+        self.cost.total()
     }
 
     /// Learned scalars of all instances.
     #[must_use]
     pub fn params(&self) -> u128 {
-        self.total().get(Quantity::Params)
+        self.cost.of(Quantity::Params)
     }
 
     /// FLOPs of the matrix products of all instances and calls.
     #[must_use]
     pub fn matmul_flops(&self) -> u128 {
-        self.total().get(Quantity::MatmulFlops)
+        self.cost.of(Quantity::MatmulFlops)
     }
 
     /// The shapes of its outputs, in the order of the class; `None` where it isn't known or there is none.
@@ -111,8 +111,7 @@ impl<'e> Row<'e> {
     /// The tensors that one instance owns, tied ones too.
     #[must_use]
     pub fn weights(&self) -> &'e [Tensor] {
-        let signature = self.evaluation.bound.rows.get(self.id.0 as usize).and_then(|row| row.signature);
-        signature.and_then(|at| self.evaluation.report.tensors.get(at as usize)).map_or(&[], Vec::as_slice)
+        self.evaluation.report.tensors(self.id)
     }
 
     /// The path of the layer whose weights it shares, the first if there are several.
@@ -186,7 +185,7 @@ impl Evaluation {
     #[must_use]
     pub fn row(&self, id: RowId) -> Option<Row<'_>> {
         let at = id.0 as usize;
-        let (info, cost, flow) = (self.flat.rows.get(at)?, self.report.rows.get(at)?, self.flow.rows.get(at));
+        let (info, cost, flow) = (self.flat.rows.get(at)?, self.report.row(id)?, self.flow.rows.get(at));
         Some(Row { id, info, cost, flow, evaluation: self })
     }
 

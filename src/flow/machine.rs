@@ -100,7 +100,7 @@ impl<'f, 'd> Machine<'f, 'd> {
     }
 
     pub(super) fn ports(&self, row: RowId) -> Option<&'f Ports> {
-        ports_of(self.bound, self.report, row)
+        self.report.ports(row)
     }
 
     /// Bytes of storage from earlier steps that each instance of a row frees.
@@ -275,10 +275,4 @@ impl<'f, 'd> Machine<'f, 'd> {
         let (Step::Child(at), rest) = export.split_first()? else { return None };
         pick(self.frames.last()?.values.get(*at as usize)?, rest)
     }
-}
-
-/// What a row's layer takes, gives, needs and keeps.
-pub(super) fn ports_of<'f>(bound: &BoundModel, report: &'f CostReport, row: RowId) -> Option<&'f Ports> {
-    let signature = bound.rows.get(row.0 as usize)?.signature?;
-    report.ports.get(signature as usize)?.as_ref()
 }

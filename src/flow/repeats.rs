@@ -2,7 +2,7 @@
 
 use super::heap::HeapMark;
 use super::lifetime::{Export, Inside, NodePlan, by_index};
-use super::machine::{Machine, ports_of};
+use super::machine::Machine;
 use super::result::Block;
 use super::values::{Value, Values, pick};
 use crate::flat::{Node, Repeat, RowId, Step};
@@ -114,8 +114,8 @@ impl<'f> Machine<'f, '_> {
 
     /// What was left behind since a mark, so many times more.
     pub(super) fn again(&mut self, mark: &Mark, times: u128) {
-        let (bound, report) = (self.bound, self.report);
-        self.heap.again(mark.heap, times, |row| ports_of(bound, report, row).map_or(0, |ports| ports.past));
+        let report = self.report;
+        self.heap.again(mark.heap, times, |row| report.ports(row).map_or(0, |ports| ports.past));
         let saved = self.flow.saved_bytes.saturating_sub(mark.saved);
         self.flow.saved_bytes = self.flow.saved_bytes.saturating_add(saved.saturating_mul(times));
         let booked: Vec<(RowId, u128, u128)> = self.booked.get(mark.booked..).unwrap_or_default().to_vec();

@@ -47,6 +47,9 @@ checked_sum!(Params, Flops, Bytes);
 pub struct Cost([u128; COUNT]);
 
 impl Cost {
+    /// Nothing of anything.
+    pub const ZERO: Cost = Cost([0; COUNT]);
+
     /// A quantity.
     #[must_use]
     pub fn get(&self, quantity: Quantity) -> u128 {
@@ -123,6 +126,17 @@ impl Cost {
         let forward = self.get(Quantity::MatmulFlops).checked_add(self.get(Quantity::VectorFlops))?;
         let moved = self.bytes_moved()?.0;
         (moved > 0).then(|| forward as f64 / moved as f64)
+    }
+
+    /// A quantity of [`Cost::times`].
+    #[must_use]
+    pub fn share(&self, quantity: Quantity, repeats: u128, calls: u128) -> Option<u128> {
+        let factor = match QUANTITIES.get(quantity as usize)?.fold {
+            Fold::Module => repeats,
+            Fold::Run => repeats.checked_mul(calls)?,
+            Fold::Peak => 1,
+        };
+        self.get(quantity).checked_mul(factor)
     }
 
     /// The cost of `repeats` such layers, each run `calls` times. `None` beyond 128 bits.

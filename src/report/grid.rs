@@ -95,7 +95,7 @@ pub fn grid(compiled: &Evaluation, options: &Options) -> Grid {
         saved: compiled.flow.saved_bytes,
     };
     rows.push(maker.row(RowKind::Total, "total", 0, &all));
-    let calls = report.rows.iter().any(|row| row.calls != 1);
+    let calls = report.rows().any(|row| row.calls != 1);
     let train = compiled.bound.workload.phase == Phase::Train;
     let cache = report.totals.get(Quantity::CacheBytes) > 0;
     let shown = |column: &Column| match column.title {

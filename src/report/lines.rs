@@ -54,9 +54,9 @@ pub struct Group {
 
 /// One line a distinct layer.
 pub fn folded<'c>(compiled: &'c Evaluation) -> impl Iterator<Item = Line<'c>> {
-    let rows = compiled.flat.rows.iter().zip(&compiled.report.rows).zip(compiled.flow.rows.iter());
+    let rows = compiled.flat.rows.iter().zip(compiled.report.rows()).zip(compiled.flow.rows.iter());
     rows.map(|((info, row), flow)| {
-        line(info, Cow::Borrowed(info.path.as_str()), info.repeats, row.calls, row.total, flow, flow.saved_total())
+        line(info, Cow::Borrowed(info.path.as_str()), info.repeats, row.calls, row.total(), flow, flow.saved_total())
     })
 }
 
@@ -66,8 +66,8 @@ pub fn expanded<'c>(compiled: &'c Evaluation) -> impl Iterator<Item = Line<'c>> 
     let mut before = vec![0u128; compiled.flat.rows.len()];
     compiled.flat.instances().filter_map(move |instance| {
         let info = compiled.flat.row(instance.row)?;
-        let row = compiled.report.rows.get(instance.row.0 as usize)?;
-        let cost = if row.calls == 1 { row.cost } else { row.cost.times(1, row.calls)? };
+        let row = compiled.report.row(instance.row)?;
+        let cost = if row.calls == 1 { *row.cost } else { row.cost.times(1, row.calls)? };
         let flow = compiled.flow.rows.get(instance.row.0 as usize)?;
         let nth = before.get_mut(instance.row.0 as usize)?;
         let saved = flow.saved_by(*nth);

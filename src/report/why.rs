@@ -32,7 +32,7 @@ pub fn explain_layer(path: &str, row: Row<'_>, reasons: &Reasons<'_>) -> String 
     section(&mut out, "weights", weights);
     for reason in &reasons.quantities {
         quantity(&mut out, reason);
-        let (here, all) = (cost.cost.get(reason.info.quantity), cost.total.get(reason.info.quantity));
+        let (here, all) = (cost.cost.get(reason.info.quantity), cost.of(reason.info.quantity));
         if here != reason.result {
             let _ = writeln!(out, "  counted here, without what is tied: {}", units::exact(here));
         }
