@@ -99,7 +99,7 @@ pub fn cache(model: &Evaluation) -> CacheReport {
     let bytes_per_token = two.saturating_sub(one);
     let rows = flat.rows.iter().zip(report.rows()).filter_map(|(info, row)| {
         let bytes = row.of(Quantity::CacheBytes);
-        (bytes > 0).then(|| CacheRow { path: info.path.clone(), layers: info.repeats, bytes })
+        (bytes > 0).then(|| CacheRow { path: info.path.to_string(), layers: info.repeats, bytes })
     });
     let (attention, mha_bytes) = attention(flat, bound);
     CacheReport {

@@ -108,13 +108,13 @@ fn entries(compiled: &Evaluation) -> IndexMap<String, Entry> {
             }
         };
         let Some(signature) = row.signature.and_then(|at| compiled.bound.signatures.get(at as usize)) else { continue };
-        for (at, value) in &signature.arguments {
+        for (at, value) in signature.arguments.iter() {
             let class = info.row.class.as_ref().map(|class| &class.0);
-            if let Some(parameter) = class.and_then(|class| class.parameters.get(usize::from(*at))) {
+            if let Some(parameter) = class.and_then(|class| class.parameters.get(usize::from(at))) {
                 add(parameter.name.clone(), plain(value));
             }
         }
-        for weight in signature.weights.iter().flatten() {
+        for weight in signature.weights.iter().flat_map(|own| own.iter()) {
             add(weight.name.clone(), crate::quantity::shape(&weight.shape));
         }
         for tied in &info.row.tied {

@@ -18,7 +18,7 @@ impl<'b> Facts<'b> {
     pub(super) fn of(bound: &'b BoundModel, row: usize) -> Option<Self> {
         let signature = bound.signatures.get(bound.rows.get(row)?.signature? as usize)?;
         let class = signature.class.as_deref().filter(|class| !class.facts.is_empty())?;
-        let env = LayerEnv::new(class, signature, LayerEnv::builtins(signature, &bound.builtins)).ok()?;
+        let env = LayerEnv::new(class, signature, LayerEnv::builtins(signature, &bound.builtins));
         Some(Facts { class, env })
     }
 

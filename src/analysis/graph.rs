@@ -191,17 +191,17 @@ impl<'f> Flow<'f> {
 
     /// A tensor that a composite owns is nobody's previous sibling.
     fn is_tensor(&self, node: &Node<RowId>) -> bool {
-        matches!(node, Node::Layer(id) if self.flat.row(**id).is_some_and(|info| info.row.class.is_none()))
+        matches!(node, Node::Layer(id) if self.flat.row(*id).is_some_and(|info| info.row.class.is_none()))
     }
 
     /// Walks a node; an instance of a repeat says what it reads.
     fn node(&mut self, node: &'f Node<RowId>, input: Option<Values>) -> Result<Given, TooManyEdges> {
         match node {
             Node::Layer(id) => {
-                let inputs = self.flat.row(**id).map_or(&[][..], |info| &info.row.inputs);
+                let inputs = self.flat.row(*id).map_or(&[][..], |info| &info.row.inputs);
                 let values = input.map_or_else(|| self.values(inputs), Ok)?;
-                self.reads.push((**id, values));
-                let from = Origin::Producer(Producer::Layer(**id));
+                self.reads.push((*id, values));
+                let from = Origin::Producer(Producer::Layer(*id));
                 Ok(Given { values: [Value { from, output: None, step: None }].into(), inside: Vec::new() })
             }
             Node::Composite(composite) => {
@@ -232,7 +232,7 @@ impl<'f> Flow<'f> {
                 reads.push(Value { from: Origin::Instance(number(first + before)), output: None, step });
             }
             self.follow(reads.len())?;
-            let given = match variant.instance.as_deref() {
+            let given = match variant.instance.as_ref() {
                 Some(node) => self.node(node, Some(reads.into()))?,
                 None => Given::default(),
             };
@@ -305,7 +305,7 @@ impl<'f> Flow<'f> {
         };
         match (node, step) {
             (Node::Layer(id), Step::Output(at)) => {
-                let class = &self.flat.row(**id)?.row.class.as_ref()?.0;
+                let class = &self.flat.row(*id)?.row.class.as_ref()?.0;
                 let name = &class.outputs.get(usize::from(*at))?.name;
                 Some(values.iter().map(|value| Value { output: Some(name.clone()), ..value.clone() }).collect())
             }
@@ -316,7 +316,7 @@ impl<'f> Flow<'f> {
             (Node::Repeat(repeat), Step::Instance(index)) => {
                 let at = repeat.variants.iter().position(|variant| variant.indices.contains(*index))?;
                 let (variant, given) = (repeat.variants.get(at)?, inside.get(at)?);
-                self.descend(variant.instance.as_deref()?, &given.values, &given.inside, tail)
+                self.descend(variant.instance.as_ref()?, &given.values, &given.inside, tail)
             }
             _ => None,
         }
@@ -409,7 +409,7 @@ impl Layout<'_, '_> {
         let mut parts = Vec::new();
         for node in nodes {
             match node {
-                Node::Layer(id) => parts.extend(self.layer(**id)),
+                Node::Layer(id) => parts.extend(self.layer(*id)),
                 Node::Composite(composite) => match composite.path_segment() {
                     Some(segment) => {
                         let name = self.shown(segment);
@@ -436,13 +436,13 @@ impl Layout<'_, '_> {
     fn variant(&mut self, variant: &Variant<RowId>) -> Option<Part> {
         let pattern = variant.indices.pattern();
         self.indices.push(pattern.clone());
-        let part = match variant.instance.as_deref() {
+        let part = match variant.instance.as_ref() {
             Some(Node::Composite(composite)) => {
                 let name = composite.path_segment().map_or(pattern, |segment| self.shown(segment));
                 let inside = self.nodes(&composite.body);
                 cluster(name, composite.class.clone(), variant.indices.count(), inside)
             }
-            Some(Node::Layer(id)) => self.layer(**id).and_then(|layer| {
+            Some(Node::Layer(id)) => self.layer(*id).and_then(|layer| {
                 let name = if let Part::Layer { name, .. } = &layer { name.clone() } else { pattern };
                 cluster(name, None, variant.indices.count(), vec![layer])
             }),

@@ -120,14 +120,14 @@ type Found<'c> = (Because<'c>, Vec<Step<'c>>);
 
 impl<'c> Asked<'c, '_> {
     /// The class's names, of which nothing but what the layer says has been asked for.
-    fn env(&self, class: &'c Class) -> Result<LayerEnv<'c>, Problem> {
+    fn env(&self, class: &'c Class) -> LayerEnv<'c> {
         LayerEnv::new(class, self.signature, LayerEnv::builtins(self.signature, self.builtins))
     }
 
     fn parameters(&self) -> Result<Vec<Given<'c>>, Problem> {
         let Some(class) = &self.signature.class else { return Ok(Vec::new()) };
-        let env = self.env(class)?;
-        let given = |at: usize| self.signature.arguments.iter().any(|(position, _)| usize::from(*position) == at);
+        let env = self.env(class);
+        let given = |at: usize| self.signature.arguments.iter().any(|(position, _)| usize::from(position) == at);
         let parameters = class.parameters.iter().enumerate().map(|(at, parameter)| Given {
             name: &parameter.name,
             value: slot_at(at).and_then(|slot| env.value(&slot, 0).ok()),
@@ -154,7 +154,7 @@ impl<'c> Asked<'c, '_> {
     }
 
     fn formula(&self, class: &'c Class, formula: &'c Formula) -> Result<Found<'c>, Problem> {
-        let env = self.env(class)?;
+        let env = self.env(class);
         env.value_of(formula)?;
         let mut slots = Vec::new();
         formula.expr.for_each_variable(&mut |slot| slots.push(*slot));
@@ -173,7 +173,7 @@ impl<'c> Asked<'c, '_> {
         };
         let terms: Vec<Term<'c>> = self.tensors.iter().map(term).collect();
         let Some(class) = class else { return Ok((Because::Sum { of, terms }, Vec::new())) };
-        let env = self.env(class)?;
+        let env = self.env(class);
         let shapes: Vec<&ShapeDef> = terms.iter().filter_map(|term| term.shape).collect();
         shapes.iter().try_for_each(|shape| env.shape(shape).map(drop))?;
         let steps = steps(class, &env, slots_in(class, &shapes));
@@ -182,7 +182,7 @@ impl<'c> Asked<'c, '_> {
 
     /// Inputs or outputs.
     fn values(&self, class: &'c Class, over: Over<'c>, of: &'static str) -> Result<Found<'c>, Problem> {
-        let env = self.env(class)?;
+        let env = self.env(class);
         let values = env.summed(over)?;
         let shapes: Vec<&ShapeDef> = values.iter().map(|value| &value.def.shape).collect();
         let steps = steps(class, &env, slots_in(class, &shapes));

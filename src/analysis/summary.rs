@@ -306,7 +306,7 @@ impl<'f> Walk<'f> {
                         part: around.part,
                         repeated: around.repeated,
                         after: self.repeated,
-                        reads_positions: self.reads_positions(**id),
+                        reads_positions: self.reads_positions(*id),
                     };
                     if let Some(cell) = self.places.get_mut(id.0 as usize) {
                         *cell = place;
@@ -344,7 +344,7 @@ impl<'f> Walk<'f> {
     /// Whether a node is a layer of one of these roles.
     fn is(&self, node: &Node<RowId>, roles: &[Role]) -> bool {
         let Node::Layer(id) = node else { return false };
-        self.flat.row(**id).and_then(|info| info.row.role).is_some_and(|role| roles.contains(&role))
+        self.flat.row(*id).and_then(|info| info.row.role).is_some_and(|role| roles.contains(&role))
     }
 
     /// What a composite is: attention, a state-space layer, or neither. Where neither it nor its block says so, its layers do.

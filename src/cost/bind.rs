@@ -62,15 +62,37 @@ impl BoundModel {
 #[derive(Debug, Clone)]
 pub struct Signature {
     pub class: Option<Arc<Class>>,
-    /// Given parameters, by position.
-    pub arguments: Vec<(u16, Value)>,
+    pub arguments: Arguments,
     /// Workload values replaced, by slot.
     pub overrides: Vec<(u16, Value)>,
-    pub weights: Option<Vec<OwnWeight>>,
+    pub weights: Option<Arc<[OwnWeight]>>,
     /// Where the checkpoint quantizes some of the weights: the bytes of one that it doesn't.
-    pub unquantized: Option<Exact>,
+    pub unquantized: Option<Box<Exact>>,
     /// It runs without gradients in training.
     pub no_grad: bool,
+}
+
+/// The parameters that a layer gives its class, each of its kind.
+#[derive(Debug, Clone)]
+pub enum Arguments {
+    /// None depends on the workload: as the flat row has them.
+    Known(Arc<[(u16, Argument)]>),
+    Bound(Box<[(u16, Value)]>),
+}
+
+impl Arguments {
+    /// Each by its position in the class.
+    pub fn iter(&self) -> impl Iterator<Item = (u16, &Value)> {
+        let (known, bound) = match self {
+            Arguments::Known(known) => (&known[..], &[][..]),
+            Arguments::Bound(bound) => (&[][..], &bound[..]),
+        };
+        let known = known.iter().filter_map(|(at, argument)| match &argument.binding {
+            Binding::Known(value) => Some((*at, value)),
+            Binding::Workload(_) => None,
+        });
+        known.chain(bound.iter().map(|(at, value)| (*at, value)))
+    }
 }
 
 impl Signature {
@@ -267,7 +289,7 @@ impl<'f> Binder<'f, '_> {
         }
         let row = |info: &RowInfo| BoundRow {
             signature: bound.get(info.signature as usize).copied().flatten(),
-            calls: self.calls(&info.calls),
+            calls: self.calls(info),
         };
         (signatures, flat.rows.iter().map(row).collect())
     }
@@ -299,7 +321,7 @@ impl<'f> Binder<'f, '_> {
             if own == next {
                 let mut other = known.clone();
                 other.overrides.push((slot, Value::Number(bytes)));
-                other.unquantized = Some(workload.weight_dtype.bytes());
+                other.unquantized = Some(Box::new(workload.weight_dtype.bytes()));
                 signatures.push(other);
             }
             row.signature = Some(own);
@@ -371,18 +393,24 @@ impl<'f> Binder<'f, '_> {
     fn signature(&mut self, row: &Row) -> Option<Signature> {
         let class = row.class.as_ref().map(|class| class.0.clone());
         let parameters = class.as_ref().map_or(&[][..], |class| &class.parameters);
-        let (mut arguments, mut overrides) = (Vec::with_capacity(row.arguments.len()), Vec::new());
         // All of them are looked at, so that all that is wrong is said.
-        for (at, argument) in &row.arguments {
-            let value = parameters.get(usize::from(*at)).and_then(|parameter| self.parameter(parameter, argument));
-            arguments.extend(value.map(|value| (*at, value)));
-        }
+        let arguments = if row.arguments.iter().all(|(_, argument)| matches!(argument.binding, Binding::Known(_))) {
+            Some(Arguments::Known(row.arguments.clone()))
+        } else {
+            let bound = row
+                .arguments
+                .iter()
+                .filter_map(|(at, argument)| Some((*at, self.parameter(parameters.get(usize::from(*at))?, argument)?)));
+            let bound: Vec<(u16, Value)> = bound.collect();
+            (bound.len() == row.arguments.len()).then(|| Arguments::Bound(bound.into()))
+        };
+        let mut overrides = Vec::with_capacity(row.overrides.len());
         for (slot, argument) in &row.overrides {
             overrides.extend(self.bytes(argument).map(|value| (*slot, value)));
         }
-        let complete = arguments.len() == row.arguments.len() && overrides.len() == row.overrides.len();
-        complete.then(|| Signature {
-            arguments,
+        let complete = overrides.len() == row.overrides.len();
+        Some(Signature {
+            arguments: arguments.filter(|_| complete)?,
             overrides,
             weights: row.weights.clone(),
             class,
@@ -414,9 +442,9 @@ impl<'f> Binder<'f, '_> {
         None
     }
 
-    fn calls(&mut self, calls: &[Argument]) -> u128 {
+    fn calls(&mut self, info: &RowInfo) -> u128 {
         let mut product = 1u128;
-        for argument in calls {
+        for argument in info.calls() {
             let Some(value) = self.argument(argument) else {
                 return 0;
             };

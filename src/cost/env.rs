@@ -18,7 +18,7 @@ use crate::syntax::expr::{Env, EvalError, Exact, Value, eval, eval_condition, ev
 pub(crate) struct LayerEnv<'c> {
     pub(super) class: &'c Class,
     pub(super) builtins: Cow<'c, [Value]>,
-    cells: Vec<OnceCell<Result<Value, EvalError>>>,
+    cells: Vec<OnceCell<Result<Value, Box<EvalError>>>>,
 }
 
 impl Env<Slot> for LayerEnv<'_> {
@@ -33,7 +33,7 @@ impl Env<Slot> for LayerEnv<'_> {
             return Err(EvalError::Reported);
         };
         if let Some(known) = cell.get() {
-            return known.clone();
+            return known.clone().map_err(|error| *error);
         }
         let parameter = self.class.parameters.get(at);
         let definition = match parameter {
@@ -53,7 +53,7 @@ impl Env<Slot> for LayerEnv<'_> {
             }),
             None => Ok(value),
         });
-        let _ = cell.set(value.clone());
+        let _ = cell.set(value.clone().map_err(Box::new));
         value
     }
 
@@ -82,25 +82,15 @@ impl<'c> LayerEnv<'c> {
     }
 
     /// The names of a class where a layer gives these parameters.
-    pub(crate) fn new(class: &'c Class, signature: &Signature, builtins: Cow<'c, [Value]>) -> Result<Self, Problem> {
+    pub(crate) fn new(class: &'c Class, signature: &Signature, builtins: Cow<'c, [Value]>) -> Self {
         let cells = (0..class.parameters.len() + class.variables.len()).map(|_| OnceCell::new()).collect();
         let layer = LayerEnv { class, builtins, cells };
-        for (position, value) in &signature.arguments {
-            let Some(parameter) = class.parameters.get(usize::from(*position)) else {
-                continue;
-            };
-            let Some(value) = check_parameter(parameter, value) else {
-                let problem = Problem::new(
-                    if matches!(value, Value::Number(_)) { Code::NotACount } else { Code::ParameterType },
-                    format!("`{}` is a {}, found {value} at this workload", parameter.name, parameter.kind.word()),
-                );
-                return Err(problem);
-            };
-            if let Some(cell) = layer.cells.get(usize::from(*position)) {
-                let _ = cell.set(Ok(value));
+        for (position, value) in signature.arguments.iter() {
+            if let Some(cell) = layer.cells.get(usize::from(position)) {
+                let _ = cell.set(Ok(value.clone()));
             }
         }
-        Ok(layer)
+        layer
     }
 }
 

@@ -5,7 +5,7 @@
 use std::cell::OnceCell;
 
 use super::env::LayerEnv;
-use super::ports::Ports;
+use super::ports::{Port, Ports};
 use super::problem::{Problem, beyond};
 use super::rules::{Over, Rule, rule};
 use super::tensors::{Tensor, tensors, weight_dtype_bytes};
@@ -31,7 +31,7 @@ pub fn evaluate(signature: &Signature, builtins: &[Value], phase: Phase) -> Resu
     let train = signature.phase(phase) == Phase::Train;
     let builtins = LayerEnv::builtins(signature, builtins);
     let weight_bytes = weight_dtype_bytes(&builtins)?;
-    let env = signature.class.as_deref().map(|class| LayerEnv::new(class, signature, builtins)).transpose()?;
+    let env = signature.class.as_deref().map(|class| LayerEnv::new(class, signature, builtins));
     env.as_ref().map_or(Ok(()), LayerEnv::require)?;
     let tensors = tensors(signature, env.as_ref(), weight_bytes)?;
     let layer = Layer { env: env.as_ref(), tensors: &tensors, train, ports: OnceCell::new() };
@@ -86,9 +86,9 @@ impl Layer<'_> {
         match over {
             Over::WeightElements => add(self.tensors.iter().map(|tensor| tensor.elements), "weights", "elements"),
             Over::WeightBytes => add(self.tensors.iter().map(|tensor| tensor.bytes), "weights", "elements"),
-            Over::Inputs(_) => add(self.ports()?.inputs.iter().map(|port| port.bytes), "inputs", "bytes"),
+            Over::Inputs(_) => add(self.ports()?.inputs().map(|port| port.bytes), "inputs", "bytes"),
             Over::Outputs(_) => {
-                let stored = self.ports()?.outputs.iter().filter(|port| port.is_stored());
+                let stored = self.ports()?.outputs().filter(Port::is_stored);
                 add(stored.map(|port| port.bytes), "outputs", "bytes")
             }
         }

@@ -8,17 +8,17 @@ use crate::catalog::{Class, Dim, Element, SaveDef, ShapeDef, ValueDef};
 use crate::syntax::diag::Code;
 
 /// A shape whose leading dimensions may be open.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pattern {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pattern<'p> {
     /// Where `...` stands among the dimensions.
     pub leading: Option<usize>,
-    pub dims: Vec<u128>,
+    pub dims: &'p [u128],
 }
 
 /// An input or output of a layer.
-#[derive(Debug, Clone)]
-pub struct Port {
-    pub pattern: Pattern,
+#[derive(Debug, Clone, Copy)]
+pub struct Port<'p> {
+    pub pattern: Pattern<'p>,
     pub element: Element,
     /// Its size, with `tokens` for the leading dimensions.
     pub bytes: u128,
@@ -36,11 +36,27 @@ pub enum Save {
     Own(usize, u128),
 }
 
+/// A port as it is kept.
+#[derive(Debug, Clone, Copy)]
+struct Packed {
+    bytes: u128,
+    /// Where its dimensions end among those of all ports.
+    end: u32,
+    leading: Option<u16>,
+    element: Element,
+    exists: bool,
+    view: bool,
+    persistent: bool,
+}
+
 /// A layer's values at a workload.
 #[derive(Debug, Clone, Default)]
 pub struct Ports {
-    pub inputs: Vec<Port>,
-    pub outputs: Vec<Port>,
+    /// Inputs, then outputs.
+    ports: Box<[Packed]>,
+    num_inputs: usize,
+    /// The dimensions of all ports, one after the other.
+    dims: Box<[u128]>,
     /// The product of the leading dimensions; `None`: there are none.
     pub tokens: Option<u128>,
     /// The most bytes held at once while the layer runs: its outputs included, its inputs not.
@@ -48,10 +64,37 @@ pub struct Ports {
     /// Bytes of storage from earlier steps, which the layer frees.
     pub past: u128,
     /// `None`: the class doesn't say. Empty unless training.
-    pub saves: Option<Vec<Save>>,
+    pub saves: Option<Box<[Save]>>,
 }
 
-impl Port {
+impl Ports {
+    pub fn inputs(&self) -> impl ExactSizeIterator<Item = Port<'_>> + DoubleEndedIterator {
+        (0..self.num_inputs).map(|at| self.port(at))
+    }
+
+    pub fn outputs(&self) -> impl ExactSizeIterator<Item = Port<'_>> {
+        (self.num_inputs..self.ports.len()).map(|at| self.port(at))
+    }
+
+    fn port(&self, at: usize) -> Port<'_> {
+        let end = |at: usize| self.ports.get(at).map_or(0, |port| port.end as usize);
+        let from = at.checked_sub(1).map_or(0, end);
+        let dims = self.dims.get(from..end(at)).unwrap_or_default();
+        let nothing = Packed {
+            bytes: 0,
+            end: 0,
+            leading: None,
+            element: Element::Activation,
+            exists: false,
+            view: false,
+            persistent: false,
+        };
+        let Packed { bytes, leading, element, exists, view, persistent, .. } = self.ports.get(at).copied().unwrap_or(nothing);
+        Port { pattern: Pattern { leading: leading.map(usize::from), dims }, bytes, element, exists, view, persistent }
+    }
+}
+
+impl Port<'_> {
     /// Whether it is storage of its own: a view is its origin's, and what persists is cache.
     pub(super) fn is_stored(&self) -> bool {
         self.exists && !self.view && !self.persistent
@@ -61,9 +104,12 @@ impl Port {
 impl LayerEnv<'_> {
     pub(super) fn ports(&self, training: bool) -> Result<Ports, Problem> {
         let class = self.class;
-        let ports = |values: &[ValueDef]| values.iter().map(|value| self.port(value)).collect::<Result<Vec<Port>, Problem>>();
-        let (inputs, outputs) = (ports(&class.inputs)?, ports(&class.outputs)?);
-        let own = outputs.iter().filter(|port| port.exists && !port.view);
+        let values = class.inputs.iter().chain(&class.outputs);
+        let (mut ports, mut dims) = (Vec::with_capacity(class.inputs.len() + class.outputs.len()), Vec::with_capacity(8));
+        for value in values {
+            ports.push(self.port(value, &mut dims)?);
+        }
+        let own = ports.iter().skip(class.inputs.len()).filter(|port| port.exists && !port.view);
         let held = own.map(|port| port.bytes).try_fold(0u128, u128::checked_add).ok_or_else(|| beyond("outputs", "bytes"))?;
         let workspace = match &class.workspace {
             Some(formula) => self.bytes(formula)?,
@@ -84,13 +130,14 @@ impl LayerEnv<'_> {
             tokens: if open { Some(self.tokens()?) } else { None },
             workspace,
             past: class.past.as_ref().map_or(Ok(0), |formula| self.bytes(formula))?,
-            saves: if training { self.saves(class)? } else { Some(Vec::new()) },
-            inputs,
-            outputs,
+            saves: if training { self.saves(class)? } else { Some(Box::default()) },
+            num_inputs: class.inputs.len(),
+            ports: ports.into(),
+            dims: dims.into(),
         })
     }
 
-    fn saves(&self, class: &Class) -> Result<Option<Vec<Save>>, Problem> {
+    fn saves(&self, class: &Class) -> Result<Option<Box<[Save]>>, Problem> {
         let Some(saves) = &class.saves else {
             return Ok(None);
         };
@@ -111,34 +158,45 @@ impl LayerEnv<'_> {
                 }
             }
         }
-        Ok(Some(kept))
+        Ok(Some(kept.into()))
     }
 
-    fn port(&self, value: &ValueDef) -> Result<Port, Problem> {
+    /// A port whose dimensions are put behind those of the ports before it.
+    fn port(&self, value: &ValueDef, dims: &mut Vec<u128>) -> Result<Packed, Problem> {
+        let from = dims.len();
         if !self.flag(value.when.as_ref(), true)? {
-            let pattern = Pattern { leading: None, dims: Vec::new() };
-            return Ok(Port { pattern, element: Element::Activation, bytes: 0, exists: false, view: false, persistent: false });
+            let (end, element) = (place(from), Element::Activation);
+            return Ok(Packed { bytes: 0, end, leading: None, element, exists: false, view: false, persistent: false });
         }
-        let pattern = self.pattern(&value.shape)?;
+        let leading = self.pattern(&value.shape, dims)?;
         let element = self.element(&value.element)?;
-        let leading = if pattern.leading.is_some() { self.tokens()? } else { 1 };
-        let bytes = self.size(value, &pattern.dims, leading, element)?;
+        let tokens = if leading.is_some() { self.tokens()? } else { 1 };
+        let bytes = self.size(value, dims.get(from..).unwrap_or_default(), tokens, element)?;
         let view = self.flag(value.view.as_ref(), false)?;
         let persistent = self.flag(value.persistent.as_ref(), false)?;
-        Ok(Port { pattern, element, bytes, exists: true, view, persistent })
+        Ok(Packed { bytes, end: place(dims.len()), leading, element, exists: true, view, persistent })
     }
 
-    fn pattern(&self, shape: &ShapeDef) -> Result<Pattern, Problem> {
-        let ShapeDef::Dims(dims) = shape else {
-            return Ok(Pattern { leading: None, dims: self.shape(shape)? });
-        };
-        let mut pattern = Pattern { leading: None, dims: Vec::with_capacity(dims.len()) };
-        for dim in dims {
-            match dim {
-                Dim::Leading => pattern.leading = Some(pattern.dims.len()),
-                Dim::Size(formula) => self.dims(formula, &mut pattern.dims)?,
+    /// Adds the dimensions of a shape; where `...` stands among them comes back.
+    fn pattern(&self, shape: &ShapeDef, out: &mut Vec<u128>) -> Result<Option<u16>, Problem> {
+        let from = out.len();
+        let mut leading = None;
+        match shape {
+            ShapeDef::List(formula) => self.dims(formula, out)?,
+            ShapeDef::Dims(dims) => {
+                for dim in dims {
+                    match dim {
+                        Dim::Leading => leading = u16::try_from(out.len() - from).ok(),
+                        Dim::Size(formula) => self.dims(formula, out)?,
+                    }
+                }
             }
         }
-        Ok(pattern)
+        Ok(leading)
     }
+}
+
+/// No class has as many dimensions.
+fn place(at: usize) -> u32 {
+    u32::try_from(at).unwrap_or(u32::MAX)
 }

@@ -11,7 +11,7 @@ use super::problem::Problem;
 use super::tensors::Tensor;
 use crate::cost::bind::BoundModel;
 use crate::flat::{FlatModel, RowId, RowInfo, Tied};
-use crate::quantity::{Cost, Quantity};
+use crate::quantity::{Cost, Packed, Quantity};
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics};
 
 /// The cost of every row, and of all.
@@ -20,12 +20,26 @@ pub struct CostReport {
     /// One a row of the flat model.
     rows: Vec<Entry>,
     /// What is asked of a class, each only once; `None` where something was wrong.
-    evaluated: Vec<Option<Evaluated>>,
+    evaluated: Vec<Option<Found>>,
     /// The fold of the rows.
     pub totals: Cost,
     /// Basic layers, and how many of them are modules.
     pub layers: u128,
     pub modules: u128,
+}
+
+/// What a signature costs, kept.
+#[derive(Debug)]
+struct Found {
+    cost: Packed,
+    tensors: Box<[Tensor]>,
+    ports: Ports,
+}
+
+impl From<Evaluated> for Found {
+    fn from(found: Evaluated) -> Self {
+        Found { cost: found.cost.into(), tensors: found.tensors.into(), ports: found.ports }
+    }
 }
 
 /// A row: its cost is its signature's, unless it shares weights with another.
@@ -48,7 +62,7 @@ struct Own {
 #[derive(Debug, Clone, Copy)]
 pub struct RowCost<'r> {
     /// Of one instance, run once.
-    pub cost: &'r Cost,
+    pub cost: Cost,
     /// How often each instance runs.
     pub calls: u128,
     /// The names of its weights that count where they are defined, elsewhere.
@@ -74,11 +88,10 @@ impl CostReport {
     /// What a row costs.
     #[must_use]
     pub fn row(&self, id: RowId) -> Option<RowCost<'_>> {
-        static NOTHING: Cost = Cost::ZERO;
         let entry = self.rows.get(id.0 as usize)?;
         let (cost, tied) = match &entry.own {
-            Some(own) => (&own.cost, own.tied.as_slice()),
-            None => (self.evaluated(entry).map_or(&NOTHING, |found| &found.cost), &[][..]),
+            Some(own) => (own.cost, own.tied.as_slice()),
+            None => (self.evaluated(entry).map_or(Cost::ZERO, |found| found.cost.cost()), &[][..]),
         };
         Some(RowCost { cost, calls: entry.calls, tied, repeats: entry.repeats })
     }
@@ -100,7 +113,7 @@ impl CostReport {
         self.rows.get(id.0 as usize).and_then(|entry| self.evaluated(entry)).map_or(&[], |found| &found.tensors)
     }
 
-    fn evaluated(&self, entry: &Entry) -> Option<&Evaluated> {
+    fn evaluated(&self, entry: &Entry) -> Option<&Found> {
         self.evaluated.get(entry.signature? as usize)?.as_ref()
     }
 }
@@ -117,7 +130,7 @@ pub fn cost(flat: &FlatModel, bound: &BoundModel, diagnostics: &mut Diagnostics)
     let mut problems: HashMap<u32, Problem> = HashMap::new();
     for (at, signature) in (0u32..).zip(&bound.signatures) {
         let found = evaluate(signature, &bound.builtins, bound.workload.phase);
-        report.evaluated.push(found.map_err(|problem| problems.insert(at, problem)).ok());
+        report.evaluated.push(found.map_err(|problem| problems.insert(at, problem)).map(Found::from).ok());
     }
     for (at, info) in flat.rows.iter().enumerate() {
         let (signature, calls) = bound.rows.get(at).map_or((None, 0), |row| (row.signature, row.calls));
@@ -149,12 +162,15 @@ pub fn cost(flat: &FlatModel, bound: &BoundModel, diagnostics: &mut Diagnostics)
 /// The cost of a row without the weights that count elsewhere; `None`: all of them count here.
 fn untied<'e>(
     info: &RowInfo,
-    found: &'e Evaluated,
-    find: &impl Fn(usize) -> Option<&'e Evaluated>,
+    found: &'e Found,
+    find: &impl Fn(usize) -> Option<&'e Found>,
     diagnostics: &mut Diagnostics,
 ) -> Option<Own> {
-    let (mut cost, mut gone) = (found.cost, Vec::new());
-    for tied in &info.row.tied {
+    if info.row.tied.is_empty() {
+        return None;
+    }
+    let (mut cost, mut gone) = (found.cost.cost(), Vec::new());
+    for tied in info.row.tied.iter() {
         if let Some(target) = find(tied.target.0 as usize) {
             untie(&mut cost, found, target, tied, info, &mut gone, diagnostics);
         }
@@ -165,8 +181,8 @@ fn untied<'e>(
 /// Takes tied weights out of a row's cost: they count where they are defined.
 fn untie<'e>(
     cost: &mut Cost,
-    own: &'e Evaluated,
-    target: &Evaluated,
+    own: &'e Found,
+    target: &Found,
     tied: &Tied,
     info: &RowInfo,
     gone: &mut Vec<&'e Arc<str>>,

@@ -50,8 +50,10 @@ pub(super) fn weight_dtype_bytes(builtins: &[Value]) -> Result<Exact, Problem> {
 /// The tensors that a layer owns. `env` has the names of its class; `None`: it has none.
 pub(super) fn tensors(signature: &Signature, env: Option<&LayerEnv<'_>>, bytes: Exact) -> Result<Vec<Tensor>, Problem> {
     match (&signature.weights, env) {
-        (None, Some(env)) => env.tensors(bytes, signature.unquantized),
-        (own, _) => own.iter().flatten().map(|weight| Tensor::new(&weight.name, weight.shape.clone(), bytes)).collect(),
+        (None, Some(env)) => env.tensors(bytes, signature.unquantized.as_deref().copied()),
+        (own, _) => {
+            own.iter().flat_map(|own| own.iter()).map(|weight| Tensor::new(&weight.name, weight.shape.clone(), bytes)).collect()
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::bind::Signature;
+use super::bind::{Arguments, Signature};
 use super::workload::{CompleteWorkload, Workload};
 use super::{Evaluated, evaluate};
 use crate::catalog::{CLASS_FILES, Catalog, Class, Example, builtin_slot, check_parameter};
@@ -33,8 +33,14 @@ fn run(class: &Arc<Class>, example: &Example, catalog: &Catalog) -> Result<Evalu
     if let Some(missing) = class.parameters.iter().find(|p| p.default.is_none() && !given.contains(&*p.name)) {
         return Err(format!("`{}` is missing", missing.name));
     }
-    let signature =
-        Signature { class: Some(class.clone()), arguments, overrides, weights: None, unquantized: None, no_grad: false };
+    let signature = Signature {
+        class: Some(class.clone()),
+        arguments: Arguments::Bound(arguments.into()),
+        overrides,
+        weights: None,
+        unquantized: None,
+        no_grad: false,
+    };
     evaluate(&signature, &workload.values(&asked, &[]), workload.phase).map_err(|problem| problem.message().to_owned())
 }
 

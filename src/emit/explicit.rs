@@ -103,11 +103,11 @@ impl<'a> Writer<'a> {
     /// A node's layers (none for a tensor, which its composite states), and the name by which it is read.
     fn node(&mut self, node: &'a Node<RowId>) -> Result<(Option<String>, Vec<Json>), Unsaid> {
         match node {
-            Node::Layer(id) => match self.flat.row(**id) {
+            Node::Layer(id) => match self.flat.row(*id) {
                 Some(info) if info.row.class.is_none() => Ok((info.row.segment.as_ref().map(name_of), Vec::new())),
                 Some(info) => {
                     let name = info.row.segment.as_ref().map(name_of);
-                    let layer = self.layer(**id, name.as_deref())?;
+                    let layer = self.layer(*id, name.as_deref())?;
                     Ok((name, vec![Json::Object(layer)]))
                 }
                 None => Ok((None, Vec::new())),
@@ -133,7 +133,7 @@ impl<'a> Writer<'a> {
         let inputs = self.inputs(&repeat.inputs)?;
         if let ([variant], true) = (repeat.variants.as_slice(), repeat.order().len() == 1) {
             let whole = variant.indices.ranges() == [(0, repeat.count.saturating_sub(1))];
-            if let (true, Some(instance)) = (whole, variant.instance.as_deref()) {
+            if let (true, Some(instance)) = (whole, variant.instance.as_ref()) {
                 let written = if indexed { format!("{name}<layer>") } else { name.clone() };
                 let mut layer = self.instance(instance, &written)?;
                 layer.insert("repeat".to_owned(), json!(repeat.count));
@@ -167,7 +167,7 @@ impl<'a> Writer<'a> {
         let others = repeat.inputs.iter().skip(1).map(|value| self.reference(value)).collect::<Result<Vec<_>, _>>()?;
         let mut children: Vec<Json> = Vec::new();
         for (first, last, variant) in repeat.order() {
-            let Some(instance) = repeat.variants.get(variant).and_then(|v| v.instance.as_deref()) else { continue };
+            let Some(instance) = repeat.variants.get(variant).and_then(|v| v.instance.as_ref()) else { continue };
             for index in first..=last {
                 let name = index.to_string();
                 let real = |child: &&Json| child.get("when").is_none();
@@ -193,7 +193,7 @@ impl<'a> Writer<'a> {
     fn instance(&mut self, node: &'a Node<RowId>, name: &str) -> Result<Map<String, Json>, Unsaid> {
         match node {
             Node::Layer(id) => {
-                let mut layer = self.layer(**id, Some(name))?;
+                let mut layer = self.layer(*id, Some(name))?;
                 layer.remove("inputs");
                 Ok(layer)
             }
@@ -241,7 +241,7 @@ impl<'a> Writer<'a> {
     /// A tensor that a composite owns: its name and shape.
     fn own_weight(&self, node: &Node<RowId>) -> Option<(String, Json)> {
         let Node::Layer(id) = node else { return None };
-        let row = &self.flat.row(**id)?.row;
+        let row = &self.flat.row(*id)?.row;
         let weight = row.weights.as_ref()?.first().filter(|_| row.class.is_none())?;
         Some((weight.name.to_string(), json!(weight.shape.iter().map(|n| integer(*n)).collect::<Vec<_>>())))
     }
@@ -258,7 +258,7 @@ impl<'a> Writer<'a> {
         let rebinds = row.overrides.iter().any(|(slot, _)| builtin(*slot).is_some_and(|name| LENGTHS.contains(&name)));
         self.outer |= rebinds;
         let (mut parameters, mut lengths) = (Map::new(), Map::new());
-        for (at, argument) in &row.arguments {
+        for (at, argument) in row.arguments.iter() {
             if let Some(parameter) = row.class.as_ref().and_then(|class| class.0.parameters.get(usize::from(*at))) {
                 parameters.insert(parameter.name.to_string(), self.argument(argument, rebinds, &mut layer));
             }
@@ -442,7 +442,7 @@ fn name_of(segment: &Segment) -> String {
 
 /// A repeated layer's name, and whether the index stands at its end without a dot.
 fn repeated_name(segment: &Segment) -> Result<(String, bool), Unsaid> {
-    match segment.pieces.as_slice() {
+    match &*segment.pieces {
         [PathPiece::Text(name), PathPiece::Dot, PathPiece::Index(0)] => Ok((name.to_string(), false)),
         [PathPiece::Text(name), PathPiece::Index(0)] => Ok((name.to_string(), true)),
         _ => Err(format!("a repeated layer is called `{}`", segment.pattern())),
@@ -455,7 +455,7 @@ fn names(flat: &FlatModel, node: &Node<RowId>, way: &[Step]) -> Result<Vec<Strin
     let nothing = || "a value that isn't there is read".to_owned();
     let (name, inside) = match (node, step) {
         (Node::Layer(id), Step::Output(at)) => {
-            let class = flat.row(**id).and_then(|info| info.row.class.as_ref());
+            let class = flat.row(*id).and_then(|info| info.row.class.as_ref());
             let output = class.and_then(|class| class.0.outputs.get(usize::from(*at))).ok_or_else(nothing)?;
             return Ok(vec![output.name.to_string()]);
         }
@@ -465,7 +465,7 @@ fn names(flat: &FlatModel, node: &Node<RowId>, way: &[Step]) -> Result<Vec<Strin
         }
         (Node::Repeat(repeat), Step::Instance(index)) => {
             let variant = repeat.variants.iter().find(|variant| variant.indices.contains(*index));
-            (index.to_string(), variant.and_then(|variant| variant.instance.as_deref()).ok_or_else(nothing)?)
+            (index.to_string(), variant.and_then(|variant| variant.instance.as_ref()).ok_or_else(nothing)?)
         }
         _ => return Err(nothing()),
     };
@@ -479,7 +479,7 @@ fn group_name(at: usize) -> String {
 
 fn node_name(flat: &FlatModel, node: &Node<RowId>) -> Option<String> {
     let segment = match node {
-        Node::Layer(id) => flat.row(**id)?.row.segment.as_ref(),
+        Node::Layer(id) => flat.row(*id)?.row.segment.as_ref(),
         Node::Composite(composite) => composite.segment.as_ref(),
         Node::Repeat(repeat) => return Some(repeated_name(repeat.name.as_ref()?).ok()?.0),
     };
@@ -489,7 +489,7 @@ fn node_name(flat: &FlatModel, node: &Node<RowId>) -> Option<String> {
 /// What a layer's weights are tied to.
 fn tie(flat: &FlatModel, row: &crate::flat::Row) -> Result<Option<Json>, Unsaid> {
     let path = |tied: &crate::flat::Tied| {
-        let path = flat.row(tied.target).map_or("", |info| info.path.as_str());
+        let path = flat.row(tied.target).map_or("", |info| &*info.path);
         if path.contains('[') {
             Err(format!("weights are tied to `{path}`, of which there are several"))
         } else {

@@ -69,7 +69,7 @@ impl<'e> Row<'e> {
 
     /// The cost of one instance, run once; weights that are tied count where they are defined.
     #[must_use]
-    pub fn cost(&self) -> &'e Cost {
+    pub fn cost(&self) -> Cost {
         self.cost.cost
     }
 
@@ -93,7 +93,7 @@ impl<'e> Row<'e> {
 
     /// The shapes of its outputs, in the order of the class; `None` where it isn't known or there is none.
     pub fn output_shapes(&self) -> impl Iterator<Item = Option<&'e [u128]>> {
-        self.flow.into_iter().flat_map(|flow| flow.outputs.iter().map(Option::as_deref))
+        self.flow.into_iter().flat_map(|flow| flow.outputs().iter().map(Option::as_deref))
     }
 
     /// The shape of its first output that has one.
@@ -123,9 +123,9 @@ impl<'e> Row<'e> {
     /// The parameters that the layer gives its class; defaults are the class's.
     pub fn parameters(&self) -> impl Iterator<Item = Parameter<'e>> {
         let class = self.class();
-        let arguments = self.signature().map_or(&[][..], |signature| &signature.arguments);
-        arguments.iter().filter_map(move |(at, value)| {
-            let parameter = class?.parameters.get(usize::from(*at))?;
+        let arguments = self.signature().into_iter().flat_map(|signature| signature.arguments.iter());
+        arguments.filter_map(move |(at, value)| {
+            let parameter = class?.parameters.get(usize::from(at))?;
             Some(Parameter { name: &parameter.name, value })
         })
     }
@@ -158,7 +158,7 @@ impl Instance<'_> {
     /// Its cost, all calls. `None` beyond 128 bits, which an evaluation excludes.
     #[must_use]
     pub fn total(&self) -> Option<Cost> {
-        if self.row.calls() == 1 { Some(*self.row.cost()) } else { self.row.cost().times(1, self.row.calls()) }
+        if self.row.calls() == 1 { Some(self.row.cost()) } else { self.row.cost().times(1, self.row.calls()) }
     }
 
     /// Bytes that it keeps for the backward pass.

@@ -1,9 +1,10 @@
 //! Basic layers: their class, parameters, weights and ties, as far as they are known without a workload.
 
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use super::flattener::{Flattener, ValueScope, said_role};
-use super::node::{ClassRef, OwnWeight, Row, SingleTie, TieSpec};
+use super::node::{ClassRef, Common, OwnWeight, Row, SingleTie, TieSpec};
 use super::value::ValueRef;
 use crate::catalog::{Class, Parameter, ParameterKind, builtin_slot, check_parameter};
 use crate::language::check::{check_parameters, mistyped, unknown_class};
@@ -28,24 +29,21 @@ impl<'m> Flattener<'m, '_> {
             if let Some(tie) = &mut tie {
                 tie.single.retain(|single| single.weight == weight.name);
             }
-            let row = Row {
+            let common = Common {
                 segment: Some(Segment::text(&weight.name)),
                 class_name: "Parameter".into(),
                 class: None,
                 role: None,
-                arguments: Vec::new(),
                 overrides: Vec::new(),
-                weights: Some(vec![weight]),
+                weights: Some([weight].into()),
                 calls: None,
                 inputs: Vec::new(),
                 hold: None,
                 no_grad: false,
-                quantized: None,
                 tie,
-                tied: Vec::new(),
                 span: layer.place(),
             };
-            for diagnostic in self.wiring.place_weight(row) {
+            for diagnostic in self.wiring.place_weight(Row::new(Arc::new(common))) {
                 self.report(diagnostic);
             }
         }
@@ -108,7 +106,7 @@ impl<'m> Flattener<'m, '_> {
         // All that may be wrong is said before the layer is given up.
         let arguments = self.arguments(layer, &class, scope);
         let weights = match &layer.weights {
-            Some(weights) => self.weights(weights, scope).map(Some),
+            Some(weights) => self.weights(weights, scope).map(|own| Some(own.into())),
             None => Some(None),
         };
         let tie = self.tie(layer, scope);
@@ -117,23 +115,29 @@ impl<'m> Flattener<'m, '_> {
         let quantized = quantization.and_then(|quantization| quantization.group(&self.concrete.join(".")));
         // The name in a table (`ACT2FN.silu`) is not what a person knows the class by.
         let full_name = if field.pieces.literal().is_none() { class.full_name(&class_name).cloned() } else { None };
-        Some(Row {
+        let common = self.shared(Common {
             segment,
             class_name: full_name.unwrap_or(class_name),
             role: said_role(layer.role.as_ref()).or(class.role),
-            arguments,
             overrides,
             weights: weights?,
             calls,
             inputs,
             hold: layer.hold.clone(),
             no_grad: self.no_grad > 0,
-            quantized,
             tie,
-            tied: Vec::new(),
             span: field.span,
             class: Some(ClassRef(class)),
-        })
+        });
+        Some(Row { arguments: arguments.into(), quantized, ..Row::new(common) })
+    }
+
+    /// The same as in the instance before, if it is the same.
+    fn shared(&mut self, common: Common) -> Arc<Common> {
+        match self.common.entry(common.span) {
+            Entry::Occupied(known) if **known.get() == common => known.get().clone(),
+            entry => entry.insert_entry(Arc::new(common)).get().clone(),
+        }
     }
 
     /// Parameters by position, and workload values replaced by slot. `None` if one is missing or has no value, which was reported.
@@ -155,12 +159,14 @@ impl<'m> Flattener<'m, '_> {
                 Some((_, parameter)) => self.checked_argument(parameter, &given.value, scope, class),
                 None => self.override_of(name, &given.value, scope),
             };
-            match (argument, found, builtin_slot(name)) {
-                (None, ..) => complete = false,
-                (Some(argument), Some((index, _)), _) => arguments.push((clip(index), argument)),
-                (Some(argument), None, Some(slot)) => overrides.push((clip(slot), argument)),
-                // Not a parameter, which `check` has reported.
-                (Some(_), None, None) => complete = false,
+            match (argument, found) {
+                (None, _) => complete = false,
+                (Some(argument), Some((index, _))) => arguments.push((clip(index), argument)),
+                (Some(argument), None) => match builtin_slot(name) {
+                    Some(slot) => overrides.push((clip(slot), argument)),
+                    // Not a parameter, which `check` has reported.
+                    None => complete = false,
+                },
             }
         }
         if scope.rebinds {

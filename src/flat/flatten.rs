@@ -3,7 +3,7 @@
 //! A [`Checked`] comes in, a [`FlatModel`] goes out. Structural variables get their values here; what depends on the workload stays an
 //! expression over workload variables alone.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::flattener::{Dropped, Flattener};
 use super::model::FlatModel;
@@ -33,6 +33,7 @@ pub fn flatten(checked: &Checked, diagnostics: &mut Diagnostics) -> FlatModel {
         concrete: Vec::new(),
         uses: Vec::new(),
         dropped: Dropped::default(),
+        common: HashMap::default(),
         no_grad: 0,
         absent: HashSet::new(),
         visited: 0,

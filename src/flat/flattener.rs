@@ -1,10 +1,12 @@
 //! What the flat list is built in: the body that is open, the path and the indices here, and what was reported.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
+
 use super::indices::Indices;
-use super::node::{Node, Row};
+use super::node::{Common, Node, Row};
 use super::wire::Wiring;
 use crate::catalog::Role;
 use crate::language::check::{Checked, MAX_LAYERS};
@@ -12,7 +14,7 @@ use crate::language::scope::Scope;
 use crate::language::{Binding, PathPiece, Segment, Values};
 use crate::syntax::diag::{Code, Diagnostic};
 use crate::syntax::expr::{EvalError, Value};
-use crate::syntax::source::Spanned;
+use crate::syntax::source::{Span, Spanned};
 use crate::syntax::spec::{self, Attr, Block, Layer, Model, TextField, name_problem};
 
 pub(super) type ValueScope<'m, 'p> = Scope<'m, 'p, Result<Binding, EvalError>>;
@@ -38,8 +40,8 @@ pub(super) struct Flattener<'m, 'd> {
     pub(super) file: Option<&'m Model>,
     pub(super) values: Values<'d>,
     pub(super) wiring: Wiring,
-    /// The path here, for notes.
-    pub(super) trail: Vec<String>,
+    /// The path here, for notes: segments, and how many repeats are around each.
+    pub(super) trail: Vec<(Segment, usize)>,
     /// The counts of the repeats around, and where each is.
     pub(super) counts: Vec<u64>,
     pub(super) indices: Vec<u64>,
@@ -48,6 +50,8 @@ pub(super) struct Flattener<'m, 'd> {
     /// The blocks being written out right now.
     pub(super) uses: Vec<&'m Block>,
     pub(super) dropped: Dropped,
+    /// By the place in the file, what the layer written there was last.
+    pub(super) common: HashMap<Span, Arc<Common>, RandomState>,
     /// How many of the layers around run without gradients.
     pub(super) no_grad: usize,
     /// The names of layers that don't exist.
@@ -61,16 +65,19 @@ impl<'m> Flattener<'m, '_> {
     pub(super) fn report(&mut self, diagnostic: Diagnostic) {
         let diagnostic = match self.trail.is_empty() {
             true => diagnostic,
-            false => diagnostic.note(format!("in layer `{}`", self.trail.join("."))),
+            false => {
+                let path: Vec<String> = self.trail.iter().map(|(segment, depth)| self.shown(segment, *depth)).collect();
+                diagnostic.note(format!("in layer `{}`", path.join(".")))
+            }
         };
         self.values.push(diagnostic);
     }
 
     /// A segment for people: `layers.[0-31]`.
-    pub(super) fn shown(&self, segment: &Segment) -> String {
+    fn shown(&self, segment: &Segment, depth: usize) -> String {
         let mut out = String::new();
         segment.write(&mut out, &|level, out| {
-            let count = self.counts.len().checked_sub(1 + usize::from(level)).and_then(|at| self.counts.get(at));
+            let count = depth.checked_sub(1 + usize::from(level)).and_then(|at| self.counts.get(at));
             out.push_str(&count.map_or_else(|| "*".to_owned(), |n| Indices::range(0, n.saturating_sub(1)).pattern()));
         });
         out
@@ -121,13 +128,13 @@ impl<'m> Flattener<'m, '_> {
     }
 
     /// Puts a finished node into the body that is being built.
-    pub(super) fn place(&mut self, layer: &Layer, node: Node<Row>) {
+    pub(super) fn place(&mut self, layer: &Layer, node: Node<Box<Row>>) {
         for diagnostic in self.wiring.place(node, layer.place()) {
             self.report(diagnostic);
         }
     }
 
-    pub(super) fn close(&mut self) -> Vec<Node<Row>> {
+    pub(super) fn close(&mut self) -> Vec<Node<Box<Row>>> {
         let (nodes, clashes) = self.wiring.close();
         clashes.into_iter().for_each(|diagnostic| self.report(diagnostic));
         nodes
@@ -159,8 +166,7 @@ impl<'m> Flattener<'m, '_> {
             return None;
         }
         if repeated && !segment.pieces.contains(&PathPiece::Index(0)) {
-            segment.pieces.push(PathPiece::Dot);
-            segment.pieces.push(PathPiece::Index(0));
+            segment.pieces = segment.pieces.iter().cloned().chain([PathPiece::Dot, PathPiece::Index(0)]).collect();
         }
         Some(segment)
     }

@@ -60,9 +60,9 @@ impl<'f> Instances<'f> {
     fn visit(&mut self, node: &'f Node<RowId>) -> Option<Instance> {
         match node {
             Node::Layer(id) => {
-                let segment = self.model.row(**id).and_then(|info| info.row.segment.as_ref());
+                let segment = self.model.row(*id).and_then(|info| info.row.segment.as_ref());
                 let length = self.enter(segment);
-                let instance = Instance { row: **id, path: self.path.clone() };
+                let instance = Instance { row: *id, path: self.path.clone() };
                 self.path.truncate(length);
                 Some(instance)
             }
@@ -112,7 +112,7 @@ impl Iterator for Instances<'_> {
                         if let Some(index) = self.indices.last_mut() {
                             *index = current;
                         }
-                        match repeat.variants.get(variant).and_then(|v| v.instance.as_deref()) {
+                        match repeat.variants.get(variant).and_then(|v| v.instance.as_ref()) {
                             Some(node) => node,
                             None => continue,
                         }

@@ -72,13 +72,13 @@ impl<'m> Flattener<'m, '_> {
         scope: &ValueScope<'m, '_>,
         inputs: Vec<ValueRef>,
         repeated: bool,
-    ) -> Option<Node<Row>> {
+    ) -> Option<Node<Box<Row>>> {
         let segment = match &layer.name {
             Some(field) => Some(self.segment(field, scope, repeated)?),
             None => None,
         };
-        let shown = segment.as_ref().filter(|_| !layer.inline).map(|s| self.shown(s));
-        self.trail.extend(shown);
+        let here = segment.clone().filter(|_| !layer.inline).map(|segment| (segment, self.counts.len()));
+        self.trail.extend(here);
         let concrete = segment.as_ref().filter(|_| !layer.inline && self.checked.checkpoint.quantization.is_some());
         let concrete = concrete.map(|segment| self.concrete_segment(segment));
         let depth = self.concrete.len();
@@ -99,7 +99,7 @@ impl<'m> Flattener<'m, '_> {
         scope: &ValueScope<'m, '_>,
         segment: Option<Segment>,
         inputs: Vec<ValueRef>,
-    ) -> Option<Node<Row>> {
+    ) -> Option<Node<Box<Row>>> {
         let calls = match &layer.calls {
             Some(attr) => Some(self.calls(attr, scope)?),
             None => None,
@@ -116,7 +116,7 @@ impl<'m> Flattener<'m, '_> {
             Some(field) => self.plain_text(field, scope),
             None => self.family_class(layer),
         };
-        Some(Node::Composite(Composite {
+        Some(Node::Composite(Box::new(Composite {
             segment,
             inline: layer.inline,
             class,
@@ -128,6 +128,6 @@ impl<'m> Flattener<'m, '_> {
             tie: self.tie(layer, scope).filter(|tie| tie.all.is_some()),
             body,
             span: layer.place(),
-        }))
+        })))
     }
 }

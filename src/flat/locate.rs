@@ -66,7 +66,7 @@ impl<'m, 'p> Asker<'m, 'p> for Search<'m> {
             Found::Layer(id, rest) => rest.is_empty().then_some(Located::Layer(id)),
             Found::Composite(composite) => {
                 let own = composite.body.iter().find_map(|node| match node {
-                    Node::Layer(id) if self.model.row(**id)?.row.segment.is_none() => Some(Located::Layer(**id)),
+                    Node::Layer(id) if self.model.row(*id)?.row.segment.is_none() => Some(Located::Layer(*id)),
                     _ => None,
                 });
                 let class = || composite.class.as_ref().map(|class| class.to_string());
@@ -75,7 +75,7 @@ impl<'m, 'p> Asker<'m, 'p> for Search<'m> {
             }
             Found::Instances(repeat) => {
                 let children = repeat.variants.iter().filter_map(|variant| {
-                    let class = class_of(self.model, variant.instance.as_deref()?);
+                    let class = class_of(self.model, variant.instance.as_ref()?);
                     Some(Child { name: variant.indices.pattern(), class })
                 });
                 Some(Located::Children { class: None, children: children.collect() })
@@ -104,7 +104,7 @@ fn children<'f>(model: &'f FlatModel, nodes: &'f [Node<RowId>], levels: &mut Lev
 
 fn add<'f>(model: &'f FlatModel, node: &'f Node<RowId>, levels: &mut Levels<'f>, out: &mut Vec<Child>) {
     let segment = match node {
-        Node::Layer(id) => model.row(**id).and_then(|info| info.row.segment.as_ref()),
+        Node::Layer(id) => model.row(*id).and_then(|info| info.row.segment.as_ref()),
         Node::Composite(composite) => match composite.path_segment() {
             None => return composite.body.iter().for_each(|node| add(model, node, levels, out)),
             segment => segment,
@@ -135,7 +135,7 @@ fn add<'f>(model: &'f FlatModel, node: &'f Node<RowId>, levels: &mut Levels<'f>,
 
 fn class_of(model: &FlatModel, node: &Node<RowId>) -> String {
     let class = match node {
-        Node::Layer(id) => model.row(**id).map(|info| &info.row.class_name),
+        Node::Layer(id) => model.row(*id).map(|info| &info.row.class_name),
         Node::Composite(composite) => composite.class.as_ref(),
         Node::Repeat(_) => None,
     };

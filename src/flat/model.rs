@@ -17,13 +17,30 @@ pub struct RowInfo {
     /// Rows with the same cost, tied weights aside, have the same.
     pub signature: u32,
     /// `model.layers.[0-31].mlp.up_proj`.
-    pub path: String,
+    pub path: Box<str>,
     /// How many instances share it.
     pub repeats: u128,
-    /// How often each instance runs: the product of these.
-    pub calls: Vec<Argument>,
+    pub(super) around: Arc<Around>,
+}
+
+/// The composites around a layer.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Around {
+    pub(super) prefixes: Vec<u32>,
+    pub(super) calls: Vec<Argument>,
+}
+
+impl RowInfo {
     /// The composites around it that have names, outermost first: the lengths of their paths in `path`.
-    pub prefixes: Vec<u32>,
+    #[must_use]
+    pub fn prefixes(&self) -> &[u32] {
+        &self.around.prefixes
+    }
+
+    /// How often each instance runs: the product of these.
+    pub fn calls(&self) -> impl Iterator<Item = &Argument> {
+        self.around.calls.iter().chain(&self.row.calls)
+    }
 }
 
 /// A tensor that the model is called with.

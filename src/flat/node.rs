@@ -1,6 +1,7 @@
 //! What the flat list is made of: distinct layers, and the tree in which composites and repeats stand around them.
 
 use std::hash::{Hash, Hasher};
+use std::ops::Deref;
 use std::sync::Arc;
 
 use super::indices::Indices;
@@ -72,9 +73,20 @@ pub struct Tied {
     pub span: Span,
 }
 
-/// A distinct basic layer.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+/// A distinct basic layer: what it has in common with others, and what it hasn't.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
+    pub(super) common: Arc<Common>,
+    /// Parameters that are given, by their position in the class.
+    pub arguments: Arc<[(u16, Argument)]>,
+    /// The group of the checkpoint's quantization that it is in.
+    pub quantized: Option<u16>,
+    pub tied: Box<[Tied]>,
+}
+
+/// What the instances of a layer mostly agree in: those that do share it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Common {
     pub segment: Option<Segment>,
     /// The class as the file has it.
     pub class_name: Arc<str>,
@@ -82,25 +94,53 @@ pub struct Row {
     pub class: Option<ClassRef>,
     /// What it is to a reader: what the layer says, else its class.
     pub role: Option<Role>,
-    /// Parameters that are given, by their position in the class.
-    pub arguments: Vec<(u16, Argument)>,
     /// Workload values replaced for this layer, by slot.
     pub overrides: Vec<(u16, Argument)>,
     /// Tensors that replace the class's.
-    pub weights: Option<Vec<OwnWeight>>,
+    pub weights: Option<Arc<[OwnWeight]>>,
     pub calls: Option<Argument>,
     pub inputs: Vec<ValueRef>,
     pub hold: Option<Hold>,
     /// It runs without gradients in training.
     pub no_grad: bool,
-    /// The group of the checkpoint's quantization that it is in.
-    pub quantized: Option<u16>,
     pub(super) tie: Option<TieSpec>,
-    pub tied: Vec<Tied>,
     pub span: Span,
 }
 
+impl Deref for Row {
+    type Target = Common;
+
+    fn deref(&self) -> &Common {
+        &self.common
+    }
+}
+
+/// What is the same for all layers written in one place tells none of them apart, but for that place.
+impl Hash for Row {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.common.span.hash(state);
+        self.arguments.hash(state);
+    }
+}
+
 impl Row {
+    /// A layer of which nothing more is said.
+    pub(super) fn new(common: Arc<Common>) -> Self {
+        Row { common, arguments: Arc::default(), quantized: None, tied: Box::default() }
+    }
+
+    /// What it has in common with others, to be changed for it alone.
+    pub(super) fn common_mut(&mut self) -> &mut Common {
+        Arc::make_mut(&mut self.common)
+    }
+
+    /// Whether it reads and holds the same as another, and has the same name.
+    #[must_use]
+    pub fn is_wired_as(&self, other: &Row) -> bool {
+        let (a, b) = (&self.common, &other.common);
+        Arc::ptr_eq(a, b) || (a.inputs == b.inputs && a.hold == b.hold && a.segment == b.segment)
+    }
+
     /// `module`, `function`, or `parameter` for a tensor that a composite owns.
     #[must_use]
     pub fn kind_word(&self) -> &'static str {
@@ -115,9 +155,9 @@ pub struct RowId(pub u32);
 /// A node of the folded tree; `L` is what its leaves are.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Node<L> {
-    Layer(Box<L>),
-    Composite(Composite<L>),
-    Repeat(Repeat<L>),
+    Layer(L),
+    Composite(Box<Composite<L>>),
+    Repeat(Box<Repeat<L>>),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -164,13 +204,13 @@ pub struct Repeat<L> {
 pub struct Variant<L> {
     pub indices: Indices,
     /// A layer or a composite. `None` only while it is being built.
-    pub instance: Option<Box<Node<L>>>,
+    pub instance: Option<Node<L>>,
 }
 
 impl<L> Repeat<L> {
     /// One instance of each variant that has layers.
     pub fn instances(&self) -> impl Iterator<Item = &Node<L>> {
-        self.variants.iter().filter_map(|variant| variant.instance.as_deref())
+        self.variants.iter().filter_map(|variant| variant.instance.as_ref())
     }
 
     /// Which variant runs when: ascending ranges of indices.

@@ -2,22 +2,32 @@
 
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
 use super::instances::enter;
-use super::model::{FlatModel, RowInfo};
+use super::model::{Around, FlatModel, RowInfo};
 use super::node::{Composite, Node, Repeat, Row, RowId, Variant};
-use crate::language::{Argument, Binding, Segment};
+use crate::language::{Binding, Segment};
 use crate::syntax::source::Span;
 
 /// The flat list of a tree.
-pub fn number(body: Vec<Node<Row>>) -> FlatModel {
-    let mut numbering = Numbering::default();
+pub fn number(body: Vec<Node<Box<Row>>>) -> FlatModel {
+    let rows = Vec::with_capacity(body.iter().map(layers).sum());
+    let mut numbering = Numbering { rows, ..Numbering::default() };
     let body = numbering.nodes(body);
     let mut rows = numbering.rows;
     let signatures = sign(&mut rows);
     FlatModel { rows, signatures, body, overflow: numbering.overflow, ..FlatModel::default() }
+}
+
+fn layers(node: &Node<Box<Row>>) -> usize {
+    match node {
+        Node::Layer(_) => 1,
+        Node::Composite(composite) => composite.body.iter().map(layers).sum(),
+        Node::Repeat(repeat) => repeat.instances().map(layers).sum(),
+    }
 }
 
 /// Gives rows that ask their class for the same the same signature; a row for each comes back.
@@ -74,35 +84,34 @@ impl Hash for Question<'_> {
 struct Numbering {
     rows: Vec<RowInfo>,
     path: String,
-    prefixes: Vec<u32>,
+    around: Arc<Around>,
     /// The index sets of the enclosing repeats' current variants, as shown.
     indices: Vec<String>,
     repeats: Vec<u128>,
-    calls: Vec<Argument>,
     overflow: Option<Span>,
 }
 
 impl Numbering {
-    fn nodes(&mut self, nodes: Vec<Node<Row>>) -> Vec<Node<RowId>> {
+    fn nodes(&mut self, nodes: Vec<Node<Box<Row>>>) -> Vec<Node<RowId>> {
         nodes.into_iter().map(|node| self.node(node)).collect()
     }
 
-    fn node(&mut self, node: Node<Row>) -> Node<RowId> {
+    fn node(&mut self, node: Node<Box<Row>>) -> Node<RowId> {
         match node {
-            Node::Layer(row) => Node::Layer(Box::new(self.row(*row))),
-            Node::Composite(composite) => Node::Composite(self.composite(composite)),
+            Node::Layer(row) => Node::Layer(self.row(*row)),
+            Node::Composite(composite) => Node::Composite(Box::new(self.composite(*composite))),
             Node::Repeat(repeat) => {
-                let variants = repeat.variants.into_iter().map(|variant| self.variant(variant)).collect();
-                let Repeat { name, count, parallel, inputs, hold, .. } = repeat;
-                Node::Repeat(Repeat { name, count, parallel, inputs, hold, variants })
+                let Repeat { name, count, parallel, inputs, hold, variants } = *repeat;
+                let variants = variants.into_iter().map(|variant| self.variant(variant)).collect();
+                Node::Repeat(Box::new(Repeat { name, count, parallel, inputs, hold, variants }))
             }
         }
     }
 
-    fn variant(&mut self, variant: Variant<Row>) -> Variant<RowId> {
+    fn variant(&mut self, variant: Variant<Box<Row>>) -> Variant<RowId> {
         self.indices.push(variant.indices.pattern());
         self.repeats.push(variant.indices.count());
-        let instance = variant.instance.map(|node| Box::new(self.node(*node)));
+        let instance = variant.instance.map(|node| self.node(node));
         self.repeats.pop();
         self.indices.pop();
         Variant { indices: variant.indices, instance }
@@ -113,21 +122,19 @@ impl Numbering {
         enter(&mut self.path, segment, indices.len(), &|at, out| out.push_str(indices.get(at).map_or("?", String::as_str)))
     }
 
-    fn composite(&mut self, composite: Composite<Row>) -> Composite<RowId> {
+    fn composite(&mut self, composite: Composite<Box<Row>>) -> Composite<RowId> {
         let length = self.enter(composite.path_segment());
-        let named = composite.path_segment().is_some();
-        if named {
-            self.prefixes.push(u32::try_from(self.path.len()).unwrap_or(u32::MAX));
+        let around = self.around.clone();
+        if composite.path_segment().is_some() || composite.calls.is_some() {
+            let here = Arc::make_mut(&mut self.around);
+            if composite.path_segment().is_some() {
+                here.prefixes.push(u32::try_from(self.path.len()).unwrap_or(u32::MAX));
+            }
+            here.calls.extend(composite.calls.clone());
         }
-        self.calls.extend(composite.calls.clone());
         let Composite { segment, inline, class, role, calls, inputs, output, hold, tie, body, span } = composite;
         let body = self.nodes(body);
-        if calls.is_some() {
-            self.calls.pop();
-        }
-        if named {
-            self.prefixes.pop();
-        }
+        self.around = around;
         self.path.truncate(length);
         Composite { segment, inline, class, role, calls, inputs, output, hold, tie, body, span }
     }
@@ -138,18 +145,9 @@ impl Numbering {
         if repeats.is_none() {
             self.overflow.get_or_insert(row.span);
         }
-        let mut calls = self.calls.clone();
-        calls.extend(row.calls.clone());
         let id = RowId(u32::try_from(self.rows.len()).unwrap_or(u32::MAX));
-        let info = RowInfo {
-            signature: 0,
-            path: self.path.clone(),
-            repeats: repeats.unwrap_or(0),
-            calls,
-            prefixes: self.prefixes.clone(),
-            row,
-        };
-        self.rows.push(info);
+        let (path, around) = (self.path.as_str().into(), self.around.clone());
+        self.rows.push(RowInfo { signature: 0, path, repeats: repeats.unwrap_or(0), around, row });
         self.path.truncate(length);
         id
     }

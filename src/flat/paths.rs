@@ -63,7 +63,7 @@ impl<'m> Index<'m> {
     fn add(&mut self, model: &'m FlatModel, nodes: &'m [Node<RowId>]) {
         for node in nodes {
             let segment = match node {
-                Node::Layer(id) => model.row(**id).and_then(|info| info.row.segment.as_ref()),
+                Node::Layer(id) => model.row(*id).and_then(|info| info.row.segment.as_ref()),
                 Node::Composite(composite) => match composite.path_segment() {
                     Some(segment) => Some(segment),
                     None => {
@@ -136,11 +136,11 @@ impl<'m> Paths<'m> {
         asker: &mut A,
     ) -> Option<A::Answer> {
         match node {
-            Node::Layer(id) => match &self.model.row(**id)?.row.segment {
+            Node::Layer(id) => match &self.model.row(*id)?.row.segment {
                 // Without a name it has its composite's path.
-                None => asker.found(Found::Layer(**id, text), levels),
+                None => asker.found(Found::Layer(*id, text), levels),
                 Some(segment) => self.segment(segment, text, levels, asker, &|_, rest, levels, asker| {
-                    asker.found(Found::Layer(**id, after_dot(rest)), levels)
+                    asker.found(Found::Layer(*id, after_dot(rest)), levels)
                 }),
             },
             Node::Composite(composite) => match composite.path_segment() {
@@ -198,8 +198,8 @@ impl<'m> Paths<'m> {
     ) -> Option<A::Answer> {
         let index = levels.last()?.index?;
         let variant = repeat.variants.iter().find(|variant| variant.indices.contains(index))?;
-        match variant.instance.as_deref()? {
-            Node::Layer(id) => asker.found(Found::Layer(**id, after_dot(rest)), levels),
+        match variant.instance.as_ref()? {
+            Node::Layer(id) => asker.found(Found::Layer(*id, after_dot(rest)), levels),
             Node::Composite(composite) => self.inside(composite, rest, levels, asker),
             Node::Repeat(_) => None,
         }
@@ -217,7 +217,7 @@ impl<'m> Paths<'m> {
             if let Some(level) = levels.last_mut() {
                 *level = Level { index: None, allowed: Some(&variant.indices) };
             }
-            self.node(variant.instance.as_deref()?, text, levels, asker)
+            self.node(variant.instance.as_ref()?, text, levels, asker)
         })
     }
 

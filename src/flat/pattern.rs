@@ -8,5 +8,5 @@ use crate::syntax::glob;
 pub fn matches_layer(pattern: &str, info: &RowInfo) -> bool {
     let class = &info.row.class_name;
     let last = class.rsplit('.').next().unwrap_or(class);
-    [info.path.as_str(), class, last].into_iter().any(|text| glob::matches(pattern, text))
+    [&*info.path, class, last].into_iter().any(|text| glob::matches(pattern, text))
 }

@@ -57,10 +57,10 @@ impl<'m> Flattener<'m, '_> {
         if variants.is_empty() {
             return self.absent(layer, &around);
         }
-        let name = variants.first().and_then(|variant| variant.instance.as_deref()).and_then(instance_name);
+        let name = variants.first().and_then(|variant| variant.instance.as_ref()).and_then(instance_name);
         self.place(
             layer,
-            Node::Repeat(Repeat { name, count, parallel: layer.parallel, inputs, variants, hold: layer.hold.clone() }),
+            Node::Repeat(Box::new(Repeat { name, count, parallel: layer.parallel, inputs, variants, hold: layer.hold.clone() })),
         );
     }
 
@@ -99,7 +99,7 @@ impl<'m> Flattener<'m, '_> {
 }
 
 /// A repeated layer's name, its index symbolic.
-fn instance_name(node: &Node<Row>) -> Option<Segment> {
+fn instance_name(node: &Node<Box<Row>>) -> Option<Segment> {
     match node {
         Node::Layer(row) => row.segment.clone(),
         Node::Composite(composite) => composite.segment.clone(),

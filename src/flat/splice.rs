@@ -14,7 +14,7 @@ use crate::language::Segment;
 use crate::syntax::spec::Hold;
 
 /// A body without groups.
-pub fn groups(body: Vec<Node<Row>>) -> Vec<Node<Row>> {
+pub fn groups(body: Vec<Node<Box<Row>>>) -> Vec<Node<Box<Row>>> {
     if !body.iter().any(any_group) {
         return body;
     }
@@ -27,11 +27,11 @@ pub fn groups(body: Vec<Node<Row>>) -> Vec<Node<Row>> {
     out
 }
 
-fn is_group(composite: &Composite<Row>) -> bool {
+fn is_group(composite: &Composite<Box<Row>>) -> bool {
     composite.path_segment().is_none() && composite.calls.is_none() && composite.tie.is_none()
 }
 
-fn any_group(node: &Node<Row>) -> bool {
+fn any_group(node: &Node<Box<Row>>) -> bool {
     match node {
         Node::Layer(_) => false,
         Node::Composite(composite) => is_group(composite) || composite.body.iter().any(any_group),
@@ -154,7 +154,7 @@ impl Level {
     }
 
     /// What is held until a group has run is held until its last layer has.
-    fn rename(&self, body: &mut [Node<Row>]) {
+    fn rename(&self, body: &mut [Node<Box<Row>>]) {
         if self.renamed.is_empty() {
             return;
         }
@@ -170,9 +170,9 @@ impl Level {
     }
 }
 
-fn hold_of(node: &mut Node<Row>) -> &mut Option<Hold> {
+fn hold_of(node: &mut Node<Box<Row>>) -> &mut Option<Hold> {
     match node {
-        Node::Layer(row) => &mut row.hold,
+        Node::Layer(row) => &mut row.common_mut().hold,
         Node::Composite(composite) => &mut composite.hold,
         Node::Repeat(repeat) => &mut repeat.hold,
     }
@@ -214,13 +214,20 @@ impl Splicer {
         values.iter_mut().for_each(|value| *value = self.moved(value));
     }
 
+    fn move_inputs(&self, row: &mut Row) {
+        let moved: Vec<ValueRef> = row.inputs.iter().map(|value| self.moved(value)).collect();
+        if moved != row.inputs {
+            row.common_mut().inputs = moved;
+        }
+    }
+
     fn settle(&mut self, place: Place) {
         if let Some(level) = self.levels.last_mut() {
             level.places.push(place);
         }
     }
 
-    fn next(&self, out: &[Node<Row>]) -> Absolute {
+    fn next(&self, out: &[Node<Box<Row>>]) -> Absolute {
         Absolute::node(self.depth(), out.len())
     }
 
@@ -231,12 +238,12 @@ impl Splicer {
         Absolute { depth, target: input.target, rest: input.rest }
     }
 
-    fn body(&mut self, nodes: Vec<Node<Row>>, out: &mut Vec<Node<Row>>) {
+    fn body(&mut self, nodes: Vec<Node<Box<Row>>>, out: &mut Vec<Node<Box<Row>>>) {
         for node in nodes {
             match node {
-                Node::Composite(composite) if is_group(&composite) => self.group(composite, out),
+                Node::Composite(composite) if is_group(&composite) => self.group(*composite, out),
                 Node::Layer(mut row) => {
-                    self.all_moved(&mut row.inputs);
+                    self.move_inputs(&mut row);
                     self.settle(Place::Node { at: self.next(out), inside: Inside::Layer });
                     out.push(Node::Layer(row));
                 }
@@ -256,7 +263,7 @@ impl Splicer {
     }
 
     /// A composite that stays one, and where its children are now.
-    fn inside(&mut self, mut composite: Composite<Row>) -> (Composite<Row>, Vec<Place>) {
+    fn inside(&mut self, mut composite: Box<Composite<Box<Row>>>) -> (Box<Composite<Box<Row>>>, Vec<Place>) {
         let depth = self.depth() + 1;
         self.levels.push(Level::new(depth, Absolute::input(depth)));
         let mut body = Vec::with_capacity(composite.body.len());
@@ -277,7 +284,7 @@ impl Splicer {
         (composite, level.map(|level| level.places).unwrap_or_default())
     }
 
-    fn repeat(&mut self, mut repeat: Repeat<Row>, at: Absolute) -> Repeat<Row> {
+    fn repeat(&mut self, mut repeat: Box<Repeat<Box<Row>>>, at: Absolute) -> Box<Repeat<Box<Row>>> {
         self.all_moved(&mut repeat.inputs);
         // Its instances may read earlier ones, so it has its place before they are walked.
         let (input, chained) = (self.given(&repeat.inputs), !repeat.parallel);
@@ -287,16 +294,16 @@ impl Splicer {
         repeat
     }
 
-    fn variant(&mut self, variant: Variant<Row>) -> Variant<Row> {
+    fn variant(&mut self, variant: Variant<Box<Row>>) -> Variant<Box<Row>> {
         let Variant { indices, instance } = variant;
-        let (instance, children) = match instance.map(|node| *node) {
+        let (instance, children) = match instance {
             Some(Node::Composite(mut composite)) => {
                 self.all_moved(&mut composite.inputs);
                 let (composite, children) = self.inside(composite);
                 (Some(Node::Composite(composite)), children)
             }
             Some(Node::Layer(mut row)) => {
-                self.all_moved(&mut row.inputs);
+                self.move_inputs(&mut row);
                 (Some(Node::Layer(row)), Vec::new())
             }
             other => (other, Vec::new()),
@@ -305,10 +312,10 @@ impl Splicer {
         if let Some(Place::Node { inside: Inside::Repeat { variants, .. }, .. }) = place {
             variants.push((indices.clone(), children));
         }
-        Variant { indices, instance: instance.map(Box::new) }
+        Variant { indices, instance }
     }
 
-    fn group(&mut self, group: Composite<Row>, out: &mut Vec<Node<Row>>) {
+    fn group(&mut self, group: Composite<Box<Row>>, out: &mut Vec<Node<Box<Row>>>) {
         let depth = self.depth();
         let input = group.inputs.first().map_or_else(|| Absolute::input(depth), |input| self.absolute(input));
         self.levels.push(Level::new(depth, input.clone()));

@@ -17,7 +17,7 @@ pub fn resolve(model: &mut FlatModel, dropped: &Dropped, diagnostics: &mut Diagn
     Search { model, dropped, paths: Paths::new(model), found: &mut found, diagnostics }.nodes(&model.body, &mut Vec::new());
     for (row, tied) in found {
         if let Some(info) = model.rows.get_mut(row.0 as usize) {
-            info.row.tied.push(tied);
+            info.row.tied = info.row.tied.iter().cloned().chain([tied]).collect();
         }
     }
     circles(model, diagnostics);
@@ -56,7 +56,7 @@ impl<'m, 'p> Asker<'m, 'p> for Targets<'m> {
             }
             // A layer without a name is its composite, as far as paths go.
             Found::Composite(composite) => match composite.body.as_slice() {
-                [Node::Layer(id)] if self.model.row(**id)?.row.segment.is_none() => Some(Target::Row(**id)),
+                [Node::Layer(id)] if self.model.row(*id)?.row.segment.is_none() => Some(Target::Row(*id)),
                 _ => Some(Target::Composite(composite)),
             },
             Found::Instances(_) => None,
@@ -76,8 +76,8 @@ impl<'m> Search<'m, '_> {
     fn node(&mut self, node: &'m Node<RowId>, scopes: &mut Vec<&'m [Node<RowId>]>) {
         match node {
             Node::Layer(id) => {
-                if let Some(tie) = self.row(**id).and_then(|row| row.tie.as_ref()) {
-                    self.tie_row(**id, tie, scopes);
+                if let Some(tie) = self.row(*id).and_then(|row| row.tie.as_ref()) {
+                    self.tie_row(*id, tie, scopes);
                 }
             }
             Node::Composite(composite) => {
@@ -184,7 +184,7 @@ impl<'m> Search<'m, '_> {
             }
             _ => {}
         }
-        let shown = self.model.row(target).map_or("", |info| info.path.as_str());
+        let shown = self.model.row(target).map_or("", |info| &*info.path);
         self.found.push((id, Tied { weight, target, target_weight, path: shown.into(), span }));
     }
 
@@ -198,7 +198,7 @@ impl<'m> Search<'m, '_> {
             let names = self.row(row).map(weight_names).unwrap_or_default();
             return self.refuse(format!("`{layer}` has no weight `{weight}`"), span, "tied here", Some((weight, &names)));
         }
-        let paths = self.model.rows.iter().take(10_000).map(|info| info.path.as_str());
+        let paths = self.model.rows.iter().take(10_000).map(|info| &*info.path);
         let near = if self.diagnostics.crowded() { None } else { nearest(path, paths) };
         let diagnostic = Diagnostic::new(Code::UnknownTieTarget, format!("`{path}` is no layer with weights"))
             .at(span, "found neither beside this layer nor outward");
@@ -226,7 +226,7 @@ impl<'m> Search<'m, '_> {
         match self.pairs(composite, target) {
             Ok(pairs) => {
                 for (row, target) in pairs {
-                    let shown = self.model.row(target).map_or("", |info| info.path.as_str());
+                    let shown = self.model.row(target).map_or("", |info| &*info.path);
                     let tied = Tied { weight: None, target, target_weight: None, path: shown.into(), span: tie.span };
                     self.found.push((row, tied));
                 }
@@ -319,7 +319,7 @@ fn circles(model: &FlatModel, diagnostics: &mut Diagnostics) {
 
 fn circle_of(model: &FlatModel, circle: &[&(&Weight, Span)]) -> Diagnostic {
     const SHOWN: usize = 6;
-    let path = |weight: &Weight| model.row(weight.0).map_or("", |info| info.path.as_str());
+    let path = |weight: &Weight| model.row(weight.0).map_or("", |info| &*info.path);
     let mut steps: Vec<String> = circle.iter().take(SHOWN).map(|(weight, _)| format!("{}.{}", path(weight), weight.1)).collect();
     if circle.len() > SHOWN {
         steps.push("...".to_owned());

@@ -8,7 +8,7 @@ use foldhash::fast::RandomState;
 use indexmap::IndexMap;
 
 use super::indices::Indices;
-use super::node::{Composite, Node, Repeat, Row, Variant};
+use super::node::{Node, Row, Variant};
 use super::value::{Step, ValueRef, ValueTarget};
 use crate::language::{PathPiece, Segment};
 use crate::syntax::diag::{Code, Diagnostic, nearest};
@@ -17,10 +17,10 @@ use crate::syntax::source::Span;
 /// A body that is being built.
 #[derive(Default)]
 pub struct Body {
-    pub nodes: Vec<Node<Row>>,
-    names: HashMap<Arc<str>, Found>,
+    pub nodes: Vec<Node<Box<Row>>>,
+    names: HashMap<Arc<str>, Found, RandomState>,
     /// Path segments in use, those of groups' children too.
-    taken: HashMap<String, Span>,
+    taken: HashMap<Arc<str>, Span, RandomState>,
     /// Repeated layers with the index in the midst of their names, by what stands before and after it.
     patterns: HashMap<(String, String), u32>,
     /// What the next sibling reads if it doesn't say.
@@ -36,7 +36,7 @@ pub struct Body {
 #[derive(Default)]
 pub struct Pending {
     name: Option<Arc<str>>,
-    pub distinct: IndexMap<Box<Node<Row>>, Indices, RandomState>,
+    pub distinct: IndexMap<Node<Box<Row>>, Indices, RandomState>,
 }
 
 /// Layers that couldn't be made, which was reported: names that may mean them are not unknown.
@@ -88,7 +88,7 @@ pub struct Wiring {
 struct Closed {
     faults: Faults,
     /// Where the names are written that a group gives its siblings.
-    taken: HashMap<String, Span>,
+    taken: HashMap<Arc<str>, Span, RandomState>,
 }
 
 impl Wiring {
@@ -101,14 +101,17 @@ impl Wiring {
     }
 
     /// Finishes a body. Two siblings of one path that only an index makes equal are an error.
-    pub fn close(&mut self) -> (Vec<Node<Row>>, Vec<Diagnostic>) {
+    pub fn close(&mut self) -> (Vec<Node<Box<Row>>>, Vec<Diagnostic>) {
         let body = self.bodies.pop().unwrap_or_default();
         let clashes = clashes(&body);
         self.closed.faults.merge(body.faults);
         if !body.faulty.is_empty() {
             self.closed.faults.nameless = true;
         }
-        self.closed.taken.extend(body.taken);
+        match self.closed.taken.is_empty() {
+            true => self.closed.taken = body.taken,
+            false => self.closed.taken.extend(body.taken),
+        }
         (body.nodes, clashes)
     }
 
@@ -120,7 +123,7 @@ impl Wiring {
             body.faults.nameless = true;
             return None;
         };
-        let first = body.taken.insert(name.to_string(), span);
+        let first = body.taken.insert(name.clone(), span);
         let duplicate = first.map(|first| duplicate(&name, first, span));
         body.faults.names.insert(name);
         duplicate
@@ -150,21 +153,21 @@ impl Wiring {
     }
 
     /// An instance of it, made; `first` to `last` are the indices that it stands for.
-    pub fn instance(&mut self, node: Node<Row>, first: u64, last: u64) {
+    pub fn instance(&mut self, node: Node<Box<Row>>, first: u64, last: u64) {
         if let Some(pending) = self.bodies.last_mut().and_then(|body| body.pending.as_mut()) {
-            pending.distinct.entry(Box::new(node)).or_default().push(first, last);
+            pending.distinct.entry(node).or_default().push(first, last);
         }
     }
 
     /// Its distinct instances, in the order in which they first run.
-    pub fn end_repeat(&mut self) -> Vec<Variant<Row>> {
+    pub fn end_repeat(&mut self) -> Vec<Variant<Box<Row>>> {
         let pending = self.bodies.last_mut().and_then(|body| body.pending.take()).unwrap_or_default();
         let variant = |(node, indices)| Variant { indices, instance: Some(node) };
         pending.distinct.into_iter().map(variant).collect()
     }
 
     /// Appends a node. Two siblings of one path are an error.
-    pub fn place(&mut self, node: Node<Row>, span: Span) -> Vec<Diagnostic> {
+    pub fn place(&mut self, node: Node<Box<Row>>, span: Span) -> Vec<Diagnostic> {
         let at = self.append(node, span);
         if let (Some(body), Ok(at)) = (self.bodies.last_mut(), &at) {
             body.previous = Some(ValueRef::node(*at));
@@ -178,7 +181,7 @@ impl Wiring {
         self.append(Node::Layer(Box::new(row)), span).err().unwrap_or_default()
     }
 
-    fn append(&mut self, node: Node<Row>, span: Span) -> Result<u32, Vec<Diagnostic>> {
+    fn append(&mut self, node: Node<Box<Row>>, span: Span) -> Result<u32, Vec<Diagnostic>> {
         let is_root = self.bodies.len() == 1;
         let closed = std::mem::take(&mut self.closed);
         let Some(body) = self.bodies.last_mut() else {
@@ -208,7 +211,8 @@ impl Wiring {
             }
         }
         register(&node, at, &mut body.names);
-        if let Node::Repeat(Repeat { name: Some(name), .. }) = &node
+        if let Node::Repeat(repeat) = &node
+            && let Some(name) = &repeat.name
             && let Some(affixes) = name.affixes()
         {
             body.patterns.insert(affixes, at);
@@ -359,7 +363,7 @@ fn clashes(body: &Body) -> Vec<Diagnostic> {
         let Some(Node::Repeat(repeat)) = body.nodes.get(at as usize) else {
             continue;
         };
-        let first = repeat.name.as_ref().and_then(|name| body.taken.get(&shown(name, 1)));
+        let first = repeat.name.as_ref().and_then(|name| body.taken.get(&*shown(name, 1)));
         if let Some(first) = first.filter(|_| repeat.variants.iter().any(|variant| variant.indices.contains(index))) {
             clashes.push(duplicate(path, *first.min(span), *first.max(span)));
         }
@@ -368,7 +372,7 @@ fn clashes(body: &Body) -> Vec<Diagnostic> {
     clashes
 }
 
-fn is_group(node: &Node<Row>) -> bool {
+fn is_group(node: &Node<Box<Row>>) -> bool {
     match node {
         Node::Layer(_) => false,
         Node::Composite(composite) => composite.path_segment().is_none(),
@@ -411,14 +415,16 @@ fn earlier_instance(body: &Body, head: &str, rest: &[&str], up: u16, looked: &Ce
 }
 
 /// The names under which values of a node are found.
-fn register(node: &Node<Row>, at: u32, names: &mut HashMap<Arc<str>, Found>) {
+fn register(node: &Node<Box<Row>>, at: u32, names: &mut HashMap<Arc<str>, Found, RandomState>) {
     let segment = segment_of(node);
     if let Some(name) = segment.and_then(Segment::lookup_name) {
         names.insert(name.clone(), Found::Node(at));
     }
-    if let Node::Composite(Composite { segment: None, body, .. }) = node {
-        let mut inner = HashMap::new();
-        body.iter().for_each(|child| register(child, at, &mut inner));
+    if let Node::Composite(group) = node
+        && group.segment.is_none()
+    {
+        let mut inner = HashMap::default();
+        group.body.iter().for_each(|child| register(child, at, &mut inner));
         for name in inner.into_keys() {
             names.insert(name, Found::InGroup(at));
         }
@@ -438,14 +444,14 @@ pub trait HasSegment {
     fn segment(&self) -> Option<&Segment>;
 }
 
-impl HasSegment for Row {
+impl HasSegment for Box<Row> {
     fn segment(&self) -> Option<&Segment> {
         self.segment.as_ref()
     }
 }
 
 /// Where `rest`, the names of children, indices and an output, leads in a node; `None` if nothing there is called so.
-fn steps(node: &Node<Row>, rest: &[&str], looked: &Cell<u64>) -> Option<Vec<Step>> {
+fn steps(node: &Node<Box<Row>>, rest: &[&str], looked: &Cell<u64>) -> Option<Vec<Step>> {
     let Some((head, tail)) = rest.split_first() else {
         return Some(Vec::new());
     };
@@ -465,27 +471,28 @@ fn then(first: Step, mut rest: Vec<Step>) -> Vec<Step> {
 }
 
 /// The way to the instance of a repeat, and on from there.
-fn instance_steps(node: &Node<Row>, index: u64, rest: &[&str], looked: &Cell<u64>) -> Option<Vec<Step>> {
+fn instance_steps(node: &Node<Box<Row>>, index: u64, rest: &[&str], looked: &Cell<u64>) -> Option<Vec<Step>> {
     let Node::Repeat(repeat) = node else { return None };
     let variant = repeat.variants.iter().find(|variant| variant.indices.contains(index))?;
-    Some(then(Step::Instance(index), steps(variant.instance.as_deref()?, rest, looked)?))
+    Some(then(Step::Instance(index), steps(variant.instance.as_ref()?, rest, looked)?))
 }
 
 /// The way to the first child of this name, in groups too, and on from there.
-fn child_steps(body: &[Node<Row>], name: &str, rest: &[&str], looked: &Cell<u64>) -> Option<Vec<Step>> {
+fn child_steps(body: &[Node<Box<Row>>], name: &str, rest: &[&str], looked: &Cell<u64>) -> Option<Vec<Step>> {
     let (way, node) = child(body, name, looked)?;
     let inside = steps(node, rest, looked)?;
     Some(way.into_iter().rev().chain(inside).collect())
 }
 
 /// A child by name, in groups too, and the way to it, its last step first.
-fn child<'n>(body: &'n [Node<Row>], name: &str, looked: &Cell<u64>) -> Option<(Vec<Step>, &'n Node<Row>)> {
+fn child<'n>(body: &'n [Node<Box<Row>>], name: &str, looked: &Cell<u64>) -> Option<(Vec<Step>, &'n Node<Box<Row>>)> {
     (0u32..).zip(body).find_map(|(at, node)| {
         looked.set(looked.get() + 1);
         if segment_of(node).and_then(Segment::lookup_name).is_some_and(|n| **n == *name) {
             return Some((vec![Step::Child(at)], node));
         }
-        let Node::Composite(Composite { segment: None, body, .. }) = node else { return None };
+        let Node::Composite(group) = node else { return None };
+        let body = group.segment.is_none().then_some(&group.body)?;
         let (mut way, found) = child(body, name, looked)?;
         way.push(Step::Child(at));
         Some((way, found))
@@ -493,9 +500,9 @@ fn child<'n>(body: &'n [Node<Row>], name: &str, looked: &Cell<u64>) -> Option<(V
 }
 
 /// The path segments that a node takes beside its siblings; `depth` repeats have been entered on the way to it.
-fn path_names(node: &Node<Row>, depth: u16, out: &mut Vec<String>) {
+fn path_names(node: &Node<Box<Row>>, depth: u16, out: &mut Vec<Arc<str>>) {
     match node {
-        Node::Layer(row) => out.push(row.segment.as_ref().map_or_else(String::new, |segment| shown(segment, depth))),
+        Node::Layer(row) => out.push(row.segment.as_ref().map_or_else(|| "".into(), |segment| shown(segment, depth))),
         Node::Composite(composite) => match composite.path_segment() {
             Some(segment) => out.push(shown(segment, depth)),
             None => composite.body.iter().for_each(|child| path_names(child, depth, out)),
@@ -503,7 +510,7 @@ fn path_names(node: &Node<Row>, depth: u16, out: &mut Vec<String>) {
         Node::Repeat(repeat) => {
             // `layers.0` and `layers.1` are children of a `layers`.
             if let Some(name) = repeat.name.as_ref().and_then(Segment::lookup_name).filter(|_| !is_group(node)) {
-                return out.push(name.to_string());
+                return out.push(name.clone());
             }
             let inside = depth.saturating_add(1);
             let mut names = Vec::new();
@@ -514,8 +521,8 @@ fn path_names(node: &Node<Row>, depth: u16, out: &mut Vec<String>) {
             names.dedup();
             // Several instances of a group have their children's names in common, unless those contain this repeat's index.
             let own = index_mark(inside);
-            let clashing = |name: &&String| repeat.count > 1 && !name.contains(&own);
-            let clashes: Vec<String> = names.iter().filter(clashing).cloned().collect();
+            let clashing = |name: &&Arc<str>| repeat.count > 1 && !name.contains(&own);
+            let clashes: Vec<Arc<str>> = names.iter().filter(clashing).cloned().collect();
             out.extend(names);
             out.extend(clashes);
         }
@@ -531,9 +538,12 @@ fn index_mark(depth: u16) -> String {
 }
 
 /// A segment with its indices told apart: a mark for the `depth` repeats that were entered, `<k>` for those further out.
-fn shown(segment: &Segment, depth: u16) -> String {
+fn shown(segment: &Segment, depth: u16) -> Arc<str> {
+    if let [PathPiece::Text(text)] = &*segment.pieces {
+        return text.clone();
+    }
     let mut out = String::new();
-    for piece in &segment.pieces {
+    for piece in segment.pieces.iter() {
         match piece {
             PathPiece::Text(text) => out.push_str(text),
             PathPiece::Dot => out.push('.'),
@@ -541,7 +551,7 @@ fn shown(segment: &Segment, depth: u16) -> String {
             PathPiece::Index(level) => out.push_str(&format!("<{}>", level - depth)),
         }
     }
-    out
+    out.into()
 }
 
 /// A name as a person reads it, with `*` for the marks.

@@ -28,7 +28,7 @@ impl Machine<'_, '_> {
         let Some(info) = self.flat.row(id) else { return Values::default() };
         let Some(class) = &info.row.class else {
             // A tensor that a composite owns.
-            let shape = info.row.weights.iter().flatten().next().map(|weight| Arc::from(weight.shape.as_slice()));
+            let shape = info.row.weights.as_ref().and_then(|own| own.first()).map(|weight| Arc::from(weight.shape.as_slice()));
             return Values { own: vec![Value { shape, from: Some(info.row.span), ..Value::unknown() }], ..Values::default() };
         };
         let class = &class.0;
@@ -49,8 +49,8 @@ impl Machine<'_, '_> {
             self.moment(id, ports);
         }
         let held = if info.row.hold.is_some() { calls } else { 1 };
-        let mut own = Vec::with_capacity(ports.outputs.len());
-        for (n, port) in ports.outputs.iter().enumerate() {
+        let mut own = Vec::with_capacity(ports.outputs().len());
+        for (n, port) in ports.outputs().enumerate() {
             let output = class.outputs.get(n);
             let shared = if port.view && !class.inputs.is_empty() {
                 let source = output.and_then(|output| class.inputs.iter().position(|input| input.name == output.name));
@@ -72,7 +72,7 @@ impl Machine<'_, '_> {
                 self.heap.keep(storage, Kept::Cache);
             }
             self.hold(storage, output.map_or(0, |output| output.hold));
-            let shape = self.flow.rows.get(at).and_then(|row| row.outputs.get(n)).cloned().flatten();
+            let shape = self.flow.rows.get(at).and_then(|row| row.outputs().get(n)).cloned().flatten();
             // A view of a mask is a mask, of the cache a cached value.
             let element = shared.map_or(port.element, |input| input.element);
             own.push(Value { storage, shape, element, exists: port.exists, from: Some(info.row.span), implicit: false });

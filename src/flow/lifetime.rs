@@ -3,6 +3,7 @@
 //! The folded tree comes in, a plan of the same form goes out. Shapes and sizes play no part here.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::flat::{Composite, FlatModel, Node, Repeat, RowId, Step, ValueRef, ValueTarget};
@@ -36,15 +37,15 @@ pub struct NodePlan {
 pub enum Inside {
     Layer,
     Composite(BodyPlan),
-    /// One a variant.
-    Repeat(Vec<NodePlan>),
+    /// One a variant; those that are alike share it.
+    Repeat(Vec<Rc<NodePlan>>),
 }
 
 /// Plans a model. A `hold` that names no later sibling goes to `diagnostics`.
 pub fn plan(flat: &FlatModel, diagnostics: &mut Diagnostics) -> BodyPlan {
-    let reads: Vec<Reads> = flat.body.iter().map(|node| reads(flat, node)).collect();
+    let reads: Vec<Rc<Reads>> = flat.body.iter().map(|node| Rc::new(reads(flat, node))).collect();
     let mut planner = Planner { flat, diagnostics };
-    planner.body(&flat.body, reads, None, &[])
+    planner.body(&flat.body, &reads, None, &[])
 }
 
 /// A value that is read: `up` bodies out, the node there, and what of it.
@@ -61,7 +62,7 @@ struct Read {
 struct Reads {
     /// From the body in which the node stands.
     list: Vec<Read>,
-    children: Vec<Reads>,
+    children: Vec<Rc<Reads>>,
 }
 
 fn read(value: &ValueRef, first_only: bool) -> Option<Read> {
@@ -74,7 +75,7 @@ fn read(value: &ValueRef, first_only: bool) -> Option<Read> {
 fn reads(flat: &FlatModel, node: &Node<RowId>) -> Reads {
     match node {
         Node::Layer(id) => {
-            let inputs = flat.row(**id).map_or(&[][..], |info| &info.row.inputs);
+            let inputs = flat.row(*id).map_or(&[][..], |info| &info.row.inputs);
             Reads { list: inputs.iter().filter_map(|input| read(input, false)).collect(), children: Vec::new() }
         }
         Node::Composite(composite) => {
@@ -83,15 +84,24 @@ fn reads(flat: &FlatModel, node: &Node<RowId>) -> Reads {
             reads
         }
         Node::Repeat(repeat) => {
-            let instances = repeat.instances();
-            let children: Vec<Reads> = instances
-                .map(|instance| match instance {
-                    Node::Composite(composite) => inside(flat, composite),
-                    // Its inputs are the repeat's.
-                    _ => Reads { list: Vec::new(), children: Vec::new() },
-                })
-                .collect();
-            let mut list: Vec<Read> = children.iter().flat_map(|child| child.list.iter().cloned()).collect();
+            let mut children: Vec<Rc<Reads>> = Vec::with_capacity(repeat.variants.len());
+            let mut list: Vec<Read> = Vec::new();
+            let mut before: Option<&Node<RowId>> = None;
+            for instance in repeat.instances() {
+                let known = before.filter(|before| alike(flat, before, instance)).and_then(|_| children.last()).cloned();
+                let reads = known.unwrap_or_else(|| {
+                    Rc::new(match instance {
+                        Node::Composite(composite) => inside(flat, composite),
+                        // Its inputs are the repeat's.
+                        _ => Reads { list: Vec::new(), children: Vec::new() },
+                    })
+                });
+                if children.last().is_none_or(|last| !Rc::ptr_eq(last, &reads)) {
+                    list.extend(reads.list.iter().cloned());
+                }
+                children.push(reads);
+                before = Some(instance);
+            }
             let chained = |at: usize| at == 0 && !repeat.parallel;
             list.extend(repeat.inputs.iter().enumerate().filter_map(|(at, input)| read(input, chained(at))));
             list.sort_unstable();
@@ -103,7 +113,7 @@ fn reads(flat: &FlatModel, node: &Node<RowId>) -> Reads {
 
 /// What the children of a composite read from outside of it.
 fn inside(flat: &FlatModel, composite: &Composite<RowId>) -> Reads {
-    let children: Vec<Reads> = composite.body.iter().map(|node| reads(flat, node)).collect();
+    let children: Vec<Rc<Reads>> = composite.body.iter().map(|node| Rc::new(reads(flat, node))).collect();
     let outward = children.iter().flat_map(|child| &child.list).filter(|read| read.up > 0);
     let mut list: Vec<Read> = outward.map(|read| Read { up: read.up - 1, first_only: false, ..read.clone() }).collect();
     list.sort_unstable();
@@ -111,11 +121,35 @@ fn inside(flat: &FlatModel, composite: &Composite<RowId>) -> Reads {
     Reads { list, children }
 }
 
+/// Whether two nodes read and hold the same in the same places: the instances of a repeat mostly do.
+fn alike(flat: &FlatModel, a: &Node<RowId>, b: &Node<RowId>) -> bool {
+    match (a, b) {
+        (Node::Layer(a), Node::Layer(b)) => match (flat.row(*a), flat.row(*b)) {
+            (Some(a), Some(b)) => a.row.is_wired_as(&b.row),
+            _ => false,
+        },
+        (Node::Composite(a), Node::Composite(b)) => {
+            let own = a.segment == b.segment && a.inputs == b.inputs && a.output == b.output && a.hold == b.hold;
+            own && a.body.len() == b.body.len() && a.body.iter().zip(&b.body).all(|(a, b)| alike(flat, a, b))
+        }
+        (Node::Repeat(a), Node::Repeat(b)) => {
+            let own = a.name == b.name && a.parallel == b.parallel && a.inputs == b.inputs && a.hold == b.hold;
+            let indices = || a.variants.iter().zip(&b.variants).all(|(a, b)| a.indices == b.indices);
+            let inside = || a.instances().zip(b.instances()).all(|(a, b)| alike(flat, a, b));
+            own && a.variants.len() == b.variants.len() && indices() && inside()
+        }
+        _ => false,
+    }
+}
+
 /// The position of a sibling, or of the group that it stands in, by its name: what `hold` says.
 fn sibling(flat: &FlatModel, body: &[Node<RowId>], name: &str) -> Option<usize> {
     body.iter().position(|node| {
         let own = segment(flat, node).and_then(Segment::lookup_name).is_some_and(|n| **n == *name);
-        let group = |node| matches!(node, &Node::Composite(Composite { segment: None, ref body, .. }) if sibling(flat, body, name).is_some());
+        let group = |node: &Node<RowId>| match node {
+            Node::Composite(group) => group.segment.is_none() && sibling(flat, &group.body, name).is_some(),
+            _ => false,
+        };
         own || group(node)
     })
 }
@@ -133,7 +167,7 @@ pub fn by_index(exports: &[Export]) -> BTreeMap<u64, Vec<Export>> {
 
 fn segment<'f>(flat: &'f FlatModel, node: &'f Node<RowId>) -> Option<&'f Segment> {
     match node {
-        Node::Layer(id) => flat.row(**id).and_then(|info| info.row.segment.as_ref()),
+        Node::Layer(id) => flat.row(*id).and_then(|info| info.row.segment.as_ref()),
         Node::Composite(composite) => composite.segment.as_ref(),
         Node::Repeat(repeat) => repeat.name.as_ref(),
     }
@@ -145,7 +179,7 @@ struct Planner<'f, 'd> {
 }
 
 impl Planner<'_, '_> {
-    fn body(&mut self, nodes: &[Node<RowId>], reads: Vec<Reads>, output: Option<&ValueRef>, exports: &[Export]) -> BodyPlan {
+    fn body(&mut self, nodes: &[Node<RowId>], reads: &[Rc<Reads>], output: Option<&ValueRef>, exports: &[Export]) -> BodyPlan {
         let count = nodes.len();
         let mut last: Vec<usize> = (0..count).collect();
         let mut first_only = vec![Vec::new(); count];
@@ -219,7 +253,7 @@ impl Planner<'_, '_> {
 
     fn hold(&mut self, nodes: &[Node<RowId>], at: usize, node: &Node<RowId>, last: &mut [usize]) {
         let hold = match node {
-            Node::Layer(id) => self.flat.row(**id).and_then(|info| info.row.hold.as_ref()),
+            Node::Layer(id) => self.flat.row(*id).and_then(|info| info.row.hold.as_ref()),
             Node::Composite(composite) => composite.hold.as_ref(),
             Node::Repeat(repeat) => repeat.hold.as_ref(),
         };
@@ -247,28 +281,33 @@ impl Planner<'_, '_> {
         self.diagnostics.push(diagnostic.help("`true` holds the output until the enclosing composite returns"));
     }
 
-    fn node(&mut self, node: &Node<RowId>, reads: Reads, exports: Vec<Export>) -> NodePlan {
+    fn node(&mut self, node: &Node<RowId>, reads: &Reads, exports: Vec<Export>) -> NodePlan {
         let inside = match node {
             Node::Layer(_) => Inside::Layer,
             Node::Composite(composite) => {
-                Inside::Composite(self.body(&composite.body, reads.children, composite.output.as_ref(), &exports))
+                Inside::Composite(self.body(&composite.body, &reads.children, composite.output.as_ref(), &exports))
             }
-            Node::Repeat(repeat) => Inside::Repeat(self.variants(repeat, reads.children, &exports)),
+            Node::Repeat(repeat) => Inside::Repeat(self.variants(repeat, &reads.children, &exports)),
         };
         NodePlan { exports, inside }
     }
 
-    fn variants(&mut self, repeat: &Repeat<RowId>, reads: Vec<Reads>, exports: &[Export]) -> Vec<NodePlan> {
-        let mut plans = Vec::with_capacity(repeat.variants.len());
+    fn variants(&mut self, repeat: &Repeat<RowId>, reads: &[Rc<Reads>], exports: &[Export]) -> Vec<Rc<NodePlan>> {
+        let mut plans: Vec<Rc<NodePlan>> = Vec::with_capacity(repeat.variants.len());
+        let mut before: Option<&Rc<Reads>> = None;
         let indexed = by_index(exports);
         for (variant, reads) in repeat.variants.iter().zip(reads) {
-            let Some(node) = variant.instance.as_deref() else { continue };
+            let Some(node) = variant.instance.as_ref() else { continue };
             let ranges = variant.indices.ranges().iter();
             let own = ranges.flat_map(|(first, last)| indexed.range(*first..=*last)).flat_map(|(_, rests)| rests);
             let mut inner: Vec<Export> = own.filter(|rest| !rest.is_empty()).cloned().collect();
             inner.sort_unstable();
             inner.dedup();
-            plans.push(self.node(node, reads, inner));
+            let same = before.replace(reads).is_some_and(|before| Rc::ptr_eq(before, reads));
+            match plans.last().filter(|plan| same && plan.exports == inner).cloned() {
+                Some(plan) => plans.push(plan),
+                None => plans.push(Rc::new(self.node(node, reads, inner))),
+            }
         }
         plans
     }

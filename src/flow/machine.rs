@@ -182,9 +182,9 @@ impl<'f, 'd> Machine<'f, 'd> {
     pub(super) fn node(&mut self, node: &'f Node<RowId>, plan: &NodePlan, first_only: &[u32]) -> Values {
         match (node, &plan.inside) {
             (Node::Layer(id), _) => {
-                let Some(info) = self.flat.row(**id) else { return Values::default() };
+                let Some(info) = self.flat.row(*id) else { return Values::default() };
                 let inputs = info.row.inputs.iter().map(|input| self.value(input)).collect();
-                self.layer(**id, inputs)
+                self.layer(*id, inputs)
             }
             (Node::Composite(composite), Inside::Composite(body)) => {
                 let input = composite.inputs.first().map_or_else(Value::unknown, |input| self.value(input));

@@ -12,9 +12,9 @@ pub fn elements(shape: &[u128]) -> Option<u128> {
 }
 
 /// What stands for `...` in a shape. `regroup` lets dimensions merge or part where the number of elements is the same, as views do.
-pub fn fit(pattern: &Pattern, shape: &[u128], regroup: bool) -> Option<Leading> {
+pub fn fit(pattern: Pattern<'_>, shape: &[u128], regroup: bool) -> Option<Leading> {
     let Some(at) = pattern.leading else {
-        let same = pattern.dims == shape || (regroup && elements(&pattern.dims) == elements(shape));
+        let same = pattern.dims == shape || (regroup && elements(pattern.dims) == elements(shape));
         return same.then(Vec::new);
     };
     let (before, after) = pattern.dims.split_at_checked(at)?;
@@ -35,9 +35,9 @@ pub fn stretches(small: &[u128], large: &[u128]) -> bool {
 }
 
 /// A pattern with its leading dimensions filled in.
-pub fn fill(pattern: &Pattern, leading: &[u128]) -> Arc<[u128]> {
+pub fn fill(pattern: Pattern<'_>, leading: &[u128]) -> Arc<[u128]> {
     let Some((before, after)) = pattern.leading.and_then(|at| pattern.dims.split_at_checked(at)) else {
-        return Arc::from(pattern.dims.as_slice());
+        return Arc::from(pattern.dims);
     };
     before.iter().chain(leading).chain(after).copied().collect()
 }
@@ -49,7 +49,7 @@ pub fn shown(shape: &[u128]) -> String {
 }
 
 /// `[..., 4096]`.
-pub fn shown_pattern(pattern: &Pattern) -> String {
+pub fn shown_pattern(pattern: Pattern<'_>) -> String {
     let mut dims: Vec<String> = pattern.dims.iter().map(u128::to_string).collect();
     if let Some(at) = pattern.leading {
         dims.insert(at.min(dims.len()), "...".to_owned());
@@ -61,19 +61,19 @@ pub fn shown_pattern(pattern: &Pattern) -> String {
 mod tests {
     use super::*;
 
-    fn pattern(leading: Option<usize>, dims: &[u128]) -> Pattern {
-        Pattern { leading, dims: dims.to_vec() }
+    fn pattern(leading: Option<usize>, dims: &[u128]) -> Pattern<'_> {
+        Pattern { leading, dims }
     }
 
     #[test]
     fn leading_dimensions_are_what_the_pattern_leaves_open() {
-        assert_eq!(fit(&pattern(Some(0), &[4096]), &[1, 5, 4096], false), Some(vec![1, 5]));
-        assert_eq!(fit(&pattern(Some(0), &[4000]), &[1, 5, 4096], false), None);
-        assert_eq!(fit(&pattern(Some(0), &[4096]), &[1, 5, 32, 128], false), None);
-        assert_eq!(fit(&pattern(Some(0), &[4096]), &[1, 5, 32, 128], true), Some(vec![1, 5]));
-        assert_eq!(fit(&pattern(None, &[1, 32, 5, 128]), &[1, 5, 4096], true), Some(vec![]));
-        assert_eq!(fit(&pattern(None, &[1, 32, 5, 128]), &[1, 5, 4096], false), None);
-        assert_eq!(fit(&pattern(Some(0), &[]), &[2, 3], false), Some(vec![2, 3]));
+        assert_eq!(fit(pattern(Some(0), &[4096]), &[1, 5, 4096], false), Some(vec![1, 5]));
+        assert_eq!(fit(pattern(Some(0), &[4000]), &[1, 5, 4096], false), None);
+        assert_eq!(fit(pattern(Some(0), &[4096]), &[1, 5, 32, 128], false), None);
+        assert_eq!(fit(pattern(Some(0), &[4096]), &[1, 5, 32, 128], true), Some(vec![1, 5]));
+        assert_eq!(fit(pattern(None, &[1, 32, 5, 128]), &[1, 5, 4096], true), Some(vec![]));
+        assert_eq!(fit(pattern(None, &[1, 32, 5, 128]), &[1, 5, 4096], false), None);
+        assert_eq!(fit(pattern(Some(0), &[]), &[2, 3], false), Some(vec![2, 3]));
     }
 
     #[test]

@@ -115,7 +115,7 @@ impl Machine<'_, '_> {
             let def = class.and_then(|class| class.0.outputs.get(usize::from(storage.output)));
             let output = def.map_or_else(|| "saved".into(), |def| def.name.clone());
             let row = self.flow.rows.get(storage.row.0 as usize);
-            let shape = row.and_then(|row| row.outputs.get(usize::from(storage.output))?.as_deref()).map(<[u128]>::to_vec);
+            let shape = row.and_then(|row| row.outputs().get(usize::from(storage.output))?.as_deref()).map(<[u128]>::to_vec);
             let persistent = storage.persistent;
             let key = (storage.row, output.clone(), storage.bytes, persistent);
             let same =

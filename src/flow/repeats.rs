@@ -1,5 +1,7 @@
 //! Repetition: instances are run until one leaves behind what the one before did; the rest are added up, and the last is run again.
 
+use std::rc::Rc;
+
 use super::heap::HeapMark;
 use super::lifetime::{Export, Inside, NodePlan, by_index};
 use super::machine::Machine;
@@ -18,7 +20,7 @@ impl<'f> Machine<'f, '_> {
     pub(super) fn repeat(
         &mut self,
         repeat: &'f Repeat<RowId>,
-        plans: &[NodePlan],
+        plans: &[Rc<NodePlan>],
         exports: &[Export],
         first_only: &[u32],
     ) -> Values {
@@ -33,7 +35,7 @@ impl<'f> Machine<'f, '_> {
             if self.full {
                 break;
             }
-            let Some(node) = repeat.variants.get(variant).and_then(|v| v.instance.as_deref()) else { continue };
+            let Some(node) = repeat.variants.get(variant).and_then(|v| v.instance.as_ref()) else { continue };
             let Some(plan) = plans.get(variant) else { continue };
             let mut index = first;
             loop {
@@ -52,7 +54,7 @@ impl<'f> Machine<'f, '_> {
                 let input_bytes = self.heap.bytes(input.storage);
                 self.blocks += 1;
                 let mut made = match (node, &plan.inside) {
-                    (Node::Layer(id), _) => self.layer(**id, others),
+                    (Node::Layer(id), _) => self.layer(*id, others),
                     (Node::Composite(composite), Inside::Composite(body)) => {
                         self.composite(composite, body, &plan.exports, input)
                     }

@@ -37,18 +37,32 @@ pub struct Block {
 /// What flows out of a layer.
 #[derive(Debug, Clone, Default)]
 pub struct RowFlow {
-    /// Its outputs in the order of the class; `None`: not known, or there is none.
-    pub outputs: Vec<Option<Arc<[u128]>>>,
     /// Bytes booked to its instances, in the order in which they run: so many bytes, so many times.
     pub saved: Vec<(u128, u128)>,
     /// Whether it stands in one of the blocks that checkpointing recomputes.
     pub in_block: bool,
     pub(super) unknown_saves: bool,
-    pub(super) inputs: Vec<Option<Arc<[u128]>>>,
-    pub(super) seen: bool,
+    /// Of what it was given last and of what it gave then; `None`: before it has run.
+    pub(super) shapes: Option<Box<[Shape]>>,
+    pub(super) num_inputs: usize,
 }
 
+/// The shape of a value; `None`: not known, or there is none.
+pub type Shape = Option<Arc<[u128]>>;
+
 impl RowFlow {
+    /// Of its outputs, in the order of the class.
+    #[must_use]
+    pub fn outputs(&self) -> &[Shape] {
+        self.shapes.as_deref().and_then(|shapes| shapes.get(self.num_inputs..)).unwrap_or_default()
+    }
+
+    /// Whether it was given values of these shapes when it last ran.
+    pub(super) fn was_given<'s>(&self, mut shapes: impl ExactSizeIterator<Item = &'s Shape>) -> bool {
+        let last = self.shapes.as_deref().and_then(|last| last.get(..self.num_inputs));
+        last.is_some_and(|last| last.len() == shapes.len() && last.iter().all(|shape| shapes.next() == Some(shape)))
+    }
+
     /// Bytes booked to its n-th instance, in the order in which they run.
     #[must_use]
     pub fn saved_by(&self, n: u128) -> u128 {

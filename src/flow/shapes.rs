@@ -15,13 +15,13 @@ impl Machine<'_, '_> {
     pub(super) fn assumed(&self, ports: &Ports, mut inputs: Vec<Value>) -> Vec<Value> {
         let workload = &self.bound.workload;
         let usual = [u128::from(workload.batch_size), u128::from(workload.seq_len)];
-        for (value, port) in inputs.iter_mut().zip(&ports.inputs) {
-            if !value.implicit || !port.exists || is_index(port) {
+        for (value, port) in inputs.iter_mut().zip(ports.inputs()) {
+            if !value.implicit || !port.exists || is_index(&port) {
                 continue;
             }
             let tokens = ports.tokens.unwrap_or(1);
             let leading = if elements(&usual) == Some(tokens) { usual.to_vec() } else { vec![tokens] };
-            value.shape = Some(fill(&port.pattern, &leading));
+            value.shape = Some(fill(port.pattern, &leading));
             value.element = port.element;
         }
         inputs
@@ -31,28 +31,26 @@ impl Machine<'_, '_> {
     pub(super) fn shapes(&mut self, id: RowId, class: &Class, ports: &Ports, inputs: &[Value]) {
         let at = id.0 as usize;
         let Some(row) = self.flow.rows.get(at) else { return };
-        let same = row.inputs.len() == inputs.len() && row.inputs.iter().zip(inputs).all(|(a, b)| *a == b.shape);
-        if row.seen && same {
+        if row.was_given(inputs.iter().map(|value| &value.shape)) {
             return;
         }
         let leading = self.check(id, class, ports, inputs);
-        let outputs = ports.outputs.iter().map(|port| {
+        let outputs = ports.outputs().map(|port| {
             let open = port.pattern.leading.is_some();
             let leading = match (&leading, open) {
                 (Ok(Some(leading)), _) => leading.as_slice(),
                 // Nothing says how the tokens are arranged.
-                (Ok(None), true) => return ports.tokens.map(|tokens| fill(&port.pattern, &[tokens])),
+                (Ok(None), true) => return ports.tokens.map(|tokens| fill(port.pattern, &[tokens])),
                 (Ok(None), false) => &[],
                 (Err(()), true) => return None,
                 (Err(()), false) => &[],
             };
-            port.exists.then(|| fill(&port.pattern, leading))
+            port.exists.then(|| fill(port.pattern, leading))
         });
-        let outputs = outputs.collect();
+        let shapes = inputs.iter().map(|value| value.shape.clone()).chain(outputs).collect();
         if let Some(row) = self.flow.rows.get_mut(at) {
-            row.outputs = outputs;
-            row.inputs = inputs.iter().map(|value| value.shape.clone()).collect();
-            row.seen = true;
+            row.num_inputs = inputs.len();
+            row.shapes = Some(shapes);
         }
     }
 
@@ -61,7 +59,7 @@ impl Machine<'_, '_> {
         let tokens = ports.tokens.filter(|_| port.pattern.leading.is_some())?;
         let workload = &self.bound.workload;
         let usual = [u128::from(workload.batch_size), u128::from(workload.seq_len)];
-        let same = elements(&port.pattern.dims)?.checked_mul(tokens) == elements(shape);
+        let same = elements(port.pattern.dims)?.checked_mul(tokens) == elements(shape);
         same.then(|| if elements(&usual) == Some(tokens) { usual.to_vec() } else { vec![tokens] })
     }
 
@@ -71,8 +69,8 @@ impl Machine<'_, '_> {
         let report = |machine: &mut Self, diagnostic: Diagnostic| {
             machine.diagnostics.push(diagnostic.note(format!("in layer `{}`", info.path)))
         };
-        let required = |(port, def): (&Port, &ValueDef)| port.exists && !def.optional;
-        let needed = ports.inputs.iter().zip(&class.inputs).rposition(required).map_or(0, |last| last + 1);
+        let required = |(port, def): (Port<'_>, &ValueDef)| port.exists && !def.optional;
+        let needed = ports.inputs().zip(&class.inputs).rposition(required).map_or(0, |last| last + 1);
         // What reads nothing may still stand behind something.
         let most = class.inputs.len().max(1);
         if inputs.len() < needed || inputs.len() > most {
@@ -91,7 +89,7 @@ impl Machine<'_, '_> {
         }
         let mut leading: Option<Vec<u128>> = None;
         let mut broken = false;
-        for (n, (port, value)) in ports.inputs.iter().zip(inputs).enumerate() {
+        for (n, (port, value)) in ports.inputs().zip(inputs).enumerate() {
             let Some(def) = class.inputs.get(n) else { continue };
             if !port.exists || broken {
                 continue;
@@ -110,9 +108,9 @@ impl Machine<'_, '_> {
                 continue;
             };
             let regroups = class.kind == ClassKind::Function;
-            let found = fit(&port.pattern, shape, regroups).or_else(|| self.regrouped(ports, port, shape).filter(|_| regroups));
+            let found = fit(port.pattern, shape, regroups).or_else(|| self.regrouped(ports, &port, shape).filter(|_| regroups));
             let problem = match (&found, &leading) {
-                _ if is_index(port) != is_index_value(value) => Some(format!(
+                _ if is_index(&port) != is_index_value(value) => Some(format!(
                     "`{}` takes {} as `{}`, and is given {}",
                     info.row.class_name,
                     kind(port.element),
@@ -122,8 +120,8 @@ impl Machine<'_, '_> {
                 (None, _) => Some(format!(
                     "`{}` takes {}{} as `{}`, and is given {}",
                     info.row.class_name,
-                    shown_pattern(&port.pattern),
-                    formulas(def, &port.pattern),
+                    shown_pattern(port.pattern),
+                    formulas(def, port.pattern),
                     def.name,
                     shown(shape)
                 )),
@@ -156,7 +154,7 @@ impl Machine<'_, '_> {
             };
             if let Some(message) = problem {
                 let mut diagnostic = Diagnostic::new(Code::ShapeMismatch, message).at(info.row.span, "in this layer");
-                if found.is_some() && is_index(port) == is_index_value(value) && leading.is_none() {
+                if found.is_some() && is_index(&port) == is_index_value(value) && leading.is_none() {
                     diagnostic =
                         diagnostic.help("`tokens` is the product of the leading dimensions: say how many there are here");
                 }
@@ -176,14 +174,14 @@ impl Machine<'_, '_> {
 }
 
 /// `, in_features = 4000`, where a dimension has a name.
-fn formulas(def: &ValueDef, pattern: &Pattern) -> String {
+fn formulas(def: &ValueDef, pattern: Pattern<'_>) -> String {
     let ShapeDef::Dims(dims) = &def.shape else { return String::new() };
     let sizes: Vec<&Arc<str>> =
         dims.iter().filter_map(|dim| if let Dim::Size(formula) = dim { Some(&formula.text) } else { None }).collect();
     if sizes.len() != pattern.dims.len() {
         return String::new();
     }
-    let named = sizes.iter().zip(&pattern.dims).filter(|(text, value)| text.as_ref() != value.to_string().as_str());
+    let named = sizes.iter().zip(pattern.dims).filter(|(text, value)| text.as_ref() != value.to_string().as_str());
     let named: Vec<String> = named.map(|(text, value)| format!("{text} = {value}")).collect();
     if named.is_empty() { String::new() } else { format!(" ({})", named.join(", ")) }
 }

@@ -13,18 +13,18 @@ pub enum PathPiece {
 /// A layer's part of the path: `self_attn`, or `layers.` and an index.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Segment {
-    pub pieces: Vec<PathPiece>,
+    pub pieces: Arc<[PathPiece]>,
 }
 
 impl Segment {
     #[must_use]
     pub fn text(text: &Arc<str>) -> Self {
-        Segment { pieces: vec![PathPiece::Text(text.clone())] }
+        Segment { pieces: Arc::new([PathPiece::Text(text.clone())]) }
     }
 
     /// The segment with indices filled in; `index` gives that of the repeat `k` levels out.
     pub fn write(&self, out: &mut String, index: &dyn Fn(u16, &mut String)) {
-        for piece in &self.pieces {
+        for piece in self.pieces.iter() {
             match piece {
                 PathPiece::Text(text) => out.push_str(text),
                 PathPiece::Dot => out.push('.'),
@@ -44,7 +44,7 @@ impl Segment {
     /// The name by which values and ties find the layer: a repeated one without its index.
     #[must_use]
     pub fn lookup_name(&self) -> Option<&Arc<str>> {
-        match self.pieces.as_slice() {
+        match &*self.pieces {
             [PathPiece::Text(text)] | [PathPiece::Text(text), PathPiece::Dot, PathPiece::Index(0)] => Some(text),
             _ => None,
         }
@@ -74,7 +74,7 @@ mod tests {
 
     #[test]
     fn what_stands_around_an_index() {
-        let segment = |pieces: Vec<PathPiece>| Segment { pieces }.affixes();
+        let segment = |pieces: Vec<PathPiece>| Segment { pieces: pieces.into() }.affixes();
         assert_eq!(
             segment(vec![PathPiece::Text("layer".into()), PathPiece::Index(0)]),
             Some(("layer".to_owned(), String::new()))

@@ -86,6 +86,9 @@ impl<'d> Values<'d> {
 
     /// A name as a path segment: placeholders that are indices stay symbolic.
     pub fn segment(&mut self, field: &TextField, scope: &ValueScope<'_, '_>) -> Option<Segment> {
+        if let Some(text) = field.pieces.literal() {
+            return Some(Segment::text(text));
+        }
         let mut pieces: Vec<PathPiece> = Vec::with_capacity(field.pieces.pieces.len());
         for piece in &field.pieces.pieces {
             let text = match piece {
@@ -103,7 +106,7 @@ impl<'d> Values<'d> {
                 _ => pieces.push(PathPiece::Text(text)),
             }
         }
-        Some(Segment { pieces })
+        Some(Segment { pieces: pieces.into() })
     }
 
     fn placeholder(&mut self, field: &TextField, name: &Name, path: &[Arc<str>], scope: &ValueScope<'_, '_>) -> Option<String> {

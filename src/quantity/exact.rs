@@ -12,6 +12,14 @@ use num_traits::{CheckedAdd, CheckedDiv, CheckedMul, CheckedSub, Signed, ToPrimi
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Exact(Ratio<i128>);
 
+/// The product of two integers; nearly all are of 64 bits, and then it can't leave 128.
+pub(crate) fn multiply(a: i128, b: i128) -> Option<i128> {
+    match (i64::try_from(a), i64::try_from(b)) {
+        (Ok(a), Ok(b)) => Some(i128::from(a) * i128::from(b)),
+        _ => a.checked_mul(b),
+    }
+}
+
 impl Exact {
     /// 0.
     pub const ZERO: Exact = Exact(Ratio::new_raw(0, 1));
@@ -118,7 +126,7 @@ impl Exact {
     /// The product. `None` beyond 128 bits.
     #[must_use]
     pub fn checked_mul(self, other: Self) -> Option<Self> {
-        self.with(other, i128::checked_mul, Ratio::checked_mul)
+        self.with(other, multiply, Ratio::checked_mul)
     }
 
     /// The quotient; `None` also for a zero divisor, which the caller has excluded.

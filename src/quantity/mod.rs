@@ -9,6 +9,7 @@ pub mod workload;
 use std::fmt;
 
 pub use exact::Exact;
+pub(crate) use exact::multiply;
 use table::COUNT;
 pub use table::{Fold, QUANTITIES, Quantity, QuantityInfo, Stated, Total, Unit, facts, total};
 
@@ -142,6 +143,9 @@ impl Cost {
     /// The cost of `repeats` such layers, each run `calls` times. `None` beyond 128 bits.
     #[must_use]
     pub fn times(&self, repeats: u128, calls: u128) -> Option<Cost> {
+        if (repeats, calls) == (1, 1) {
+            return Some(*self);
+        }
         let runs = repeats.checked_mul(calls)?;
         let mut out = *self;
         for (cell, info) in out.0.iter_mut().zip(QUANTITIES) {
@@ -163,6 +167,35 @@ impl Cost {
             *cell = cell.checked_add(more)?;
         }
         Some(out)
+    }
+}
+
+/// A cost in half the room, where its figures allow: most do.
+#[derive(Debug, Clone)]
+pub(crate) enum Packed {
+    Small([u64; COUNT]),
+    Large(Box<Cost>),
+}
+
+impl From<Cost> for Packed {
+    fn from(cost: Cost) -> Self {
+        let mut small = [0; COUNT];
+        for (cell, figure) in small.iter_mut().zip(cost.0) {
+            match u64::try_from(figure) {
+                Ok(figure) => *cell = figure,
+                Err(_) => return Packed::Large(Box::new(cost)),
+            }
+        }
+        Packed::Small(small)
+    }
+}
+
+impl Packed {
+    pub(crate) fn cost(&self) -> Cost {
+        match self {
+            Packed::Small(small) => Cost(small.map(u128::from)),
+            Packed::Large(cost) => **cost,
+        }
     }
 }
 

@@ -130,9 +130,9 @@ impl Maker<'_> {
         let mut rows = Vec::new();
         let mut open: Vec<String> = Vec::new();
         for (info, line) in self.compiled.flat.rows.iter().zip(folded(self.compiled)) {
-            let prefixes: Vec<&str> = info.prefixes.iter().filter_map(|end| info.path.get(..*end as usize)).collect();
+            let prefixes: Vec<&str> = info.prefixes().iter().filter_map(|end| info.path.get(..*end as usize)).collect();
             // A layer without a name has its composite's.
-            let nameless = prefixes.last() == Some(&info.path.as_str());
+            let nameless = prefixes.last() == Some(&&*info.path);
             let under = prefixes.len() - usize::from(nameless);
             let common = open.iter().zip(&prefixes).take_while(|(a, b)| a == b).count();
             for (depth, prefix) in prefixes.iter().enumerate().take(under).skip(common) {

@@ -22,12 +22,13 @@ pub fn render(compiled: &Evaluation, options: &Options, out: &mut dyn Write) -> 
     write!(out, "  \"model\": {{ \"name\": {}, \"source\": {} }},", json(&name)?, json(&model.source.as_deref())?)?;
     write!(out, "\n  \"workload\": {},", json(&WorkloadJson(&compiled.bound.workload, super::grid::checkpoint(compiled)))?)?;
     write!(out, "\n  \"conventions\": {},", json(&ConventionsJson(&compiled.bound.workload))?)?;
+    let mut buffer = Vec::new();
     let mut separator = "";
     if options.by == By::Layer {
         write!(out, "\n  \"layers\": [")?;
         for line in expanded(compiled) {
             write!(out, "{separator}\n    ")?;
-            serde_json::to_writer(&mut *out, &LineJson { line: &line, train })?;
+            whole(&mut buffer, &LineJson { line: &line, train }, out)?;
             separator = ",";
         }
     } else {
@@ -43,9 +44,10 @@ pub fn render(compiled: &Evaluation, options: &Options, out: &mut dyn Write) -> 
 
 pub fn render_lines(compiled: &Evaluation, options: &Options, out: &mut dyn Write) -> io::Result<()> {
     let train = compiled.bound.workload.phase == Phase::Train;
+    let mut buffer = Vec::new();
     if options.by == By::Layer {
         for line in expanded(compiled) {
-            serde_json::to_writer(&mut *out, &LineJson { line: &line, train })?;
+            whole(&mut buffer, &LineJson { line: &line, train }, out)?;
             writeln!(out)?;
         }
     } else {
@@ -55,6 +57,13 @@ pub fn render_lines(compiled: &Evaluation, options: &Options, out: &mut dyn Writ
         }
     }
     Ok(())
+}
+
+/// Writes a value in one go, by way of a buffer: a writer that is asked for each word takes longer than the words.
+fn whole<T: Serialize>(buffer: &mut Vec<u8>, value: &T, out: &mut dyn Write) -> io::Result<()> {
+    buffer.clear();
+    serde_json::to_writer(&mut *buffer, value)?;
+    out.write_all(buffer)
 }
 
 fn json<T: Serialize>(value: &T) -> io::Result<String> {

@@ -56,7 +56,7 @@ pub struct Group {
 pub fn folded<'c>(compiled: &'c Evaluation) -> impl Iterator<Item = Line<'c>> {
     let rows = compiled.flat.rows.iter().zip(compiled.report.rows()).zip(compiled.flow.rows.iter());
     rows.map(|((info, row), flow)| {
-        line(info, Cow::Borrowed(info.path.as_str()), info.repeats, row.calls, row.total(), flow, flow.saved_total())
+        line(info, Cow::Borrowed(&*info.path), info.repeats, row.calls, row.total(), flow, flow.saved_total())
     })
 }
 
@@ -67,7 +67,7 @@ pub fn expanded<'c>(compiled: &'c Evaluation) -> impl Iterator<Item = Line<'c>> 
     compiled.flat.instances().filter_map(move |instance| {
         let info = compiled.flat.row(instance.row)?;
         let row = compiled.report.row(instance.row)?;
-        let cost = if row.calls == 1 { *row.cost } else { row.cost.times(1, row.calls)? };
+        let cost = if row.calls == 1 { row.cost } else { row.cost.times(1, row.calls)? };
         let flow = compiled.flow.rows.get(instance.row.0 as usize)?;
         let nth = before.get_mut(instance.row.0 as usize)?;
         let saved = flow.saved_by(*nth);
@@ -85,7 +85,7 @@ fn line<'c>(
     flow: &'c RowFlow,
     saved_bytes: u128,
 ) -> Line<'c> {
-    let output_shape = flow.outputs.iter().find_map(|shape| shape.as_deref());
+    let output_shape = flow.outputs().iter().find_map(|shape| shape.as_deref());
     let tied_to = info.row.tied.first().map(|tied: &Tied| &*tied.path);
     Line {
         path,
@@ -121,6 +121,6 @@ pub fn groups(compiled: &Evaluation, by: By, depth: usize) -> Vec<Group> {
 
 /// The path of the composite `depth` levels down, or the row's own if it isn't that deep.
 fn prefix(info: &RowInfo, depth: usize) -> String {
-    let end = depth.checked_sub(1).and_then(|at| info.prefixes.get(at)).map_or(info.path.len(), |end| *end as usize);
+    let end = depth.checked_sub(1).and_then(|at| info.prefixes().get(at)).map_or(info.path.len(), |end| *end as usize);
     info.path.get(..end).unwrap_or(&info.path).to_owned()
 }

@@ -40,7 +40,7 @@ impl Tree<'_> {
     /// A node; `label` replaces its name where it is an instance of a repeat.
     fn node(&self, node: &Node<RowId>, label: Option<&str>, depth: usize, out: &mut dyn Write) -> io::Result<()> {
         match node {
-            Node::Layer(id) => self.layer(**id, label, depth, out),
+            Node::Layer(id) => self.layer(*id, label, depth, out),
             Node::Composite(composite) => self.composite(composite, label, depth, out),
             Node::Repeat(repeat) => self.repeat(repeat, depth, out),
         }
@@ -53,17 +53,17 @@ impl Tree<'_> {
         let module = row.class.as_ref().is_some_and(|class| class.0.kind == ClassKind::Module);
         let (open, close) = if module { ('(', ')') } else { ('[', ']') };
         let mut facts: Vec<String> = Vec::new();
-        for (at, argument) in &row.arguments {
+        for (at, argument) in row.arguments.iter() {
             let name = row.class.as_ref().and_then(|class| class.0.parameters.get(usize::from(*at))).map_or("?", |p| &p.name);
             facts.push(format!("{name}={}", self.shown(argument)));
         }
-        for weight in row.weights.iter().flatten() {
+        for weight in row.weights.iter().flat_map(|own| own.iter()) {
             let dims: Vec<String> = weight.shape.iter().map(u128::to_string).collect();
             facts.push(format!("{}=[{}]", weight.name, dims.join(", ")));
         }
         let calls = row.calls.as_ref().map(|calls| format!(", {} calls", self.shown(calls))).unwrap_or_default();
         let tied = row.tied.first().map(|tied| format!(", tied to {}", tied.path)).unwrap_or_default();
-        let outputs = self.flow.rows.get(id.0 as usize).map_or(&[][..], |row| &row.outputs);
+        let outputs = self.flow.rows.get(id.0 as usize).map_or(&[][..], |row| row.outputs());
         let shapes: Vec<String> = outputs.iter().flatten().map(|shape| tuple(shape)).collect();
         let output = if shapes.is_empty() { String::new() } else { format!(" -> {}", shapes.join(", ")) };
         let text = format!("{open}{name}{close}: {}({}){calls}{tied}{output}", last_segment(&row.class_name), facts.join(", "));
@@ -91,9 +91,9 @@ impl Tree<'_> {
         let pad = "  ".repeat(depth);
         // A layer that has its composite's path is that module.
         if let [Node::Layer(id)] = composite.body.as_slice()
-            && self.flat.row(**id).is_some_and(|info| info.row.segment.is_none())
+            && self.flat.row(*id).is_some_and(|info| info.row.segment.is_none())
         {
-            return self.layer(**id, Some(&name), depth, out);
+            return self.layer(*id, Some(&name), depth, out);
         }
         writeln!(out, "{pad}{}", escape_terminal(&format!("({name}): {calls}{class}(")))?;
         self.nodes(&composite.body, depth + 1, out)?;
@@ -112,7 +112,7 @@ impl Tree<'_> {
     }
 
     fn variant(&self, variant: &Variant<RowId>, name: Option<&Segment>, depth: usize, out: &mut dyn Write) -> io::Result<()> {
-        let Some(instance) = variant.instance.as_deref() else { return Ok(()) };
+        let Some(instance) = variant.instance.as_ref() else { return Ok(()) };
         let indices = variant.indices.pattern();
         let label = match name {
             Some(segment) => {

@@ -89,7 +89,7 @@ impl Evaluation {
     fn located(&self, path: &str) -> Result<Located, Lost> {
         self.flat.locate(path).or_else(|lost| {
             // As tables show it: `model.layers.[0-31].mlp.up_proj`.
-            let folded = (0u32..).zip(&self.flat.rows).find(|(_, info)| info.path == path);
+            let folded = (0u32..).zip(&self.flat.rows).find(|(_, info)| *info.path == *path);
             folded.map(|(at, _)| Located::Layer(RowId(at))).ok_or(lost)
         })
     }

@@ -218,7 +218,7 @@ fn a_rebound_past_rebinds_what_is_read() {
             { "name": "inside", "variables": { "past_len": 2 }, "sub_layers": [ { "name": "own", "class": "x.Reads" } ] } ] }"#;
     let asked = workload(&json!({ "phase": "decode", "batch_size": 1, "seq_len": 3, "past_len": 7 }));
     let at = evaluate(&SESSION, "model.json", text, &asked).into_result().unwrap();
-    let cost = |path: &str| *at.find(path).unwrap().cost();
+    let cost = |path: &str| at.find(path).unwrap().cost();
     let figures = |path: &str| (cost(path).named("matmul_flops").unwrap(), cost(path).named("vector_flops").unwrap());
     assert_eq!((figures("around"), figures("inside.own")), ((10, 7), (5, 2)));
 }
@@ -233,7 +233,7 @@ fn experts_are_counted_in_three_ways() {
     let expert = 3 * 64 * 96u128;
     let resident = total(&one, "params");
     assert_eq!(total(&one, "active_params"), resident - 2 * (8 - 2) * expert);
-    let experts = |at: &Evaluation| *at.rows().find(|row| row.path().ends_with("mlp.experts")).unwrap().cost();
+    let experts = |at: &Evaluation| at.rows().find(|row| row.path().ends_with("mlp.experts")).unwrap().cost();
     // One token reads its two experts; three tokens 8 (1 - (6/8)^3) = 4.625 of them, at two bytes a weight.
     assert_eq!(experts(&one).named("weights_read"), Some(2 * expert * 2));
     assert_eq!(experts(&many).named("weights_read"), Some(expert * 2 * 4625 / 1000));

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::{BinaryOp, Exact, Expr, Function, UnaryOp, Value};
+use crate::quantity::multiply;
 use crate::syntax::diag::Code;
 
 /// What an evaluation runs into.
@@ -163,7 +164,7 @@ pub fn eval_integer<V>(expr: &Expr<V>, env: &dyn Env<V>, depth: u16) -> Option<i
         Expr::Unary(UnaryOp::Neg, operand) => eval_integer(operand, env, depth)?.checked_neg(),
         Expr::Binary(BinaryOp::Add, pair) => eval_integer(&pair.0, env, depth)?.checked_add(eval_integer(&pair.1, env, depth)?),
         Expr::Binary(BinaryOp::Sub, pair) => eval_integer(&pair.0, env, depth)?.checked_sub(eval_integer(&pair.1, env, depth)?),
-        Expr::Binary(BinaryOp::Mul, pair) => eval_integer(&pair.0, env, depth)?.checked_mul(eval_integer(&pair.1, env, depth)?),
+        Expr::Binary(BinaryOp::Mul, pair) => multiply(eval_integer(&pair.0, env, depth)?, eval_integer(&pair.1, env, depth)?),
         Expr::Binary(BinaryOp::Div, pair) => {
             let (a, b) = (eval_integer(&pair.0, env, depth)?, eval_integer(&pair.1, env, depth)?);
             (a.checked_rem(b)? == 0).then(|| a.checked_div(b)).flatten()
