@@ -8,6 +8,8 @@ mod formula;
 mod keys;
 mod parameter;
 mod parse;
+#[cfg(test)]
+mod tests;
 mod value;
 mod verify;
 

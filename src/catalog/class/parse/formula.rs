@@ -46,6 +46,16 @@ impl Reader<'_> {
         }
     }
 
+    /// A formula that is true or false: a constant shows at once that it isn't.
+    pub(super) fn condition(&mut self, node: &Node) -> Option<Formula> {
+        let formula = self.formula(node, None)?;
+        if matches!(&formula.expr, Expr::Const(value) if !matches!(value, Value::Bool(_))) {
+            self.wrong(node, "true, false or a formula");
+            return None;
+        }
+        Some(formula)
+    }
+
     fn formula_text(&mut self, text: &Arc<str>, plain: bool, span: Span, outside: Option<&str>) -> Option<Formula> {
         let parsed = match expr::parse(text, Syntax::Formula) {
             Ok(parsed) => parsed,

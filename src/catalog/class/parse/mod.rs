@@ -15,13 +15,14 @@ use super::definition::{Class, ClassKind, FlopFormulas};
 use super::formula::Formula;
 use super::keys::{CLASS_KEYS, FLOP_KEYS, PARAMETER_KEYS, READ_KEYS, WRITE_KEYS};
 use super::parameter::{Parameter, ParameterKind};
+use super::value::ValueDef;
 use super::verify::verify;
 use crate::catalog::role::{Fact, Role};
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics, nearest};
 use crate::syntax::expr::{Expr, Value, is_name, is_reserved};
 use crate::syntax::json::{Json, Member, Node};
 use crate::syntax::source::Spanned;
-use crate::syntax::spec::fields;
+use crate::syntax::spec::{Fields, fields};
 
 /// More names than any class needs; bounds the search for circles.
 const MAX_NAMES: usize = 256;
@@ -42,10 +43,7 @@ pub fn parse_class(name: Option<&Arc<str>>, node: &Node, diagnostics: &mut Diagn
     }
     let parameters = reader.members(f.get("parameters"), |r, m| r.parameter(m));
     let variables = reader.members(f.get("variables"), |r, m| Some((m.key.clone(), r.formula(&m.value, None)?)));
-    let outputs = match f.get("output") {
-        Some(node) => reader.value("output".into(), node).into_iter().collect(),
-        None => reader.members(f.get("outputs"), |r, m| r.value(m.key.clone(), &m.value)),
-    };
+    let outputs = reader.outputs(&f);
     let reads = f.get("reads").and_then(|n| fields(n, "`reads`", READ_KEYS, &[], reader.diagnostics));
     let writes = f.get("writes").and_then(|n| fields(n, "`writes`", WRITE_KEYS, &[], reader.diagnostics));
     let flops = f.get("flops").and_then(|n| reader.flops(n, "`flops`"));
@@ -108,6 +106,20 @@ impl Reader<'_> {
     fn role(&mut self, node: &Node) -> Option<Role> {
         let said = Spanned::new(self.text(node)?, node.span);
         Role::read(&said, self.diagnostics)
+    }
+
+    fn outputs(&mut self, f: &Fields<'_>) -> Vec<ValueDef> {
+        let key = |name: &str| f.iter().find(|member| &*member.key == name);
+        if let (Some(one), Some(several)) = (key("output"), key("outputs")) {
+            let diagnostic = Diagnostic::new(Code::ConflictingKeys, "a class has either `output` or `outputs`")
+                .at(several.key_span, "the values that it gives")
+                .also(one.key_span, "the one value that it gives");
+            self.diagnostics.push(diagnostic);
+        }
+        match f.get("output") {
+            Some(node) => self.value("output".into(), node).into_iter().collect(),
+            None => self.members(f.get("outputs"), |r, m| r.value(m.key.clone(), &m.value)),
+        }
     }
 
     /// Each of them one that the role has; of an unknown role any.

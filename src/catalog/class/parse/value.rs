@@ -29,7 +29,7 @@ impl Reader<'_> {
             return Some(WeightDef { name, shape: self.shape(&member.value)?, when: None });
         }
         let f = fields(&member.value, "a weight", WEIGHT_KEYS, &[], self.diagnostics)?;
-        Some(WeightDef { name, shape: self.shape(f.get("shape")?)?, when: f.get("when").and_then(|n| self.formula(n, None)) })
+        Some(WeightDef { name, shape: self.shape(f.get("shape")?)?, when: f.get("when").and_then(|n| self.condition(n)) })
     }
 
     pub(super) fn value(&mut self, name: Arc<str>, node: &Node) -> Option<ValueDef> {
@@ -55,18 +55,26 @@ impl Reader<'_> {
             None => ElementDef::Fixed(Element::Activation),
             Some(node) => self.element(node)?,
         };
-        let hold = f.get("hold").and_then(plain_value).and_then(|v| v.as_number()).and_then(|n| n.to_count());
         Some(ValueDef {
             name,
             shape: self.shape(shape)?,
             element,
-            view: f.get("view").and_then(|n| self.formula(n, None)),
-            when: f.get("when").and_then(|n| self.formula(n, None)),
-            broadcast: f.get("broadcast").is_some_and(|n| matches!(n.json, Json::Bool(true))),
-            optional: f.get("optional").is_some_and(|n| matches!(n.json, Json::Bool(true))),
-            persistent: f.get("persistent").and_then(|n| self.formula(n, None)),
-            hold: hold.and_then(|n| u16::try_from(n).ok()).unwrap_or(0),
+            view: f.get("view").and_then(|n| self.condition(n)),
+            when: f.get("when").and_then(|n| self.condition(n)),
+            broadcast: f.get("broadcast").and_then(|n| self.flag(n)).unwrap_or(false),
+            optional: f.get("optional").and_then(|n| self.flag(n)).unwrap_or(false),
+            persistent: f.get("persistent").and_then(|n| self.condition(n)),
+            hold: f.get("hold").and_then(|n| self.hold(n)).unwrap_or(0),
         })
+    }
+
+    fn hold(&mut self, node: &Node) -> Option<u16> {
+        let count = plain_value(node).and_then(|v| v.as_number()).and_then(|n| n.to_count());
+        let hold = count.and_then(|n| u16::try_from(n).ok());
+        if hold.is_none() {
+            self.wrong(node, "how many enclosing composites hold it, an integer");
+        }
+        hold
     }
 
     fn element(&mut self, node: &Node) -> Option<ElementDef> {
@@ -97,7 +105,7 @@ impl Reader<'_> {
         }
         let f = fields(node, "what is saved", VALUE_KEYS, &[], self.diagnostics)?;
         if let Some(value) = f.get("value") {
-            return Some(SaveDef::Value { name: self.text(value)?, when: f.get("when").and_then(|n| self.formula(n, None)) });
+            return Some(SaveDef::Value { name: self.text(value)?, when: f.get("when").and_then(|n| self.condition(n)) });
         }
         let name = f.get("name").and_then(|n| self.text(n)).unwrap_or_else(|| "tensor".into());
         self.value(name, node).map(Box::new).map(SaveDef::Tensor)
