@@ -56,6 +56,9 @@ fn parameter(parameter: &Parameter) -> Vec<String> {
         let values: Vec<&str> = parameter.values.iter().map(|v| &**v).collect();
         let _ = write!(doc, " (one of {})", values.join(", "));
     }
+    if parameter.implied {
+        doc.push_str(" (implied by `...`)");
+    }
     vec![parameter.name.to_string(), parameter.kind.word().to_owned(), default, doc]
 }
 

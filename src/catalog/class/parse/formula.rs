@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::reader::Reader;
+use super::tokens::{TOKENS, TOKENS_HELP};
 use crate::catalog::class::formula::{Formula, Slot};
 use crate::syntax::diag::{Code, Diagnostic, nearest};
 use crate::syntax::expr::{self, EvalError, Exact, Expr, Name, Syntax, Value};
@@ -56,7 +57,7 @@ impl Reader<'_> {
         Some(formula)
     }
 
-    fn formula_text(&mut self, text: &Arc<str>, plain: bool, span: Span, outside: Option<&str>) -> Option<Formula> {
+    pub(super) fn formula_text(&mut self, text: &Arc<str>, plain: bool, span: Span, outside: Option<&str>) -> Option<Formula> {
         let parsed = match expr::parse(text, Syntax::Formula) {
             Ok(parsed) => parsed,
             Err(error) => {
@@ -78,6 +79,7 @@ impl Reader<'_> {
             let diagnostic = Diagnostic::new(Code::UnknownVariable, format!("unknown name `{}` in a formula", name.text))
                 .at(span, "neither a parameter, nor a variable of the class, nor of the workload")
                 .did_you_mean(span, near);
+            let diagnostic = if &*name.text == TOKENS { diagnostic.help(TOKENS_HELP) } else { diagnostic };
             self.diagnostics.push(diagnostic);
         }
         if !unknown.is_empty() {

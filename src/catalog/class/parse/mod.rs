@@ -4,12 +4,14 @@ mod example;
 mod formula;
 mod names;
 mod reader;
+mod tokens;
 mod value;
 
 use std::sync::Arc;
 
 use names::Names;
 use reader::Reader;
+use tokens::TOKENS;
 
 use super::definition::{Class, ClassKind, FlopFormulas};
 use super::formula::Formula;
@@ -36,12 +38,14 @@ pub fn parse_class(name: Option<&Arc<str>>, node: &Node, diagnostics: &mut Diagn
     let role = f.get("role").and_then(|n| reader.role(n));
     reader.names.parameters = member_names(f.get("parameters"));
     reader.names.variables = member_names(f.get("variables"));
+    let implied = tokens::implied(&f, &mut reader.names);
     if reader.names.parameters.len() + reader.names.variables.len() > MAX_NAMES {
         let message = format!("the class has more than {MAX_NAMES} parameters and variables");
         reader.invalid(node.span.part(0..1), message, "too many");
         return None;
     }
-    let parameters = reader.members(f.get("parameters"), |r, m| r.parameter(m));
+    let mut parameters = reader.members(f.get("parameters"), |r, m| r.parameter(m));
+    parameters.extend(implied.and_then(|place| reader.tokens(place)));
     let variables = reader.members(f.get("variables"), |r, m| Some((m.key.clone(), r.formula(&m.value, None)?)));
     let outputs = reader.outputs(&f);
     let reads = f.get("reads").and_then(|n| fields(n, "`reads`", READ_KEYS, &[], reader.diagnostics));
@@ -71,7 +75,7 @@ pub fn parse_class(name: Option<&Arc<str>>, node: &Node, diagnostics: &mut Diagn
         saves: f.get("saves").map(|n| reader.saves(n)),
         derivation: reader.texts(f.get("derivation")),
         examples: reader.examples(f.get("examples")),
-        tokens: reader.names.slot("tokens", None),
+        tokens: reader.names.slot(TOKENS, None),
         // Last, so that all that is wrong was said.
         kind: kind?,
         flops: flops?,
@@ -165,6 +169,7 @@ impl Reader<'_> {
             default,
             values: self.texts(f.get("values")),
             doc: f.get("doc").and_then(|n| self.text(n)).unwrap_or_default(),
+            implied: false,
         })
     }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::reader::{Reader, plain_value};
+use super::tokens::{LEADING, leading};
 use crate::catalog::class::keys::VALUE_KEYS;
 use crate::catalog::class::value::{Dim, Element, ElementDef, SaveDef, ShapeDef, ValueDef, WeightDef};
 use crate::syntax::json::{Json, Member, Node};
@@ -16,7 +17,7 @@ impl Reader<'_> {
         let mut dims = Vec::with_capacity(items.len());
         for item in items {
             match &item.json {
-                Json::Text(text) if &*text.value == "..." => dims.push(Dim::Leading),
+                Json::Text(text) if &*text.value == LEADING => dims.push(Dim::Leading),
                 _ => dims.push(Dim::Size(self.formula(item, None)?)),
             }
         }
@@ -26,10 +27,21 @@ impl Reader<'_> {
     pub(super) fn weight(&mut self, member: &Member) -> Option<WeightDef> {
         let name = member.key.clone();
         if !matches!(member.value.json, Json::Object(_)) {
-            return Some(WeightDef { name, shape: self.shape(&member.value)?, when: None });
+            return Some(WeightDef { name, shape: self.weight_shape(&member.value)?, when: None });
         }
         let f = fields(&member.value, "a weight", WEIGHT_KEYS, &[], self.diagnostics)?;
-        Some(WeightDef { name, shape: self.shape(f.get("shape")?)?, when: f.get("when").and_then(|n| self.condition(n)) })
+        Some(WeightDef { name, shape: self.weight_shape(f.get("shape")?)?, when: f.get("when").and_then(|n| self.condition(n)) })
+    }
+
+    /// What a layer owns doesn't depend on what it is given.
+    fn weight_shape(&mut self, node: &Node) -> Option<ShapeDef> {
+        match leading(node) {
+            Some(place) => {
+                self.invalid(place, "a weight has no leading dimensions", "of inputs and outputs alone");
+                None
+            }
+            None => self.shape(node),
+        }
     }
 
     pub(super) fn value(&mut self, name: Arc<str>, node: &Node) -> Option<ValueDef> {
