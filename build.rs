@@ -42,7 +42,9 @@ fn names_in(path: &Path, key: &str) -> Result<(String, Vec<String>), Box<dyn std
     let json: serde_json::Value = serde_json::from_str(&text).map_err(|e| format!("{}: {e}", path.display()))?;
     let name = json.get(key).and_then(|c| c.as_str()).ok_or_else(|| format!("{}: no `{key}`", path.display()))?;
     let aliases = json.get("aliases").and_then(|a| a.as_array()).into_iter().flatten();
-    Ok((name.to_owned(), aliases.filter_map(|a| a.as_str()).map(str::to_owned).collect()))
+    // One of another kind is an object.
+    let named = aliases.filter_map(|alias| alias.get("name").unwrap_or(alias).as_str());
+    Ok((name.to_owned(), named.map(str::to_owned).collect()))
 }
 
 fn classes(root: &Path, out: &mut String) -> Result<(), Box<dyn std::error::Error>> {

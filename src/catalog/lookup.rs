@@ -3,12 +3,12 @@
 use std::cmp::Reverse;
 use std::sync::Arc;
 
+use super::fit::fit;
 use super::index::{BLOCK_FILES, CLASS_FILES, CLASS_NAMES, CLASS_PATTERNS, DEVICE_FILES, FAMILY_FILES, MODEL_FILES, ModelFile};
 use super::shelf::{Hiding, LaidFile, Shelf};
 use super::table::{Entry, Table};
 use super::{Class, Device, Dtype, Method, Optimizer, dtypes, optimizers, parse_class, parse_device, quantization};
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics, nearest};
-use crate::syntax::glob;
 use crate::syntax::json::{self, Json, Node};
 use crate::syntax::source::{Source, SourceId};
 use crate::syntax::spec::{Block, Family, parse_block, parse_family};
@@ -386,37 +386,9 @@ fn no_place(path: &str) -> Box<Diagnostic> {
 /// The texts at a key.
 fn names_at(node: &Node, key: &str) -> Vec<Arc<str>> {
     match node.get(key).map(|node| &node.json) {
-        Some(Json::List(items)) => items.iter().filter_map(Node::text).cloned().collect(),
+        // One of another kind is an object.
+        Some(Json::List(items)) => items.iter().filter_map(|item| item.get("name").unwrap_or(item).text()).cloned().collect(),
         Some(Json::Text(text)) => vec![text.value.clone()],
         _ => Vec::new(),
-    }
-}
-
-/// How well a pattern fits a name: exact is best, then the longer pattern.
-pub(super) fn fit(name: &str, pattern: &str) -> Option<usize> {
-    const LONGEST: usize = 300;
-    if name == pattern {
-        return Some(usize::MAX);
-    }
-    if !pattern.contains('*') {
-        return None;
-    }
-    let last = name.rsplit('.').next().unwrap_or(name);
-    // No class is called so; strangers' patterns, many and long, would be tried on strangers' names.
-    (last.len() <= LONGEST && glob::matches(pattern, last)).then_some(pattern.len())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::fit;
-
-    #[test]
-    fn exact_before_longer_before_shorter_patterns() {
-        let name = "transformers.models.gemma3.modeling_gemma3.Gemma3RMSNorm";
-        assert_eq!(fit(name, name), Some(usize::MAX));
-        assert!(fit(name, "Gemma*RMSNorm") > fit(name, "*RMSNorm"));
-        assert_eq!(fit(name, "*LayerNorm"), None);
-        assert_eq!(fit(name, "Gemma"), None);
-        assert_eq!(fit("x.RMSNormGated", "*RMSNorm"), None);
     }
 }

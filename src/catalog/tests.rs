@@ -55,10 +55,13 @@ fn names_are_claimed_once_and_lead_to_their_class() {
     for (file, class) in CLASS_FILES.iter().zip(catalog.classes()) {
         let class = class.unwrap();
         assert_eq!(&*class.name, file.name, "{}", file.path);
-        assert!(class.aliases.iter().map(|a| &**a).eq(file.aliases.iter().copied()), "{}", file.path);
+        assert!(class.aliases.iter().map(|a| &*a.name).eq(file.aliases.iter().copied()), "{}", file.path);
         for name in std::iter::once(&file.name).chain(file.aliases).filter(|name| !name.contains('*')) {
             let found = catalog.class(name).unwrap().unwrap();
             assert!(Arc::ptr_eq(&found, &class), "`{name}` leads to `{}`", found.name);
+            // A row is shown by its full name, and stays what it was by the other.
+            let full = class.full_name(name).unwrap_or(&class.name);
+            assert!(found.name == *full || class.called(full) == class.called(name), "`{name}` becomes `{full}`");
         }
     }
 }
@@ -230,7 +233,8 @@ fn every_role_and_fact_is_said_of_something() {
     let catalog = Arc::new(Catalog::new());
     let (mut roles, mut facts) = (HashSet::new(), HashSet::new());
     for (_, class) in classes(&catalog) {
-        roles.extend(class.role.map(|role| role.word().to_owned()));
+        let said = std::iter::once(class.role).chain(class.aliases.iter().map(|alias| alias.role));
+        roles.extend(said.flatten().map(|role| role.word().to_owned()));
         facts.extend(class.facts.iter().map(|(fact, _)| *fact));
     }
     for block in catalog.block_names().map(|name| catalog.block(name).unwrap().unwrap()) {

@@ -117,10 +117,11 @@ impl<'m> Flattener<'m, '_> {
         let quantized = quantization.and_then(|quantization| quantization.group(&self.concrete.join(".")));
         // The name in a table (`ACT2FN.silu`) is not what a person knows the class by.
         let full_name = if field.pieces.literal().is_none() { class.full_name(&class_name).cloned() } else { None };
+        let (_, role) = class.called(&class_name);
         Some(Row {
             segment,
             class_name: full_name.unwrap_or(class_name),
-            role: said_role(layer.role.as_ref()).or(class.role),
+            role: said_role(layer.role.as_ref()).or(role),
             arguments,
             overrides,
             weights: weights?,

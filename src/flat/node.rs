@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::indices::Indices;
 use super::value::ValueRef;
-use crate::catalog::{Class, Role};
+use crate::catalog::{Class, ClassKind, Role};
 use crate::language::{Argument, Segment};
 use crate::syntax::source::Span;
 use crate::syntax::spec::Hold;
@@ -101,10 +101,16 @@ pub struct Row {
 }
 
 impl Row {
+    /// What it is by the name that it says of its class; `None`: a tensor that a composite owns.
+    #[must_use]
+    pub fn kind(&self) -> Option<ClassKind> {
+        self.class.as_ref().map(|class| class.0.called(&self.class_name).0)
+    }
+
     /// `module`, `function`, or `parameter` for a tensor that a composite owns.
     #[must_use]
     pub fn kind_word(&self) -> &'static str {
-        self.class.as_ref().map_or("parameter", |class| class.0.kind.word())
+        self.kind().map_or("parameter", ClassKind::word)
     }
 }
 

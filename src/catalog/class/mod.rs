@@ -13,7 +13,7 @@ mod tests;
 mod value;
 mod verify;
 
-pub use definition::{Class, ClassKind, Example, FlopFormulas};
+pub use definition::{Alias, Class, ClassKind, Example, FlopFormulas};
 pub use formula::{Formula, Slot, builtin_slot};
 pub use parameter::{Parameter, ParameterKind, check_parameter};
 pub use parse::parse_class;

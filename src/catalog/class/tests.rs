@@ -24,7 +24,7 @@ fn a_value_of_a_wrong_type_is_an_error_at_its_place() {
     let input = |key: &str| format!(r#""inputs": {{ "input": {{ "shape": [1], "{key}": @ }} }}"#);
     let parameter = |key: &str| format!(r#""parameters": {{ "p": {{ "kind": "text", "doc": "d", "{key}": @ }} }}"#);
     let example = |key: &str| format!(r#""examples": [ {{ "source": "s", "expect": {{}}, "parameters": {{}}, "{key}": @ }} ]"#);
-    let cases: [(String, &[&str]); 27] = [
+    let cases: [(String, &[&str]); 28] = [
         (input("broadcast"), &["1", "\"true\"", "null", "[]"]),
         (input("optional"), &["0", "\"yes\"", "{}"]),
         (value("hold"), &["true", "-1", "1.5", "70000", "\"1\"", "null"]),
@@ -40,6 +40,7 @@ fn a_value_of_a_wrong_type_is_an_error_at_its_place() {
         (r#""saves": @"#.to_owned(), &["\"output\"", "{}"]),
         (r#""aliases": @"#.to_owned(), &["\"C\"", "{}", "null"]),
         (r#""aliases": [ @ ]"#.to_owned(), &["1", "null", "[]"]),
+        (r#""aliases": [ { "name": "a", "kind": @ } ]"#.to_owned(), &["1", "null"]),
         (r#""quantized": @"#.to_owned(), &["\"weight\"", "true"]),
         (r#""derivation": @"#.to_owned(), &["\"a line\"", "1"]),
         (r#""role": @"#.to_owned(), &["1", "null"]),
@@ -84,4 +85,45 @@ fn one_output_or_several() {
     let (_, said) = read(r#""output": [1], "outputs": { "a": [1] }"#);
     let places: Vec<_> = said.iter().map(|d| (d.code, d.primary.as_ref().map(|label| label.span.range()))).collect();
     assert_eq!(places, [(Code::ConflictingKeys, Some(17..26))], "{said:#?}");
+}
+
+/// A module and a function that compute the same are one class: the name says which it is.
+#[test]
+fn an_alias_may_be_of_another_kind() {
+    let (class, said) = read(
+        r#""aliases": [ "a.b.MyModule", "ACT2FN.mine", "*Mine", { "name": "mine", "kind": "module" }, { "name": "*OfMine", "role": "activation" },
+                       { "name": "x.y.mine", "kind": "module" } ]"#,
+    );
+    assert!(said.is_empty(), "{said:#?}");
+    let class = class.unwrap();
+    let (module, function) = (ClassKind::Module, ClassKind::Function);
+    let activation = crate::catalog::Role::from_word("activation");
+    for (name, called) in [
+        ("my.Class", (function, None)),
+        ("a.b.MyModule", (function, None)),
+        ("mine", (module, None)),
+        ("p.q.SomeMine", (function, None)),
+        ("p.q.SomeOfMine", (function, activation)),
+        ("what leads here in no way", (function, None)),
+    ] {
+        assert_eq!(class.called(name), called, "{name}");
+    }
+    assert_eq!(class.full_name("ACT2FN.mine").map(|name| &**name), Some("a.b.MyModule"));
+    assert_eq!(class.full_name("x.y.mine").map(|name| &**name), Some("mine"));
+    assert_eq!(class.full_name("my.Class"), None);
+}
+
+#[test]
+fn an_alias_has_the_keys_that_it_needs() {
+    let cases = [
+        (r#""aliases": [ { "kind": "module" } ]"#, Code::MissingKey),
+        (r#""aliases": [ { "name": 1, "kind": "module" } ]"#, Code::WrongType),
+        (r#""aliases": [ { "name": "a", "kind": "modul" } ]"#, Code::InvalidClass),
+        (r#""aliases": [ { "name": "a", "role": "nrom" } ]"#, Code::UnknownRole),
+        (r#""aliases": [ { "name": "a", "knid": "module" } ]"#, Code::UnknownKey),
+    ];
+    for (members, code) in cases {
+        let (_, said) = read(members);
+        assert_eq!(said.iter().map(|d| d.code).collect::<Vec<_>>(), [code], "{members}: {said:#?}");
+    }
 }

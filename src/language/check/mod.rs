@@ -258,7 +258,7 @@ fn own_classes(model: &Model, diagnostics: &mut Diagnostics) -> (Vec<Arc<crate::
         match parse_class(Some(&name.value), node, &mut found) {
             Some(class) if !found.has_errors() => own.push(Arc::new(class)),
             class => {
-                faulty.extend(class.into_iter().flat_map(|class| class.aliases));
+                faulty.extend(class.into_iter().flat_map(|class| class.aliases).map(|alias| alias.name));
                 faulty.push(name.value.clone());
             }
         }

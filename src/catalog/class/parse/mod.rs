@@ -13,9 +13,9 @@ use names::Names;
 use reader::Reader;
 use tokens::TOKENS;
 
-use super::definition::{Class, ClassKind, FlopFormulas};
+use super::definition::{Alias, Class, ClassKind, FlopFormulas};
 use super::formula::Formula;
-use super::keys::{CLASS_KEYS, FLOP_KEYS, PARAMETER_KEYS, READ_KEYS, WRITE_KEYS};
+use super::keys::{ALIAS_KEYS, CLASS_KEYS, FLOP_KEYS, PARAMETER_KEYS, READ_KEYS, WRITE_KEYS};
 use super::parameter::{Parameter, ParameterKind};
 use super::value::ValueDef;
 use super::verify::verify;
@@ -52,7 +52,7 @@ pub fn parse_class(name: Option<&Arc<str>>, node: &Node, diagnostics: &mut Diagn
     let writes = f.get("writes").and_then(|n| fields(n, "`writes`", WRITE_KEYS, &[], reader.diagnostics));
     let flops = f.get("flops").and_then(|n| reader.flops(n, "`flops`"));
     let class = Class {
-        aliases: reader.texts(f.get("aliases")),
+        aliases: reader.aliases(f.get("aliases"), kind.unwrap_or(ClassKind::Module), role),
         facts: reader.facts(f.get("facts"), role),
         role,
         doc: f.get("doc").and_then(|n| reader.text(n)).unwrap_or_default(),
@@ -102,6 +102,34 @@ impl Reader<'_> {
             "function" => Some(ClassKind::Function),
             other => {
                 self.invalid(node.span, format!("`{other}` is no kind of class"), "`module` or `function`");
+                None
+            }
+        }
+    }
+
+    fn aliases(&mut self, node: Option<&Node>, kind: ClassKind, role: Option<Role>) -> Vec<Alias> {
+        match node.map(|n| (&n.json, n)) {
+            Some((Json::List(items), _)) => items.iter().filter_map(|item| self.alias(item, kind, role)).collect(),
+            Some((_, node)) => {
+                self.wrong(node, "a list of names");
+                Vec::new()
+            }
+            None => Vec::new(),
+        }
+    }
+
+    fn alias(&mut self, node: &Node, kind: ClassKind, role: Option<Role>) -> Option<Alias> {
+        match &node.json {
+            Json::Text(text) => Some(Alias { name: text.value.clone(), kind, role }),
+            Json::Object(_) => {
+                let f = fields(node, "an alias", ALIAS_KEYS, &[], self.diagnostics)?;
+                let name = f.get("name").and_then(|n| self.text(n));
+                let kind = f.get("kind").map_or(Some(kind), |n| self.kind(n));
+                let role = f.get("role").map_or(role, |n| self.role(n));
+                Some(Alias { name: name?, kind: kind?, role })
+            }
+            _ => {
+                self.wrong(node, "a name, or an object with `name` and `kind`");
                 None
             }
         }
