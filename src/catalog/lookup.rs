@@ -1,5 +1,6 @@
 //! Finds what the catalog has by name: classes, blocks, families, devices, dtypes, optimizers, ways to quantize.
 
+use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::sync::Arc;
 
@@ -7,7 +8,7 @@ use super::fit::fit;
 use super::index::{BLOCK_FILES, CLASS_FILES, CLASS_NAMES, CLASS_PATTERNS, DEVICE_FILES, FAMILY_FILES, MODEL_FILES, ModelFile};
 use super::shelf::{Hiding, LaidFile, Shelf};
 use super::table::{Entry, Table};
-use super::{Class, Device, Dtype, Method, Optimizer, dtypes, optimizers, parse_class, parse_device, quantization};
+use super::{Class, ClassText, Device, Dtype, Method, Optimizer, dtypes, optimizers, parse_class, parse_device, quantization};
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics, nearest};
 use crate::syntax::json::{self, Json, Node};
 use crate::syntax::source::{Source, SourceId};
@@ -187,7 +188,19 @@ impl Catalog {
     }
 
     fn class_at(&self, at: usize) -> Option<Result<Arc<Class>, Diagnostics>> {
-        Some(self.classes.read(at, |node, _, said| parse_class(None, node, said))?.clone())
+        let parse = |node: &Node, _: &str, said: &mut Diagnostics| parse_class(None, node, &|name| self.class_text(name), said);
+        Some(self.classes.read(at, parse)?.clone())
+    }
+
+    /// The class that a name selects, as its file has it.
+    ///
+    /// # Errors
+    /// The nearest name, if any is near.
+    pub fn class_text(&self, name: &str) -> Result<ClassText<'static>, Option<String>> {
+        let found = self
+            .class_index(name)
+            .and_then(|at| Some(ClassText { name: self.classes.name(at)?.into(), node: Cow::Owned(self.classes.node(at)?) }));
+        found.ok_or_else(|| nearest(name, self.class_names()).map(str::to_owned))
     }
 
     /// All classes, or what is wrong with their files.

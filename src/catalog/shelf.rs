@@ -123,6 +123,13 @@ impl<T> Shelf<T> {
         self.embedded.get(index.checked_sub(self.first)?).map(|file| file.source(index))
     }
 
+    /// What a file says, as it is written.
+    pub fn node(&self, at: usize) -> Option<Node> {
+        let embedded = self.embedded.get(at).map(|file| file.source(self.first + at));
+        let source = embedded.or_else(|| self.laid_at(at).map(|file| file.source.clone()))?;
+        json::read(&source, &mut Diagnostics::default()).map(|document| document.root)
+    }
+
     /// What a file holds; `parse` is given its name without the ending, too.
     ///
     /// # Errors

@@ -312,3 +312,50 @@ fn every_entry_of_a_list_loads() {
     let methods: Vec<_> = catalog.methods().iter().map(|method| method.name.to_string()).collect();
     assert_eq!(methods, names(include_str!("../../catalog/quantization.json")));
 }
+
+/// A class that lies over the catalog may extend one of the catalog's, or another that lies there.
+#[test]
+fn a_class_extends_what_its_name_leads_to() {
+    let extending = |class: &str, base: &str, more: &str| {
+        format!(r#"{{ "class": "{class}", "extends": "{base}", "doc": "d", "source": "s"{more} }}"#)
+    };
+    let catalog = Catalog::overlaid([
+        ("classes/wide.json", extending("my.Wide", "my.Half", r#", "flops": { "vector": 7 }"#)),
+        ("classes/half.json", extending("my.Half", "torch.nn.Linear", r#", "flops": { "matmul": 1 }, "output": ["...", 5]"#)),
+        ("classes/itself.json", extending("my.Itself", "my.Itself", "")),
+        ("classes/lost.json", extending("my.Lost", "my.Hal", "")),
+    ])
+    .unwrap();
+    let class = catalog.class("my.Wide").unwrap().unwrap();
+    let linear = catalog.class("torch.nn.Linear").unwrap().unwrap();
+    let texts = [&class.flops.matmul, &class.flops.vector, &class.flops.transcendental].map(|formula| &*formula.text);
+    assert_eq!(texts, ["1", "7", "0"]);
+    assert_eq!((class.extends.as_deref(), class.kind), (Some("my.Half"), linear.kind));
+    let names = |class: &Class| class.parameters.iter().map(|parameter| parameter.name.clone()).collect::<Vec<_>>();
+    assert_eq!(names(&class), names(&linear));
+    // What a class says of itself is nobody else's.
+    assert!(class.aliases.is_empty() && class.examples.is_empty() && class.derivation.is_empty());
+    // A taken-over formula keeps its place: what is wrong at it is shown in the file where it stands.
+    assert!(class.backward.as_ref().unwrap().matmul.span.source != class.span.source);
+    for (name, code, file) in [("my.Itself", Code::InvalidClass, 2), ("my.Lost", Code::UnknownClass, 3)] {
+        let said = catalog.class(name).unwrap().unwrap_err();
+        let found: Vec<_> = said.iter().map(|d| (d.code, d.primary.as_ref().map(|label| label.span.source))).collect();
+        assert_eq!(found, [(code, Some(Catalog::overlay_id(file)))], "{name}");
+    }
+}
+
+/// Neither a long chain nor a large base is followed without an end.
+#[test]
+fn what_a_class_takes_over_is_bounded() {
+    let class = |at: usize, more: &str| {
+        let text = format!(r#"{{ "class": "c{at}", "extends": "c{}", "doc": "d", "source": "s"{more} }}"#, at + 1);
+        (format!("classes/c{at}.json"), text)
+    };
+    let long = Catalog::overlaid((0..20).map(|at| class(at, ""))).unwrap();
+    let said = long.class("c0").unwrap().unwrap_err();
+    assert_eq!(said.sorted()[0].message, "classes extend each other through more than 16 steps");
+    let many = format!(r#", "quantized": [{}]"#, vec!["\"w\""; 2001].join(", "));
+    let large = Catalog::overlaid([class(0, ""), class(1, &many)]).unwrap();
+    let said = large.class("c0").unwrap().unwrap_err();
+    assert_eq!(said.sorted()[0].message, "`c1` says more than 2000 values, too many to be taken over");
+}

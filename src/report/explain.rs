@@ -20,6 +20,9 @@ pub fn explain_class(class: &Class) -> String {
         let aliases: Vec<String> = class.aliases.iter().map(alias).collect();
         let _ = writeln!(out, "  also: {}", aliases.join(", "));
     }
+    if let Some(base) = &class.extends {
+        let _ = writeln!(out, "  extends: {base}");
+    }
     let _ = writeln!(out, "  source: {}", class.source);
     section(&mut out, "parameters", class.parameters.iter().map(parameter));
     let weights = class.weights.iter().map(|w| vec![w.name.to_string(), shape(&w.shape), when(w.when.as_ref())]);

@@ -21,6 +21,8 @@ pub struct Class {
     pub role: Option<Role>,
     /// What is known of them by that role.
     pub facts: Vec<(Fact, Formula)>,
+    /// The class from which it starts.
+    pub extends: Option<Arc<str>>,
     pub doc: Arc<str>,
     pub source: Arc<str>,
     pub parameters: Vec<Parameter>,

@@ -7,6 +7,7 @@ use crate::syntax::spec::{Key, KeyKind};
 pub(super) const CLASS_KEYS: &[Key] = &[
     key("class", KeyKind::Text, false, "the full name (in a model file: the key)"),
     key("aliases", KeyKind::Text, false, "other names, and patterns over the last segment; one of another kind is an object"),
+    key("extends", KeyKind::Text, false, "another class, from which it starts"),
     key("kind", KeyKind::Text, true, "module (PyTorch lists it in named_modules()) or function"),
     key("role", KeyKind::Role, false, "what its layers are to a reader: norm, attention, experts, ... (docs/roles.md)"),
     key("facts", KeyKind::Variables, false, "what is known of them by that role: heads, experts, ..., each a formula"),

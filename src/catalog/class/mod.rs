@@ -16,5 +16,5 @@ mod verify;
 pub use definition::{Alias, Class, ClassKind, Example, FlopFormulas};
 pub use formula::{Formula, Slot, builtin_slot};
 pub use parameter::{Parameter, ParameterKind, check_parameter};
-pub use parse::parse_class;
+pub use parse::{ClassText, parse_class};
 pub use value::{Dim, Element, ElementDef, SaveDef, ShapeDef, ValueDef};

@@ -1,6 +1,7 @@
 //! Reads a class definition: a JSON object comes in, a [`Class`] goes out. All that is wrong with its parts is said before it is given up.
 
 mod example;
+mod extend;
 mod formula;
 mod names;
 mod reader;
@@ -9,6 +10,8 @@ mod value;
 
 use std::sync::Arc;
 
+use extend::extended;
+pub use extend::{ClassText, ClassTexts};
 use names::Names;
 use reader::Reader;
 use tokens::TOKENS;
@@ -20,6 +23,7 @@ use super::parameter::{Parameter, ParameterKind};
 use super::value::ValueDef;
 use super::verify::verify;
 use crate::catalog::role::{Fact, Role};
+use crate::catalog::values;
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics, nearest};
 use crate::syntax::expr::{Expr, Value, is_name, is_reserved};
 use crate::syntax::json::{Json, Member, Node};
@@ -29,11 +33,24 @@ use crate::syntax::spec::{Fields, fields};
 /// More names than any class needs; bounds the search for circles.
 const MAX_NAMES: usize = 256;
 
-/// Reads a class definition; `name` is its key in a model file. `None` if it is unusable; what is wrong goes to `diagnostics`.
-pub fn parse_class(name: Option<&Arc<str>>, node: &Node, diagnostics: &mut Diagnostics) -> Option<Class> {
+/// Reads a class definition on top of those that it extends; `name` is its key in a model file. `None` if it is unusable; what is wrong
+/// goes to `diagnostics`.
+pub fn parse_class<'n>(
+    name: Option<&Arc<str>>,
+    node: &'n Node,
+    texts: &ClassTexts<'n>,
+    diagnostics: &mut Diagnostics,
+) -> Option<Class> {
+    let said = node.get("class").filter(|_| name.is_none());
+    let name = name.cloned().or_else(|| values::text(said?, diagnostics)).unwrap_or_default();
+    let node = extended(&name, node, texts, diagnostics)?;
+    whole_class(name, &node, diagnostics)
+}
+
+/// Reads a definition that says all there is to say.
+fn whole_class(name: Arc<str>, node: &Node, diagnostics: &mut Diagnostics) -> Option<Class> {
     let f = fields(node, "a class", CLASS_KEYS, &[], diagnostics)?;
     let mut reader = Reader { diagnostics, names: Names::default() };
-    let name = name.cloned().or_else(|| f.get("class").and_then(|n| reader.text(n)))?;
     let kind = f.get("kind").and_then(|n| reader.kind(n));
     let role = f.get("role").and_then(|n| reader.role(n));
     reader.names.parameters = member_names(f.get("parameters"));
@@ -55,6 +72,7 @@ pub fn parse_class(name: Option<&Arc<str>>, node: &Node, diagnostics: &mut Diagn
         aliases: reader.aliases(f.get("aliases"), kind.unwrap_or(ClassKind::Module), role),
         facts: reader.facts(f.get("facts"), role),
         role,
+        extends: f.get("extends").and_then(Node::text).cloned(),
         doc: f.get("doc").and_then(|n| reader.text(n)).unwrap_or_default(),
         source: f.get("source").and_then(|n| reader.text(n)).unwrap_or_default(),
         require: reader.members(f.get("require"), Reader::requirement),
