@@ -90,7 +90,7 @@ impl Class {
             return Some(&said.name);
         }
         let first = if said.kind == self.kind { Some(&self.name) } else { before().next().or(Some(&said.name)) };
-        before().filter(|name| is_full(name)).last().or(first)
+        before().rfind(|name| is_full(name)).or(first)
     }
 
     fn position(&self, alias: &str) -> Option<usize> {
@@ -107,7 +107,7 @@ impl Class {
         let known = alike.filter_map(|(at, alias)| Some((at, alias, alias.name.strip_prefix(table)?.strip_prefix('.')?)));
         let mut full = known.clone().filter(|(_, alias, _)| self.full_name(&alias.name) == Some(name));
         let place = self.position(name).unwrap_or(0);
-        let before = || known.clone().filter(|(at, ..)| *at < place).last();
+        let before = || known.clone().rfind(|(at, ..)| *at < place);
         full.next().or_else(before).or_else(|| known.clone().next()).map(|(.., short)| short)
     }
 }

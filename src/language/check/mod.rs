@@ -188,7 +188,7 @@ pub fn derived_entries<'m, T>(model: &'m Model, bound: &[Variable]) -> Vec<Entry
 pub fn check(model: Model, catalog: &Arc<Catalog>, settings: Vec<(Arc<str>, Value)>, diagnostics: &mut Diagnostics) -> Checked {
     let mut model = model;
     number(&mut model, &mut 0);
-    let (own, faulty) = own_classes(&model, &catalog, diagnostics);
+    let (own, faulty) = own_classes(&model, catalog, diagnostics);
     let checkpoint = model.checkpoint.as_ref().map(|node| checkpoint::read(node, catalog, diagnostics)).unwrap_or_default();
     let classes = Classes::new(catalog.clone(), own, faulty);
     let mut checked = Checked { classes, settings, checkpoint, model, resolution: Resolution::default() };
