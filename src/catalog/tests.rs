@@ -202,7 +202,7 @@ fn every_family_and_block_loads() {
     let mut claimed: BTreeMap<String, String> = BTreeMap::new();
     for name in catalog.family_names() {
         let family = catalog.family(name).unwrap().unwrap_or_else(|said| panic!("{name}: {:#?}", said.sorted()));
-        assert!(!family.source.is_empty() && !family.prefix.is_empty(), "{name}");
+        assert!(!family.source.is_empty() && (family.is_base() || !family.prefix().is_empty()), "{name}");
         assert!(!family.layers.is_empty(), "{name} has no layers");
         let head = |wanted: &str| family.heads.iter().any(|head| &*head.name.value == wanted);
         assert!(family.default_head.as_ref().is_none_or(|default| head(&default.value)), "{name}: its default head isn't there");
@@ -358,4 +358,24 @@ fn what_a_class_takes_over_is_bounded() {
     let large = Catalog::overlaid([class(0, ""), class(1, &many)]).unwrap();
     let said = large.class("c0").unwrap().unwrap_err();
     assert_eq!(said.sorted()[0].message, "`c1` says more than 2000 values, too many to be taken over");
+}
+
+/// A family without a prefix is there for others to extend; one that configs are of needs it for its classes' names.
+#[test]
+fn a_family_of_configs_has_a_prefix() {
+    let layers = r#""layers": [ { "name": "act", "class": "<prefix>Act" } ]"#;
+    let catalog = Catalog::overlaid([
+        ("families/base.json", format!(r#"{{ "source": "a test", {layers} }}"#)),
+        (
+            "families/child.json",
+            r#"{ "model_types": ["child"], "prefix": "x.X", "source": "a test", "extends": "base" }"#.to_owned(),
+        ),
+        ("families/nameless.json", format!(r#"{{ "model_types": ["nameless"], "source": "a test", {layers} }}"#)),
+    ])
+    .unwrap();
+    assert!(catalog.family("base").unwrap().unwrap().is_base());
+    let child = catalog.family("child").unwrap().unwrap();
+    assert!(!child.is_base() && child.layers.len() == 1);
+    let said = catalog.family("nameless").unwrap().unwrap_err();
+    assert_eq!(said.iter().map(|d| d.code).collect::<Vec<_>>(), [Code::MissingKey]);
 }
