@@ -42,7 +42,9 @@ fn names_in(path: &Path, key: &str) -> Result<(String, Vec<String>), Box<dyn std
     let json: serde_json::Value = serde_json::from_str(&text).map_err(|e| format!("{}: {e}", path.display()))?;
     let name = json.get(key).and_then(|c| c.as_str()).ok_or_else(|| format!("{}: no `{key}`", path.display()))?;
     let aliases = json.get("aliases").and_then(|a| a.as_array()).into_iter().flatten();
-    Ok((name.to_owned(), aliases.filter_map(|a| a.as_str()).map(str::to_owned).collect()))
+    // One of another kind is an object.
+    let named = aliases.filter_map(|alias| alias.get("name").unwrap_or(alias).as_str());
+    Ok((name.to_owned(), named.map(str::to_owned).collect()))
 }
 
 fn classes(root: &Path, out: &mut String) -> Result<(), Box<dyn std::error::Error>> {
@@ -52,9 +54,10 @@ fn classes(root: &Path, out: &mut String) -> Result<(), Box<dyn std::error::Erro
         let (class, aliases) = names_in(&path, "class")?;
         names.extend(std::iter::once(&class).chain(&aliases).map(|name| (name.clone(), index)));
         let shown = format!("catalog/classes/{stem}.json");
+        let computed = computed(&fs::read_to_string(&path)?);
         writeln!(
             out,
-            "    CatalogFile {{ path: {shown:?}, name: {class:?}, aliases: &{aliases:?}, text: include_str!({:?}) }},",
+            "    CatalogFile {{ path: {shown:?}, name: {class:?}, aliases: &{aliases:?}, computed: {computed}, text: include_str!({:?}) }},",
             path.display().to_string()
         )?;
     }
@@ -74,6 +77,16 @@ fn classes(root: &Path, out: &mut String) -> Result<(), Box<dyn std::error::Erro
     Ok(())
 }
 
+/// How long the part of a class file is that is computed with, where what people and tests read stands behind it.
+fn computed(text: &str) -> usize {
+    const READ: [&str; 2] = ["\n  \"derivation\":", "\n  \"examples\":"];
+    let Some(from) = READ.iter().filter_map(|key| text.find(key)).min() else { return usize::MAX };
+    let (before, behind) = text.split_at(from);
+    let keys = behind.matches("\n  \"").count();
+    let read = READ.iter().filter(|key| behind.contains(*key)).count();
+    if keys == read { before.trim_end_matches(',').len() } else { usize::MAX }
+}
+
 fn devices(root: &Path, out: &mut String) -> Result<(), Box<dyn std::error::Error>> {
     writeln!(out, "/// The device files, by name.\npub const DEVICE_FILES: &[CatalogFile] = &[")?;
     for (stem, path) in json_files(&root.join("catalog/hardware"))? {
@@ -81,7 +94,7 @@ fn devices(root: &Path, out: &mut String) -> Result<(), Box<dyn std::error::Erro
         let shown = format!("catalog/hardware/{stem}.json");
         writeln!(
             out,
-            "    CatalogFile {{ path: {shown:?}, name: {name:?}, aliases: &{aliases:?}, text: include_str!({:?}) }},",
+            "    CatalogFile {{ path: {shown:?}, name: {name:?}, aliases: &{aliases:?}, computed: usize::MAX, text: include_str!({:?}) }},",
             path.display().to_string()
         )?;
     }
@@ -94,7 +107,7 @@ fn blocks(root: &Path, out: &mut String) -> Result<(), Box<dyn std::error::Error
     for (stem, path) in json_files(&root.join("catalog/blocks"))? {
         let shown = format!("catalog/blocks/{stem}.json");
         let text = path.display().to_string();
-        writeln!(out, "    CatalogFile {{ path: {shown:?}, name: {stem:?}, aliases: &[], text: include_str!({text:?}) }},")?;
+        writeln!(out, "    CatalogFile {{ path: {shown:?}, name: {stem:?}, aliases: &[], computed: usize::MAX, text: include_str!({text:?}) }},")?;
     }
     writeln!(out, "];")?;
     Ok(())
@@ -110,7 +123,7 @@ fn families(root: &Path, out: &mut String) -> Result<(), Box<dyn std::error::Err
         let shown = format!("catalog/families/{stem}.json");
         writeln!(
             out,
-            "    CatalogFile {{ path: {shown:?}, name: {stem:?}, aliases: &{types:?}, text: include_str!({:?}) }},",
+            "    CatalogFile {{ path: {shown:?}, name: {stem:?}, aliases: &{types:?}, computed: usize::MAX, text: include_str!({:?}) }},",
             path.display().to_string()
         )?;
     }

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Class;
-use super::lookup::{Catalog, fit};
+use super::fit::fit;
+use super::lookup::Catalog;
 use crate::syntax::diag::{Diagnostic, Diagnostics, nearest};
 
 /// The classes that a model can use: its own, then the catalog's.
@@ -45,7 +46,7 @@ impl Classes {
     #[must_use]
     pub fn new(catalog: Arc<Catalog>, own: Vec<Arc<Class>>, faulty: Vec<Arc<str>>) -> Self {
         let names = own.iter().enumerate().flat_map(|(at, class)| {
-            let aliases = class.aliases.iter().filter(|alias| !alias.contains('*'));
+            let aliases = class.aliases.iter().map(|alias| &alias.name).filter(|name| !name.contains('*'));
             std::iter::once(&class.name).chain(aliases).map(move |name| (name.clone(), at))
         });
         // The first of two wins.
@@ -85,7 +86,7 @@ impl Classes {
         if self.faulty.iter().any(|pattern| fit(name, pattern).is_some()) {
             return Found::Faulty;
         }
-        let patterned = || best(name, self.own.iter().map(|c| c.aliases.iter().map(|a| &**a)));
+        let patterned = || best(name, self.own.iter().map(|c| c.aliases.iter().map(|a| &*a.name)));
         let own = self.exact.get(name).copied().or_else(patterned).and_then(|index| self.own.get(index)).cloned();
         match own.map(Ok).or_else(|| self.catalog.class(name)) {
             Some(Ok(class)) => Found::Class(class),

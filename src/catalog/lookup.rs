@@ -1,14 +1,15 @@
 //! Finds what the catalog has by name: classes, blocks, families, devices, dtypes, optimizers, ways to quantize.
 
+use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::sync::Arc;
 
+use super::fit::fit;
 use super::index::{BLOCK_FILES, CLASS_FILES, CLASS_NAMES, CLASS_PATTERNS, DEVICE_FILES, FAMILY_FILES, MODEL_FILES, ModelFile};
 use super::shelf::{Hiding, LaidFile, Shelf};
 use super::table::{Entry, Table};
-use super::{Class, Device, Dtype, Method, Optimizer, dtypes, optimizers, parse_class, parse_device, quantization};
+use super::{Class, ClassText, Device, Dtype, Method, Optimizer, dtypes, optimizers, parse_class, parse_device, quantization};
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics, nearest};
-use crate::syntax::glob;
 use crate::syntax::json::{self, Json, Node};
 use crate::syntax::source::{Source, SourceId};
 use crate::syntax::spec::{Block, Family, parse_block, parse_family};
@@ -186,13 +187,44 @@ impl Catalog {
         over(true).map(|(_, at)| at).or_else(exact).or_else(longest)
     }
 
+    /// The same with derivation and examples, which nothing is computed with.
+    ///
+    /// # Errors
+    /// What is wrong with the file, if it doesn't parse (a test excludes that).
+    pub fn whole_class(&self, name: &str) -> Option<Result<Arc<Class>, Diagnostics>> {
+        self.whole_class_at(self.class_index(name)?)
+    }
+
+    fn whole_class_at(&self, at: usize) -> Option<Result<Arc<Class>, Diagnostics>> {
+        let parse = |node: &Node, _: &str, said: &mut Diagnostics| parse_class(None, node, &|name| self.class_text(name), said);
+        self.classes.whole(at, parse)
+    }
+
     fn class_at(&self, at: usize) -> Option<Result<Arc<Class>, Diagnostics>> {
-        Some(self.classes.read(at, |node, _, said| parse_class(None, node, said))?.clone())
+        let parse = |node: &Node, _: &str, said: &mut Diagnostics| parse_class(None, node, &|name| self.class_text(name), said);
+        Some(self.classes.read(at, parse)?.clone())
+    }
+
+    /// The class that a name selects, as its file has it.
+    ///
+    /// # Errors
+    /// The nearest name, if any is near.
+    pub fn class_text(&self, name: &str) -> Result<ClassText<'static>, Option<String>> {
+        let found = self
+            .class_index(name)
+            .and_then(|at| Some(ClassText { name: self.classes.name(at)?.into(), node: Cow::Owned(self.classes.node(at)?) }));
+        found.ok_or_else(|| nearest(name, self.class_names()).map(str::to_owned))
     }
 
     /// All classes, or what is wrong with their files.
     pub fn classes(&self) -> impl Iterator<Item = Result<Arc<Class>, Diagnostics>> {
         self.classes.visible().filter_map(|at| self.class_at(at))
+    }
+
+    /// The same with derivations and examples.
+    #[cfg(test)]
+    pub fn whole_classes(&self) -> impl Iterator<Item = Result<Arc<Class>, Diagnostics>> {
+        self.classes.visible().filter_map(|at| self.whole_class_at(at))
     }
 
     /// The names of all classes, the full ones first; patterns are no names.
@@ -386,37 +418,9 @@ fn no_place(path: &str) -> Box<Diagnostic> {
 /// The texts at a key.
 fn names_at(node: &Node, key: &str) -> Vec<Arc<str>> {
     match node.get(key).map(|node| &node.json) {
-        Some(Json::List(items)) => items.iter().filter_map(Node::text).cloned().collect(),
+        // One of another kind is an object.
+        Some(Json::List(items)) => items.iter().filter_map(|item| item.get("name").unwrap_or(item).text()).cloned().collect(),
         Some(Json::Text(text)) => vec![text.value.clone()],
         _ => Vec::new(),
-    }
-}
-
-/// How well a pattern fits a name: exact is best, then the longer pattern.
-pub(super) fn fit(name: &str, pattern: &str) -> Option<usize> {
-    const LONGEST: usize = 300;
-    if name == pattern {
-        return Some(usize::MAX);
-    }
-    if !pattern.contains('*') {
-        return None;
-    }
-    let last = name.rsplit('.').next().unwrap_or(name);
-    // No class is called so; strangers' patterns, many and long, would be tried on strangers' names.
-    (last.len() <= LONGEST && glob::matches(pattern, last)).then_some(pattern.len())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::fit;
-
-    #[test]
-    fn exact_before_longer_before_shorter_patterns() {
-        let name = "transformers.models.gemma3.modeling_gemma3.Gemma3RMSNorm";
-        assert_eq!(fit(name, name), Some(usize::MAX));
-        assert!(fit(name, "Gemma*RMSNorm") > fit(name, "*RMSNorm"));
-        assert_eq!(fit(name, "*LayerNorm"), None);
-        assert_eq!(fit(name, "Gemma"), None);
-        assert_eq!(fit("x.RMSNormGated", "*RMSNorm"), None);
     }
 }

@@ -7,6 +7,7 @@
 mod class;
 mod classes;
 mod dtypes;
+mod fit;
 mod hardware;
 mod index;
 mod lookup;
@@ -20,8 +21,8 @@ mod tests;
 mod values;
 
 pub use class::{
-    Class, ClassKind, Dim, Element, ElementDef, Example, FlopFormulas, Formula, Parameter, ParameterKind, SaveDef, ShapeDef,
-    Slot, ValueDef, builtin_slot, check_parameter, parse_class,
+    Alias, Class, ClassKind, ClassText, Dim, Element, ElementDef, Example, FlopFormulas, Formula, Parameter, ParameterKind,
+    SaveDef, ShapeDef, Slot, ValueDef, builtin_slot, check_parameter, parse_class,
 };
 pub use classes::Classes;
 pub use dtypes::Dtype;

@@ -66,6 +66,7 @@ pub(super) const FILE: CatalogFile = CatalogFile {
     path: "catalog/optimizers.json",
     name: "optimizers",
     aliases: &[],
+    computed: usize::MAX,
     text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/catalog/optimizers.json")),
 };
 

@@ -55,6 +55,7 @@ pub(super) const FILE: CatalogFile = CatalogFile {
     path: "catalog/quantization.json",
     name: "quantization",
     aliases: &[],
+    computed: usize::MAX,
     text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/catalog/quantization.json")),
 };
 

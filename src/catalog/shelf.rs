@@ -16,6 +16,8 @@ pub struct CatalogFile {
     pub name: &'static str,
     /// A class's other names and patterns, a device's other names, a family's model types.
     pub aliases: &'static [&'static str],
+    /// How many bytes of the text hold all that is computed with; what people and tests read may stand behind it.
+    pub computed: usize,
     pub text: &'static str,
 }
 
@@ -24,6 +26,14 @@ impl CatalogFile {
     #[must_use]
     pub fn source(&self, index: usize) -> Source {
         Source { id: SourceId::catalog(index), name: self.path.into(), text: self.text.into() }
+    }
+
+    /// The same without what only people and tests read: places in it are those of the whole.
+    fn computed(&self, index: usize) -> Source {
+        match self.text.get(..self.computed) {
+            Some(part) => Source { id: SourceId::catalog(index), name: self.path.into(), text: format!("{part}\n}}").into() },
+            None => self.source(index),
+        }
     }
 
     /// Its file's name without folders and ending.
@@ -123,7 +133,29 @@ impl<T> Shelf<T> {
         self.embedded.get(index.checked_sub(self.first)?).map(|file| file.source(index))
     }
 
-    /// What a file holds; `parse` is given its name without the ending, too.
+    /// What a file says, as it is written, but for what only people and tests read.
+    pub fn node(&self, at: usize) -> Option<Node> {
+        let embedded = self.embedded.get(at).map(|file| file.computed(self.first + at));
+        let source = embedded.or_else(|| self.laid_at(at).map(|file| file.source.clone()))?;
+        json::read(&source, &mut Diagnostics::default()).map(|document| document.root)
+    }
+
+    /// What a file holds, to the last word. It isn't kept.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn whole(
+        &self,
+        at: usize,
+        parse: impl FnOnce(&Node, &str, &mut Diagnostics) -> Option<T>,
+    ) -> Option<Result<Arc<T>, Diagnostics>> {
+        match self.embedded.get(at) {
+            Some(file) => Some(load(&file.source(self.first + at), file.stem(), parse)),
+            None => Some(self.read(at, parse)?.clone()),
+        }
+    }
+
+    /// What a file holds that is computed with; `parse` is given its name without the ending, too.
     ///
     /// # Errors
     /// What is wrong with it.
@@ -138,7 +170,7 @@ impl<T> Shelf<T> {
             return Some(known);
         }
         let laid = || self.laid_at(at).map(|file| (file.source.clone(), &*file.stem));
-        let embedded = self.embedded.get(at).map(|file| (file.source(self.first + at), file.stem()));
+        let embedded = self.embedded.get(at).map(|file| (file.computed(self.first + at), file.stem()));
         let (source, stem) = embedded.or_else(laid)?;
         Some(cell.get_or_init(|| load(&source, stem, parse)))
     }

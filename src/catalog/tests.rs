@@ -17,7 +17,20 @@ fn classes(catalog: &Arc<Catalog>) -> Vec<(&'static str, Arc<Class>)> {
         Ok(class) => (file.path, class),
         Err(diagnostics) => panic!("{}: {:#?}", file.path, diagnostics.sorted()),
     };
-    CLASS_FILES.iter().zip(catalog.classes()).map(load).collect()
+    CLASS_FILES.iter().zip(catalog.whole_classes()).map(load).collect()
+}
+
+#[test]
+fn what_is_computed_with_is_the_same_without_examples() {
+    let catalog = Arc::new(Catalog::new());
+    let mut shorter = 0;
+    for (whole, part) in catalog.whole_classes().zip(catalog.classes()) {
+        let (whole, part) = (format!("{:#?}", whole.unwrap()), format!("{:#?}", part.unwrap()));
+        let cut = |text: &str| text.split("\n    derivation: [").next().unwrap().to_owned();
+        assert_eq!(cut(&whole), cut(&part));
+        shorter += usize::from(part.len() < whole.len());
+    }
+    assert!(shorter * 10 > CLASS_FILES.len() * 9, "only {shorter} files have their examples last");
 }
 
 #[test]
@@ -55,10 +68,13 @@ fn names_are_claimed_once_and_lead_to_their_class() {
     for (file, class) in CLASS_FILES.iter().zip(catalog.classes()) {
         let class = class.unwrap();
         assert_eq!(&*class.name, file.name, "{}", file.path);
-        assert!(class.aliases.iter().map(|a| &**a).eq(file.aliases.iter().copied()), "{}", file.path);
+        assert!(class.aliases.iter().map(|a| &*a.name).eq(file.aliases.iter().copied()), "{}", file.path);
         for name in std::iter::once(&file.name).chain(file.aliases).filter(|name| !name.contains('*')) {
             let found = catalog.class(name).unwrap().unwrap();
             assert!(Arc::ptr_eq(&found, &class), "`{name}` leads to `{}`", found.name);
+            // A row is shown by its full name, and stays what it was by the other.
+            let full = class.full_name(name).unwrap_or(&class.name);
+            assert!(found.name == *full || class.called(full) == class.called(name), "`{name}` becomes `{full}`");
         }
     }
 }
@@ -199,7 +215,7 @@ fn every_family_and_block_loads() {
     let mut claimed: BTreeMap<String, String> = BTreeMap::new();
     for name in catalog.family_names() {
         let family = catalog.family(name).unwrap().unwrap_or_else(|said| panic!("{name}: {:#?}", said.sorted()));
-        assert!(!family.source.is_empty() && !family.prefix.is_empty(), "{name}");
+        assert!(!family.source.is_empty() && (family.is_base() || !family.prefix().is_empty()), "{name}");
         assert!(!family.layers.is_empty(), "{name} has no layers");
         let head = |wanted: &str| family.heads.iter().any(|head| &*head.name.value == wanted);
         assert!(family.default_head.as_ref().is_none_or(|default| head(&default.value)), "{name}: its default head isn't there");
@@ -230,7 +246,8 @@ fn every_role_and_fact_is_said_of_something() {
     let catalog = Arc::new(Catalog::new());
     let (mut roles, mut facts) = (HashSet::new(), HashSet::new());
     for (_, class) in classes(&catalog) {
-        roles.extend(class.role.map(|role| role.word().to_owned()));
+        let said = std::iter::once(class.role).chain(class.aliases.iter().map(|alias| alias.role));
+        roles.extend(said.flatten().map(|role| role.word().to_owned()));
         facts.extend(class.facts.iter().map(|(fact, _)| *fact));
     }
     for block in catalog.block_names().map(|name| catalog.block(name).unwrap().unwrap()) {
@@ -307,4 +324,71 @@ fn every_entry_of_a_list_loads() {
     assert_eq!(optimizers, names(include_str!("../../catalog/optimizers.json")));
     let methods: Vec<_> = catalog.methods().iter().map(|method| method.name.to_string()).collect();
     assert_eq!(methods, names(include_str!("../../catalog/quantization.json")));
+}
+
+/// A class that lies over the catalog may extend one of the catalog's, or another that lies there.
+#[test]
+fn a_class_extends_what_its_name_leads_to() {
+    let extending = |class: &str, base: &str, more: &str| {
+        format!(r#"{{ "class": "{class}", "extends": "{base}", "doc": "d", "source": "s"{more} }}"#)
+    };
+    let catalog = Catalog::overlaid([
+        ("classes/wide.json", extending("my.Wide", "my.Half", r#", "flops": { "vector": 7 }"#)),
+        ("classes/half.json", extending("my.Half", "torch.nn.Linear", r#", "flops": { "matmul": 1 }, "output": ["...", 5]"#)),
+        ("classes/itself.json", extending("my.Itself", "my.Itself", "")),
+        ("classes/lost.json", extending("my.Lost", "my.Hal", "")),
+    ])
+    .unwrap();
+    let class = catalog.class("my.Wide").unwrap().unwrap();
+    let linear = catalog.class("torch.nn.Linear").unwrap().unwrap();
+    let texts = [&class.flops.matmul, &class.flops.vector, &class.flops.transcendental].map(|formula| &*formula.text);
+    assert_eq!(texts, ["1", "7", "0"]);
+    assert_eq!((class.extends.as_deref(), class.kind), (Some("my.Half"), linear.kind));
+    let names = |class: &Class| class.parameters.iter().map(|parameter| parameter.name.clone()).collect::<Vec<_>>();
+    assert_eq!(names(&class), names(&linear));
+    // What a class says of itself is nobody else's.
+    assert!(class.aliases.is_empty() && class.examples.is_empty() && class.derivation.is_empty());
+    // A taken-over formula keeps its place: what is wrong at it is shown in the file where it stands.
+    assert!(class.backward.as_ref().unwrap().matmul.span.source != class.span.source);
+    for (name, code, file) in [("my.Itself", Code::InvalidClass, 2), ("my.Lost", Code::UnknownClass, 3)] {
+        let said = catalog.class(name).unwrap().unwrap_err();
+        let found: Vec<_> = said.iter().map(|d| (d.code, d.primary.as_ref().map(|label| label.span.source))).collect();
+        assert_eq!(found, [(code, Some(Catalog::overlay_id(file)))], "{name}");
+    }
+}
+
+/// Neither a long chain nor a large base is followed without an end.
+#[test]
+fn what_a_class_takes_over_is_bounded() {
+    let class = |at: usize, more: &str| {
+        let text = format!(r#"{{ "class": "c{at}", "extends": "c{}", "doc": "d", "source": "s"{more} }}"#, at + 1);
+        (format!("classes/c{at}.json"), text)
+    };
+    let long = Catalog::overlaid((0..20).map(|at| class(at, ""))).unwrap();
+    let said = long.class("c0").unwrap().unwrap_err();
+    assert_eq!(said.sorted()[0].message, "classes extend each other through more than 16 steps");
+    let many = format!(r#", "quantized": [{}]"#, vec!["\"w\""; 2001].join(", "));
+    let large = Catalog::overlaid([class(0, ""), class(1, &many)]).unwrap();
+    let said = large.class("c0").unwrap().unwrap_err();
+    assert_eq!(said.sorted()[0].message, "`c1` says more than 2000 values, too many to be taken over");
+}
+
+/// A family without a prefix is there for others to extend; one that configs are of needs it for its classes' names.
+#[test]
+fn a_family_of_configs_has_a_prefix() {
+    let layers = r#""layers": [ { "name": "act", "class": "<prefix>Act" } ]"#;
+    let catalog = Catalog::overlaid([
+        ("families/base.json", format!(r#"{{ "source": "a test", {layers} }}"#)),
+        (
+            "families/child.json",
+            r#"{ "model_types": ["child"], "prefix": "x.X", "source": "a test", "extends": "base" }"#.to_owned(),
+        ),
+        ("families/nameless.json", format!(r#"{{ "model_types": ["nameless"], "source": "a test", {layers} }}"#)),
+    ])
+    .unwrap();
+    assert!(catalog.family("base").unwrap().unwrap().is_base());
+    let child = catalog.family("child").unwrap().unwrap();
+    assert!(!child.is_base() && child.layers.len() == 1);
+    let said = catalog.family("nameless").unwrap().unwrap_err();
+    assert_eq!(said.iter().map(|d| d.code).collect::<Vec<_>>(), [Code::MissingKey]);
 }

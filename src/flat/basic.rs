@@ -33,6 +33,7 @@ impl<'m> Flattener<'m, '_> {
                 segment: Some(Segment::text(&weight.name)),
                 class_name: "Parameter".into(),
                 class: None,
+                kind: None,
                 role: None,
                 overrides: Vec::new(),
                 weights: Some([weight].into()),
@@ -115,10 +116,12 @@ impl<'m> Flattener<'m, '_> {
         let quantized = quantization.and_then(|quantization| quantization.group(&self.concrete.join(".")));
         // The name in a table (`ACT2FN.silu`) is not what a person knows the class by.
         let full_name = if field.pieces.literal().is_none() { class.full_name(&class_name).cloned() } else { None };
+        let (kind, role) = class.called(&class_name);
         let common = self.shared(Common {
             segment,
             class_name: full_name.unwrap_or(class_name),
-            role: said_role(layer.role.as_ref()).or(class.role),
+            kind: Some(kind),
+            role: said_role(layer.role.as_ref()).or(role),
             overrides,
             weights: weights?,
             calls,

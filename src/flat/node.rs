@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::indices::Indices;
 use super::value::ValueRef;
-use crate::catalog::{Class, Role};
+use crate::catalog::{Class, ClassKind, Role};
 use crate::language::{Argument, Segment};
 use crate::syntax::source::Span;
 use crate::syntax::spec::Hold;
@@ -92,6 +92,8 @@ pub struct Common {
     pub class_name: Arc<str>,
     /// The definition; `None`: a tensor that a composite owns.
     pub class: Option<ClassRef>,
+    /// What it is by the name that it says of its class.
+    pub kind: Option<ClassKind>,
     /// What it is to a reader: what the layer says, else its class.
     pub role: Option<Role>,
     /// Workload values replaced for this layer, by slot.
@@ -144,7 +146,7 @@ impl Row {
     /// `module`, `function`, or `parameter` for a tensor that a composite owns.
     #[must_use]
     pub fn kind_word(&self) -> &'static str {
-        self.class.as_ref().map_or("parameter", |class| class.0.kind.word())
+        self.kind.map_or("parameter", ClassKind::word)
     }
 }
 

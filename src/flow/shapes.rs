@@ -107,7 +107,7 @@ impl Machine<'_, '_> {
                 broken = true;
                 continue;
             };
-            let regroups = class.kind == ClassKind::Function;
+            let regroups = info.row.kind == Some(ClassKind::Function);
             let found = fit(port.pattern, shape, regroups).or_else(|| self.regrouped(ports, &port, shape).filter(|_| regroups));
             let problem = match (&found, &leading) {
                 _ if is_index(&port) != is_index_value(value) => Some(format!(

@@ -83,6 +83,12 @@ pub fn of_file(file: Model, catalog: &Catalog, diagnostics: &mut Diagnostics) ->
 
 fn find<'c>(name: &str, span: Option<Span>, catalog: &'c Catalog, diagnostics: &mut Diagnostics) -> Option<&'c Family> {
     match catalog.family(name) {
+        Some(Ok(family)) if family.is_base() => {
+            let diagnostic = Diagnostic::new(Code::UnknownFamily, format!("`{name}` is a base of families: no model is of it"));
+            let diagnostic = span.into_iter().fold(diagnostic, |d, span| d.at(span, "a base, which has no classes of its own"));
+            diagnostics.push(diagnostic.help("`layerspec list families` shows those that extend it"));
+            None
+        }
         Some(Ok(family)) => Some(family),
         Some(Err(said)) => {
             diagnostics.extend(said.iter().cloned());
@@ -261,7 +267,7 @@ impl<'c> Maker<'c, '_> {
             self.diagnostics.push(diagnostic);
         }
         let builtins = vec![
-            ("prefix", Value::Text(family.prefix.clone())),
+            ("prefix", Value::Text(family.prefix().into())),
             (
                 "model_type",
                 origin
@@ -277,7 +283,7 @@ impl<'c> Maker<'c, '_> {
             name: None,
             class: head
                 .filter(|head| &*head.name.value != "Model")
-                .map(|head| format!("{}{}", family.prefix, head.name.value).into()),
+                .map(|head| format!("{}{}", family.prefix(), head.name.value).into()),
             source: None,
             family: Some(Spanned::new(family.name.clone(), family.span.part(0..1))),
             head: head.map(|head| head.name.clone()),
@@ -433,8 +439,8 @@ fn derived(family: &Family, head: Option<&Head>) -> Vec<Variable> {
 /// The bare model's class.
 fn class_of(family: &Family) -> Arc<str> {
     match &family.class {
-        Some(class) => class.text.replace("<prefix>", &family.prefix).into(),
-        None => format!("{}Model", family.prefix).into(),
+        Some(class) => class.text.replace("<prefix>", family.prefix()).into(),
+        None => format!("{}Model", family.prefix()).into(),
     }
 }
 

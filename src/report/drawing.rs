@@ -38,7 +38,7 @@ impl<'f> Drawing<'f> {
             match part {
                 Part::Layer { row, name } => {
                     let info = self.flat.row(*row).map(|info| &info.row);
-                    let module = info.and_then(|row| row.class.as_ref()).is_none_or(|class| class.0.kind == ClassKind::Module);
+                    let module = info.and_then(|row| row.kind).is_none_or(|kind| kind == ClassKind::Module);
                     let class = info.map_or("", |row| last_segment(&row.class_name));
                     let lines = [name.as_str(), class].into_iter().filter(|text| !text.is_empty()).map(str::to_owned).collect();
                     line(Line::Layer { row: row.0, lines, module }, depth)?;

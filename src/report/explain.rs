@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::units::{self, Units};
-use crate::catalog::{Class, Device, Dim, Dtype, ElementDef, Example, Formula, Parameter, ShapeDef, ValueDef};
+use crate::catalog::{Alias, Class, Device, Dim, Dtype, ElementDef, Example, Formula, Parameter, ShapeDef, ValueDef};
 use crate::cost::rules::{Rule, rule};
 use crate::quantity::Quantity;
 use crate::syntax::diag::{CODES, CodeInfo};
@@ -13,8 +13,15 @@ use crate::syntax::diag::{CODES, CodeInfo};
 pub fn explain_class(class: &Class) -> String {
     let mut out = format!("{} ({})\n\n  {}\n", class.name, class.kind.word(), class.doc);
     if !class.aliases.is_empty() {
-        let aliases: Vec<&str> = class.aliases.iter().map(|a| &**a).collect();
+        let alias = |alias: &Alias| match alias.kind == class.kind {
+            true => alias.name.to_string(),
+            false => format!("{} ({})", alias.name, alias.kind.word()),
+        };
+        let aliases: Vec<String> = class.aliases.iter().map(alias).collect();
         let _ = writeln!(out, "  also: {}", aliases.join(", "));
+    }
+    if let Some(base) = &class.extends {
+        let _ = writeln!(out, "  extends: {base}");
     }
     let _ = writeln!(out, "  source: {}", class.source);
     section(&mut out, "parameters", class.parameters.iter().map(parameter));
@@ -55,6 +62,9 @@ fn parameter(parameter: &Parameter) -> Vec<String> {
     if !parameter.values.is_empty() {
         let values: Vec<&str> = parameter.values.iter().map(|v| &**v).collect();
         let _ = write!(doc, " (one of {})", values.join(", "));
+    }
+    if parameter.implied {
+        doc.push_str(" (implied by `...`)");
     }
     vec![parameter.name.to_string(), parameter.kind.word().to_owned(), default, doc]
 }

@@ -26,7 +26,10 @@ pub fn families_page(catalog: &Catalog) -> String {
     let models: Vec<(&str, serde_json::Value)> =
         catalog.models().iter().filter_map(|model| Some((model.name, serde_json::from_str(model.text).ok()?))).collect();
     for family in names.into_iter().filter_map(|name| catalog.family(name)?.ok()) {
-        let types: Vec<String> = family.model_types.iter().map(|t| format!("`{t}`")).collect();
+        let types = match family.is_base() {
+            true => vec!["(a base: no config is of it)".to_owned()],
+            false => family.model_types.iter().map(|t| format!("`{t}`")).collect(),
+        };
         let heads: Vec<&str> = family.heads.iter().map(|head| &*head.name.value).collect();
         let own = models.iter().filter(|(_, model)| model.get("family").and_then(|f| f.as_str()) == Some(&*family.name));
         let checked: Vec<String> = own.map(|(file, model)| shown(&checked(file, model))).collect();

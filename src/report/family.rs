@@ -13,9 +13,14 @@ pub fn explain_family(family: &Family) -> String {
         let _ = writeln!(out, "  {doc}");
     }
     let types: Vec<&str> = family.model_types.iter().map(|t| &**t).collect();
-    let _ =
-        writeln!(out, "  model types: {}", if types.is_empty() { "none: used by others".to_owned() } else { types.join(", ") });
-    let _ = writeln!(out, "  classes: {}...", family.prefix);
+    let _ = match (family.is_base(), types.is_empty()) {
+        (true, _) => writeln!(out, "  a base: others extend it, no config is of it"),
+        (false, true) => writeln!(out, "  model types: none: used by others"),
+        (false, false) => writeln!(out, "  model types: {}", types.join(", ")),
+    };
+    if let Some(prefix) = &family.prefix {
+        let _ = writeln!(out, "  classes: {prefix}...");
+    }
     if let Some(base) = &family.extends {
         let _ = writeln!(out, "  extends: {}", base.value);
     }

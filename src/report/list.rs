@@ -73,7 +73,8 @@ pub fn list_families(catalog: &Catalog, width: usize, out: &mut dyn Write) -> io
     names.dedup();
     for family in names.into_iter().filter_map(|name| catalog.family(name)?.ok()) {
         let base = family.extends.as_ref().map_or("", |base| &base.value);
-        let types: Vec<&str> = family.model_types.iter().map(|t| &**t).collect();
+        let types = family.model_types.iter().map(|t| &**t);
+        let types: Vec<&str> = types.chain(family.is_base().then_some("(a base)")).collect();
         table.add_row([family.name.to_string(), base.to_owned(), types.join(", ")]);
     }
     draw(table, out)

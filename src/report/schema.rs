@@ -145,10 +145,12 @@ fn rule(class: &Class, all: &[std::sync::Arc<Class>]) -> Value {
 /// The names that select a class: as `Classes::find`, an exact name before a pattern, a longer pattern before a shorter one.
 fn selects(class: &Class, all: &[std::sync::Arc<Class>]) -> Value {
     let exact = |class: &Class| {
-        let aliases = class.aliases.iter().filter(|alias| !alias.contains('*')).cloned();
+        let aliases = class.aliases.iter().map(|alias| alias.name.clone()).filter(|name| !name.contains('*'));
         std::iter::once(class.name.clone()).chain(aliases).collect::<Vec<_>>()
     };
-    let patterns = |class: &Class| class.aliases.iter().filter(|alias| alias.contains('*')).cloned().collect::<Vec<_>>();
+    let patterns = |class: &Class| {
+        class.aliases.iter().map(|alias| alias.name.clone()).filter(|name| name.contains('*')).collect::<Vec<_>>()
+    };
     let mut choices = vec![json!({ "enum": exact(class) })];
     for pattern in patterns(class) {
         let others: Vec<_> = all.iter().filter(|other| other.name != class.name).collect();

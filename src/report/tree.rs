@@ -50,7 +50,7 @@ impl Tree<'_> {
         let Some(info) = self.flat.row(id) else { return Ok(()) };
         let row = &info.row;
         let name = label.map_or_else(|| name_of(row.segment.as_ref()), str::to_owned);
-        let module = row.class.as_ref().is_some_and(|class| class.0.kind == ClassKind::Module);
+        let module = row.kind == Some(ClassKind::Module);
         let (open, close) = if module { ('(', ')') } else { ('[', ']') };
         let mut facts: Vec<String> = Vec::new();
         for (at, argument) in row.arguments.iter() {

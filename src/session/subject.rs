@@ -31,7 +31,7 @@ fn explanation(what: &str, catalog: &Arc<Catalog>) -> Option<String> {
     if let Some(info) = Code::find(what) {
         return Some(explain_code(info));
     }
-    if let Some(class) = Classes::new(catalog.clone(), Vec::new(), Vec::new()).find(what) {
+    if let Some(Ok(class)) = catalog.whole_class(what) {
         return Some(explain_class(&class));
     }
     let device = || catalog.device(what)?.ok().map(|device| explain_device(&device));

@@ -53,7 +53,9 @@ fn every_family_is_checked_by_a_model() {
         covered.extend(read(&small).families().into_iter().map(str::to_owned));
         covered.push(family.to_owned());
     }
-    let names: Vec<&str> = catalog.family_names().filter(|name| !covered.iter().any(|known| known == name)).collect();
+    let is_base = |name: &str| catalog.family(name).is_some_and(|family| family.is_ok_and(|family| family.is_base()));
+    let uncovered = catalog.family_names().filter(|name| !covered.iter().any(|known| known == name));
+    let names: Vec<&str> = uncovered.filter(|name| !is_base(name)).collect();
     assert!(names.len() <= MOST_UNCOVERED, "no model is of the families {names:?}");
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::formula::{Formula, Slot};
 use super::parameter::Parameter;
 use super::value::{SaveDef, ValueDef, WeightDef};
+use crate::catalog::fit::fit;
 use crate::catalog::role::{Fact, Role};
 use crate::syntax::expr::Value;
 use crate::syntax::source::Span;
@@ -13,12 +14,15 @@ use crate::syntax::source::Span;
 #[derive(Debug)]
 pub struct Class {
     pub name: Arc<str>,
-    pub aliases: Vec<Arc<str>>,
+    pub aliases: Vec<Alias>,
+    /// Of a layer that says its own name; an alias may be of another kind and another role.
     pub kind: ClassKind,
     /// What its layers are to a reader.
     pub role: Option<Role>,
     /// What is known of them by that role.
     pub facts: Vec<(Fact, Formula)>,
+    /// The class from which it starts.
+    pub extends: Option<Arc<str>>,
     pub doc: Arc<str>,
     pub source: Arc<str>,
     pub parameters: Vec<Parameter>,
@@ -53,22 +57,58 @@ pub struct Class {
     pub span: Span,
 }
 
+/// Another name of a class, or a pattern: what computes the same may be a module by one name and a function by another.
+#[derive(Debug)]
+pub struct Alias {
+    pub name: Arc<str>,
+    pub kind: ClassKind,
+    pub role: Option<Role>,
+}
+
 impl Class {
-    /// The class's full name that an alias without a pattern is short for: the one that stands before it.
+    /// What a layer that calls the class so is: an exact name decides before a pattern, a longer pattern before a shorter one.
     #[must_use]
-    pub fn full_name(&self, alias: &str) -> Option<&Arc<str>> {
-        let at = self.aliases.iter().position(|known| &**known == alias)?;
-        let full = |name: &&Arc<str>| name.matches('.').count() > 1;
-        self.aliases.iter().take(at).rev().find(full).or(Some(&self.name))
+    pub fn called(&self, name: &str) -> (ClassKind, Option<Role>) {
+        let own = (self.kind, self.role);
+        if *self.name == *name || self.aliases.iter().all(|alias| (alias.kind, alias.role) == own) {
+            return own;
+        }
+        let fitting = self.aliases.iter().rev().filter_map(|alias| Some((fit(name, &alias.name)?, alias)));
+        fitting.max_by_key(|(fit, _)| *fit).map_or(own, |(_, alias)| (alias.kind, alias.role))
     }
 
-    /// What the table of its role calls the class by this full name, else the class by any: `silu` of an alias `ACT2FN.silu`.
+    /// The class's full name that an alias without a pattern is short for: the one of its kind that stands before it. A full name that
+    /// ends as none before it is short for nothing.
     #[must_use]
-    pub fn table_name(&self, full_name: &Arc<str>) -> Option<&str> {
-        let table = self.role?.table()?;
-        let known = self.aliases.iter().filter_map(|alias| Some((alias, alias.strip_prefix(table)?.strip_prefix('.')?)));
-        let mut fitting = known.clone().filter(|(alias, _)| self.full_name(alias) == Some(full_name));
-        fitting.next().or_else(|| known.into_iter().next()).map(|(_, short)| short)
+    pub fn full_name(&self, alias: &str) -> Option<&Arc<str>> {
+        let at = self.position(alias)?;
+        let said = self.aliases.get(at)?;
+        let before = || self.aliases.iter().take(at).filter(|known| known.kind == said.kind).map(|known| &known.name);
+        let is_full = |name: &Arc<str>| name.matches('.').count() > 1;
+        let end = |name: &str| name.rsplit('.').next().map(str::to_owned);
+        if is_full(&said.name) && !before().chain([&self.name]).any(|name| end(name) == end(alias)) {
+            return Some(&said.name);
+        }
+        let first = if said.kind == self.kind { Some(&self.name) } else { before().next().or(Some(&said.name)) };
+        before().rfind(|name| is_full(name)).or(first)
+    }
+
+    fn position(&self, alias: &str) -> Option<usize> {
+        self.aliases.iter().position(|known| *known.name == *alias)
+    }
+
+    /// What the table of its role calls the class by this name, `silu` of an alias `ACT2FN.silu`: the alias that it is the full name of,
+    /// else the last that stands before it, else any.
+    #[must_use]
+    pub fn table_name(&self, name: &Arc<str>) -> Option<&str> {
+        let (kind, role) = self.called(name);
+        let table = role?.table()?;
+        let alike = self.aliases.iter().enumerate().filter(|(_, alias)| (alias.kind, alias.role) == (kind, role));
+        let known = alike.filter_map(|(at, alias)| Some((at, alias, alias.name.strip_prefix(table)?.strip_prefix('.')?)));
+        let mut full = known.clone().filter(|(_, alias, _)| self.full_name(&alias.name) == Some(name));
+        let place = self.position(name).unwrap_or(0);
+        let before = || known.clone().rfind(|(at, ..)| *at < place);
+        full.next().or_else(before).or_else(|| known.clone().next()).map(|(.., short)| short)
     }
 }
 

@@ -6,7 +6,8 @@ use crate::syntax::spec::{Key, KeyKind};
 /// The keys of a class.
 pub(super) const CLASS_KEYS: &[Key] = &[
     key("class", KeyKind::Text, false, "the full name (in a model file: the key)"),
-    key("aliases", KeyKind::Text, false, "other names, and patterns over the last segment"),
+    key("aliases", KeyKind::Text, false, "other names, and patterns over the last segment; one of another kind is an object"),
+    key("extends", KeyKind::Text, false, "another class, from which it starts"),
     key("kind", KeyKind::Text, true, "module (PyTorch lists it in named_modules()) or function"),
     key("role", KeyKind::Role, false, "what its layers are to a reader: norm, attention, experts, ... (docs/roles.md)"),
     key("facts", KeyKind::Variables, false, "what is known of them by that role: heads, experts, ..., each a formula"),
@@ -31,6 +32,13 @@ pub(super) const CLASS_KEYS: &[Key] = &[
     key("saves", KeyKind::Variables, false, "what the backward pass needs kept: names of inputs and outputs, and tensors"),
     key("derivation", KeyKind::Text, false, "how the formulas come about"),
     key("examples", KeyKind::Text, false, "worked examples, checked exactly"),
+];
+
+/// The keys of an alias that isn't of the class's kind.
+pub(super) const ALIAS_KEYS: &[Key] = &[
+    key("name", KeyKind::Text, true, "the name or pattern"),
+    key("kind", KeyKind::Text, false, "module or function; left out: the class's"),
+    key("role", KeyKind::Role, false, "what its layers are to a reader; left out: the class's"),
 ];
 
 /// The keys of a parameter.

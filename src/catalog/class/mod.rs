@@ -8,11 +8,13 @@ mod formula;
 mod keys;
 mod parameter;
 mod parse;
+#[cfg(test)]
+mod tests;
 mod value;
 mod verify;
 
-pub use definition::{Class, ClassKind, Example, FlopFormulas};
+pub use definition::{Alias, Class, ClassKind, Example, FlopFormulas};
 pub use formula::{Formula, Slot, builtin_slot};
 pub use parameter::{Parameter, ParameterKind, check_parameter};
-pub use parse::parse_class;
+pub use parse::{ClassText, parse_class};
 pub use value::{Dim, Element, ElementDef, SaveDef, ShapeDef, ValueDef};

@@ -16,6 +16,8 @@ pub struct Parameter {
     /// The texts allowed, all if empty.
     pub values: Vec<Arc<str>>,
     pub doc: Arc<str>,
+    /// It isn't written in the file: `...` in a shape brings it.
+    pub implied: bool,
 }
 
 /// What values a parameter takes.

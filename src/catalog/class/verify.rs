@@ -2,27 +2,15 @@
 
 use super::definition::Class;
 use super::formula::Formula;
-use super::value::{Dim, SaveDef, ShapeDef};
+use super::value::SaveDef;
 use crate::quantity::workload::{CONVENTIONS, VARIABLES};
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics};
 use crate::syntax::source::Span;
 
 /// Says what is wrong with a class that has all its parts.
 pub(super) fn verify(class: &Class, diagnostics: &mut Diagnostics) {
-    check_tokens(class, diagnostics);
     check_saves(class, diagnostics);
     check_cycles(class, diagnostics);
-}
-
-/// `...` needs `tokens`, without which its size is unknown.
-fn check_tokens(class: &Class, diagnostics: &mut Diagnostics) {
-    let shapes = class.inputs.iter().chain(&class.outputs).map(|value| &value.shape);
-    let leading = shapes.filter_map(|s| if let ShapeDef::Dims(dims) = s { Some(dims) } else { None }).flatten();
-    if class.tokens.is_none() && leading.into_iter().any(|dim| matches!(dim, Dim::Leading)) {
-        let message = "a shape has `...`, but the class has no `tokens`";
-        let label = "`tokens` is the product of the leading dimensions";
-        diagnostics.push(Diagnostic::new(Code::InvalidClass, message).at(class.span, label));
-    }
 }
 
 /// A name in `saves` is that of an input or an output.

@@ -6,6 +6,7 @@
 mod names;
 mod parameters;
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -15,7 +16,7 @@ pub use parameters::{
     COMMON_PARAMETERS, check_parameters, expected, mistyped, text_like_an_expression, unknown_class, wrong_kind,
 };
 
-use crate::catalog::{Catalog, Classes, Role, parse_class};
+use crate::catalog::{Catalog, ClassText, Classes, Role, parse_class};
 use crate::language::checkpoint::{self, Checkpoint};
 use crate::language::resolve::{Resolution, Target};
 use crate::language::scope::{Definition, Entry, Scope};
@@ -187,7 +188,7 @@ pub fn derived_entries<'m, T>(model: &'m Model, bound: &[Variable]) -> Vec<Entry
 pub fn check(model: Model, catalog: &Arc<Catalog>, settings: Vec<(Arc<str>, Value)>, diagnostics: &mut Diagnostics) -> Checked {
     let mut model = model;
     number(&mut model, &mut 0);
-    let (own, faulty) = own_classes(&model, diagnostics);
+    let (own, faulty) = own_classes(&model, catalog, diagnostics);
     let checkpoint = model.checkpoint.as_ref().map(|node| checkpoint::read(node, catalog, diagnostics)).unwrap_or_default();
     let classes = Classes::new(catalog.clone(), own, faulty);
     let mut checked = Checked { classes, settings, checkpoint, model, resolution: Resolution::default() };
@@ -243,7 +244,11 @@ fn number(model: &mut Model, next: &mut u32) {
 }
 
 /// The file's own classes, and the names of those that something is wrong with: layers of these say nothing more.
-fn own_classes(model: &Model, diagnostics: &mut Diagnostics) -> (Vec<Arc<crate::catalog::Class>>, Vec<Arc<str>>) {
+fn own_classes(
+    model: &Model,
+    catalog: &Catalog,
+    diagnostics: &mut Diagnostics,
+) -> (Vec<Arc<crate::catalog::Class>>, Vec<Arc<str>>) {
     let (mut own, mut faulty) = (Vec::new(), Vec::new());
     if let Some((name, _)) = model.classes.get(MAX_CLASSES) {
         let message = format!("the model defines more than {MAX_CLASSES} classes");
@@ -255,16 +260,28 @@ fn own_classes(model: &Model, diagnostics: &mut Diagnostics) -> (Vec<Arc<crate::
             continue;
         }
         let mut found = Diagnostics::default();
-        match parse_class(Some(&name.value), node, &mut found) {
+        match parse_class(Some(&name.value), node, &|name| class_text(name, model, catalog), &mut found) {
             Some(class) if !found.has_errors() => own.push(Arc::new(class)),
             class => {
-                faulty.extend(class.into_iter().flat_map(|class| class.aliases));
+                faulty.extend(class.into_iter().flat_map(|class| class.aliases).map(|alias| alias.name));
                 faulty.push(name.value.clone());
             }
         }
         diagnostics.extend(found.iter().cloned());
     }
     (own, faulty)
+}
+
+/// The definition that a name in a model's `classes` leads to: the model's own, else the catalog's.
+fn class_text<'m>(name: &str, model: &'m Model, catalog: &Catalog) -> Result<ClassText<'m>, Option<String>> {
+    let own = model.classes.iter().take(MAX_CLASSES).find(|(known, _)| *known.value == *name);
+    match own {
+        Some((known, node)) => Ok(ClassText { name: known.value.clone(), node: Cow::Borrowed(node) }),
+        None => catalog.class_text(name).map_err(|near| {
+            let own = nearest(name, model.classes.iter().map(|(known, _)| &*known.value)).map(str::to_owned);
+            own.or(near)
+        }),
+    }
 }
 
 fn check_settings(checked: &Checked, diagnostics: &mut Diagnostics) {

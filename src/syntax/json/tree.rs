@@ -88,6 +88,12 @@ impl Node {
         if let Json::Object(members) = &self.json { members } else { &[] }
     }
 
+    /// The items of a list, none of anything else.
+    #[must_use]
+    pub fn items(&self) -> &[Node] {
+        if let Json::List(items) = &self.json { items } else { &[] }
+    }
+
     /// Whether this stands for a value that couldn't be read, which only `recover` makes: a null that takes no room.
     #[must_use]
     pub fn is_missing(&self) -> bool {

@@ -14,7 +14,8 @@ pub struct Family {
     pub span: Span,
     pub name: Arc<str>,
     pub model_types: Vec<Arc<str>>,
-    pub prefix: Arc<str>,
+    /// The stem of its class names; `None`: it is a base that others extend, and no model is of it.
+    pub prefix: Option<Arc<str>>,
     pub class: Option<TextField>,
     pub source: Arc<str>,
     pub doc: Option<Arc<str>>,
@@ -79,10 +80,22 @@ impl Family {
         }
     }
 
+    /// Whether it is there for others to extend, and no model can be of it.
+    #[must_use]
+    pub fn is_base(&self) -> bool {
+        self.prefix.is_none()
+    }
+
+    /// The stem of its class names.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        self.prefix.as_deref().unwrap_or_default()
+    }
+
     /// The last segment of its prefix: what its architectures' names begin with.
     #[must_use]
     pub fn stem(&self) -> &str {
-        self.prefix.rsplit('.').next().unwrap_or(&self.prefix)
+        self.prefix().rsplit('.').next().unwrap_or_default()
     }
 }
 

@@ -134,10 +134,10 @@ pub const BLOCK_KEYS: &[Key] = &[
 pub const FAMILY_KEYS: &[Key] = &[
     key("$schema", KeyKind::Text, "where editors find the JSON Schema; not read otherwise"),
     key("model_types", KeyKind::Texts, "the `model_type` of the configs that are of this family"),
-    required(
+    key(
         "prefix",
         KeyKind::Text,
-        "the stem of its class names; its last segment and a head's key are an architecture's name",
+        "the stem of its class names; its last segment and a head's key are an architecture's name; left out: a base, which others extend",
     ),
     key("class", KeyKind::Template, "the bare model's class; left out: `<prefix>Model`"),
     required("source", KeyKind::Text, "the file and version that it was read from"),

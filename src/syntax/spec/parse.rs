@@ -187,11 +187,12 @@ impl Parser<'_> {
         let text = |parser: &mut Self, key: &str| f.get(key).and_then(|n| parser.text(n, &format!("`{key}`")));
         let nested = f.get("nested").map(|n| self.members(n, "`nested`")).unwrap_or_default();
         let heads = f.get("heads").map(|n| self.members(n, "`heads`")).unwrap_or_default();
+        self.prefix_of_configs(node, &f);
         Some(Family {
             span: node.span,
             name: name.into(),
             model_types: f.get("model_types").map(|n| self.texts(n, "`model_types`")).unwrap_or_default(),
-            prefix: text(self, "prefix")?.value,
+            prefix: text(self, "prefix").map(|prefix| prefix.value),
             class: f.get("class").and_then(|n| self.text_field(n, "`class`")),
             source: text(self, "source")?.value,
             doc: text(self, "doc").map(|t| t.value),
@@ -208,6 +209,17 @@ impl Parser<'_> {
             heads: heads.iter().filter_map(|member| self.head(member)).collect(),
             default_head: text(self, "default_head"),
         })
+    }
+
+    /// A family that configs can be of has names for its classes.
+    fn prefix_of_configs(&mut self, node: &Node, f: &Fields<'_>) {
+        if let (Some(types), None) = (f.iter().find(|member| &*member.key == "model_types"), f.get("prefix")) {
+            let diagnostic = Diagnostic::new(Code::MissingKey, "a family with `model_types` has no `prefix`")
+                .at(node.span.part(0..1), "this object lacks `prefix`")
+                .also(types.key_span, "configs can be of it")
+                .note("`prefix`: the stem of its class names; only a base, which no config is of, has none");
+            self.diagnostics.push(diagnostic);
+        }
     }
 
     fn texts(&mut self, node: &Node, what: &str) -> Vec<Arc<str>> {

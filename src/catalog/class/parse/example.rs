@@ -3,6 +3,7 @@
 use super::reader::{Reader, plain_value};
 use crate::catalog::class::definition::Example;
 use crate::catalog::class::keys::EXAMPLE_KEYS;
+use crate::syntax::expr::Value;
 use crate::syntax::json::{Json, Node};
 use crate::syntax::spec::fields;
 
@@ -18,9 +19,17 @@ impl Reader<'_> {
         }
     }
 
+    fn plain(&mut self, node: &Node) -> Option<Value> {
+        let value = plain_value(node);
+        if value.is_none() {
+            self.wrong(node, "a number of at most 128 bits");
+        }
+        value
+    }
+
     fn example(&mut self, node: &Node) -> Option<Example> {
         let f = fields(node, "an example", EXAMPLE_KEYS, &[], self.diagnostics)?;
-        let values = |r: &mut Self, node| r.members(node, |_, m| Some((m.key.clone(), plain_value(&m.value)?)));
+        let values = |r: &mut Self, node| r.members(node, |r, m| Some((m.key.clone(), r.plain(&m.value)?)));
         let expect = self.members(f.get("expect"), |r, m| {
             let count = plain_value(&m.value).and_then(|v| v.as_number()).and_then(|n| n.to_count());
             if count.is_none() {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::reader::Reader;
+use super::tokens::{TOKENS, TOKENS_HELP};
 use crate::catalog::class::formula::{Formula, Slot};
 use crate::syntax::diag::{Code, Diagnostic, nearest};
 use crate::syntax::expr::{self, EvalError, Exact, Expr, Name, Syntax, Value};
@@ -46,7 +47,17 @@ impl Reader<'_> {
         }
     }
 
-    fn formula_text(&mut self, text: &Arc<str>, plain: bool, span: Span, outside: Option<&str>) -> Option<Formula> {
+    /// A formula that is true or false: a constant shows at once that it isn't.
+    pub(super) fn condition(&mut self, node: &Node) -> Option<Formula> {
+        let formula = self.formula(node, None)?;
+        if matches!(&formula.expr, Expr::Const(value) if !matches!(value, Value::Bool(_))) {
+            self.wrong(node, "true, false or a formula");
+            return None;
+        }
+        Some(formula)
+    }
+
+    pub(super) fn formula_text(&mut self, text: &Arc<str>, plain: bool, span: Span, outside: Option<&str>) -> Option<Formula> {
         let parsed = match expr::parse(text, Syntax::Formula) {
             Ok(parsed) => parsed,
             Err(error) => {
@@ -68,6 +79,7 @@ impl Reader<'_> {
             let diagnostic = Diagnostic::new(Code::UnknownVariable, format!("unknown name `{}` in a formula", name.text))
                 .at(span, "neither a parameter, nor a variable of the class, nor of the workload")
                 .did_you_mean(span, near);
+            let diagnostic = if &*name.text == TOKENS { diagnostic.help(TOKENS_HELP) } else { diagnostic };
             self.diagnostics.push(diagnostic);
         }
         if !unknown.is_empty() {

@@ -1,58 +1,78 @@
 //! Reads a class definition: a JSON object comes in, a [`Class`] goes out. All that is wrong with its parts is said before it is given up.
 
 mod example;
+mod extend;
 mod formula;
 mod names;
 mod reader;
+mod tokens;
 mod value;
 
 use std::sync::Arc;
 
+use extend::extended;
+pub use extend::{ClassText, ClassTexts};
 use names::Names;
 use reader::Reader;
+use tokens::TOKENS;
 
-use super::definition::{Class, ClassKind, FlopFormulas};
+use super::definition::{Alias, Class, ClassKind, FlopFormulas};
 use super::formula::Formula;
-use super::keys::{CLASS_KEYS, FLOP_KEYS, PARAMETER_KEYS, READ_KEYS, WRITE_KEYS};
+use super::keys::{ALIAS_KEYS, CLASS_KEYS, FLOP_KEYS, PARAMETER_KEYS, READ_KEYS, WRITE_KEYS};
 use super::parameter::{Parameter, ParameterKind};
+use super::value::ValueDef;
 use super::verify::verify;
 use crate::catalog::role::{Fact, Role};
+use crate::catalog::values;
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics, nearest};
 use crate::syntax::expr::{Expr, Value, is_name, is_reserved};
 use crate::syntax::json::{Json, Member, Node};
 use crate::syntax::source::Spanned;
-use crate::syntax::spec::fields;
+use crate::syntax::spec::{Fields, fields};
 
 /// More names than any class needs; bounds the search for circles.
 const MAX_NAMES: usize = 256;
 
-/// Reads a class definition; `name` is its key in a model file. `None` if it is unusable; what is wrong goes to `diagnostics`.
-pub fn parse_class(name: Option<&Arc<str>>, node: &Node, diagnostics: &mut Diagnostics) -> Option<Class> {
+/// Reads a class definition on top of those that it extends; `name` is its key in a model file. `None` if it is unusable; what is wrong
+/// goes to `diagnostics`.
+pub fn parse_class<'n>(
+    name: Option<&Arc<str>>,
+    node: &'n Node,
+    texts: &ClassTexts<'n>,
+    diagnostics: &mut Diagnostics,
+) -> Option<Class> {
+    let said = node.get("class").filter(|_| name.is_none());
+    let name = name.cloned().or_else(|| values::text(said?, diagnostics)).unwrap_or_default();
+    let node = extended(&name, node, texts, diagnostics)?;
+    whole_class(name, &node, diagnostics)
+}
+
+/// Reads a definition that says all there is to say.
+fn whole_class(name: Arc<str>, node: &Node, diagnostics: &mut Diagnostics) -> Option<Class> {
     let f = fields(node, "a class", CLASS_KEYS, &[], diagnostics)?;
     let mut reader = Reader { diagnostics, names: Names::default() };
-    let name = name.cloned().or_else(|| f.get("class").and_then(|n| reader.text(n)))?;
     let kind = f.get("kind").and_then(|n| reader.kind(n));
     let role = f.get("role").and_then(|n| reader.role(n));
     reader.names.parameters = member_names(f.get("parameters"));
     reader.names.variables = member_names(f.get("variables"));
+    let implied = tokens::implied(&f, &mut reader.names);
     if reader.names.parameters.len() + reader.names.variables.len() > MAX_NAMES {
         let message = format!("the class has more than {MAX_NAMES} parameters and variables");
         reader.invalid(node.span.part(0..1), message, "too many");
         return None;
     }
-    let parameters = reader.members(f.get("parameters"), |r, m| r.parameter(m));
+    let mut parameters = reader.members(f.get("parameters"), |r, m| r.parameter(m));
+    parameters.extend(implied.and_then(|place| reader.tokens(place)));
     let variables = reader.members(f.get("variables"), |r, m| Some((m.key.clone(), r.formula(&m.value, None)?)));
-    let outputs = match f.get("output") {
-        Some(node) => reader.value("output".into(), node).into_iter().collect(),
-        None => reader.members(f.get("outputs"), |r, m| r.value(m.key.clone(), &m.value)),
-    };
+    let outputs = reader.outputs(&f);
     let reads = f.get("reads").and_then(|n| fields(n, "`reads`", READ_KEYS, &[], reader.diagnostics));
     let writes = f.get("writes").and_then(|n| fields(n, "`writes`", WRITE_KEYS, &[], reader.diagnostics));
     let flops = f.get("flops").and_then(|n| reader.flops(n, "`flops`"));
     let class = Class {
-        aliases: reader.texts(f.get("aliases")),
+        aliases: reader.aliases(f.get("aliases"), kind.unwrap_or(ClassKind::Module), role),
         facts: reader.facts(f.get("facts"), role),
         role,
+        extends: f.get("extends").and_then(Node::text).cloned(),
         doc: f.get("doc").and_then(|n| reader.text(n)).unwrap_or_default(),
         source: f.get("source").and_then(|n| reader.text(n)).unwrap_or_default(),
         require: reader.members(f.get("require"), Reader::requirement),
@@ -73,7 +93,7 @@ pub fn parse_class(name: Option<&Arc<str>>, node: &Node, diagnostics: &mut Diagn
         saves: f.get("saves").map(|n| reader.saves(n)),
         derivation: reader.texts(f.get("derivation")),
         examples: reader.examples(f.get("examples")),
-        tokens: reader.names.slot("tokens", None),
+        tokens: reader.names.slot(TOKENS, None),
         // Last, so that all that is wrong was said.
         kind: kind?,
         flops: flops?,
@@ -105,9 +125,51 @@ impl Reader<'_> {
         }
     }
 
+    fn aliases(&mut self, node: Option<&Node>, kind: ClassKind, role: Option<Role>) -> Vec<Alias> {
+        match node.map(|n| (&n.json, n)) {
+            Some((Json::List(items), _)) => items.iter().filter_map(|item| self.alias(item, kind, role)).collect(),
+            Some((_, node)) => {
+                self.wrong(node, "a list of names");
+                Vec::new()
+            }
+            None => Vec::new(),
+        }
+    }
+
+    fn alias(&mut self, node: &Node, kind: ClassKind, role: Option<Role>) -> Option<Alias> {
+        match &node.json {
+            Json::Text(text) => Some(Alias { name: text.value.clone(), kind, role }),
+            Json::Object(_) => {
+                let f = fields(node, "an alias", ALIAS_KEYS, &[], self.diagnostics)?;
+                let name = f.get("name").and_then(|n| self.text(n));
+                let kind = f.get("kind").map_or(Some(kind), |n| self.kind(n));
+                let role = f.get("role").map_or(role, |n| self.role(n));
+                Some(Alias { name: name?, kind: kind?, role })
+            }
+            _ => {
+                self.wrong(node, "a name, or an object with `name` and `kind`");
+                None
+            }
+        }
+    }
+
     fn role(&mut self, node: &Node) -> Option<Role> {
         let said = Spanned::new(self.text(node)?, node.span);
         Role::read(&said, self.diagnostics)
+    }
+
+    fn outputs(&mut self, f: &Fields<'_>) -> Vec<ValueDef> {
+        let key = |name: &str| f.iter().find(|member| &*member.key == name);
+        if let (Some(one), Some(several)) = (key("output"), key("outputs")) {
+            let diagnostic = Diagnostic::new(Code::ConflictingKeys, "a class has either `output` or `outputs`")
+                .at(several.key_span, "the values that it gives")
+                .also(one.key_span, "the one value that it gives");
+            self.diagnostics.push(diagnostic);
+        }
+        match f.get("output") {
+            Some(node) => self.value("output".into(), node).into_iter().collect(),
+            None => self.members(f.get("outputs"), |r, m| r.value(m.key.clone(), &m.value)),
+        }
     }
 
     /// Each of them one that the role has; of an unknown role any.
@@ -153,6 +215,7 @@ impl Reader<'_> {
             default,
             values: self.texts(f.get("values")),
             doc: f.get("doc").and_then(|n| self.text(n)).unwrap_or_default(),
+            implied: false,
         })
     }
 

@@ -32,6 +32,10 @@ impl Reader<'_> {
         values::texts(node, self.diagnostics)
     }
 
+    pub(super) fn flag(&mut self, node: &Node) -> Option<bool> {
+        values::flag(node, self.diagnostics)
+    }
+
     pub(super) fn members<T>(&mut self, node: Option<&Node>, mut read: impl FnMut(&mut Self, &Member) -> Option<T>) -> Vec<T> {
         match node.map(|n| (&n.json, n)) {
             Some((Json::Object(members), _)) => members.iter().filter_map(|m| read(self, m)).collect(),

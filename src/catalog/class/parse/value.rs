@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::reader::{Reader, plain_value};
+use super::tokens::{LEADING, leading};
 use crate::catalog::class::keys::VALUE_KEYS;
 use crate::catalog::class::value::{Dim, Element, ElementDef, SaveDef, ShapeDef, ValueDef, WeightDef};
 use crate::syntax::json::{Json, Member, Node};
@@ -16,7 +17,7 @@ impl Reader<'_> {
         let mut dims = Vec::with_capacity(items.len());
         for item in items {
             match &item.json {
-                Json::Text(text) if &*text.value == "..." => dims.push(Dim::Leading),
+                Json::Text(text) if &*text.value == LEADING => dims.push(Dim::Leading),
                 _ => dims.push(Dim::Size(self.formula(item, None)?)),
             }
         }
@@ -26,10 +27,21 @@ impl Reader<'_> {
     pub(super) fn weight(&mut self, member: &Member) -> Option<WeightDef> {
         let name = member.key.clone();
         if !matches!(member.value.json, Json::Object(_)) {
-            return Some(WeightDef { name, shape: self.shape(&member.value)?, when: None });
+            return Some(WeightDef { name, shape: self.weight_shape(&member.value)?, when: None });
         }
         let f = fields(&member.value, "a weight", WEIGHT_KEYS, &[], self.diagnostics)?;
-        Some(WeightDef { name, shape: self.shape(f.get("shape")?)?, when: f.get("when").and_then(|n| self.formula(n, None)) })
+        Some(WeightDef { name, shape: self.weight_shape(f.get("shape")?)?, when: f.get("when").and_then(|n| self.condition(n)) })
+    }
+
+    /// What a layer owns doesn't depend on what it is given.
+    fn weight_shape(&mut self, node: &Node) -> Option<ShapeDef> {
+        match leading(node) {
+            Some(place) => {
+                self.invalid(place, "a weight has no leading dimensions", "of inputs and outputs alone");
+                None
+            }
+            None => self.shape(node),
+        }
     }
 
     pub(super) fn value(&mut self, name: Arc<str>, node: &Node) -> Option<ValueDef> {
@@ -55,18 +67,26 @@ impl Reader<'_> {
             None => ElementDef::Fixed(Element::Activation),
             Some(node) => self.element(node)?,
         };
-        let hold = f.get("hold").and_then(plain_value).and_then(|v| v.as_number()).and_then(|n| n.to_count());
         Some(ValueDef {
             name,
             shape: self.shape(shape)?,
             element,
-            view: f.get("view").and_then(|n| self.formula(n, None)),
-            when: f.get("when").and_then(|n| self.formula(n, None)),
-            broadcast: f.get("broadcast").is_some_and(|n| matches!(n.json, Json::Bool(true))),
-            optional: f.get("optional").is_some_and(|n| matches!(n.json, Json::Bool(true))),
-            persistent: f.get("persistent").and_then(|n| self.formula(n, None)),
-            hold: hold.and_then(|n| u16::try_from(n).ok()).unwrap_or(0),
+            view: f.get("view").and_then(|n| self.condition(n)),
+            when: f.get("when").and_then(|n| self.condition(n)),
+            broadcast: f.get("broadcast").and_then(|n| self.flag(n)).unwrap_or(false),
+            optional: f.get("optional").and_then(|n| self.flag(n)).unwrap_or(false),
+            persistent: f.get("persistent").and_then(|n| self.condition(n)),
+            hold: f.get("hold").and_then(|n| self.hold(n)).unwrap_or(0),
         })
+    }
+
+    fn hold(&mut self, node: &Node) -> Option<u16> {
+        let count = plain_value(node).and_then(|v| v.as_number()).and_then(|n| n.to_count());
+        let hold = count.and_then(|n| u16::try_from(n).ok());
+        if hold.is_none() {
+            self.wrong(node, "how many enclosing composites hold it, an integer");
+        }
+        hold
     }
 
     fn element(&mut self, node: &Node) -> Option<ElementDef> {
@@ -97,7 +117,7 @@ impl Reader<'_> {
         }
         let f = fields(node, "what is saved", VALUE_KEYS, &[], self.diagnostics)?;
         if let Some(value) = f.get("value") {
-            return Some(SaveDef::Value { name: self.text(value)?, when: f.get("when").and_then(|n| self.formula(n, None)) });
+            return Some(SaveDef::Value { name: self.text(value)?, when: f.get("when").and_then(|n| self.condition(n)) });
         }
         let name = f.get("name").and_then(|n| self.text(n)).unwrap_or_else(|| "tensor".into());
         self.value(name, node).map(Box::new).map(SaveDef::Tensor)
