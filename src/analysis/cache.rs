@@ -73,7 +73,7 @@ impl AttentionKind {
             _ if self.latent.is_some() => "MLA".to_owned(),
             n if n == self.num_heads => "MHA".to_owned(),
             1 => "MQA".to_owned(),
-            n if n > 0 && self.num_heads.is_multiple_of(n) => format!("GQA {}:1", self.num_heads / n),
+            n if self.num_heads.is_multiple_of(n) => format!("GQA {}:1", self.num_heads / n),
             n => format!("{}:{n} heads", self.num_heads),
         }
     }
@@ -114,13 +114,13 @@ pub fn cache(model: &Evaluation) -> CacheReport {
 }
 
 /// Settings without those that the lengths replace.
-fn lengths_aside(settings: &[(Arc<str>, Value)]) -> Vec<(Arc<str>, Value)> {
+pub(super) fn lengths_aside(settings: &[(Arc<str>, Value)]) -> Vec<(Arc<str>, Value)> {
     let replaced = ["batch_size", "seq_len", "past_len", "logit_len"];
     settings.iter().filter(|(name, _)| !replaced.contains(&&**name)).cloned().collect()
 }
 
 /// The path of the composite around a layer.
-fn parent(path: &str) -> &str {
+pub(super) fn parent(path: &str) -> &str {
     path.rsplit_once('.').map_or("", |(parent, _)| parent)
 }
 

@@ -16,4 +16,5 @@ mod limits;
 mod memory;
 mod properties;
 mod reference;
+mod summary;
 mod support;
