@@ -18,3 +18,4 @@ mod properties;
 mod reference;
 mod summary;
 mod support;
+mod workload;
