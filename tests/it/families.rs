@@ -371,6 +371,81 @@ fn methods_of_quantization_have_their_bits() {
     assert_eq!((bytes, said), (2 * weights, vec![Code::UnknownQuantization]));
 }
 
+/// What a layer says of its own weights stays, whatever the checkpoint does to the others, or a pattern.
+#[test]
+fn a_layers_own_bytes_of_a_weight_stay() {
+    let layer = |name: &str, more: Json| {
+        let mut layer =
+            json!({ "name": name, "class": "Linear", "parameters": { "in_features": 32, "out_features": 32, "bias": false } });
+        more.as_object().unwrap().iter().for_each(|(key, value)| layer["parameters"][key] = value.clone());
+        layer
+    };
+    let text = json!({ "checkpoint": { "quantization_config": { "quant_method": "gptq", "bits": 4, "group_size": 32 } }, "layers": [
+        layer("own", json!({ "weight_dtype_bytes": 4 })), layer("other", json!({ "dtype_bytes": 4 })), layer("plain", json!({})) ] });
+    let bytes = |patterns: &[(&str, &str)]| {
+        let dtype = |name: &str| SESSION.catalog().dtype(name).unwrap();
+        let weight_dtypes = patterns.iter().map(|(pattern, name)| ((*pattern).into(), dtype(name))).collect();
+        let outcome = try_evaluate(&SESSION, &text, &Workload { weight_dtypes, ..at(4) });
+        let said = codes(&outcome.diagnostics);
+        outcome.value.map(|at| at.rows().map(|row| row.cost().named("weight_bytes").unwrap()).collect::<Vec<_>>()).ok_or(said)
+    };
+    // 4 bits, and for each group of 32 a scale of 16 bits and a zero point of 4.
+    let quantized = 32 * 32 * (4 * 32 + 16 + 4) / 32 / 8;
+    assert_eq!(bytes(&[]), Ok(vec![4096, quantized, quantized]));
+    assert_eq!(bytes(&[("*", "fp8_e4m3")]), Ok(vec![4096, 1024, 1024]));
+    // The last that means a layer wins.
+    assert_eq!(bytes(&[("*", "fp8_e4m3"), ("pl*", "bf16")]), Ok(vec![4096, 1024, 2048]));
+    assert_eq!(bytes(&[("pl*", "bf16"), ("nothing", "bf16")]), Err(vec![Code::InvalidWorkload]));
+}
+
+/// What one of two models leaves to its class is called the default; what tells them apart is named once, and alike layers aren't.
+#[test]
+fn a_comparison_names_what_only_one_says() {
+    let model = |first: Json, second: &str, last: &str| {
+        let text = json!({ "layers": [
+            { "name": "a", "class": "Linear", "parameters": first }, { "name": "b", "class": second, "parameters": { "features": 4 } },
+            { "name": "blocks", "repeat": if last == "x" { 2 } else { 3 }, "sub_layers": [{ "name": "act", "class": "torch.nn.SiLU", "parameters": { "features": 4 } }] },
+            { "name": last, "class": "torch.nn.SiLU", "parameters": { "features": 4 } } ] });
+        evaluated(&text, &at(4))
+    };
+    let first = model(json!({ "in_features": 4, "out_features": 4, "bias": false }), "torch.nn.SiLU", "x");
+    let second = model(json!({ "in_features": 4, "out_features": 4 }), "torch.nn.GELU", "y");
+    let facts = |difference: &layerspec::analyses::Difference| {
+        let owned = |(name, ours, theirs): &(std::sync::Arc<str>, String, String)| format!("{name}: {ours} -> {theirs}");
+        difference
+            .changed
+            .iter()
+            .map(|c| (c.path.clone(), c.facts.iter().map(owned).collect()))
+            .collect::<Vec<(String, Vec<String>)>>()
+    };
+    let there = first.difference(&second);
+    let wanted = |list: &[(&str, Vec<&str>)]| -> Vec<(String, Vec<String>)> {
+        list.iter().map(|(path, facts)| ((*path).to_owned(), facts.iter().map(|fact| (*fact).to_owned()).collect())).collect()
+    };
+    assert_eq!(
+        facts(&there),
+        wanted(&[
+            ("a", vec!["bias: false -> (default)"]),
+            ("b", vec!["class: SiLU -> GELU"]),
+            ("blocks.*.act", vec!["layers: 2 -> 3"])
+        ])
+    );
+    let back = second.difference(&first);
+    assert_eq!(
+        facts(&back),
+        wanted(&[
+            ("a", vec!["bias: (default) -> false"]),
+            ("b", vec!["class: GELU -> SiLU"]),
+            ("blocks.*.act", vec!["layers: 3 -> 2"])
+        ])
+    );
+    let names = |list: &[layerspec::analyses::Single]| {
+        list.iter().map(|one| (one.path.clone(), one.instances, one.params)).collect::<Vec<_>>()
+    };
+    assert_eq!((names(&there.added), names(&there.removed)), (vec![("y".to_owned(), 1, 0)], vec![("x".to_owned(), 1, 0)]));
+    assert_eq!((there.equal, first.difference(&first).equal), (0, 4));
+}
+
 /// What is wrong with a method of a catalog is said in its file, each thing of it.
 #[test]
 fn a_method_of_a_catalog_says_what_it_must() {
