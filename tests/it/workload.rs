@@ -182,3 +182,19 @@ fn variables_of_a_workload_may_stand_behind_each_other() {
     let (value, said) = chain(129);
     assert!(value.is_none() && said.contains(&Code::EvaluationTooDeep), "{said:?}");
 }
+
+/// A value of at most a million values, itself and those in it, is looked at.
+#[test]
+fn a_variable_of_a_workload_has_its_limit() {
+    let text = r#"{ "workload": { "mine": [1] }, "classes": { "x.Sees": { "kind": "module", "doc": "a test", "source": "here",
+        "parameters": { "n": { "kind": "count", "doc": "n" } }, "flops": { "matmul": "n", "vector": 0, "transcendental": 0 } } },
+        "layers": [ { "name": "own", "class": "x.Sees", "parameters": { "n": "len(<mine>)" } } ] }"#;
+    let with = |length: usize| {
+        let list = Value::List(std::iter::repeat_n(Value::Null, length).collect());
+        let asked = Workload { settings: vec![("mine".into(), list)], ..Workload::prefill(1, 5) };
+        let outcome = try_at(text, &(asked, Execution::default()));
+        (outcome.value.map(|at| at.matmul_flops()), codes(&outcome.diagnostics))
+    };
+    assert_eq!(with(999_999), (Some(999_999), vec![]));
+    assert_eq!(with(1_000_000), (None, vec![Code::ExpressionTooLarge]));
+}
