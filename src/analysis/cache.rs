@@ -1,7 +1,6 @@
 //! The cache that a model keeps between steps: which kind of attention makes it, how large it is at which length.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use super::facts::Facts;
 use crate::catalog::{Fact, Role};
@@ -13,7 +12,7 @@ use crate::lower::Execution;
 use crate::quantity::Quantity;
 use crate::quantity::workload::{Cache, Phase};
 use crate::syntax::diag::Diagnostics;
-use crate::syntax::expr::{Exact, Value};
+use crate::syntax::expr::Exact;
 
 /// The lengths that a report shows.
 pub const LENGTHS: &[u64] = &[512, 1024, 2048, 4096, 8192, 16384, 32768, 65536, 131_072];
@@ -89,7 +88,6 @@ pub fn cache(model: &Evaluation) -> CacheReport {
             batch_size: Some(batch),
             seq_len: Some(1),
             past_len: Some(length - 1),
-            settings: lengths_aside(&model.asked.settings),
             ..model.asked.clone()
         };
         let execution = Execution { cache: Cache::On, ..model.execution };
@@ -111,12 +109,6 @@ pub fn cache(model: &Evaluation) -> CacheReport {
         mha_bytes,
         bytes: report.totals.get(Quantity::CacheBytes),
     }
-}
-
-/// Settings without those that the lengths replace.
-pub(super) fn lengths_aside(settings: &[(Arc<str>, Value)]) -> Vec<(Arc<str>, Value)> {
-    let replaced = ["batch_size", "seq_len", "past_len", "logit_len"];
-    settings.iter().filter(|(name, _)| !replaced.contains(&&**name)).cloned().collect()
 }
 
 /// The path of the composite around a layer.

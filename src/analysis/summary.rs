@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::cache::{CacheReport, cache, lengths_aside, parent};
+use super::cache::{CacheReport, cache, parent};
 use super::facts::Facts;
 use super::origin;
 use crate::catalog::{Fact, Role};
@@ -231,7 +231,8 @@ fn decode(compiled: &Evaluation) -> Option<(u128, u128)> {
         seq_len: Some(1),
         past_len: Some(past),
         logits: Some(Logits::All),
-        settings: lengths_aside(&compiled.asked.settings),
+        // Other lengths give way to those above.
+        settings: compiled.asked.settings.iter().filter(|(name, _)| &**name != "logit_len").cloned().collect(),
         ..compiled.asked.clone()
     };
     let mut ignored = Diagnostics::default();
