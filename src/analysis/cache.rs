@@ -1,7 +1,6 @@
 //! The cache that a model keeps between steps: which kind of attention makes it, how large it is at which length.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use super::facts::Facts;
 use crate::catalog::{Fact, Role};
@@ -13,7 +12,7 @@ use crate::lower::Execution;
 use crate::quantity::Quantity;
 use crate::quantity::workload::{Cache, Phase};
 use crate::syntax::diag::Diagnostics;
-use crate::syntax::expr::{Exact, Value};
+use crate::syntax::expr::Exact;
 
 /// The lengths that a report shows.
 pub const LENGTHS: &[u64] = &[512, 1024, 2048, 4096, 8192, 16384, 32768, 65536, 131_072];
@@ -73,7 +72,7 @@ impl AttentionKind {
             _ if self.latent.is_some() => "MLA".to_owned(),
             n if n == self.num_heads => "MHA".to_owned(),
             1 => "MQA".to_owned(),
-            n if n > 0 && self.num_heads.is_multiple_of(n) => format!("GQA {}:1", self.num_heads / n),
+            n if self.num_heads.is_multiple_of(n) => format!("GQA {}:1", self.num_heads / n),
             n => format!("{}:{n} heads", self.num_heads),
         }
     }
@@ -89,7 +88,6 @@ pub fn cache(model: &Evaluation) -> CacheReport {
             batch_size: Some(batch),
             seq_len: Some(1),
             past_len: Some(length - 1),
-            settings: lengths_aside(&model.asked.settings),
             ..model.asked.clone()
         };
         let execution = Execution { cache: Cache::On, ..model.execution };
@@ -113,14 +111,8 @@ pub fn cache(model: &Evaluation) -> CacheReport {
     }
 }
 
-/// Settings without those that the lengths replace.
-fn lengths_aside(settings: &[(Arc<str>, Value)]) -> Vec<(Arc<str>, Value)> {
-    let replaced = ["batch_size", "seq_len", "past_len", "logit_len"];
-    settings.iter().filter(|(name, _)| !replaced.contains(&&**name)).cloned().collect()
-}
-
 /// The path of the composite around a layer.
-fn parent(path: &str) -> &str {
+pub(super) fn parent(path: &str) -> &str {
     path.rsplit_once('.').map_or("", |(parent, _)| parent)
 }
 

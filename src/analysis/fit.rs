@@ -181,6 +181,11 @@ mod tests {
         }
         assert_eq!(largest(7, |_| At::TooMuch), Largest::None);
         assert_eq!(largest(7, |_| At::Fits), Largest::Unlimited);
+        // Beyond 2^40 nobody looks, unless one begins there.
+        let at = |limit: u64| move |n| if n <= limit { At::Fits } else { At::TooMuch };
+        assert_eq!(largest(7, at(1 << 50)), Largest::Unlimited);
+        assert_eq!(largest(1, at(3 << 39)), Largest::Unlimited);
+        assert_eq!(largest(1 << 41, at(3 << 40)), Largest::Fits(3 << 40));
     }
 
     #[test]

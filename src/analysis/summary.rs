@@ -3,17 +3,17 @@
 //! A compiled model comes in, a [`Summary`] goes out. No model family and no class is known here: what a layer is for is said by its
 //! role, and by the composite in which it stands.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::cache::{CacheReport, cache};
+use super::cache::{CacheReport, cache, parent};
 use super::facts::Facts;
 use super::origin;
 use crate::catalog::{Fact, Role};
 use crate::cost::workload::Workload;
 use crate::evaluation::{Evaluation, costs};
 use crate::flat::{Composite, FlatModel, Node, RowId, RowInfo, ValueTarget};
-use crate::lower::Execution;
-use crate::quantity::workload::{Cache, Phase};
+use crate::quantity::workload::{Logits, Phase};
 use crate::quantity::{Cost, Quantity};
 use crate::syntax::diag::Diagnostics;
 use crate::syntax::expr::Value;
@@ -64,7 +64,7 @@ pub struct Summary {
     pub params: u128,
     /// Those that a token uses.
     pub active_params: u128,
-    /// Layers of the flat list that keep a recurrent state.
+    /// Layers with a recurrent state, of whatever it is made.
     pub recurrent_layers: u128,
     /// All experts and those that a token is routed to.
     pub experts: Option<(u128, u128)>,
@@ -111,7 +111,7 @@ pub fn summary(compiled: &Evaluation) -> Summary {
         components: found.components,
         params: report.totals.get(Quantity::Params),
         active_params: report.totals.get(Quantity::ActiveParams),
-        recurrent_layers: found.recurrent_layers,
+        recurrent_layers: found.recurrent.values().fold(0, |sum, layers| sum.saturating_add(*layers)),
         experts: found.experts,
         prefill: (report.totals.get(Quantity::MatmulFlops), tokens),
         decode: decode(compiled),
@@ -126,7 +126,8 @@ struct Found {
     activations: Vec<Arc<str>>,
     positions: Vec<Role>,
     gated: bool,
-    recurrent_layers: u128,
+    /// Where layers have a recurrent state, and how many they are.
+    recurrent: BTreeMap<String, u128>,
     experts: Option<(u128, u128)>,
     biases: Vec<String>,
 }
@@ -175,7 +176,8 @@ impl Found {
             Role::Norm => self.norm(&info.row.class_name, info.repeats),
             Role::Activation if in_mlp => push_new(&mut self.activations, activation(info)),
             Role::GateProduct if in_mlp => self.gated = true,
-            Role::RecurrentState => self.recurrent_layers = self.recurrent_layers.saturating_add(info.repeats),
+            // A layer may keep a convolution's state and a scan's.
+            Role::RecurrentState => drop(self.recurrent.insert(parent(&info.path).to_owned(), info.repeats)),
             Role::Experts => facts().iter().for_each(|facts| self.experts(facts)),
             Role::RotaryPositions | Role::AlibiPositions | Role::RelativePositions => push_new(&mut self.positions, role),
             Role::Embedding | Role::PositionEmbedding if place.reads_positions => {
@@ -228,12 +230,13 @@ fn decode(compiled: &Evaluation) -> Option<(u128, u128)> {
         batch_size: Some(1),
         seq_len: Some(1),
         past_len: Some(past),
-        logits: None,
+        logits: Some(Logits::All),
+        // Other lengths give way to those above.
+        settings: compiled.asked.settings.iter().filter(|(name, _)| &**name != "logit_len").cloned().collect(),
         ..compiled.asked.clone()
     };
     let mut ignored = Diagnostics::default();
-    let execution = Execution { cache: Cache::On, ..compiled.execution };
-    let report = costs(&compiled.flat, execution, &one, &mut ignored).report;
+    let report = costs(&compiled.flat, compiled.execution, &one, &mut ignored).report;
     (!ignored.has_errors()).then(|| (report.totals.get(Quantity::MatmulFlops), u128::from(past)))
 }
 

@@ -17,7 +17,7 @@ struct Checked<'a> {
 #[must_use]
 pub fn families_page(catalog: &Catalog) -> String {
     let mut out = String::from(
-        "# Families\n\nGenerated from `catalog/families/` and `models/` (`UPDATE=1 cargo test --test fresh`); how to add one: [families.md](families.md).\n\
+        "# Families\n\nGenerated from `catalog/families/` and `models/` (`UPDATE=1 cargo test --test it fresh`); how to add one: [families.md](families.md).\n\
          A model's facts are PyTorch's and are checked at every compile: parameters, and at stated workloads the quantities named, with how many workloads.\n\n\
          | family | extends | model types | heads | checked with |\n|---|---|---|---|---|\n",
     );

@@ -133,6 +133,28 @@ fn check_sums(at: &Evaluation) -> usize {
     checked
 }
 
+/// A variable that a formula asks for is a step on the way to it, after those that it is made from, and one that isn't asked for is none.
+#[test]
+fn the_variables_of_a_class_are_steps() {
+    let class = |variables: &str, matmul: &str| {
+        format!(
+            r#"{{ "classes": {{ "x.Own": {{ "kind": "function", "doc": "a test", "source": "here", "parameters": {{ "n": {{ "kind": "count", "doc": "n" }} }},
+            "variables": {variables}, "flops": {{ "matmul": "{matmul}", "vector": 0, "transcendental": 0 }} }} }},
+            "layers": [ {{ "name": "own", "class": "x.Own", "parameters": {{ "n": 3 }} }} ] }}"#
+        )
+    };
+    let steps = |text: &str| -> Vec<(String, String, String)> {
+        let at = in_phase(text, Phase::Prefill).unwrap();
+        let reasons = at.find("own").unwrap().reasons().unwrap();
+        let matmul = reasons.quantities.into_iter().find(|reason| reason.info.name == "matmul_flops").unwrap();
+        matmul.steps.iter().map(|step| (step.name.to_owned(), step.with_values.clone(), step.result.clone())).collect()
+    };
+    let step = |name: &str, with_values: &str, result: &str| (name.to_owned(), with_values.to_owned(), result.to_owned());
+    assert_eq!(steps(&class(r#"{ "twice": "2 * n" }"#, "twice + 1")), [step("twice", "2 * 3", "6")]);
+    let several = class(r#"{ "idle": "n", "twice": "2 * n", "more": "twice + 1" }"#, "if(n > 5, idle, more * twice)");
+    assert_eq!(steps(&several), [step("twice", "2 * 3", "6"), step("more", "6 + 1", "7")]);
+}
+
 /// A bias of a layer whose weight is quantized keeps the checkpoint's dtype, and each is shown with its own bytes.
 #[test]
 fn a_quantized_layer_with_a_bias_is_explained_truthfully() {

@@ -150,6 +150,52 @@ fn a_variable_tells_where_it_comes_from() {
     assert_eq!((value.as_str(), steps.contains(&"config"), steps.contains(&"default")), ("48", true, true));
     assert_eq!(kinds("n_embd").0, "48");
     assert!(model.origin("no_such_thing").is_none());
+    // What is set is said of what it sets alone, and wins.
+    let settings = Settings::default().set("n_layer", 5u64);
+    let set = SESSION.read_with("config.json", gpt2.to_string(), &settings).into_result().unwrap();
+    let steps = |name: &str| set.origin(name).unwrap().steps.iter().map(|step| step.kind).collect::<Vec<_>>();
+    assert_eq!(steps("n_layer"), ["set", "config", "default"]);
+    assert_eq!(steps("n_head"), ["config", "default"]);
+    assert_eq!(set.origin("n_layer").unwrap().value.unwrap().to_string(), "5");
+    // A derived variable names what it is made from, each once.
+    let llama = read(&small());
+    let head_dim = llama.origin("head_dim").unwrap();
+    assert_eq!(head_dim.steps[0].kind, "derived");
+    assert!(
+        head_dim.from.iter().any(|name| &**name == "hidden_size")
+            && head_dim.from.iter().any(|name| &**name == "num_attention_heads")
+    );
+    assert!((1..head_dim.from.len()).all(|at| !head_dim.from[..at].contains(&head_dim.from[at])));
+    assert_eq!(head_dim.family.as_deref(), Some("llama"));
+}
+
+/// A config of configs: each has variables of its own, and the inner text model's checkpoint is that of all.
+#[test]
+fn a_config_in_a_config_has_its_own_variables_and_says_the_dtype() {
+    let config = json!({ "model_type": "llava", "architectures": ["LlavaForConditionalGeneration"], "image_token_index": 32000,
+        "text_config": { "model_type": "llama", "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4,
+            "vocab_size": 100, "torch_dtype": "float32", "quantization_config": { "quant_method": "gptq", "bits": 4, "group_size": 32 } },
+        "vision_config": { "model_type": "clip_vision_model", "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2,
+            "num_attention_heads": 2, "image_size": 28, "patch_size": 14, "projection_dim": 16 } });
+    let model = read(&config);
+    let names = model.variables();
+    for name in ["text.hidden_size", "vision.patch_size", "text.head_dim"] {
+        assert!(names.iter().any(|known| known == name), "{name}: {names:?}");
+    }
+    assert!(names.is_sorted());
+    assert_eq!(model.origin("text.hidden_size").unwrap().value.unwrap().to_string(), "64");
+    assert_eq!(model.origin("vision.hidden_size").unwrap().value.unwrap().to_string(), "32");
+    let found = evaluated(&config, &at(8));
+    assert_eq!(&*found.workload().weight_dtype.name, "fp32");
+    // gptq: 4 bits, and for each group of 32 a scale of 16 bits and a zero point of 4; float32 what is no linear layer.
+    let up = found.rows().find(|row| row.path().ends_with("mlp.up_proj")).unwrap();
+    assert_eq!(up.cost().named("weight_bytes"), Some(64 * 128 * (4 * 32 + 16 + 4) / 32 / 8));
+    let head = found.rows().find(|row| row.path().ends_with("lm_head")).unwrap();
+    assert_eq!(head.cost().named("weight_bytes"), Some(4 * 64 * 100));
+    // An import says the same.
+    let imported = model.import(None).into_result().unwrap();
+    assert_eq!(imported["checkpoint"]["quantization_config"]["bits"], 4);
+    assert_eq!(evaluated(&imported, &at(8)).totals(), found.totals());
 }
 
 /// A session over these files, each under its folder and name.
@@ -278,6 +324,170 @@ fn a_checkpoint_decides_the_bytes_of_weights() {
     // What is asked for wins.
     let (asked, _) = workload(&json!({ "phase": "prefill", "batch_size": 1, "seq_len": 4, "weight_dtype": "fp32" }));
     assert_eq!(bytes(fp8, &asked), 4 * (linear + rest));
+}
+
+/// What each method stores, by its own documentation; a method that isn't known is said, and its weights are counted as they would be without.
+#[test]
+fn methods_of_quantization_have_their_bits() {
+    let up = |quantization: Json| {
+        let mut config = small();
+        config["torch_dtype"] = json!("bfloat16");
+        config["quantization_config"] = quantization;
+        let outcome = try_evaluate(&SESSION, &config, &at(4));
+        let said = codes(&outcome.diagnostics);
+        let row = outcome.value.unwrap();
+        (row.rows().find(|row| row.path().ends_with("mlp.up_proj")).unwrap().cost().named("weight_bytes").unwrap(), said)
+    };
+    let weights = 64 * 128u128;
+    let known = |quantization: Json| {
+        let (bytes, said) = up(quantization);
+        assert_eq!(said, []);
+        bytes
+    };
+    // arXiv 2305.14314: a float32 constant for 64 weights; quantized itself 8 / 64 + 32 / (64 * 256) bits, which is 0.127.
+    assert_eq!(known(json!({ "quant_method": "bitsandbytes", "load_in_4bit": true })), weights * 9 / 16);
+    let double = json!({ "quant_method": "bitsandbytes", "load_in_4bit": true, "bnb_4bit_use_double_quant": true });
+    assert_eq!(known(double), (weights * 4 + weights / 8 + weights * 32 / (64 * 256)) / 8);
+    assert_eq!(known(json!({ "load_in_8bit": true })), weights);
+    // OCP MX 1.0: 4 bits and 8 for a block of 32.
+    assert_eq!(known(json!({ "quant_method": "mxfp4" })), weights * 17 / 32);
+    // A group's own figures win over those beside it, and its targets say which layers are its.
+    let group = |targets: Json, bits: u32, size: u32| json!({ "targets": targets, "weights": { "num_bits": bits, "type": "int", "strategy": "group", "group_size": size } });
+    let groups = json!({ "quant_method": "compressed-tensors", "config_groups": {
+        "group_0": group(json!(["re:.*self_attn.*"]), 8, 64), "group_1": group(json!(["re:.*mlp.*"]), 4, 32) } });
+    assert_eq!(known(groups), weights * (4 * 32 + 16) / 32 / 8);
+    let elsewhere = json!({ "quant_method": "compressed-tensors", "config_groups": { "group_0": group(json!(["re:.*self_attn.*"]), 8, 64) } });
+    assert_eq!(known(elsewhere), 2 * weights);
+    // NVFP4: an 8-bit scale for 16 weights. Its files name an algorithm, and no method.
+    let nvfp4 = json!({ "quant_algo": "NVFP4", "config_groups": { "group_0": { "targets": ["Linear"], "weights": { "num_bits": 4, "type": "float", "group_size": 16 } } } });
+    assert_eq!(known(nvfp4), weights * (4 * 16 + 8) / 16 / 8);
+    for unknown in [
+        json!({ "bits": 4 }),
+        json!({ "quant_method": "magic", "bits": 4 }),
+        json!({ "load_in_4bit": false, "load_in_8bit": false }),
+    ] {
+        assert_eq!(up(unknown), (2 * weights, vec![Code::UnknownQuantization]));
+    }
+    // Bits that can't be had.
+    let (bytes, said) = up(json!({ "quant_method": "gptq", "bits": "four" }));
+    assert_eq!((bytes, said), (2 * weights, vec![Code::UnknownQuantization]));
+}
+
+/// What a layer says of its own weights stays, whatever the checkpoint does to the others, or a pattern.
+#[test]
+fn a_layers_own_bytes_of_a_weight_stay() {
+    let layer = |name: &str, more: Json| {
+        let mut layer =
+            json!({ "name": name, "class": "Linear", "parameters": { "in_features": 32, "out_features": 32, "bias": false } });
+        more.as_object().unwrap().iter().for_each(|(key, value)| layer["parameters"][key] = value.clone());
+        layer
+    };
+    let text = json!({ "checkpoint": { "quantization_config": { "quant_method": "gptq", "bits": 4, "group_size": 32 } }, "layers": [
+        layer("own", json!({ "weight_dtype_bytes": 4 })), layer("other", json!({ "dtype_bytes": 4 })), layer("plain", json!({})) ] });
+    let bytes = |patterns: &[(&str, &str)]| {
+        let dtype = |name: &str| SESSION.catalog().dtype(name).unwrap();
+        let weight_dtypes = patterns.iter().map(|(pattern, name)| ((*pattern).into(), dtype(name))).collect();
+        let outcome = try_evaluate(&SESSION, &text, &Workload { weight_dtypes, ..at(4) });
+        let said = codes(&outcome.diagnostics);
+        outcome.value.map(|at| at.rows().map(|row| row.cost().named("weight_bytes").unwrap()).collect::<Vec<_>>()).ok_or(said)
+    };
+    // 4 bits, and for each group of 32 a scale of 16 bits and a zero point of 4.
+    let quantized = 32 * 32 * (4 * 32 + 16 + 4) / 32 / 8;
+    assert_eq!(bytes(&[]), Ok(vec![4096, quantized, quantized]));
+    assert_eq!(bytes(&[("*", "fp8_e4m3")]), Ok(vec![4096, 1024, 1024]));
+    // The last that means a layer wins.
+    assert_eq!(bytes(&[("*", "fp8_e4m3"), ("pl*", "bf16")]), Ok(vec![4096, 1024, 2048]));
+    assert_eq!(bytes(&[("pl*", "bf16"), ("nothing", "bf16")]), Err(vec![Code::InvalidWorkload]));
+}
+
+/// What one of two models leaves to its class is called the default; what tells them apart is named once, and alike layers aren't.
+#[test]
+fn a_comparison_names_what_only_one_says() {
+    let model = |first: Json, second: &str, last: &str| {
+        let text = json!({ "layers": [
+            { "name": "a", "class": "Linear", "parameters": first }, { "name": "b", "class": second, "parameters": { "features": 4 } },
+            { "name": "blocks", "repeat": if last == "x" { 2 } else { 3 }, "sub_layers": [{ "name": "act", "class": "torch.nn.SiLU", "parameters": { "features": 4 } }] },
+            { "name": last, "class": "torch.nn.SiLU", "parameters": { "features": 4 } } ] });
+        evaluated(&text, &at(4))
+    };
+    let first = model(json!({ "in_features": 4, "out_features": 4, "bias": false }), "torch.nn.SiLU", "x");
+    let second = model(json!({ "in_features": 4, "out_features": 4 }), "torch.nn.GELU", "y");
+    let facts = |difference: &layerspec::analyses::Difference| {
+        let owned = |(name, ours, theirs): &(std::sync::Arc<str>, String, String)| format!("{name}: {ours} -> {theirs}");
+        difference
+            .changed
+            .iter()
+            .map(|c| (c.path.clone(), c.facts.iter().map(owned).collect()))
+            .collect::<Vec<(String, Vec<String>)>>()
+    };
+    let there = first.difference(&second);
+    let wanted = |list: &[(&str, Vec<&str>)]| -> Vec<(String, Vec<String>)> {
+        list.iter().map(|(path, facts)| ((*path).to_owned(), facts.iter().map(|fact| (*fact).to_owned()).collect())).collect()
+    };
+    assert_eq!(
+        facts(&there),
+        wanted(&[
+            ("a", vec!["bias: false -> (default)"]),
+            ("b", vec!["class: SiLU -> GELU"]),
+            ("blocks.*.act", vec!["layers: 2 -> 3"])
+        ])
+    );
+    let back = second.difference(&first);
+    assert_eq!(
+        facts(&back),
+        wanted(&[
+            ("a", vec!["bias: (default) -> false"]),
+            ("b", vec!["class: GELU -> SiLU"]),
+            ("blocks.*.act", vec!["layers: 3 -> 2"])
+        ])
+    );
+    let names = |list: &[layerspec::analyses::Single]| {
+        list.iter().map(|one| (one.path.clone(), one.instances, one.params)).collect::<Vec<_>>()
+    };
+    assert_eq!((names(&there.added), names(&there.removed)), (vec![("y".to_owned(), 1, 0)], vec![("x".to_owned(), 1, 0)]));
+    assert_eq!((there.equal, first.difference(&first).equal), (0, 4));
+}
+
+/// What is wrong with a method of a catalog is said in its file, each thing of it.
+#[test]
+fn a_method_of_a_catalog_says_what_it_must() {
+    // The code of what is wrong, and what it is said of.
+    let wrong = |method: Json| {
+        let text = json!({ "mine": method }).to_string();
+        let diagnostic = Catalog::overlaid([("quantization.json", &text)]).err()?;
+        let place = diagnostic.primary.as_ref().map(|label| text[label.span.range()].to_owned());
+        Some((diagnostic.code, place.unwrap_or_default()))
+    };
+    let with = |key: &str, value: Json| {
+        let mut method = json!({ "doc": "a test", "source": "here", "bits": "<n>", "variables": { "n": 8 } });
+        method[key] = value;
+        wrong(method)
+    };
+    assert_eq!(with("doc", json!("another")), None);
+    let faults = [
+        ("bits", json!(8), Code::WrongType, "8"),
+        ("bits", json!("<n"), Code::UnbalancedPlaceholder, "<n"),
+        ("variables", json!([8]), Code::WrongType, "[8]"),
+        ("kept", json!("all"), Code::WrongType, "\"all\""),
+        ("doc", json!(1), Code::WrongType, "1"),
+        ("nothing", json!(1), Code::UnknownKey, "\"nothing\""),
+    ];
+    for (key, value, code, place) in faults {
+        assert_eq!(with(key, value), Some((code, place.to_owned())), "{key}");
+    }
+    assert_eq!(wrong(json!({ "doc": "a test", "source": "here" })).unwrap().0, Code::MissingKey);
+    // One that is whole is used.
+    let method = json!({ "doc": "a test", "source": "here", "bits": "<n>", "variables": { "n": 8 }, "kept": ["keep"] });
+    let session = overlaid(&[("quantization", json!({ "mine": method }))]);
+    let bytes = |quantization: Json| {
+        let mut config = small();
+        config["quantization_config"] = quantization;
+        total(&try_evaluate(&session, &config, &at(4)).into_result().unwrap(), "weight_bytes")
+    };
+    let (linear, up) = (3 * (64 * 192 + 3 * 64 * 128u128), 3 * 64 * 128u128);
+    let rest = 2 * (3 * 128 + 100 * 64 + 64u128);
+    assert_eq!(bytes(json!({ "quant_method": "mine" })), linear + rest);
+    assert_eq!(bytes(json!({ "quant_method": "mine", "n": 4, "keep": ["up_proj"] })), (linear - up) / 2 + 2 * up + rest);
 }
 
 #[test]

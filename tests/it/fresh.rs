@@ -1,5 +1,5 @@
 //! What is generated is fresh, what is shown is true: the schema, docs/errors.md, the transcripts in the README and the docs.
-//! `UPDATE=1 cargo test --test fresh` writes the generated files anew; transcripts are mended by hand.
+//! `UPDATE=1 cargo test --test it fresh` writes the generated files anew; transcripts are mended by hand.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,7 +14,7 @@ fn fresh(path: &str, expected: &str) {
         std::fs::write(&file, expected).unwrap();
     }
     let found = std::fs::read_to_string(&file).unwrap_or_default();
-    assert!(found == expected, "{path} is stale: UPDATE=1 cargo test --test fresh");
+    assert!(found == expected, "{path} is stale: UPDATE=1 cargo test --test it fresh");
 }
 
 fn schema() -> serde_json::Value {

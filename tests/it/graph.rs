@@ -120,6 +120,16 @@ fn an_instance_reads_the_one_before_it() {
     assert_eq!(mermaid.matches("-.->").count(), 1, "{mermaid}");
 }
 
+/// What runs once isn't followed by itself.
+#[test]
+fn a_single_instance_has_no_next() {
+    let text = |repeat: u32| {
+        format!(r#"{{ "layers": [ {{ "name": "l", "repeat": {repeat}, "sub_layers": [ {} ] }} ] }}"#, linear(r#""name": "fc""#))
+    };
+    assert_eq!(edges(&text(1)), ["input_ids -> l.0.fc"]);
+    assert_eq!(edges(&text(2)), ["input_ids -> l.[0-1].fc", "l.[0-1].fc =>> l.[0-1].fc"]);
+}
+
 #[test]
 fn a_great_many_edges_are_an_error() {
     // 2,000 layers, each of which reads 2,000 heads that all differ.

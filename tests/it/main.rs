@@ -16,4 +16,6 @@ mod limits;
 mod memory;
 mod properties;
 mod reference;
+mod summary;
 mod support;
+mod workload;

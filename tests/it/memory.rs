@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use layerspec::Evaluation;
-use layerspec::analyses::{Checkpointing, Lora, Training, loss_saved_bytes};
+use layerspec::analyses::{AttentionKind, Checkpointing, Lora, Training, loss_saved_bytes};
 use serde_json::Value as Json;
 
 use crate::support::{SESSION, evaluate, model_file, workload};
@@ -246,4 +246,152 @@ fn full_checkpointing_keeps_inputs_and_one_block() {
     assert_eq!((plan(Checkpointing::None).recomputed_flops, plan(Checkpointing::Full).recomputed_flops), (0, forward));
     // Matrix products aren't computed again, so what they give is kept.
     assert_eq!(plan(Checkpointing::Selective).recomputed_flops, vector);
+}
+
+/// A model of attention alone: the heads that each says, and what each keeps.
+fn attention_of(kinds: &[[u64; 3]]) -> Evaluation {
+    let layer = |at: usize, [heads, kv_heads, kept]: [u64; 3]| {
+        let [q, k, kv] = ["q", "k", "kv"].map(|name| format!("{name}{at}"));
+        serde_json::json!({ "name": format!("a{at}"), "sub_layers": [
+            { "name": "kv", "class": "kv_cache", "inputs": [k, k], "parameters": { "num_kv_heads": kept, "head_dim": 8 } },
+            { "name": "sdpa", "class": "sdpa", "inputs": [q, kv, kv], "parameters": { "num_heads": heads, "num_kv_heads": kv_heads, "head_dim": 8 } } ] })
+    };
+    let layers: Vec<Json> = kinds.iter().enumerate().map(|(at, kind)| layer(at, *kind)).collect();
+    let mut inputs = serde_json::Map::new();
+    for (at, [heads, kv_heads, kept]) in kinds.iter().enumerate() {
+        let shape = |heads: &u64, len: u64| serde_json::json!({ "shape": ["<batch_size>", heads, len, 8] });
+        inputs.insert(format!("q{at}"), shape(heads, 1));
+        inputs.insert(format!("k{at}"), shape(kept, 1));
+        inputs.insert(format!("kv{at}"), shape(kv_heads, 10));
+    }
+    let text = serde_json::json!({ "inputs": inputs, "layers": layers });
+    let asked = serde_json::json!({ "phase": "decode", "batch_size": 3, "seq_len": 1, "past_len": 9, "kv_dtype": "fp32" });
+    evaluate(&SESSION, "model.json", text.to_string(), &workload(&asked)).into_result().unwrap()
+}
+
+/// MHA, GQA, MQA as the papers name them (arXiv 1911.02150, 2305.13245); each layer is asked what it keeps itself.
+#[test]
+fn kinds_of_attention_have_their_names() {
+    let report = attention_of(&[[4, 4, 4], [4, 2, 2], [4, 1, 1], [4, 2, 1], [4, 2, 2]]).cache();
+    let kinds: Vec<(String, u128)> = report.attention.iter().map(|kind| (kind.name(), kind.layers)).collect();
+    let wanted = [("MHA", 1), ("GQA 2:1", 2), ("MQA", 1), ("MLA", 1)];
+    assert_eq!(kinds, wanted.map(|(name, layers)| (name.to_owned(), layers)));
+    // Heads that can't be shared evenly have no name.
+    let odd = AttentionKind { num_heads: 6, num_kv_heads: 4, ..report.attention[0].clone() };
+    assert_eq!(odd.name(), "6:4 heads");
+    // Of 2 heads' keys and values of 8 channels, those of one are kept.
+    assert_eq!(report.attention.iter().find_map(|kind| kind.latent), Some(2 * 8));
+    // 3 sequences of 10 tokens, keys and values of 8 channels in 4 bytes: 4 + 2 + 1 + 1 + 2 heads, and all 20 query heads.
+    let head = 3 * 10 * 2 * 8 * 4;
+    assert_eq!((report.bytes, report.mha_bytes), (10 * head, 20 * head));
+    assert_eq!(report.rows.iter().map(|row| (row.path.as_str(), row.layers, row.bytes)).nth(1), Some(("a1.kv", 1, 2 * head)));
+    // Of one sequence a token more.
+    assert_eq!((report.bytes_per_token, report.constant_bytes), (10 * 2 * 8 * 4, 0));
+    // At other lengths, of as many sequences as the workload has.
+    assert_eq!(report.at[0], (512, 10 * 3 * 512 * 2 * 8 * 4));
+}
+
+/// Lengths that a workload sets by name are those of the workload, not of the lengths that a report shows.
+#[test]
+fn a_cache_at_other_lengths_forgets_the_workloads() {
+    let at = |settings: &[(&str, u64)]| {
+        let settings = settings.iter().map(|(name, value)| ((*name).into(), layerspec::Value::count(*value))).collect();
+        let asked = layerspec::Workload { settings, ..layerspec::Workload::default() };
+        let asked = (asked, layerspec::Execution::default());
+        evaluate(&SESSION, "llama-3.2-1b", model_file("llama-3.2-1b"), &asked).into_result().unwrap().cache()
+    };
+    // In training nothing is kept; what a token would take is the same.
+    let asked = serde_json::json!({ "phase": "train", "batch_size": 1, "seq_len": 64 });
+    let training = evaluated(&serde_json::json!({ "model": "llama-3.2-1b", "workload": asked })).cache();
+    assert_eq!((training.bytes, training.bytes_per_token, training.at[0]), (0, 32_768, (512, 512 * 32_768)));
+    let (plain, set) = (at(&[]), at(&[("seq_len", 100), ("past_len", 20), ("batch_size", 2), ("logit_len", 7)]));
+    assert_eq!((plain.bytes_per_token, set.bytes_per_token, set.constant_bytes), (32_768, 32_768, 0));
+    assert_eq!(set.bytes, 2 * 120 * 32_768);
+    assert_eq!((plain.at[1], set.at[1]), ((1024, 1024 * 32_768), (1024, 2 * 1024 * 32_768)));
+}
+
+/// Weights and caches are split over devices, rounded up, and activations are whole on each (what tensor parallelism leaves of them is another
+/// question).
+#[test]
+fn devices_share_weights_and_caches() {
+    let asked = serde_json::json!({ "phase": "decode", "batch_size": 2, "seq_len": 1, "past_len": 15 });
+    let evaluation = evaluated(&serde_json::json!({ "model": "llama-3.2-1b", "workload": asked }));
+    let items =
+        |devices: u64| evaluation.memory_plan(devices, &adamw()).unwrap().items.iter().map(|item| item.bytes).collect::<Vec<_>>();
+    // 1,235,814,400 parameters in bf16, and what 32 tokens keep.
+    let (weights, cache) = (2 * 1_235_814_400u128, 32 * 32_768);
+    let [one, three, none] = [1, 3, 0].map(items);
+    assert_eq!((one[0], three[0]), (weights, weights.div_ceil(3)));
+    assert!(one[1] >= cache && three[1] == one[1].div_ceil(3) && one[2] > 0 && three[2] == one[2]);
+    assert_eq!(none, one);
+    assert_eq!(evaluation.memory_plan(3, &adamw()).unwrap().total(), Some(three.iter().sum()));
+    assert_eq!(evaluation.memory_plan(1, &adamw()).unwrap().trained_params, 0);
+}
+
+/// Adapters beside a matrix of 4 to 8: A of 2 x 4 and B of 8 x 2, 24 scalars. Weights grow by them, and they alone have gradients and states.
+#[test]
+fn adapters_are_weights_too() {
+    let text = r#"{ "layers": [ { "name": "fc", "class": "torch.nn.Linear", "parameters": { "in_features": 4, "out_features": 8 } } ] }"#;
+    let at = trained(text, &serde_json::json!({ "phase": "train", "seq_len": 2, "dtype": "bf16" }));
+    let options = Training { lora: Some(Lora { rank: 2, targets: vec!["*fc".into()] }), master_weights: true, ..adamw() };
+    let all = items(&at, &options);
+    // 32 weights and 8 biases are frozen.
+    assert_eq!((all["weights"], all["gradients"], all["master weights"]), (2 * (40 + 24), 2 * 24, 4 * 24));
+    // Two float32 moments a scalar, and a step of 4 bytes a tensor.
+    assert_eq!(all["optimizer"], 2 * 4 * 24 + 2 * 4);
+    let whole = items(&at, &adamw());
+    assert_eq!((whole["weights"], whole["gradients"]), (2 * 40, 2 * 40));
+    assert!(!whole.contains_key("master weights"));
+    // Two tokens of 8 logits: in bf16, in float32, its float32 log-softmax, two targets of 8 bytes, and 12 bytes.
+    assert_eq!(whole["logits and loss"], 16 * 2 + 16 * 4 + 16 * 4 + 2 * 8 + 12);
+    // Stage 2 splits gradients, and not weights.
+    let zero = items(&at, &Training { zero: 2, ranks: 3, ..adamw() });
+    assert_eq!((zero["weights"], zero["gradients"]), (80, 27));
+}
+
+/// Tied weights have one gradient and one state.
+#[test]
+fn tied_weights_are_trained_once() {
+    let text = r#"{ "layers": [
+        { "name": "embed", "class": "torch.nn.Embedding", "parameters": { "num_embeddings": 10, "embedding_dim": 4 } },
+        { "name": "head", "class": "torch.nn.Linear", "tied_to": "embed", "parameters": { "in_features": 4, "out_features": 10, "bias": false } } ] }"#;
+    let at = trained(text, &serde_json::json!({ "phase": "train", "seq_len": 2, "dtype": "bf16" }));
+    let plan = at.memory_plan(1, &adamw()).unwrap();
+    assert_eq!(plan.trained_params, 40);
+    assert_eq!((items(&at, &adamw())["weights"], items(&at, &adamw())["gradients"]), (80, 80));
+}
+
+/// A model at a workload that leaves no room, and one that takes no memory of a device at all.
+#[test]
+fn a_fit_says_what_ends_it() {
+    use layerspec::analyses::{Fit, Largest};
+    let fit = |needed: u128| Fit {
+        count: 1,
+        capacity: 100,
+        reserve: 10,
+        needed,
+        largest_batch: Largest::None,
+        longest_context: Largest::Unlimited,
+    };
+    assert!(fit(90).fits() && !fit(91).fits() && fit(90).room() == 90);
+    let ends = [
+        (Largest::None, None, "memory"),
+        (Largest::Fits(3), Some(3), "memory"),
+        (Largest::Defined(4), Some(4), "model"),
+        (Largest::Unlimited, None, "nothing"),
+    ];
+    for (largest, number, by) in ends {
+        assert_eq!((largest.number(), largest.ended_by()), (number, by));
+    }
+    // GPT-2 has 1,024 positions, and a 4090 room for more.
+    let device = SESSION.catalog().device("rtx-4090").unwrap().unwrap();
+    let asked = serde_json::json!({ "phase": "prefill", "batch_size": 1, "seq_len": 512 });
+    let evaluation = evaluated(&serde_json::json!({ "model": "llama-2-7b-hf", "workload": asked }));
+    let plan = evaluation.memory_plan(1, &adamw()).unwrap();
+    let answer = evaluation.fit(&plan, &device, 1, 50, &adamw());
+    // 13.5 GB of weights in 12 GiB of 24.
+    assert_eq!((answer.capacity, answer.reserve, answer.room()), (24 << 30, 12 << 30, 12 << 30));
+    assert_eq!((answer.fits(), answer.largest_batch, answer.longest_context), (false, Largest::None, Largest::None));
+    // Two devices have room for half of it each.
+    assert!(evaluation.fit(&evaluation.memory_plan(2, &adamw()).unwrap(), &device, 2, 50, &adamw()).fits());
 }
