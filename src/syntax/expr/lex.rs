@@ -1,44 +1,44 @@
 //! Reads an expression's characters: placeholders, numbers, texts, names, operators.
 //!
-//! It gives a text that evalexpr can build its tree from, in which every operand is an identifier (`o3`) and every function another
-//! (`f1`): precedence is evalexpr's, all the rest is decided here. So nothing that evalexpr would let slip (comments, assignments,
-//! chains, application by juxtaposition, floats for large integers) ever reaches it.
+//! It gives [`Token`]s that make sense one after the other: values where values belong, operators between them, every parenthesis closed,
+//! every function with as many arguments as it takes. All that is refused is refused here, with its place; what binds to what is `parse`'s.
 
 use std::sync::Arc;
 
 use super::functions::{FUNCTIONS, Function};
 use super::parse::{ParseError, Syntax};
-use super::{Exact, Name, Value};
+use super::{BinaryOp, Exact, Name, UnaryOp, Value};
 use crate::syntax::diag::{Code, nearest};
 
 /// The longest expression, in bytes.
 const MAX_LENGTH: usize = 4096;
 /// How deep parentheses and signs may be nested.
 pub(super) const MAX_DEPTH: usize = 128;
-/// How many operators an expression may have: evalexpr's tree is as deep as a chain of them is long.
+/// How many operators an expression may have: a tree is as deep as a chain of them is long.
 const MAX_OPERATORS: usize = 512;
 
-/// What an identifier in the cleaned text stands for.
-pub(super) enum Operand {
+/// A part of an expression.
+pub(super) enum Token {
     Const(Value),
+    /// A name, and the members that are asked for.
     Var(Name, Vec<Arc<str>>),
+    /// Its arguments follow, in parentheses.
+    Call(Function),
+    Open,
+    Close,
+    Comma,
+    Binary(BinaryOp),
+    Sign(UnaryOp),
 }
 
-/// An expression ready for evalexpr.
-#[derive(Default)]
-pub(super) struct Lexed {
-    pub text: String,
-    pub operands: Vec<Operand>,
-    pub functions: Vec<Function>,
-}
-
-pub(super) fn lex(text: &str, syntax: Syntax) -> Result<Lexed, ParseError> {
+/// The parts of an expression, in an order that makes sense.
+pub(super) fn lex(text: &str, syntax: Syntax) -> Result<Vec<Token>, ParseError> {
     if text.len() > MAX_LENGTH {
         let message = format!("the expression has {} characters, more than {MAX_LENGTH}", text.len());
         return Err(ParseError::new(Code::ExpressionTooLarge, message, 0..text.len()));
     }
     let mut lexer =
-        Lexer { text, syntax, at: 0, out: Lexed::default(), open: Vec::new(), level: Level::default(), operators: 0, signs: 0 };
+        Lexer { text, syntax, at: 0, out: Vec::new(), open: Vec::new(), level: Level::default(), operators: 0, signs: 0 };
     lexer.run()?;
     Ok(lexer.out)
 }
@@ -103,7 +103,7 @@ struct Lexer<'a> {
     text: &'a str,
     syntax: Syntax,
     at: usize,
-    out: Lexed,
+    out: Vec<Token>,
     open: Vec<Open>,
     level: Level,
     operators: usize,
@@ -166,7 +166,7 @@ impl Lexer<'_> {
             return Err(unreadable_placeholder(bracket, closing, inner, end, start));
         }
         let name = inner.get(..name_end).unwrap_or("");
-        let operand = Operand::Var(self.name(name, start + 1), members);
+        let operand = Token::Var(self.name(name, start + 1), members);
         self.at = start + 1 + end + 1;
         self.operand(operand, start)
     }
@@ -176,10 +176,9 @@ impl Lexer<'_> {
         Name { text: text.into(), start: clip(start), end: clip(start + text.len()) }
     }
 
-    fn operand(&mut self, operand: Operand, start: usize) -> Result<(), ParseError> {
+    fn operand(&mut self, operand: Token, start: usize) -> Result<(), ParseError> {
         self.expect_operand_position(start)?;
-        self.out.text.push_str(&format!(" o{} ", self.out.operands.len()));
-        self.out.operands.push(operand);
+        self.out.push(operand);
         self.level.after_operand = true;
         self.signs = 0;
         Ok(())
@@ -222,7 +221,7 @@ impl Lexer<'_> {
             return Err(ParseError::new(Code::Overflow, message, start..end));
         };
         self.at = end;
-        self.operand(Operand::Const(Value::Number(number)), start)
+        self.operand(Token::Const(Value::Number(number)), start)
     }
 
     fn quoted(&mut self) -> Result<(), ParseError> {
@@ -233,7 +232,7 @@ impl Lexer<'_> {
         };
         let value = Value::text(inner.get(..length).unwrap_or(""));
         self.at = start + length + 2;
-        self.operand(Operand::Const(value), start)
+        self.operand(Token::Const(value), start)
     }
 
     /// A bare word: a constant, a function, or (in a formula) a name.
@@ -253,20 +252,19 @@ impl Lexer<'_> {
                 });
             };
             self.expect_operand_position(start)?;
-            self.out.text.push_str(&format!(" f{}", self.out.functions.len()));
-            self.out.functions.push(info.function);
+            self.out.push(Token::Call(info.function));
             self.at += name_end;
             self.at += self.rest().len() - self.rest().trim_start().len();
             return self.open(Some(info.function));
         }
         let operand = match word.as_str() {
-            "null" => Operand::Const(Value::Null),
-            "true" => Operand::Const(Value::Bool(true)),
-            "false" => Operand::Const(Value::Bool(false)),
+            "null" => Token::Const(Value::Null),
+            "true" => Token::Const(Value::Bool(true)),
+            "false" => Token::Const(Value::Bool(false)),
             _ if self.syntax == Syntax::Formula => {
                 self.at += end;
                 let name = self.name(&word, start);
-                return self.operand(Operand::Var(name, members), start);
+                return self.operand(Token::Var(name, members), start);
             }
             _ => return Err(self.bare(&word, start, name_end)),
         };
@@ -300,7 +298,7 @@ impl Lexer<'_> {
         }
         self.open.push(Open { start: self.at, call, arguments: 0, outer: self.level });
         self.level = Level::default();
-        self.out.text.push('(');
+        self.out.push(Token::Open);
         self.at += 1;
         Ok(())
     }
@@ -319,7 +317,7 @@ impl Lexer<'_> {
             self.check_arguments(function, &open)?;
         }
         self.level = Level { after_operand: true, after_power: open.outer.after_power };
-        self.out.text.push(')');
+        self.out.push(Token::Close);
         self.signs = 0;
         self.at += 1;
         Ok(())
@@ -360,13 +358,12 @@ impl Lexer<'_> {
             }
         }
         self.level = Level::default();
-        self.out.text.push(',');
+        self.out.push(Token::Comma);
         self.at += 1;
         Ok(())
     }
 
     fn operator(&mut self) -> Result<(), ParseError> {
-        const BINARY: [&str; 14] = ["==", "!=", "<=", ">=", "&&", "||", "<", ">", "+", "-", "*", "/", "%", "^"];
         let start = self.at;
         let rest = self.rest();
         for refused in ["//", "/*"] {
@@ -376,20 +373,21 @@ impl Lexer<'_> {
                 return Err(error.help("integer division is `floor(a / b)`"));
             }
         }
-        let symbol = BINARY.into_iter().find(|symbol| rest.starts_with(symbol));
-        match symbol {
-            Some(symbol) if self.level.after_operand => self.binary(symbol),
-            Some(symbol @ "-") => self.sign(symbol),
-            _ if rest.starts_with('!') && !self.level.after_operand => self.sign("!"),
-            Some(symbol) => {
+        let operator = BinaryOp::ALL.into_iter().find(|op| rest.starts_with(op.symbol()));
+        match operator {
+            Some(op) if self.level.after_operand => self.binary(op),
+            Some(BinaryOp::Sub) => self.sign(UnaryOp::Neg),
+            _ if rest.starts_with('!') && !self.level.after_operand => self.sign(UnaryOp::Not),
+            Some(op) => {
+                let symbol = op.symbol();
                 Err(self.malformed(format!("a value is expected here, found `{symbol}`"), start..start + symbol.len()))
             }
             None => Err(self.unknown_character()),
         }
     }
 
-    fn binary(&mut self, symbol: &str) -> Result<(), ParseError> {
-        let start = self.at;
+    fn binary(&mut self, op: BinaryOp) -> Result<(), ParseError> {
+        let (start, symbol) = (self.at, op.symbol());
         if symbol == "<" && name_length(self.rest().get(1..).unwrap_or("")) > 0 {
             let (_, end, _) = dotted(self.rest().get(1..).unwrap_or(""));
             if self.rest().get(1 + end..).is_some_and(|t| t.starts_with('>')) {
@@ -409,19 +407,19 @@ impl Lexer<'_> {
             return Err(ParseError::new(Code::ExpressionTooLarge, message, start..start + symbol.len()));
         }
         self.level = Level { after_operand: false, after_power: symbol == "^" };
-        self.out.text.push_str(&format!(" {symbol} "));
+        self.out.push(Token::Binary(op));
         self.at += symbol.len();
         Ok(())
     }
 
-    fn sign(&mut self, symbol: &str) -> Result<(), ParseError> {
+    fn sign(&mut self, op: UnaryOp) -> Result<(), ParseError> {
         self.signs += 1;
         self.operators += 1;
         if self.open.len() + self.signs > MAX_DEPTH || self.operators > MAX_OPERATORS {
             let message = format!("the expression is nested deeper than {MAX_DEPTH} levels");
             return Err(ParseError::new(Code::ExpressionTooLarge, message, self.at..self.at + 1));
         }
-        self.out.text.push_str(symbol);
+        self.out.push(Token::Sign(op));
         self.at += 1;
         Ok(())
     }

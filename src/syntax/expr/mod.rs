@@ -70,7 +70,25 @@ pub enum BinaryOp {
 }
 
 impl BinaryOp {
-    /// How tightly it binds, as evalexpr has it.
+    /// A symbol before those that it begins with.
+    const ALL: [BinaryOp; 14] = [
+        BinaryOp::Eq,
+        BinaryOp::Ne,
+        BinaryOp::Le,
+        BinaryOp::Ge,
+        BinaryOp::And,
+        BinaryOp::Or,
+        BinaryOp::Lt,
+        BinaryOp::Gt,
+        BinaryOp::Add,
+        BinaryOp::Sub,
+        BinaryOp::Mul,
+        BinaryOp::Div,
+        BinaryOp::Rem,
+        BinaryOp::Pow,
+    ];
+
+    /// How tightly it binds.
     fn precedence(self) -> u8 {
         match self {
             BinaryOp::Or => 1,

@@ -1,12 +1,12 @@
-//! From a text to an [`Expr`] over names: the tree is evalexpr's, the nodes are ours.
+//! From a text to an [`Expr`] over names: what binds to what.
 
+use std::iter::Peekable;
 use std::ops::Range;
-use std::sync::Arc;
+use std::vec::IntoIter;
 
-use evalexpr::{Node, Operator, build_operator_tree};
-
-use super::lex::{Lexed, MAX_DEPTH, Operand, lex};
-use super::{BinaryOp, Expr, Name, UnaryOp, Value};
+use super::functions::Function;
+use super::lex::{MAX_DEPTH, Token, lex};
+use super::{Expr, Name, SIGN};
 use crate::syntax::diag::Code;
 
 /// How names are written.
@@ -44,15 +44,9 @@ impl ParseError {
 /// `MalformedExpression`, `BareName`, `UnbalancedPlaceholder`, `UnknownFunction`, `WrongNumberOfArguments`, `ExpressionTooLarge`, or
 /// `Overflow` for a number beyond 128 bits.
 pub fn parse(text: &str, syntax: Syntax) -> Result<Expr<Name>, ParseError> {
-    let lexed = lex(text, syntax)?;
-    let unreadable = || ParseError::new(Code::MalformedExpression, "the expression doesn't parse".to_owned(), 0..text.len());
-    // Most formulas are a name or a number, which needs no tree.
-    if lexed.text.trim() == "o0" {
-        return operand("o0", &lexed).map_err(|_| unreadable());
-    }
-    let tree = build_operator_tree(&lexed.text).map_err(|_| unreadable())?;
-    lower(&tree, &lexed, 0).map_err(|failure| match failure {
-        Failure::Shape => unreadable(),
+    let mut parser = Parser { tokens: lex(text, syntax)?.into_iter().peekable() };
+    parser.expression(0).map(|tree| tree.expr).map_err(|failure| match failure {
+        Failure::Shape => ParseError::new(Code::MalformedExpression, "the expression doesn't parse".to_owned(), 0..text.len()),
         Failure::Depth => {
             let message = format!("the expression is nested deeper than {MAX_DEPTH} levels");
             ParseError::new(Code::ExpressionTooLarge, message, 0..text.len())
@@ -62,73 +56,127 @@ pub fn parse(text: &str, syntax: Syntax) -> Result<Expr<Name>, ParseError> {
 }
 
 enum Failure {
-    /// A tree that the lexer should have excluded.
+    /// Tokens in an order that the lexer should have excluded.
     Shape,
     Depth,
 }
 
-fn lower(node: &Node, lexed: &Lexed, depth: usize) -> Result<Expr<Name>, Failure> {
-    if depth > MAX_DEPTH {
-        return Err(Failure::Depth);
+/// An expression, and how many levels are below its topmost; parentheses are none.
+struct Tree {
+    expr: Expr<Name>,
+    depth: usize,
+}
+
+impl Tree {
+    fn leaf(expr: Expr<Name>) -> Self {
+        Tree { expr, depth: 0 }
     }
-    let binary = |op| match node.children() {
-        [a, b] => Ok(Expr::Binary(op, Box::new((lower(a, lexed, depth + 1)?, lower(b, lexed, depth + 1)?)))),
-        _ => Err(Failure::Shape),
-    };
-    let unary = |op| match node.children() {
-        [a] => Ok(Expr::Unary(op, Box::new(lower(a, lexed, depth + 1)?))),
-        _ => Err(Failure::Shape),
-    };
-    match node.operator() {
-        // A pair of parentheses; it doesn't count as a level of its own.
-        Operator::RootNode => match node.children() {
-            [inner] => lower(inner, lexed, depth),
-            _ => Err(Failure::Shape),
-        },
-        Operator::VariableIdentifierRead { identifier } => operand(identifier, lexed),
-        Operator::FunctionIdentifier { identifier } => {
-            let index: usize = identifier.get(1..).and_then(|n| n.parse().ok()).ok_or(Failure::Shape)?;
-            let function = *lexed.functions.get(index).ok_or(Failure::Shape)?;
-            let args = arguments(node).into_iter().map(|arg| lower(arg, lexed, depth + 1)).collect::<Result<_, _>>()?;
-            Ok(Expr::Call(function, args))
+
+    /// Something over others, the deepest of which has so many levels below it.
+    fn over(expr: Expr<Name>, deepest: usize) -> Result<Self, Failure> {
+        if deepest >= MAX_DEPTH { Err(Failure::Depth) } else { Ok(Tree { expr, depth: deepest + 1 }) }
+    }
+}
+
+/// Climbs precedences: operators of the same group from the left.
+struct Parser {
+    tokens: Peekable<IntoIter<Token>>,
+}
+
+impl Parser {
+    /// What stands here, as far as operators bind at least so tightly.
+    fn expression(&mut self, least: u8) -> Result<Tree, Failure> {
+        let mut left = self.operand()?;
+        while let Some(Token::Binary(op)) = self.tokens.peek() {
+            let op = *op;
+            if op.precedence() < least {
+                break;
+            }
+            self.tokens.next();
+            let right = self.expression(op.precedence() + 1)?;
+            let deepest = left.depth.max(right.depth);
+            left = Tree::over(Expr::Binary(op, Box::new((left.expr, right.expr))), deepest)?;
         }
-        Operator::Add => binary(BinaryOp::Add),
-        Operator::Sub => binary(BinaryOp::Sub),
-        Operator::Mul => binary(BinaryOp::Mul),
-        Operator::Div => binary(BinaryOp::Div),
-        Operator::Mod => binary(BinaryOp::Rem),
-        Operator::Exp => binary(BinaryOp::Pow),
-        Operator::Eq => binary(BinaryOp::Eq),
-        Operator::Neq => binary(BinaryOp::Ne),
-        Operator::Lt => binary(BinaryOp::Lt),
-        Operator::Leq => binary(BinaryOp::Le),
-        Operator::Gt => binary(BinaryOp::Gt),
-        Operator::Geq => binary(BinaryOp::Ge),
-        Operator::And => binary(BinaryOp::And),
-        Operator::Or => binary(BinaryOp::Or),
-        Operator::Neg => unary(UnaryOp::Neg),
-        Operator::Not => unary(UnaryOp::Not),
-        _ => Err(Failure::Shape),
+        Ok(left)
+    }
+
+    fn operand(&mut self) -> Result<Tree, Failure> {
+        match self.tokens.next().ok_or(Failure::Shape)? {
+            Token::Const(value) => Ok(Tree::leaf(Expr::Const(value))),
+            Token::Var(name, members) if members.is_empty() => Ok(Tree::leaf(Expr::Var(name))),
+            Token::Var(name, members) => Ok(Tree::leaf(Expr::Member(Box::new(Expr::Var(name)), members))),
+            Token::Sign(op) => {
+                let Tree { expr, depth } = self.expression(SIGN + 1)?;
+                Tree::over(Expr::Unary(op, Box::new(expr)), depth)
+            }
+            Token::Open => {
+                let inner = self.expression(0)?;
+                self.close(inner)
+            }
+            Token::Call(function) => self.call(function),
+            Token::Close | Token::Comma | Token::Binary(_) => Err(Failure::Shape),
+        }
+    }
+
+    fn close<T>(&mut self, inner: T) -> Result<T, Failure> {
+        if matches!(self.tokens.next(), Some(Token::Close)) { Ok(inner) } else { Err(Failure::Shape) }
+    }
+
+    fn call(&mut self, function: Function) -> Result<Tree, Failure> {
+        let (mut args, mut deepest) = (Vec::new(), 0);
+        self.tokens.next_if(|token| matches!(token, Token::Open)).ok_or(Failure::Shape)?;
+        if self.tokens.next_if(|token| matches!(token, Token::Close)).is_some() {
+            return Ok(Tree::leaf(Expr::Call(function, args)));
+        }
+        loop {
+            let argument = self.expression(0)?;
+            deepest = deepest.max(argument.depth);
+            args.push(argument.expr);
+            if self.tokens.next_if(|token| matches!(token, Token::Comma)).is_none() {
+                break;
+            }
+        }
+        let call = Tree::over(Expr::Call(function, args), deepest)?;
+        self.close(call)
     }
 }
 
-/// evalexpr puts a function's arguments into a tuple in parentheses, a single one into parentheses alone.
-fn arguments(call: &Node) -> Vec<&Node> {
-    let [parentheses] = call.children() else {
-        return Vec::new();
-    };
-    match parentheses.children() {
-        [tuple] if matches!(tuple.operator(), Operator::Tuple) => tuple.children().iter().collect(),
-        [single] => vec![single],
-        _ => Vec::new(),
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::syntax::expr::UnaryOp;
 
-fn operand(identifier: &str, lexed: &Lexed) -> Result<Expr<Name>, Failure> {
-    let index: usize = identifier.get(1..).and_then(|n| n.parse().ok()).ok_or(Failure::Shape)?;
-    Ok(match lexed.operands.get(index).ok_or(Failure::Shape)? {
-        Operand::Const(value) => Expr::Const(Value::clone(value)),
-        Operand::Var(name, members) if members.is_empty() => Expr::Var(name.clone()),
-        Operand::Var(name, members) => Expr::Member(Box::new(Expr::Var(name.clone())), Vec::<Arc<str>>::clone(members)),
-    })
+    /// An expression with all its parentheses.
+    fn grouped(expr: &Expr<Name>) -> String {
+        match expr {
+            Expr::Var(name) => name.text.to_string(),
+            Expr::Unary(UnaryOp::Neg, inner) => format!("(-{})", grouped(inner)),
+            Expr::Unary(UnaryOp::Not, inner) => format!("(!{})", grouped(inner)),
+            Expr::Binary(op, pair) => format!("({}{}{})", grouped(&pair.0), op.symbol(), grouped(&pair.1)),
+            Expr::Call(_, args) => args.iter().map(grouped).collect::<Vec<_>>().join(","),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// As in mathematics and in C, a sign between powers and products.
+    #[test]
+    fn what_binds_to_what() {
+        for (text, wanted) in [
+            ("a - b - c", "((a-b)-c)"),
+            ("a / b * c % d", "(((a/b)*c)%d)"),
+            ("a + b * c ^ d", "(a+(b*(c^d)))"),
+            ("-a ^ b", "(-(a^b))"),
+            ("-a * b", "((-a)*b)"),
+            ("a ^ -b * c", "((a^(-b))*c)"),
+            ("a * -b + c", "((a*(-b))+c)"),
+            ("!a == b && c", "(((!a)==b)&&c)"),
+            ("a || b && c == d + e", "(a||(b&&(c==(d+e))))"),
+            ("a < b == c", "((a<b)==c)"),
+            ("(a - (b - c)) ^ d", "((a-(b-c))^d)"),
+            ("- - !a", "(-(-(!a)))"),
+            ("max(a + b, (c), d) * e", "((a+b),c,d*e)"),
+        ] {
+            assert_eq!(grouped(&parse(text, Syntax::Formula).unwrap()), wanted, "{text}");
+        }
+    }
 }
