@@ -57,6 +57,22 @@ fn qwen3_config_cold(bencher: Bencher) {
     bencher.bench_local(|| *evaluated(&Session::new(), black_box(CONFIG)).totals());
 }
 
+const DEEPSEEK: &str = include_str!("../models/deepseek-v3.json");
+
+/// DeepSeek-V3, a family and the keys of its config, text to costs and memory, in a new process: all that is used of the catalog is parsed.
+#[divan::bench]
+fn deepseek_v3_cold(bencher: Bencher) {
+    bencher.bench_local(|| *evaluated(&Session::new(), black_box(DEEPSEEK)).totals());
+}
+
+/// The same with the catalog's files parsed before.
+#[divan::bench]
+fn deepseek_v3_warm(bencher: Bencher) {
+    let session = Session::new();
+    evaluated(&session, DEEPSEEK);
+    bencher.bench_local(|| *evaluated(&session, black_box(DEEPSEEK)).totals());
+}
+
 /// An already flattened model at another workload, its costs alone.
 #[divan::bench]
 fn llama_2_7b_another_workload(bencher: Bencher) {

@@ -34,7 +34,7 @@ pub fn run(args: &CompileArgs, terminal: &Terminal) -> Result<Exit, Stop> {
     };
     write_to(file, |out| (format.render)(&evaluation, &options, out))?;
     // The process ends here: giving back a large model's memory piece by piece would only take time.
-    std::mem::forget((evaluation, model));
+    std::mem::forget((evaluation, model, session));
     Ok(Exit::Fine)
 }
 
