@@ -4,7 +4,7 @@ use super::flattener::{Flattener, ValueScope};
 use super::node::{Node, Repeat, Row};
 use crate::language::check::index_entry;
 use crate::language::scope::Scope;
-use crate::language::{Argument, Binding, Segment};
+use crate::language::{Argument, Binding, Segment, Trace, Values};
 use crate::syntax::diag::{Code, Diagnostic};
 use crate::syntax::spec::{Attr, Layer};
 
@@ -25,6 +25,7 @@ impl<'m> Flattener<'m, '_> {
         self.indices.push(0);
         // Whether a config names single instances whose weights it leaves as they are.
         let named_singly = self.checked.checkpoint.quantization.as_ref().is_some_and(|q| q.names_layers);
+        let mut forms = Forms::default();
         let mut index = 0;
         while index < count {
             if let Some(here) = self.indices.last_mut() {
@@ -36,15 +37,24 @@ impl<'m> Flattener<'m, '_> {
                 faulty += 1;
                 break;
             }
+            if let Some(form) = forms.known(&mut self.values, &indexed, &inner) {
+                self.wiring.instance_like(form, index);
+                index += 1;
+                continue;
+            }
+            self.values.begin_trace(indexed.entries.iter().chain(&inner.entries));
             let exists = self.exists(layer, &inner);
             let node = if exists == Some(true) { self.instance(layer, &inner, inputs.clone(), true) } else { None };
+            let trace = self.values.end_trace();
             if node.is_none() && exists != Some(false) {
                 faulty += 1;
             }
             let depends = named_singly || indexed.entries.iter().any(|entry| entry.used.get());
             let last = if depends { index } else { count - 1 };
-            if let Some(node) = node {
-                self.wiring.instance(node, index, last);
+            let made = node.is_some();
+            let form = node.and_then(|node| self.wiring.instance(node, index, last));
+            if !named_singly && (made || exists == Some(false)) {
+                forms.add(trace, form);
             }
             index = last + 1;
         }
@@ -95,6 +105,43 @@ impl<'m> Flattener<'m, '_> {
             }
             _ => Some(argument),
         }
+    }
+}
+
+/// How instances looked that were made, and what they read.
+#[derive(Default)]
+struct Forms {
+    /// What was read, and the number of the distinct instance; none: it doesn't exist.
+    known: Vec<(Trace, Option<usize>)>,
+    /// There are too many for looking to be worth while.
+    many: bool,
+}
+
+impl Forms {
+    fn add(&mut self, trace: Trace, form: Option<usize>) {
+        const MOST: usize = 32;
+        self.many |= self.known.len() == MOST;
+        if !self.many && !trace.broken {
+            self.known.push((trace, form));
+        }
+    }
+
+    /// The form of an instance in which all that another read has the same values: nothing else of it can make it look different. Only
+    /// what its own making would have read, too, is evaluated.
+    fn known<'m>(&self, values: &mut Values<'_>, indexed: &ValueScope<'m, '_>, inner: &ValueScope<'m, '_>) -> Option<Option<usize>> {
+        if self.many {
+            return None;
+        }
+        let mut alike: Vec<&(Trace, Option<usize>)> = self.known.iter().collect();
+        for at in 0.. {
+            let (trace, form) = alike.first()?;
+            let Some((entry, _)) = trace.reads.get(at) else { return Some(*form) };
+            let own = || Some((inner, inner.entries.get(entry.checked_sub(indexed.entries.len())?)?));
+            let (scope, read) = indexed.entries.get(*entry).map(|entry| (indexed, entry)).or_else(own)?;
+            let value = values.entry(scope, read, 0).ok()?;
+            alike.retain(|(trace, _)| trace.reads.get(at).is_some_and(|read| *read == (*entry, value.clone())));
+        }
+        None
     }
 }
 

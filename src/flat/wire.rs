@@ -153,9 +153,21 @@ impl Wiring {
     }
 
     /// An instance of it, made; `first` to `last` are the indices that it stands for.
-    pub fn instance(&mut self, node: Node<Box<Row>>, first: u64, last: u64) {
-        if let Some(pending) = self.bodies.last_mut().and_then(|body| body.pending.as_mut()) {
-            pending.distinct.entry(node).or_default().push(first, last);
+    /// The number of its form comes back.
+    pub fn instance(&mut self, node: Node<Box<Row>>, first: u64, last: u64) -> Option<usize> {
+        let pending = self.bodies.last_mut()?.pending.as_mut()?;
+        let entry = pending.distinct.entry(node);
+        let form = entry.index();
+        entry.or_default().push(first, last);
+        Some(form)
+    }
+
+    /// An instance that needs not be made: it looks like one that was; none: it doesn't exist.
+    pub fn instance_like(&mut self, form: Option<usize>, index: u64) {
+        let pending = self.bodies.last_mut().and_then(|body| body.pending.as_mut());
+        let known = pending.zip(form).and_then(|(pending, form)| pending.distinct.get_index_mut(form));
+        if let Some((_, indices)) = known {
+            indices.push(index, index);
         }
     }
 

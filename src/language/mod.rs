@@ -11,7 +11,7 @@ mod values;
 
 pub use binding::{Argument, Binding, Residual};
 pub use segment::{PathPiece, Segment};
-pub use values::Values;
+pub use values::{Trace, Values};
 
 use crate::catalog::Catalog;
 use crate::syntax::diag::Diagnostics;

@@ -43,12 +43,23 @@ pub struct Entry<'m, T> {
     pub busy: Cell<bool>,
     /// Whether anything has asked for it.
     pub used: Cell<bool>,
+    /// Its number in the trace of a repeat's instance, if it is one of those that may differ from instance to instance.
+    pub traced: Cell<Option<Traced>>,
+}
+
+/// Which entry of which repeat it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Traced {
+    /// How many repeats are traced around.
+    pub level: usize,
+    /// The entry among those of the repeat.
+    pub entry: usize,
 }
 
 impl<'m, T> Entry<'m, T> {
     #[must_use]
     pub fn new(name: &'m str, span: Option<Span>, definition: Definition<'m>) -> Self {
-        Entry { name, span, definition, state: OnceCell::new(), busy: Cell::new(false), used: Cell::new(false) }
+        Entry { name, span, definition, state: OnceCell::new(), busy: Cell::new(false), used: Cell::new(false), traced: Cell::new(None) }
     }
 
     /// Whether a block of the catalog sees it from inside.

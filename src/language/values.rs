@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::language::check::{derived_entries, text_like_an_expression, unknown_variable, variable_entries};
-use crate::language::scope::{Definition, Entry, Scope};
+use crate::language::scope::{Definition, Entry, Scope, Traced};
 use crate::language::{Binding, PathPiece, Residual, Segment};
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics, Label};
 use crate::syntax::expr::{
@@ -24,6 +24,20 @@ pub struct Values<'d> {
     diagnostics: &'d mut Diagnostics,
     /// How many items of lists and objects were looked at: variables that double each other make lists that no walk comes to the end of.
     looked: u64,
+    /// What is read in the instances that are being made, of what may differ between instances; the outermost repeat first.
+    traces: Vec<Trace>,
+}
+
+/// What was read of a repeat's own variables and its index while an instance of it was made, in order. How the instance looks depends on
+/// nothing else of it: another instance in which all of this has the same values looks the same.
+#[derive(Debug, Default)]
+pub struct Trace {
+    /// The entry, and its value.
+    pub reads: Vec<(usize, Binding)>,
+    /// Something in it has no value.
+    pub broken: bool,
+    /// How many of the repeat's own variables are being evaluated: what these read isn't read by the instance.
+    within: usize,
 }
 
 /// The most items of lists and objects that are looked at in all.
@@ -35,7 +49,7 @@ const EXPRESSION_TOO_LARGE: EvalError =
 
 impl<'d> Values<'d> {
     pub fn new(diagnostics: &'d mut Diagnostics) -> Self {
-        Values { diagnostics, looked: 0 }
+        Values { diagnostics, looked: 0, traces: Vec::new() }
     }
 
     pub fn diagnostics(&mut self) -> &mut Diagnostics {
@@ -148,6 +162,42 @@ impl<'d> Values<'d> {
     /// `Reported`: it was said.
     pub fn entry(&mut self, scope: &ValueScope<'_, '_>, entry: &Entry<'_, Evaluated>, depth: u16) -> Evaluated {
         entry.used.set(true);
+        let Some(traced) = entry.traced.get() else { return self.value(scope, entry, depth) };
+        self.within(traced, 1);
+        let value = self.value(scope, entry, depth);
+        self.within(traced, -1);
+        let trace = self.traces.get_mut(traced.level).filter(|trace| trace.within == 0);
+        if let Some(trace) = trace.filter(|trace| trace.reads.iter().all(|(known, _)| *known != traced.entry)) {
+            match &value {
+                Ok(binding) => trace.reads.push((traced.entry, binding.clone())),
+                Err(_) => trace.broken = true,
+            }
+        }
+        value
+    }
+
+    /// What one of a repeat's own variables reads isn't read by the instance.
+    fn within(&mut self, traced: Traced, more: isize) {
+        if let Some(trace) = self.traces.get_mut(traced.level) {
+            trace.within = trace.within.saturating_add_signed(more);
+        }
+    }
+
+    /// From here on what is read of these entries is noted, until [`Values::end_trace`].
+    pub fn begin_trace<'s, 'm: 's>(&mut self, entries: impl Iterator<Item = &'s Entry<'m, Evaluated>>) {
+        let level = self.traces.len();
+        for (at, entry) in entries.enumerate() {
+            entry.traced.set(Some(Traced { level, entry: at }));
+        }
+        self.traces.push(Trace::default());
+    }
+
+    /// What was read since.
+    pub fn end_trace(&mut self) -> Trace {
+        self.traces.pop().unwrap_or_default()
+    }
+
+    fn value(&mut self, scope: &ValueScope<'_, '_>, entry: &Entry<'_, Evaluated>, depth: u16) -> Evaluated {
         if let Some(known) = entry.state.get() {
             return known.clone();
         }
