@@ -107,7 +107,10 @@ fn blocks(root: &Path, out: &mut String) -> Result<(), Box<dyn std::error::Error
     for (stem, path) in json_files(&root.join("catalog/blocks"))? {
         let shown = format!("catalog/blocks/{stem}.json");
         let text = path.display().to_string();
-        writeln!(out, "    CatalogFile {{ path: {shown:?}, name: {stem:?}, aliases: &[], computed: usize::MAX, text: include_str!({text:?}) }},")?;
+        writeln!(
+            out,
+            "    CatalogFile {{ path: {shown:?}, name: {stem:?}, aliases: &[], computed: usize::MAX, text: include_str!({text:?}) }},"
+        )?;
     }
     writeln!(out, "];")?;
     Ok(())

@@ -68,6 +68,9 @@ impl<'m> Flattener<'m, '_> {
         missing_binding(block, layer, scope).into_iter().for_each(|diagnostic| self.report(diagnostic));
         let taken = taken_scope(block, local, scope);
         let inner = Scope::of_variables(&taken, &block.variables);
+        if let Some((_, first)) = self.block_of.take_if(|(repeated, _)| std::ptr::eq(*repeated, layer)) {
+            self.values.trace_more(first, inner.entries.iter());
+        }
         self.uses.push(block);
         let file = if local { self.file } else { None };
         let around = std::mem::replace(&mut self.file, file);

@@ -34,6 +34,7 @@ pub fn flatten(checked: &Checked, diagnostics: &mut Diagnostics) -> FlatModel {
         uses: Vec::new(),
         dropped: Dropped::default(),
         common: HashMap::default(),
+        block_of: None,
         no_grad: 0,
         absent: HashSet::new(),
         visited: 0,

@@ -52,6 +52,9 @@ pub(super) struct Flattener<'m, 'd> {
     pub(super) dropped: Dropped,
     /// By the place in the file, what the layer written there was last.
     pub(super) common: HashMap<Span, Arc<Common>, RandomState>,
+    /// A repeated layer whose instance is being made, the body of which is a block, and the number that the block's first variable has among
+    /// what may differ between its instances.
+    pub(super) block_of: Option<(&'m Layer, usize)>,
     /// How many of the layers around run without gradients.
     pub(super) no_grad: usize,
     /// The names of layers that don't exist.

@@ -2,11 +2,11 @@
 
 use super::flattener::{Flattener, ValueScope};
 use super::node::{Node, Repeat, Row};
-use crate::language::check::index_entry;
+use crate::language::check::{Used, index_entry, taken_scope};
 use crate::language::scope::Scope;
 use crate::language::{Argument, Binding, Segment, Trace, Values};
 use crate::syntax::diag::{Code, Diagnostic};
-use crate::syntax::spec::{Attr, Layer};
+use crate::syntax::spec::{self, Attr, Block, Layer};
 
 impl<'m> Flattener<'m, '_> {
     pub(super) fn repeat(&mut self, layer: &'m Layer, scope: &ValueScope<'m, '_>) {
@@ -25,6 +25,7 @@ impl<'m> Flattener<'m, '_> {
         self.indices.push(0);
         // Whether a config names single instances whose weights it leaves as they are.
         let named_singly = self.checked.checkpoint.quantization.as_ref().is_some_and(|q| q.names_layers);
+        let block = self.block_used(layer);
         let mut forms = Forms::default();
         let mut index = 0;
         while index < count {
@@ -37,14 +38,16 @@ impl<'m> Flattener<'m, '_> {
                 faulty += 1;
                 break;
             }
-            if let Some(form) = forms.known(&mut self.values, &indexed, &inner) {
+            if let Some(form) = forms.known(&mut self.values, [&indexed, &inner], block) {
                 self.wiring.instance_like(form, index);
                 index += 1;
                 continue;
             }
             self.values.begin_trace(indexed.entries.iter().chain(&inner.entries));
+            self.block_of = block.map(|_| (layer, indexed.entries.len() + inner.entries.len()));
             let exists = self.exists(layer, &inner);
             let node = if exists == Some(true) { self.instance(layer, &inner, inputs.clone(), true) } else { None };
+            self.block_of = None;
             let trace = self.values.end_trace();
             if node.is_none() && exists != Some(false) {
                 faulty += 1;
@@ -72,6 +75,16 @@ impl<'m> Flattener<'m, '_> {
             layer,
             Node::Repeat(Box::new(Repeat { name, count, parallel: layer.parallel, inputs, variants, hold: layer.hold.clone() })),
         );
+    }
+
+    /// The block that a layer's body is, as `check` found, and whether it is the file's own.
+    fn block_used(&self, layer: &Layer) -> Option<(&'m Block, bool)> {
+        let spec::Body::Use(field) = &layer.body else { return None };
+        match self.checked.used_at(field.span, self.file)? {
+            Used::Local(block) => Some((block, true)),
+            Used::Catalog(block) => Some((block, false)),
+            Used::Family(_) => None,
+        }
     }
 
     fn fault_repeated(&mut self, layer: &'m Layer, around: &ValueScope<'m, '_>) {
@@ -128,16 +141,24 @@ impl Forms {
 
     /// The form of an instance in which all that another read has the same values: nothing else of it can make it look different. Only
     /// what its own making would have read, too, is evaluated.
-    fn known<'m>(&self, values: &mut Values<'_>, indexed: &ValueScope<'m, '_>, inner: &ValueScope<'m, '_>) -> Option<Option<usize>> {
-        if self.many {
+    fn known<'m>(
+        &self,
+        values: &mut Values<'_>,
+        [indexed, inner]: [&ValueScope<'m, '_>; 2],
+        block: Option<(&'m Block, bool)>,
+    ) -> Option<Option<usize>> {
+        if self.many || self.known.is_empty() {
             return None;
         }
+        let taken = block.map(|(block, local)| (taken_scope(block, local, inner), block));
+        let block = taken.as_ref().map(|(taken, block)| Scope::of_variables(taken, &block.variables));
+        let scopes = [Some(indexed), Some(inner), block.as_ref()];
         let mut alike: Vec<&(Trace, Option<usize>)> = self.known.iter().collect();
         for at in 0.. {
             let (trace, form) = alike.first()?;
             let Some((entry, _)) = trace.reads.get(at) else { return Some(*form) };
-            let own = || Some((inner, inner.entries.get(entry.checked_sub(indexed.entries.len())?)?));
-            let (scope, read) = indexed.entries.get(*entry).map(|entry| (indexed, entry)).or_else(own)?;
+            let places = scopes.into_iter().flatten().flat_map(|scope| scope.entries.iter().map(move |entry| (scope, entry)));
+            let (scope, read) = places.clone().nth(*entry)?;
             let value = values.entry(scope, read, 0).ok()?;
             alike.retain(|(trace, _)| trace.reads.get(at).is_some_and(|read| *read == (*entry, value.clone())));
         }

@@ -59,7 +59,15 @@ pub struct Traced {
 impl<'m, T> Entry<'m, T> {
     #[must_use]
     pub fn new(name: &'m str, span: Option<Span>, definition: Definition<'m>) -> Self {
-        Entry { name, span, definition, state: OnceCell::new(), busy: Cell::new(false), used: Cell::new(false), traced: Cell::new(None) }
+        Entry {
+            name,
+            span,
+            definition,
+            state: OnceCell::new(),
+            busy: Cell::new(false),
+            used: Cell::new(false),
+            traced: Cell::new(None),
+        }
     }
 
     /// Whether a block of the catalog sees it from inside.

@@ -192,6 +192,14 @@ impl<'d> Values<'d> {
         self.traces.push(Trace::default());
     }
 
+    /// The same of further entries, which are numbered from `first` on.
+    pub fn trace_more<'s, 'm: 's>(&mut self, first: usize, entries: impl Iterator<Item = &'s Entry<'m, Evaluated>>) {
+        let Some(level) = self.traces.len().checked_sub(1) else { return };
+        for (at, entry) in entries.enumerate() {
+            entry.traced.set(Some(Traced { level, entry: first + at }));
+        }
+    }
+
     /// What was read since.
     pub fn end_trace(&mut self) -> Trace {
         self.traces.pop().unwrap_or_default()
