@@ -18,8 +18,11 @@ use crate::syntax::expr::{Env, EvalError, Exact, Value, eval, eval_condition, ev
 pub(crate) struct LayerEnv<'c> {
     pub(super) class: &'c Class,
     pub(super) builtins: Cow<'c, [Value]>,
-    cells: Vec<OnceCell<Result<Value, Box<EvalError>>>>,
+    cells: Cells,
 }
+
+/// The values of parameters and of a class's variables, as far as they were asked for.
+pub(super) type Cells = Vec<OnceCell<Result<Value, Box<EvalError>>>>;
 
 impl Env<Slot> for LayerEnv<'_> {
     fn value(&self, slot: &Slot, depth: u16) -> Result<Value, EvalError> {
@@ -83,7 +86,13 @@ impl<'c> LayerEnv<'c> {
 
     /// The names of a class where a layer gives these parameters.
     pub(crate) fn new(class: &'c Class, signature: &Signature, builtins: Cow<'c, [Value]>) -> Self {
-        let cells = (0..class.parameters.len() + class.variables.len()).map(|_| OnceCell::new()).collect();
+        Self::within(class, signature, builtins, Cells::new())
+    }
+
+    /// The same in cells that were another layer's.
+    pub(super) fn within(class: &'c Class, signature: &Signature, builtins: Cow<'c, [Value]>, mut cells: Cells) -> Self {
+        cells.clear();
+        cells.resize_with(class.parameters.len() + class.variables.len(), OnceCell::new);
         let layer = LayerEnv { class, builtins, cells };
         for (position, value) in signature.arguments.iter() {
             if let Some(cell) = layer.cells.get(usize::from(position)) {
@@ -91,6 +100,11 @@ impl<'c> LayerEnv<'c> {
             }
         }
         layer
+    }
+
+    /// The cells, for another layer.
+    pub(super) fn into_cells(self) -> Cells {
+        self.cells
     }
 }
 

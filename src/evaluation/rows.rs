@@ -161,10 +161,10 @@ impl Instance<'_> {
         if self.row.calls() == 1 { Some(self.row.cost()) } else { self.row.cost().times(1, self.row.calls()) }
     }
 
-    /// Bytes that it keeps for the backward pass.
+    /// Bytes that it keeps for the backward pass, all calls.
     #[must_use]
     pub fn saved_bytes(&self) -> u128 {
-        self.row.flow.map_or(0, |flow| flow.saved_by(self.before))
+        self.row.flow.map_or(0, |flow| flow.saved_by(self.before, self.row.calls()))
     }
 }
 

@@ -14,7 +14,39 @@ use crate::syntax::diag::{Code, Diagnostic};
 const MOST_STEPS: u64 = 3_000_000;
 
 impl Machine<'_, '_> {
+    /// Runs a layer, as often as it is called: each call on what the one before gave, where that is of the form of what it takes, else on
+    /// the same. Those that are held stand side by side.
     pub(super) fn layer(&mut self, id: RowId, inputs: Vec<Value>) -> Values {
+        let row = self.flat.row(id).map(|info| &info.row);
+        let calls = row.and_then(|row| self.bound.count(row.calls.as_ref()?)).unwrap_or(1);
+        if calls <= 1 || row.is_some_and(|row| row.hold.is_some()) {
+            return self.run(id, inputs, calls);
+        }
+        let mut values = self.run(id, inputs.clone(), 1);
+        let mut done = 1;
+        while done < calls && !self.full {
+            let mut next = inputs.clone();
+            if let (Some(first), Some(made)) = (next.first_mut(), values.own.first())
+                && made.exists
+                && (&made.shape, made.element) == (&first.shape, first.element)
+            {
+                *first = made.clone();
+            }
+            let mark = self.mark();
+            let made = self.run(id, next, 1);
+            let earlier = std::mem::replace(&mut values, made);
+            self.release_values(&earlier);
+            done += 1;
+            if calls - done > 1 {
+                self.again(&mark, calls - done - 1);
+                done = calls - 1;
+            }
+        }
+        values
+    }
+
+    /// Runs it so many times side by side.
+    fn run(&mut self, id: RowId, inputs: Vec<Value>, calls: u128) -> Values {
         self.step += 1;
         if self.step > MOST_STEPS {
             if !self.full {
@@ -43,12 +75,10 @@ impl Machine<'_, '_> {
         }
         let inputs = self.assumed(ports, inputs);
         self.shapes(id, class, ports, &inputs);
-        let calls = info.row.calls.as_ref().map_or(Some(1), |calls| self.bound.count(calls)).unwrap_or(1);
         let runs = self.dry == 0 && calls > 0;
         if runs {
             self.moment(id, ports);
         }
-        let held = if info.row.hold.is_some() { calls } else { 1 };
         let mut own = Vec::with_capacity(ports.outputs().len());
         for (n, port) in ports.outputs().enumerate() {
             let output = class.outputs.get(n);
@@ -65,7 +95,7 @@ impl Machine<'_, '_> {
                 }
                 // What shares no input's storage is a buffer or a parameter: not made by the call.
                 None if port.view && class.inputs.is_empty() => NONE,
-                None if port.exists && runs => self.heap.store(port.bytes, held.max(1), id, u16::try_from(n).unwrap_or(u16::MAX)),
+                None if port.exists && runs => self.heap.store(port.bytes, calls, id, u16::try_from(n).unwrap_or(u16::MAX)),
                 None => NONE,
             };
             if port.persistent {
@@ -78,10 +108,10 @@ impl Machine<'_, '_> {
             own.push(Value { storage, shape, element, exists: port.exists, from: Some(info.row.span), implicit: false });
         }
         if runs && ports.past > 0 {
-            self.heap.free_past(id, ports.past, 1);
+            self.heap.free_past(id, ports.past, calls);
         }
         if runs && self.training && !info.row.no_grad {
-            self.saves(id, ports, &inputs, &own);
+            self.saves(id, ports, &inputs, &own, calls);
         }
         Values { own, inner: IndexMap::default() }
     }

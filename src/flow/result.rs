@@ -37,7 +37,7 @@ pub struct Block {
 /// What flows out of a layer.
 #[derive(Debug, Clone, Default)]
 pub struct RowFlow {
-    /// Bytes booked to its instances, in the order in which they run: so many bytes, so many times.
+    /// Bytes booked to the calls of its instances, in the order in which they run: so many bytes, so many times.
     pub saved: Vec<(u128, u128)>,
     /// Whether it stands in one of the blocks that checkpointing recomputes.
     pub in_block: bool,
@@ -63,15 +63,21 @@ impl RowFlow {
         last.is_some_and(|last| last.len() == shapes.len() && last.iter().all(|shape| shapes.next() == Some(shape)))
     }
 
-    /// Bytes booked to its n-th instance, in the order in which they run.
+    /// Bytes booked to its n-th instance, in the order in which they run, each so many times.
     #[must_use]
-    pub fn saved_by(&self, n: u128) -> u128 {
-        let mut before = 0u128;
-        let run = self.saved.iter().find(|(_, times)| {
-            before = before.saturating_add(*times);
-            n < before
-        });
-        run.map_or(0, |(bytes, _)| *bytes)
+    pub fn saved_by(&self, n: u128, calls: u128) -> u128 {
+        let (first, end) = (n.saturating_mul(calls), n.saturating_add(1).saturating_mul(calls));
+        let (mut before, mut sum) = (0u128, 0u128);
+        for (bytes, times) in &self.saved {
+            let after = before.saturating_add(*times);
+            let own = after.min(end).saturating_sub(before.max(first));
+            sum = sum.saturating_add(bytes.saturating_mul(own));
+            if after >= end {
+                break;
+            }
+            before = after;
+        }
+        sum
     }
 
     /// Bytes booked to all its instances.

@@ -7,7 +7,7 @@ use crate::cost::ports::{Ports, Save};
 use crate::flat::RowId;
 
 impl Machine<'_, '_> {
-    pub(super) fn saves(&mut self, id: RowId, ports: &Ports, inputs: &[Value], outputs: &[Value]) {
+    pub(super) fn saves(&mut self, id: RowId, ports: &Ports, inputs: &[Value], outputs: &[Value], calls: u128) {
         let Some(saves) = &ports.saves else {
             let row = self.flow.rows.get_mut(id.0 as usize);
             if row.is_some_and(|row| !std::mem::replace(&mut row.unknown_saves, true)) {
@@ -21,7 +21,7 @@ impl Machine<'_, '_> {
                 Save::Input(at) => inputs.get(*at).map_or(0, |value| self.heap.keep(value.storage, Kept::Saved)),
                 Save::Output(at) => outputs.get(*at).map_or(0, |value| self.heap.keep(value.storage, Kept::Saved)),
                 Save::Own(_, bytes) => {
-                    let storage = self.heap.store(*bytes, 1, id, u16::MAX);
+                    let storage = self.heap.store(*bytes, calls, id, u16::MAX);
                     let bytes = self.heap.keep(storage, Kept::Saved);
                     // The share that it came with.
                     self.heap.release(storage);
@@ -30,7 +30,11 @@ impl Machine<'_, '_> {
             });
         }
         self.flow.saved_bytes = self.flow.saved_bytes.saturating_add(booked);
+        // What several calls keep together stands with the first.
         self.book(id, booked, 1);
+        if calls > 1 {
+            self.book(id, 0, calls - 1);
+        }
     }
 
     pub(super) fn book(&mut self, row: RowId, bytes: u128, count: u128) {

@@ -70,7 +70,7 @@ pub fn expanded<'c>(compiled: &'c Evaluation) -> impl Iterator<Item = Line<'c>> 
         let cost = if row.calls == 1 { row.cost } else { row.cost.times(1, row.calls)? };
         let flow = compiled.flow.rows.get(instance.row.0 as usize)?;
         let nth = before.get_mut(instance.row.0 as usize)?;
-        let saved = flow.saved_by(*nth);
+        let saved = flow.saved_by(*nth, row.calls);
         *nth += 1;
         Some(line(info, Cow::Owned(instance.path), 1, row.calls, cost, flow, saved))
     })

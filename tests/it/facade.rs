@@ -1,7 +1,11 @@
 //! The library as its users have it: many models in one session, from any thread, each with its own diagnostics.
 
 use layerspec::diagnostics::{Code, Diagnostic};
-use layerspec::{Catalog, Evaluation, Execution, Failure, Lowered, Model, Outcome, Phase, Session, Settings, Value, Workload};
+use layerspec::{
+    Catalog, Cost, Evaluation, Execution, Failure, Lowered, Model, Outcome, Phase, Session, Settings, Value, Workload,
+};
+
+use serde_json::json;
 
 use crate::support::{SESSION, codes, evaluate, lower};
 
@@ -189,4 +193,45 @@ fn a_decode_step_that_nobody_describes_fills_the_context() {
     };
     assert_eq!(step("llama-2-7b-hf"), (1, 2047, 2048));
     assert_eq!(step("gpt2"), (1, 1023, 1024));
+}
+
+/// Rows sum to the totals for every quantity that folds by a sum, instances too: every model, every phase.
+#[test]
+fn rows_and_instances_sum_to_the_totals() {
+    for file in SESSION.catalog().models() {
+        let model = SESSION.load(file.name).into_result().unwrap().lowered(&Execution::default()).into_result().unwrap();
+        for phase in [Phase::Prefill, Phase::Decode, Phase::Train] {
+            let workload = Workload { phase: Some(phase), ..Workload::default() };
+            let Ok(at) = model.at(&workload).into_result() else { continue };
+            let rows = at.rows().try_fold(Cost::ZERO, |sum, row| sum.plus(&row.total())).unwrap();
+            let instances = at.instances().try_fold(Cost::ZERO, |sum, instance| sum.plus(&instance.total()?)).unwrap();
+            assert_eq!((&rows, &instances), (at.totals(), at.totals()), "{} {phase:?}", file.name);
+            let saved: u128 = at.instances().map(|instance| instance.saved_bytes()).sum();
+            let of_rows: u128 = at.rows().map(|row| row.saved_bytes()).sum();
+            assert_eq!((saved, of_rows), (at.saved_bytes(), at.saved_bytes()), "{} {phase:?}", file.name);
+        }
+    }
+}
+
+/// A layer that is called three times, a composite that is, and three layers keep the same and take the same room: 3 x 2 positions x 4
+/// features x 2 bytes in training; in prefill the input of the call that runs, and its output.
+#[test]
+fn what_is_called_often_is_as_if_written_out() {
+    let layer =
+        |name: &str, calls: u64| json!({ "name": name, "class": "ReLU", "parameters": { "features": 4 }, "calls": calls });
+    let forms = [
+        json!({ "layers": [layer("a", 3)] }),
+        json!({ "layers": [{ "name": "g", "calls": 3, "sub_layers": [layer("a", 1)] }] }),
+        json!({ "layers": [layer("a", 1), layer("b", 1), layer("c", 1)] }),
+    ];
+    for form in &forms {
+        let at = |phase| {
+            let workload = Workload { phase: Some(phase), seq_len: Some(2), ..Workload::default() };
+            evaluate(&SESSION, "model.json", form.to_string(), &(workload, Execution::default())).into_result().unwrap()
+        };
+        let (train, prefill) = (at(Phase::Train), at(Phase::Prefill));
+        let instances: u128 = train.instances().map(|instance| instance.saved_bytes()).sum();
+        assert_eq!((train.saved_bytes(), instances, train.peak().unwrap().bytes), (48, 48, 48), "{form}");
+        assert_eq!(prefill.peak().unwrap().bytes, 32, "{form}");
+    }
 }
