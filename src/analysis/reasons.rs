@@ -104,10 +104,10 @@ pub fn reasons<'c>(signature: &'c Signature, builtins: &'c [Value], phase: Phase
     let mut quantities = Vec::new();
     for info in QUANTITIES.iter().filter(|info| phase == Phase::Train || !info.train_only) {
         if let Some((because, steps)) = asked.because(info.quantity)? {
-            quantities.push(Reason { info, because, steps, result: cost.get(info.quantity) });
+            quantities.push(Reason { info, because, steps, result: cost.cost().get(info.quantity) });
         }
     }
-    Ok(Reasons { parameters: asked.parameters()?, quantities, weights: tensors })
+    Ok(Reasons { parameters: asked.parameters()?, quantities, weights: tensors.into() })
 }
 
 struct Asked<'c, 't> {

@@ -5,21 +5,21 @@
 use std::cell::OnceCell;
 
 use super::env::{Cells, LayerEnv};
-use super::ports::{Port, Ports};
+use super::ports::Ports;
 use super::problem::{Problem, beyond};
 use super::rules::{Over, Rule, rule};
 use super::tensors::{Tensor, tensors, weight_dtype_bytes};
 use crate::cost::bind::Signature;
 use crate::quantity::workload::Phase;
-use crate::quantity::{Cost, QUANTITIES};
+use crate::quantity::{Cost, Packed, QUANTITIES};
 use crate::syntax::diag::Code;
 use crate::syntax::expr::Value;
 
 /// What a signature costs.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Evaluated {
-    pub cost: Cost,
-    pub tensors: Vec<Tensor>,
+    pub(crate) cost: Packed,
+    pub tensors: Box<[Tensor]>,
     pub ports: Ports,
 }
 
@@ -45,11 +45,11 @@ pub(super) fn evaluate_within(
     env.as_ref().map_or(Ok(()), LayerEnv::require)?;
     let tensors = tensors(signature, env.as_ref(), weight_bytes)?;
     let layer = Layer { env: env.as_ref(), tensors: &tensors, train, ports: OnceCell::new() };
-    let cost = layer.figures()?;
+    let cost = layer.figures()?.into();
     layer.ports()?;
     let ports = layer.ports.into_inner().unwrap_or_default();
     *cells = env.map(LayerEnv::into_cells).unwrap_or_default();
-    Ok(Evaluated { cost, tensors, ports })
+    Ok(Evaluated { cost, tensors: tensors.into(), ports })
 }
 
 /// What figures are made of: each shape and each formula is evaluated once.
@@ -97,11 +97,8 @@ impl Layer<'_> {
         match over {
             Over::WeightElements => add(self.tensors.iter().map(|tensor| tensor.elements), "weights", "elements"),
             Over::WeightBytes => add(self.tensors.iter().map(|tensor| tensor.bytes), "weights", "elements"),
-            Over::Inputs(_) => add(self.ports()?.inputs().map(|port| port.bytes), "inputs", "bytes"),
-            Over::Outputs(_) => {
-                let stored = self.ports()?.outputs().filter(Port::is_stored);
-                add(stored.map(|port| port.bytes), "outputs", "bytes")
-            }
+            Over::Inputs(_) => add(self.ports()?.input_bytes(), "inputs", "bytes"),
+            Over::Outputs(_) => add(self.ports()?.stored_bytes(), "outputs", "bytes"),
         }
     }
 }

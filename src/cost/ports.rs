@@ -76,6 +76,17 @@ impl Ports {
         (self.num_inputs..self.ports.len()).map(|at| self.port(at))
     }
 
+    /// Of each input.
+    pub(super) fn input_bytes(&self) -> impl Iterator<Item = u128> {
+        self.ports.iter().take(self.num_inputs).map(|port| port.bytes)
+    }
+
+    /// Of each output that is storage of its own: a view is its origin's, and what persists is cache.
+    pub(super) fn stored_bytes(&self) -> impl Iterator<Item = u128> {
+        let outputs = self.ports.iter().skip(self.num_inputs);
+        outputs.filter(|port| port.exists && !port.view && !port.persistent).map(|port| port.bytes)
+    }
+
     fn port(&self, at: usize) -> Port<'_> {
         let end = |at: usize| self.ports.get(at).map_or(0, |port| port.end as usize);
         let from = at.checked_sub(1).map_or(0, end);
@@ -91,13 +102,6 @@ impl Ports {
         };
         let Packed { bytes, leading, element, exists, view, persistent, .. } = self.ports.get(at).copied().unwrap_or(nothing);
         Port { pattern: Pattern { leading: leading.map(usize::from), dims }, bytes, element, exists, view, persistent }
-    }
-}
-
-impl Port<'_> {
-    /// Whether it is storage of its own: a view is its origin's, and what persists is cache.
-    pub(super) fn is_stored(&self) -> bool {
-        self.exists && !self.view && !self.persistent
     }
 }
 

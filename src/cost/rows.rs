@@ -12,7 +12,7 @@ use super::problem::Problem;
 use super::tensors::Tensor;
 use crate::cost::bind::BoundModel;
 use crate::flat::{FlatModel, RowId, RowInfo, Tied};
-use crate::quantity::{Cost, Packed, Quantity};
+use crate::quantity::{Cost, Quantity};
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics};
 
 /// The cost of every row, and of all.
@@ -21,26 +21,12 @@ pub struct CostReport {
     /// One a row of the flat model.
     rows: Vec<Entry>,
     /// What is asked of a class, each only once; `None` where something was wrong.
-    evaluated: Vec<Option<Found>>,
+    evaluated: Vec<Option<Evaluated>>,
     /// The fold of the rows.
     pub totals: Cost,
     /// Basic layers, and how many of them are modules.
     pub layers: u128,
     pub modules: u128,
-}
-
-/// What a signature costs, kept.
-#[derive(Debug)]
-struct Found {
-    cost: Packed,
-    tensors: Box<[Tensor]>,
-    ports: Ports,
-}
-
-impl From<Evaluated> for Found {
-    fn from(found: Evaluated) -> Self {
-        Found { cost: found.cost.into(), tensors: found.tensors.into(), ports: found.ports }
-    }
 }
 
 /// A row: its cost is its signature's, unless it shares weights with another.
@@ -114,7 +100,7 @@ impl CostReport {
         self.rows.get(id.0 as usize).and_then(|entry| self.evaluated(entry)).map_or(&[], |found| &found.tensors)
     }
 
-    fn evaluated(&self, entry: &Entry) -> Option<&Found> {
+    fn evaluated(&self, entry: &Entry) -> Option<&Evaluated> {
         self.evaluated.get(entry.signature? as usize)?.as_ref()
     }
 }
@@ -132,7 +118,7 @@ pub fn cost(flat: &FlatModel, bound: &BoundModel, diagnostics: &mut Diagnostics)
     let mut cells = Cells::new();
     for (at, signature) in (0u32..).zip(&bound.signatures) {
         let found = evaluate_within(signature, &bound.builtins, bound.workload.phase, &mut cells);
-        report.evaluated.push(found.map_err(|problem| problems.insert(at, problem)).map(Found::from).ok());
+        report.evaluated.push(found.map_err(|problem| problems.insert(at, problem)).ok());
     }
     for (at, info) in flat.rows.iter().enumerate() {
         let (signature, calls) = bound.rows.get(at).map_or((None, 0), |row| (row.signature, row.calls));
@@ -164,8 +150,8 @@ pub fn cost(flat: &FlatModel, bound: &BoundModel, diagnostics: &mut Diagnostics)
 /// The cost of a row without the weights that count elsewhere; `None`: all of them count here.
 fn untied<'e>(
     info: &RowInfo,
-    found: &'e Found,
-    find: &impl Fn(usize) -> Option<&'e Found>,
+    found: &'e Evaluated,
+    find: &impl Fn(usize) -> Option<&'e Evaluated>,
     diagnostics: &mut Diagnostics,
 ) -> Option<Own> {
     if info.row.tied.is_empty() {
@@ -183,8 +169,8 @@ fn untied<'e>(
 /// Takes tied weights out of a row's cost: they count where they are defined.
 fn untie<'e>(
     cost: &mut Cost,
-    own: &'e Found,
-    target: &Found,
+    own: &'e Evaluated,
+    target: &Evaluated,
     tied: &Tied,
     info: &RowInfo,
     gone: &mut Vec<&'e Arc<str>>,

@@ -62,7 +62,7 @@ fn every_example_is_exact() {
             };
             for (quantity, expected) in &example.expect {
                 figures += 1;
-                match found.cost.named(quantity) {
+                match found.cost.cost().named(quantity) {
                     Some(value) if value == *expected => {}
                     Some(value) => wrong.push(format!("{place}: {quantity} is {value}, expected {expected}")),
                     None => wrong.push(format!("{place}: `{quantity}` is no quantity")),
