@@ -169,6 +169,10 @@ pub fn eval_integer<V>(expr: &Expr<V>, env: &dyn Env<V>, depth: u16) -> Option<i
             let (a, b) = (eval_integer(&pair.0, env, depth)?, eval_integer(&pair.1, env, depth)?);
             (a.checked_rem(b)? == 0).then(|| a.checked_div(b)).flatten()
         }
+        Expr::Binary(BinaryOp::Rem, pair) => {
+            let (a, b) = (eval_integer(&pair.0, env, depth)?, eval_integer(&pair.1, env, depth)?);
+            (b > 0).then(|| a.checked_rem_euclid(b)).flatten()
+        }
         Expr::Call(Function::Min, args) => {
             args.iter().map(|arg| eval_integer(arg, env, depth)).reduce(|a, b| Some(a?.min(b?)))?
         }
@@ -184,13 +188,24 @@ pub fn eval_integer<V>(expr: &Expr<V>, env: &dyn Env<V>, depth: u16) -> Option<i
         },
         Expr::Call(Function::Default, args) => {
             for arg in args {
-                match seen(arg, env, depth)? {
-                    Value::Null => {}
-                    value => return value.as_number()?.to_integer(),
+                match seen(arg, env, depth) {
+                    Some(Value::Null) => {}
+                    Some(value) => return value.as_number()?.to_integer(),
+                    // An integer is not null.
+                    None => return eval_integer(arg, env, depth),
                 }
             }
             None
         }
+        Expr::Call(function @ (Function::Floor | Function::Ceil), args) => match args.as_slice() {
+            [Expr::Binary(BinaryOp::Div, pair)] => {
+                let (a, b) = (eval_integer(&pair.0, env, depth)?, eval_integer(&pair.1, env, depth)?);
+                let below = |a: i128| (b > 0).then(|| a.checked_div_euclid(b)).flatten();
+                if *function == Function::Floor { below(a) } else { below(a.checked_neg()?)?.checked_neg() }
+            }
+            [arg] => eval_integer(arg, env, depth),
+            _ => None,
+        },
         _ => None,
     }
 }
@@ -562,7 +577,14 @@ mod tests {
             ("if(<h> > 700 && <b>, max(<h>, 2, 3), 1 / 0)", Some(768)),
             ("min(7, <h>, 9 - 4)", Some(5)),
             ("default(<n>, <h>) + 1", Some(769)),
-            ("default(<n>, 1 + 1)", None),
+            ("default(<n>, 1 + 1)", Some(2)),
+            ("-<h> % 5", Some(2)),
+            ("<h> % -5", None),
+            ("floor(-<h> / 5)", Some(-154)),
+            ("ceil(-<h> / 5)", Some(-153)),
+            ("ceil(<h>) + floor(<h> / 5) + ceil(<h> / 256)", Some(924)),
+            ("floor(<h> / 0)", None),
+            ("floor(1.5)", None),
             ("<n> + 1", None),
             ("max(1, <n>)", None),
             ("170141183460469231731687303715884105727 + 1", None),
