@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use layerspec::Evaluation;
 use layerspec::analyses::{AttentionKind, Checkpointing, Lora, Training, loss_saved_bytes};
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 
 use crate::support::{SESSION, evaluate, model_file, workload};
 
@@ -394,4 +394,34 @@ fn a_fit_says_what_ends_it() {
     assert_eq!((answer.fits(), answer.largest_batch, answer.longest_context), (false, Largest::None, Largest::None));
     // Two devices have room for half of it each.
     assert!(evaluation.fit(&evaluation.memory_plan(2, &adamw()).unwrap(), &device, 2, 50, &adamw()).fits());
+}
+
+/// A layer of GPT at the sizes of 22B, in training on CUDA with eager attention and dropout: 34 + 5 heads seq / hidden bytes a token and channel
+/// (Korthikanti et al. 2022, arXiv:2205.05198, equation 1: a byte of dropout's mask, also in attention), and what the two norms keep of
+/// each token beside their inputs, a mean and a deviation in float32, which the paper leaves out.
+#[test]
+fn dropout_on_cuda_keeps_a_byte_an_element() {
+    let (hidden, heads, tokens) = (6144u128, 64u128, 2048u128);
+    let linear = |name: &str, from: &str, i: u128, o: u128| json!({ "name": name, "class": "torch.nn.Linear", "inputs": [from], "parameters": { "in_features": i, "out_features": o } });
+    let norm = |name: &str| json!({ "name": name, "class": "torch.nn.LayerNorm", "parameters": { "normalized_shape": hidden } });
+    let dropout =
+        |name: &str| json!({ "name": name, "class": "torch.nn.Dropout", "parameters": { "features": hidden, "p": 0.1 } });
+    let add = |name: &str, a: &str, b: &str| json!({ "name": name, "class": "add", "inputs": [a, b], "parameters": { "features": hidden } });
+    let attention =
+        json!({ "num_heads": heads, "head_dim": hidden / heads, "mask": "none", "dropout": 0.1, "softmax_dtype": "activation" });
+    let model = json!({ "layers": [
+        { "name": "embed", "class": "torch.nn.Embedding", "parameters": { "num_embeddings": 8, "embedding_dim": hidden } },
+        { "name": "layer", "sub_layers": [
+            norm("ln_1"), linear("q", "ln_1", hidden, hidden), linear("k", "ln_1", hidden, hidden), linear("v", "ln_1", hidden, hidden),
+            { "name": "sdpa", "class": "scaled_dot_product_attention", "inputs": ["q", "k", "v"], "parameters": attention },
+            linear("o", "sdpa", hidden, hidden), dropout("drop_1"), add("add_1", "drop_1", "input"), norm("ln_2"),
+            linear("up", "ln_2", hidden, 4 * hidden),
+            { "name": "gelu", "class": "torch.nn.GELU", "parameters": { "features": 4 * hidden } },
+            linear("down", "gelu", 4 * hidden, hidden), dropout("drop_2"), add("add_2", "drop_2", "add_1"),
+        ] }
+    ] });
+    let asked = json!({ "phase": "train", "batch_size": 1, "seq_len": tokens, "kernel": "eager", "backend": "cuda" });
+    let at = evaluate(&SESSION, "gpt.json", model.to_string(), &workload(&asked)).into_result().unwrap();
+    let saved: u128 = at.rows().filter(|row| row.path().starts_with("layer.")).map(|row| row.saved_bytes()).sum();
+    assert_eq!(saved, 34 * tokens * hidden + 5 * heads * tokens * tokens + 2 * 8 * tokens);
 }
