@@ -18,7 +18,7 @@ use crate::syntax::expr::Exact;
 pub const LENGTHS: &[u64] = &[512, 1024, 2048, 4096, 8192, 16384, 32768, 65536, 131_072];
 
 /// A model's cache.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct CacheReport {
     /// Rows that keep something, with the bytes of all their instances at the workload.
     pub rows: Vec<CacheRow>,

@@ -208,18 +208,18 @@ pub struct MemoryArgs {
     /// Exit with 3 if it doesn't fit
     #[arg(long, requires = "device", help_heading = "Device")]
     pub require_fit: bool,
-    /// Optimizer of `--phase train`
-    #[arg(long, default_value = "adamw", help_heading = "Training")]
-    pub optimizer: String,
+    /// Optimizer [default: adamw]. Any of these options implies `--phase train`
+    #[arg(long, help_heading = "Training")]
+    pub optimizer: Option<String>,
     /// Keep float32 copies of what is trained, and float32 states
     #[arg(long, help_heading = "Training")]
     pub master_weights: bool,
-    /// What is computed again in the backward pass rather than kept
-    #[arg(long, value_enum, default_value_t = Checkpointing::None, help_heading = "Training")]
-    pub checkpointing: Checkpointing,
-    /// ZeRO or FSDP stage: 1 splits states over the data-parallel ranks, 2 gradients too, 3 weights too
-    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=3), help_heading = "Training")]
-    pub zero: u8,
+    /// What is computed again in the backward pass rather than kept [default: none]
+    #[arg(long, value_enum, help_heading = "Training")]
+    pub checkpointing: Option<Checkpointing>,
+    /// ZeRO or FSDP stage: 1 splits states over the data-parallel ranks, 2 gradients too, 3 weights too [default: 0]
+    #[arg(long, value_parser = clap::value_parser!(u8).range(0..=3), help_heading = "Training")]
+    pub zero: Option<u8>,
     /// Data-parallel ranks [default: --count]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Training")]
     pub ranks: Option<u64>,
@@ -247,23 +247,54 @@ pub struct MemoryArgs {
 }
 
 impl MemoryArgs {
+    /// An option that is given and has a meaning in training alone.
+    fn of_training(&self) -> Option<&'static str> {
+        let given = [
+            ("--optimizer", self.optimizer.is_some()),
+            ("--master-weights", self.master_weights),
+            ("--checkpointing", self.checkpointing.is_some()),
+            ("--zero", self.zero.is_some()),
+            ("--ranks", self.ranks.is_some()),
+            ("--lora-rank", self.lora_rank.is_some()),
+        ];
+        given.into_iter().find(|(_, given)| *given).map(|(option, _)| option)
+    }
+
+    /// What the model is asked to do: options of training imply its phase, and what was implied comes back, too.
+    ///
+    /// # Errors
+    /// A dtype of no such name; an option of training in another phase.
+    pub fn workload(&self, catalog: &Catalog) -> Result<(Workload, Option<String>), clap::Error> {
+        let mut workload = self.workload.workload(catalog)?;
+        let Some(option) = self.of_training() else { return Ok((workload, None)) };
+        match workload.phase {
+            Some(Phase::Train) => Ok((workload, None)),
+            Some(phase) => Err(refused::<Self>("phase", phase.word(), &format!("`{option}` is of training"))),
+            None => {
+                workload.phase = Some(Phase::Train);
+                Ok((workload, Some(format!("`{option}` is of training, so this is `--phase train`"))))
+            }
+        }
+    }
+
     /// How a training step is to be done.
     ///
     /// # Errors
     /// No optimizer of the catalog is of that name.
     pub fn training(&self, catalog: &Catalog) -> Result<Training, clap::Error> {
-        let optimizer = catalog.optimizer(&self.optimizer).map_err(|near| {
+        let optimizer = self.optimizer.as_deref().unwrap_or("adamw");
+        let optimizer = catalog.optimizer(optimizer).map_err(|near| {
             let names: Vec<&str> = catalog.optimizers().iter().map(|o| &*o.name).collect();
             let hint = near.map_or_else(String::new, |near| format!("did you mean `{near}`? "));
             let why = format!("unknown optimizer; {hint}one of {}", names.join(", "));
-            refused::<Self>("optimizer", &self.optimizer, &why)
+            refused::<Self>("optimizer", optimizer, &why)
         })?;
         let lora = self.lora_rank.map(|rank| Lora { rank, targets: self.lora_target.clone() });
         Ok(Training {
             optimizer,
             master_weights: self.master_weights,
-            checkpointing: self.checkpointing,
-            zero: self.zero,
+            checkpointing: self.checkpointing.unwrap_or(Checkpointing::None),
+            zero: self.zero.unwrap_or(0),
             ranks: self.ranks.unwrap_or(self.count),
             lora,
         })

@@ -5,13 +5,16 @@ use std::sync::Arc;
 use super::args::MemoryArgs;
 use super::input;
 use super::output::{Exit, Stop, Terminal, write_to};
+use crate::analysis::cache::CacheReport;
 use crate::catalog::{Catalog, Device};
+use crate::quantity::workload::Cache;
 use crate::report::MemoryReport;
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics};
 
 pub fn run(args: &MemoryArgs, terminal: &Terminal) -> Result<Exit, Stop> {
     let Some(session) = terminal.session() else { return Ok(Exit::Wrong) };
-    let workload = args.workload.workload(session.catalog())?;
+    let (workload, implied) = args.workload(session.catalog())?;
+    implied.iter().for_each(|implied| terminal.note(implied));
     let device = match args.device.as_deref().map(|name| device(name, session.catalog())).transpose() {
         Ok(device) => device,
         Err(diagnostics) => return Ok(terminal.report(&session.said::<()>(diagnostics))),
@@ -43,7 +46,8 @@ pub fn run(args: &MemoryArgs, terminal: &Terminal) -> Result<Exit, Stop> {
     let exit = terminal.report(&outcome);
     let report = MemoryReport {
         alive: model.alive_at_peak(),
-        cache: model.cache(),
+        // Where nothing is kept there is nothing to show.
+        cache: if model.workload().cache == Cache::On { model.cache() } else { CacheReport::default() },
         evaluation: model,
         plan,
         training: &training,

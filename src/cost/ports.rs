@@ -76,6 +76,18 @@ impl Ports {
         (self.num_inputs..self.ports.len()).map(|at| self.port(at))
     }
 
+    /// Whether its first output is of the form of its first input, so that it can run on what it gave.
+    #[must_use]
+    pub fn gives_what_it_takes(&self) -> bool {
+        match (self.inputs().next(), self.outputs().next()) {
+            (Some(taken), Some(given)) => {
+                let exist = taken.exists && given.exists;
+                exist && (taken.pattern, taken.element) == (given.pattern, given.element)
+            }
+            _ => false,
+        }
+    }
+
     /// Of each input.
     pub(super) fn input_bytes(&self) -> impl Iterator<Item = u128> {
         self.ports.iter().take(self.num_inputs).map(|port| port.bytes)

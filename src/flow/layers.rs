@@ -7,6 +7,7 @@ use indexmap::IndexMap;
 use super::heap::{Kept, NONE};
 use super::machine::Machine;
 use super::values::{Value, Values};
+use crate::cost::ports::Ports;
 use crate::flat::RowId;
 use crate::syntax::diag::{Code, Diagnostic};
 
@@ -14,22 +15,20 @@ use crate::syntax::diag::{Code, Diagnostic};
 const MOST_STEPS: u64 = 3_000_000;
 
 impl Machine<'_, '_> {
-    /// Runs a layer, as often as it is called: each call on what the one before gave, where that is of the form of what it takes, else on
-    /// the same. Those that are held stand side by side.
+    /// Runs a layer, as often as it is called: each call on what the one before gave, where the layer gives what it takes, else on the same.
+    /// Those that are held stand side by side.
     pub(super) fn layer(&mut self, id: RowId, inputs: Vec<Value>) -> Values {
         let row = self.flat.row(id).map(|info| &info.row);
         let calls = row.and_then(|row| self.bound.count(row.calls.as_ref()?)).unwrap_or(1);
         if calls <= 1 || row.is_some_and(|row| row.hold.is_some()) {
             return self.run(id, inputs, calls);
         }
+        let chains = self.ports(id).is_some_and(Ports::gives_what_it_takes);
         let mut values = self.run(id, inputs.clone(), 1);
         let mut done = 1;
         while done < calls && !self.full {
             let mut next = inputs.clone();
-            if let (Some(first), Some(made)) = (next.first_mut(), values.own.first())
-                && made.exists
-                && (&made.shape, made.element) == (&first.shape, first.element)
-            {
+            if let (Some(first), Some(made), true) = (next.first_mut(), values.own.first(), chains) {
                 *first = made.clone();
             }
             let mark = self.mark();

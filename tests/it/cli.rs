@@ -620,3 +620,27 @@ fn summaries_and_comparisons_in_every_format() {
     insta::assert_snapshot!("summary-qwen3-0.6b", table);
     assert_eq!(run(&["compare", "llama-3.2-1b"]).status.code(), Some(2));
 }
+
+/// Options of training imply the phase, and say so; in another phase they are refused. Where no cache is kept, no table of it is shown.
+#[test]
+fn options_of_training_imply_it() {
+    for option in [
+        &["--checkpointing", "full"][..],
+        &["--optimizer", "sgd"],
+        &["--zero", "1"],
+        &["--lora-rank", "8"],
+        &["--master-weights"],
+    ] {
+        let plain = layerspec(&["memory", "llama-3.2-1b", "--phase", "train"]).args(option).output().unwrap();
+        let implied = layerspec(&["memory", "llama-3.2-1b"]).args(option).output().unwrap();
+        assert_eq!(plain.stdout, implied.stdout, "{option:?}");
+        let said = String::from_utf8(implied.stderr).unwrap();
+        assert!(said.contains(&format!("`{}` is of training, so this is `--phase train`", option[0])), "{said}");
+        assert!(plain.stderr.is_empty());
+        assert!(!String::from_utf8(plain.stdout).unwrap().contains("cache at tokens"), "{option:?}");
+        let refused = layerspec(&["memory", "llama-3.2-1b", "--phase", "decode"]).args(option).output().unwrap();
+        assert_eq!(refused.status.code(), Some(2), "{option:?}");
+    }
+    let without = layerspec(&["memory", "llama-3.2-1b", "--cache", "off"]).output().unwrap();
+    assert!(!String::from_utf8(without.stdout).unwrap().contains("cache at tokens"));
+}
