@@ -117,11 +117,13 @@ impl Deref for Row {
     }
 }
 
-/// What is the same for all layers written in one place tells none of them apart, but for that place.
+/// What may differ between layers that are written in one place tells them apart.
 impl Hash for Row {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.common.span.hash(state);
-        self.arguments.hash(state);
+        let Common { segment, class, overrides, weights, calls, inputs, tie, span, .. } = &*self.common;
+        (span, segment, class, inputs, calls).hash(state);
+        (overrides, weights, tie).hash(state);
+        (&self.arguments, self.quantized).hash(state);
     }
 }
 
