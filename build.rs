@@ -47,6 +47,22 @@ fn names_in(path: &Path, key: &str) -> Result<(String, Vec<String>), Box<dyn std
     Ok((name.to_owned(), named.map(str::to_owned).collect()))
 }
 
+/// A file of the index.
+fn entry(
+    out: &mut String,
+    shown: &str,
+    name: &str,
+    aliases: &[String],
+    computed: Option<usize>,
+    path: &Path,
+) -> std::fmt::Result {
+    let text = path.display().to_string();
+    writeln!(
+        out,
+        "    CatalogFile {{ path: {shown:?}, name: {name:?}, aliases: &{aliases:?}, computed: {computed:?}, text: include_str!({text:?}) }},"
+    )
+}
+
 fn classes(root: &Path, out: &mut String) -> Result<(), Box<dyn std::error::Error>> {
     let mut names: Vec<(String, usize)> = Vec::new();
     writeln!(out, "/// The class files, by name.\npub const CLASS_FILES: &[CatalogFile] = &[")?;
@@ -55,11 +71,7 @@ fn classes(root: &Path, out: &mut String) -> Result<(), Box<dyn std::error::Erro
         names.extend(std::iter::once(&class).chain(&aliases).map(|name| (name.clone(), index)));
         let shown = format!("catalog/classes/{stem}.json");
         let computed = computed(&fs::read_to_string(&path)?);
-        writeln!(
-            out,
-            "    CatalogFile {{ path: {shown:?}, name: {class:?}, aliases: &{aliases:?}, computed: {computed}, text: include_str!({:?}) }},",
-            path.display().to_string()
-        )?;
+        entry(out, &shown, &class, &aliases, computed, &path)?;
     }
     writeln!(out, "];")?;
     names.sort();
@@ -78,13 +90,13 @@ fn classes(root: &Path, out: &mut String) -> Result<(), Box<dyn std::error::Erro
 }
 
 /// How long the part of a class file is that is computed with, where what people and tests read stands behind it.
-fn computed(text: &str) -> usize {
+fn computed(text: &str) -> Option<usize> {
     const READ: [&str; 2] = ["\n  \"derivation\":", "\n  \"examples\":"];
-    let Some(from) = READ.iter().filter_map(|key| text.find(key)).min() else { return usize::MAX };
+    let from = READ.iter().filter_map(|key| text.find(key)).min()?;
     let (before, behind) = text.split_at(from);
     let keys = behind.matches("\n  \"").count();
     let read = READ.iter().filter(|key| behind.contains(*key)).count();
-    if keys == read { before.trim_end_matches(',').len() } else { usize::MAX }
+    (keys == read).then(|| before.trim_end_matches(',').len())
 }
 
 fn devices(root: &Path, out: &mut String) -> Result<(), Box<dyn std::error::Error>> {
@@ -92,11 +104,7 @@ fn devices(root: &Path, out: &mut String) -> Result<(), Box<dyn std::error::Erro
     for (stem, path) in json_files(&root.join("catalog/hardware"))? {
         let (name, aliases) = names_in(&path, "name")?;
         let shown = format!("catalog/hardware/{stem}.json");
-        writeln!(
-            out,
-            "    CatalogFile {{ path: {shown:?}, name: {name:?}, aliases: &{aliases:?}, computed: usize::MAX, text: include_str!({:?}) }},",
-            path.display().to_string()
-        )?;
+        entry(out, &shown, &name, &aliases, None, &path)?;
     }
     writeln!(out, "];")?;
     Ok(())
@@ -106,11 +114,7 @@ fn blocks(root: &Path, out: &mut String) -> Result<(), Box<dyn std::error::Error
     writeln!(out, "/// The block files, by name.\npub const BLOCK_FILES: &[CatalogFile] = &[")?;
     for (stem, path) in json_files(&root.join("catalog/blocks"))? {
         let shown = format!("catalog/blocks/{stem}.json");
-        let text = path.display().to_string();
-        writeln!(
-            out,
-            "    CatalogFile {{ path: {shown:?}, name: {stem:?}, aliases: &[], computed: usize::MAX, text: include_str!({text:?}) }},"
-        )?;
+        entry(out, &shown, &stem, &[], None, &path)?;
     }
     writeln!(out, "];")?;
     Ok(())
@@ -122,13 +126,9 @@ fn families(root: &Path, out: &mut String) -> Result<(), Box<dyn std::error::Err
         let json: serde_json::Value =
             serde_json::from_str(&fs::read_to_string(&path)?).map_err(|e| format!("{}: {e}", path.display()))?;
         let types = json.get("model_types").and_then(|t| t.as_array()).into_iter().flatten();
-        let types: Vec<&str> = types.filter_map(|t| t.as_str()).collect();
+        let types: Vec<String> = types.filter_map(|t| t.as_str()).map(str::to_owned).collect();
         let shown = format!("catalog/families/{stem}.json");
-        writeln!(
-            out,
-            "    CatalogFile {{ path: {shown:?}, name: {stem:?}, aliases: &{types:?}, computed: usize::MAX, text: include_str!({:?}) }},",
-            path.display().to_string()
-        )?;
+        entry(out, &shown, &stem, &types, None, &path)?;
     }
     writeln!(out, "];")?;
     Ok(())

@@ -5,8 +5,15 @@
 use divan::{Bencher, black_box};
 use layerspec::analyses::Training;
 use layerspec::reports::{By, FORMATS, Options, Units};
-use layerspec::{Evaluation, Execution, Lowered, Session, Workload};
-use serde_json::json;
+use layerspec::{Session, Workload};
+
+#[path = "support/models.rs"]
+mod models;
+
+use models::{LLAMA, distinct_rows, evaluated, lowered};
+
+/// Of four layers: 46,000 rows.
+const BODIES: u64 = 11_500;
 
 /// As in the program.
 #[global_allocator]
@@ -14,17 +21,6 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() {
     divan::main();
-}
-
-const LLAMA: &str = include_str!("../models/llama-2-7b-hf.json");
-
-fn lowered(session: &Session, text: &str) -> Lowered {
-    let model = session.read("bench.json", text).into_result().unwrap();
-    model.lowered(&Execution::default()).into_result().unwrap()
-}
-
-fn evaluated(session: &Session, text: &str) -> Evaluation {
-    lowered(session, text).at(&Workload::default()).into_result().unwrap()
 }
 
 /// Source text to costs and memory; the classes are already parsed.
@@ -98,28 +94,10 @@ fn llama_2_7b_layers(bencher: Bencher, layers: u64) {
     bencher.bench_local(|| *evaluated(&session, black_box(&text)).totals());
 }
 
-/// 11,500 bodies of four layers, each of another size.
-fn distinct_rows() -> String {
-    let linear = |name: &str, i: &str, o: &str| json!({ "name": name, "class": "torch.nn.modules.linear.Linear", "parameters": { "in_features": i, "out_features": o, "bias": false } });
-    let model = json!({
-        "variables": { "hidden_size": 512 },
-        "layers": [{
-            "name": "layers", "repeat": 11_500, "variables": { "width": "4 * <hidden_size> + <layer>" },
-            "sub_layers": [
-                linear("gate", "<hidden_size>", "<width>"),
-                { "name": "act", "class": "torch.nn.modules.activation.GELU", "parameters": { "features": "<width>" } },
-                { "name": "norm", "class": "torch.nn.modules.normalization.LayerNorm", "parameters": { "normalized_shape": "<width>" } },
-                linear("down", "<width>", "<hidden_size>"),
-            ]
-        }]
-    });
-    model.to_string()
-}
-
 /// Source text to costs and memory. What was made is dropped outside of the measurement.
 #[divan::bench(sample_count = 20)]
 fn distinct_rows_46000(bencher: Bencher) {
-    let (text, session) = (distinct_rows(), Session::new());
+    let (text, session) = (distinct_rows(BODIES), Session::new());
     assert_eq!(evaluated(&session, &text).rows().count(), 46_000);
     bencher.bench_local(|| evaluated(&session, black_box(&text)));
 }
@@ -127,7 +105,7 @@ fn distinct_rows_46000(bencher: Bencher) {
 /// Source text to the public JSON of all rows.
 #[divan::bench(sample_count = 20)]
 fn distinct_rows_46000_to_json(bencher: Bencher) {
-    let (text, session) = (distinct_rows(), Session::new());
+    let (text, session) = (distinct_rows(BODIES), Session::new());
     let json = FORMATS.iter().find(|format| format.name == "json").unwrap();
     let options = Options { by: By::Layer, depth: 1, expand: true, exact: true, units: Units::Si, color: false, width: 100 };
     bencher.bench_local(|| {
@@ -149,7 +127,7 @@ fn peak_of_100_layers(bencher: Bencher) {
 /// The same of 46,000 distinct layers.
 #[divan::bench(sample_count = 20)]
 fn peak_of_46000_distinct_rows(bencher: Bencher) {
-    let model = lowered(&Session::new(), &distinct_rows());
+    let model = lowered(&Session::new(), &distinct_rows(BODIES));
     bencher.bench_local(|| black_box(&model).at(&Workload::default()));
 }
 

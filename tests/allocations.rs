@@ -4,37 +4,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that fails should stop")]
 
 use allocation_counter::{AllocationInfo, measure};
-use layerspec::{Evaluation, Execution, Lowered, Session, Workload};
-use serde_json::json;
+use layerspec::{Session, Workload};
 
-const LLAMA: &str = include_str!("../models/llama-2-7b-hf.json");
+#[path = "../benches/support/models.rs"]
+mod models;
 
-fn lowered(session: &Session, text: &str) -> Lowered {
-    let model = session.read("model.json", text).into_result().unwrap();
-    model.lowered(&Execution::default()).into_result().unwrap()
-}
-
-fn evaluated(session: &Session, text: &str) -> Evaluation {
-    lowered(session, text).at(&Workload::default()).into_result().unwrap()
-}
-
-/// Bodies of four layers, each of another size.
-fn distinct_rows(bodies: u64) -> String {
-    let linear = |name: &str, i: &str, o: &str| json!({ "name": name, "class": "torch.nn.Linear", "parameters": { "in_features": i, "out_features": o, "bias": false } });
-    let model = json!({
-        "variables": { "hidden_size": 512 },
-        "layers": [{
-            "name": "layers", "repeat": bodies, "variables": { "width": "4 * <hidden_size> + <layer>" },
-            "sub_layers": [
-                linear("gate", "<hidden_size>", "<width>"),
-                { "name": "act", "class": "torch.nn.GELU", "parameters": { "features": "<width>" } },
-                { "name": "norm", "class": "torch.nn.LayerNorm", "parameters": { "normalized_shape": "<width>" } },
-                linear("down", "<width>", "<hidden_size>"),
-            ]
-        }]
-    });
-    model.to_string()
-}
+use models::{LLAMA, distinct_rows, evaluated, lowered};
 
 /// What is asked for between two sizes of a model, for each row that the larger has more.
 fn for_each_row(run: impl Fn(u64)) -> (u64, u64) {

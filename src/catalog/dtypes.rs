@@ -58,7 +58,7 @@ pub(super) const FILE: CatalogFile = CatalogFile {
     path: "catalog/dtypes.json",
     name: "dtypes",
     aliases: &[],
-    computed: usize::MAX,
+    computed: None,
     text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/catalog/dtypes.json")),
 };
 

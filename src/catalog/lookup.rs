@@ -196,13 +196,15 @@ impl Catalog {
     }
 
     fn whole_class_at(&self, at: usize) -> Option<Result<Arc<Class>, Diagnostics>> {
-        let parse = |node: &Node, _: &str, said: &mut Diagnostics| parse_class(None, node, &|name| self.class_text(name), said);
-        self.classes.whole(at, parse)
+        self.classes.whole(at, |node, _, said| self.parsed_class(node, said))
+    }
+
+    fn parsed_class(&self, node: &Node, said: &mut Diagnostics) -> Option<Class> {
+        parse_class(None, node, &|name| self.class_text(name), said)
     }
 
     fn class_at(&self, at: usize) -> Option<Result<Arc<Class>, Diagnostics>> {
-        let parse = |node: &Node, _: &str, said: &mut Diagnostics| parse_class(None, node, &|name| self.class_text(name), said);
-        Some(self.classes.read(at, parse)?.clone())
+        Some(self.classes.read(at, |node, _, said| self.parsed_class(node, said))?.clone())
     }
 
     /// The class that a name selects, as its file has it.

@@ -66,7 +66,7 @@ pub(super) const FILE: CatalogFile = CatalogFile {
     path: "catalog/optimizers.json",
     name: "optimizers",
     aliases: &[],
-    computed: usize::MAX,
+    computed: None,
     text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/catalog/optimizers.json")),
 };
 

@@ -55,7 +55,7 @@ pub(super) const FILE: CatalogFile = CatalogFile {
     path: "catalog/quantization.json",
     name: "quantization",
     aliases: &[],
-    computed: usize::MAX,
+    computed: None,
     text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/catalog/quantization.json")),
 };
 

@@ -16,8 +16,8 @@ pub struct CatalogFile {
     pub name: &'static str,
     /// A class's other names and patterns, a device's other names, a family's model types.
     pub aliases: &'static [&'static str],
-    /// How many bytes of the text hold all that is computed with; what people and tests read may stand behind it.
-    pub computed: usize,
+    /// How many bytes of the text hold all that is computed with, where what people and tests read stands behind it.
+    pub computed: Option<usize>,
     pub text: &'static str,
 }
 
@@ -30,7 +30,7 @@ impl CatalogFile {
 
     /// The same without what only people and tests read: places in it are those of the whole.
     fn computed(&self, index: usize) -> Source {
-        match self.text.get(..self.computed) {
+        match self.computed.and_then(|end| self.text.get(..end)) {
             Some(part) => Source { id: SourceId::catalog(index), name: self.path.into(), text: format!("{part}\n}}").into() },
             None => self.source(index),
         }

@@ -18,11 +18,8 @@ use crate::syntax::expr::{Env, EvalError, Exact, Value, eval, eval_condition, ev
 pub(crate) struct LayerEnv<'c> {
     pub(super) class: &'c Class,
     pub(super) builtins: Cow<'c, [Value]>,
-    cells: Cells,
+    cells: Vec<OnceCell<Result<Value, Box<EvalError>>>>,
 }
-
-/// The values of parameters and of a class's variables, as far as they were asked for.
-pub(super) type Cells = Vec<OnceCell<Result<Value, Box<EvalError>>>>;
 
 impl Env<Slot> for LayerEnv<'_> {
     fn value(&self, slot: &Slot, depth: u16) -> Result<Value, EvalError> {
@@ -39,16 +36,12 @@ impl Env<Slot> for LayerEnv<'_> {
             return known.clone().map_err(|error| *error);
         }
         let parameter = self.class.parameters.get(at);
-        let definition = match parameter {
-            Some(parameter) => parameter.default.as_ref(),
-            None => self.class.variables.get(at - self.class.parameters.len()).map(|(_, formula)| formula),
-        };
         // A required parameter that is missing was reported by `check`.
         let evaluated = |formula: &Formula| match eval_integer(&formula.expr, self, depth) {
             Some(n) => Ok(Value::Number(Exact::integer(n))),
             None => eval(&formula.expr, self, depth),
         };
-        let value = definition.map_or(Err(EvalError::Reported), evaluated).and_then(|value| match parameter {
+        let value = self.definition(*slot).map_or(Err(EvalError::Reported), evaluated).and_then(|value| match parameter {
             Some(parameter) => check_parameter(parameter, &value).ok_or_else(|| EvalError::Type {
                 operation: format!("the default of `{}`", parameter.name).into(),
                 expected: parameter.kind.expected(),
@@ -86,13 +79,7 @@ impl<'c> LayerEnv<'c> {
 
     /// The names of a class where a layer gives these parameters.
     pub(crate) fn new(class: &'c Class, signature: &Signature, builtins: Cow<'c, [Value]>) -> Self {
-        Self::within(class, signature, builtins, Cells::new())
-    }
-
-    /// The same in cells that were another layer's.
-    pub(super) fn within(class: &'c Class, signature: &Signature, builtins: Cow<'c, [Value]>, mut cells: Cells) -> Self {
-        cells.clear();
-        cells.resize_with(class.parameters.len() + class.variables.len(), OnceCell::new);
+        let cells = (0..class.parameters.len() + class.variables.len()).map(|_| OnceCell::new()).collect();
         let layer = LayerEnv { class, builtins, cells };
         for (position, value) in signature.arguments.iter() {
             if let Some(cell) = layer.cells.get(usize::from(position)) {
@@ -100,11 +87,6 @@ impl<'c> LayerEnv<'c> {
             }
         }
         layer
-    }
-
-    /// The cells, for another layer.
-    pub(super) fn into_cells(self) -> Cells {
-        self.cells
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::cell::OnceCell;
 
-use super::env::{Cells, LayerEnv};
+use super::env::LayerEnv;
 use super::ports::Ports;
 use super::problem::{Problem, beyond};
 use super::rules::{Over, Rule, rule};
@@ -28,27 +28,16 @@ pub struct Evaluated {
 /// # Errors
 /// What keeps a formula from having a value.
 pub fn evaluate(signature: &Signature, builtins: &[Value], phase: Phase) -> Result<Evaluated, Problem> {
-    evaluate_within(signature, builtins, phase, &mut Cells::new())
-}
-
-/// The same in cells that are left for the next one.
-pub(super) fn evaluate_within(
-    signature: &Signature,
-    builtins: &[Value],
-    phase: Phase,
-    cells: &mut Cells,
-) -> Result<Evaluated, Problem> {
     let train = signature.phase(phase) == Phase::Train;
     let builtins = LayerEnv::builtins(signature, builtins);
     let weight_bytes = weight_dtype_bytes(&builtins)?;
-    let env = signature.class.as_deref().map(|class| LayerEnv::within(class, signature, builtins, std::mem::take(cells)));
+    let env = signature.class.as_deref().map(|class| LayerEnv::new(class, signature, builtins));
     env.as_ref().map_or(Ok(()), LayerEnv::require)?;
     let tensors = tensors(signature, env.as_ref(), weight_bytes)?;
     let layer = Layer { env: env.as_ref(), tensors: &tensors, train, ports: OnceCell::new() };
     let cost = layer.figures()?.into();
     layer.ports()?;
     let ports = layer.ports.into_inner().unwrap_or_default();
-    *cells = env.map(LayerEnv::into_cells).unwrap_or_default();
     Ok(Evaluated { cost, tensors: tensors.into(), ports })
 }
 

@@ -5,8 +5,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::env::Cells;
-use super::evaluate::{Evaluated, evaluate_within};
+use super::evaluate::{Evaluated, evaluate};
 use super::ports::Ports;
 use super::problem::Problem;
 use super::tensors::Tensor;
@@ -115,9 +114,8 @@ pub fn cost(flat: &FlatModel, bound: &BoundModel, diagnostics: &mut Diagnostics)
         modules: 0,
     };
     let mut problems: HashMap<u32, Problem> = HashMap::new();
-    let mut cells = Cells::new();
     for (at, signature) in (0u32..).zip(&bound.signatures) {
-        let found = evaluate_within(signature, &bound.builtins, bound.workload.phase, &mut cells);
+        let found = evaluate(signature, &bound.builtins, bound.workload.phase);
         report.evaluated.push(found.map_err(|problem| problems.insert(at, problem)).ok());
     }
     for (at, info) in flat.rows.iter().enumerate() {

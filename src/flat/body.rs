@@ -69,7 +69,7 @@ impl<'m> Flattener<'m, '_> {
         let taken = taken_scope(block, local, scope);
         let inner = Scope::of_variables(&taken, &block.variables);
         if let Some((_, first)) = self.block_of.take_if(|(repeated, _)| std::ptr::eq(*repeated, layer)) {
-            self.values.trace_more(first, inner.entries.iter());
+            self.values.traces.more(first, inner.entries.iter());
         }
         self.uses.push(block);
         let file = if local { self.file } else { None };

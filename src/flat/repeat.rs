@@ -43,12 +43,12 @@ impl<'m> Flattener<'m, '_> {
                 index += 1;
                 continue;
             }
-            self.values.begin_trace(indexed.entries.iter().chain(&inner.entries));
+            self.values.traces.begin(indexed.entries.iter().chain(&inner.entries));
             self.block_of = block.map(|_| (layer, indexed.entries.len() + inner.entries.len()));
             let exists = self.exists(layer, &inner);
             let node = if exists == Some(true) { self.instance(layer, &inner, inputs.clone(), true) } else { None };
             self.block_of = None;
-            let trace = self.values.end_trace();
+            let trace = self.values.traces.end();
             if node.is_none() && exists != Some(false) {
                 faulty += 1;
             }

@@ -24,24 +24,14 @@ impl Machine<'_, '_> {
             return self.run(id, inputs, calls);
         }
         let chains = self.ports(id).is_some_and(Ports::gives_what_it_takes);
-        let mut values = self.run(id, inputs.clone(), 1);
-        let mut done = 1;
-        while done < calls && !self.full {
+        let first = self.run(id, inputs.clone(), 1);
+        self.calls(calls, first, |machine, before| {
             let mut next = inputs.clone();
-            if let (Some(first), Some(made), true) = (next.first_mut(), values.own.first(), chains) {
+            if let (Some(first), Some(made), true) = (next.first_mut(), before.own.first(), chains) {
                 *first = made.clone();
             }
-            let mark = self.mark();
-            let made = self.run(id, next, 1);
-            let earlier = std::mem::replace(&mut values, made);
-            self.release_values(&earlier);
-            done += 1;
-            if calls - done > 1 {
-                self.again(&mark, calls - done - 1);
-                done = calls - 1;
-            }
-        }
-        values
+            machine.run(id, next, 1)
+        })
     }
 
     /// Runs it so many times side by side.

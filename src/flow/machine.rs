@@ -213,16 +213,25 @@ impl<'f, 'd> Machine<'f, 'd> {
             self.dry -= 1;
             return values;
         }
-        let mut values = self.call(composite, plan, exports, input);
+        let first = self.call(composite, plan, exports, input);
+        self.calls(calls, first, |machine, before| {
+            let next = before.own.first().cloned().unwrap_or_else(Value::unknown);
+            machine.call(composite, plan, exports, next)
+        })
+    }
+
+    /// What follows the first of several calls: each is made with what the one before gave. The second leaves behind what all that follow do, so
+    /// these are added up, and the last is made again.
+    pub(super) fn calls(&mut self, calls: u128, first: Values, call: impl Fn(&mut Self, &Values) -> Values) -> Values {
+        let mut values = first;
         let mut done = 1;
         while done < calls && !self.full {
-            let next = values.own.first().cloned().unwrap_or_else(Value::unknown);
             let mark = self.mark();
-            let made = self.call(composite, plan, exports, next);
+            let made = call(self, &values);
             let earlier = std::mem::replace(&mut values, made);
             self.release_values(&earlier);
             done += 1;
-            if done >= 2 && calls - done > 1 {
+            if calls - done > 1 {
                 self.again(&mark, calls - done - 1);
                 done = calls - 1;
             }

@@ -7,11 +7,13 @@ pub mod family;
 pub mod resolve;
 pub mod scope;
 mod segment;
+mod trace;
 mod values;
 
 pub use binding::{Argument, Binding, Residual};
 pub use segment::{PathPiece, Segment};
-pub use values::{Trace, Values};
+pub use trace::Trace;
+pub use values::Values;
 
 use crate::catalog::Catalog;
 use crate::syntax::diag::Diagnostics;

@@ -7,6 +7,7 @@ use std::cell::{Cell, OnceCell};
 
 use std::sync::OnceLock;
 
+use crate::language::trace::Traced;
 use crate::quantity::workload::{LENGTHS, WorkloadVar};
 use crate::syntax::expr::{Syntax, Value, parse};
 use crate::syntax::source::{SourceId, Span};
@@ -45,15 +46,6 @@ pub struct Entry<'m, T> {
     pub used: Cell<bool>,
     /// Its number in the trace of a repeat's instance, if it is one of those that may differ from instance to instance.
     pub traced: Cell<Option<Traced>>,
-}
-
-/// Which entry of which repeat it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Traced {
-    /// How many repeats are traced around.
-    pub level: usize,
-    /// The entry among those of the repeat.
-    pub entry: usize,
 }
 
 impl<'m, T> Entry<'m, T> {

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use crate::language::check::{derived_entries, text_like_an_expression, unknown_variable, variable_entries};
-use crate::language::scope::{Definition, Entry, Scope, Traced};
+use crate::language::scope::{Definition, Entry, Scope};
+use crate::language::trace::Traces;
 use crate::language::{Binding, PathPiece, Residual, Segment};
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics, Label};
 use crate::syntax::expr::{
@@ -24,20 +25,8 @@ pub struct Values<'d> {
     diagnostics: &'d mut Diagnostics,
     /// How many items of lists and objects were looked at: variables that double each other make lists that no walk comes to the end of.
     looked: u64,
-    /// What is read in the instances that are being made, of what may differ between instances; the outermost repeat first.
-    traces: Vec<Trace>,
-}
-
-/// What was read of a repeat's own variables and its index while an instance of it was made, in order. How the instance looks depends on
-/// nothing else of it: another instance in which all of this has the same values looks the same.
-#[derive(Debug, Default)]
-pub struct Trace {
-    /// The entry, and its value.
-    pub reads: Vec<(usize, Binding)>,
-    /// Something in it has no value.
-    pub broken: bool,
-    /// How many of the repeat's own variables are being evaluated: what these read isn't read by the instance.
-    within: usize,
+    /// What the instances that are being made read.
+    pub traces: Traces,
 }
 
 /// The most items of lists and objects that are looked at in all.
@@ -49,7 +38,7 @@ const EXPRESSION_TOO_LARGE: EvalError =
 
 impl<'d> Values<'d> {
     pub fn new(diagnostics: &'d mut Diagnostics) -> Self {
-        Values { diagnostics, looked: 0, traces: Vec::new() }
+        Values { diagnostics, looked: 0, traces: Traces::default() }
     }
 
     pub fn diagnostics(&mut self) -> &mut Diagnostics {
@@ -163,46 +152,10 @@ impl<'d> Values<'d> {
     pub fn entry(&mut self, scope: &ValueScope<'_, '_>, entry: &Entry<'_, Evaluated>, depth: u16) -> Evaluated {
         entry.used.set(true);
         let Some(traced) = entry.traced.get() else { return self.value(scope, entry, depth) };
-        self.within(traced, 1);
+        self.traces.enter(traced);
         let value = self.value(scope, entry, depth);
-        self.within(traced, -1);
-        let trace = self.traces.get_mut(traced.level).filter(|trace| trace.within == 0);
-        if let Some(trace) = trace.filter(|trace| trace.reads.iter().all(|(known, _)| *known != traced.entry)) {
-            match &value {
-                Ok(binding) => trace.reads.push((traced.entry, binding.clone())),
-                Err(_) => trace.broken = true,
-            }
-        }
+        self.traces.leave(traced, &value);
         value
-    }
-
-    /// What one of a repeat's own variables reads isn't read by the instance.
-    fn within(&mut self, traced: Traced, more: isize) {
-        if let Some(trace) = self.traces.get_mut(traced.level) {
-            trace.within = trace.within.saturating_add_signed(more);
-        }
-    }
-
-    /// From here on what is read of these entries is noted, until [`Values::end_trace`].
-    pub fn begin_trace<'s, 'm: 's>(&mut self, entries: impl Iterator<Item = &'s Entry<'m, Evaluated>>) {
-        let level = self.traces.len();
-        for (at, entry) in entries.enumerate() {
-            entry.traced.set(Some(Traced { level, entry: at }));
-        }
-        self.traces.push(Trace::default());
-    }
-
-    /// The same of further entries, which are numbered from `first` on.
-    pub fn trace_more<'s, 'm: 's>(&mut self, first: usize, entries: impl Iterator<Item = &'s Entry<'m, Evaluated>>) {
-        let Some(level) = self.traces.len().checked_sub(1) else { return };
-        for (at, entry) in entries.enumerate() {
-            entry.traced.set(Some(Traced { level, entry: first + at }));
-        }
-    }
-
-    /// What was read since.
-    pub fn end_trace(&mut self) -> Trace {
-        self.traces.pop().unwrap_or_default()
     }
 
     fn value(&mut self, scope: &ValueScope<'_, '_>, entry: &Entry<'_, Evaluated>, depth: u16) -> Evaluated {

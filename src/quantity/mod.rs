@@ -132,11 +132,7 @@ impl Cost {
     /// A quantity of [`Cost::times`].
     #[must_use]
     pub fn share(&self, quantity: Quantity, repeats: u128, calls: u128) -> Option<u128> {
-        let factor = match QUANTITIES.get(quantity as usize)?.fold {
-            Fold::Module => repeats,
-            Fold::Run => repeats.checked_mul(calls)?,
-            Fold::Peak => 1,
-        };
+        let factor = QUANTITIES.get(quantity as usize)?.fold.factor(repeats, calls)?;
         self.get(quantity).checked_mul(factor)
     }
 
@@ -146,15 +142,9 @@ impl Cost {
         if (repeats, calls) == (1, 1) {
             return Some(*self);
         }
-        let runs = repeats.checked_mul(calls)?;
         let mut out = *self;
         for (cell, info) in out.0.iter_mut().zip(QUANTITIES) {
-            let factor = match info.fold {
-                Fold::Module => repeats,
-                Fold::Run => runs,
-                Fold::Peak => 1,
-            };
-            *cell = cell.checked_mul(factor)?;
+            *cell = cell.checked_mul(info.fold.factor(repeats, calls)?)?;
         }
         Some(out)
     }

@@ -97,6 +97,17 @@ pub enum Fold {
     Peak,
 }
 
+impl Fold {
+    /// By what a quantity of one layer multiplies. `None` beyond 128 bits.
+    pub(super) fn factor(self, repeats: u128, calls: u128) -> Option<u128> {
+        match self {
+            Fold::Module => Some(repeats),
+            Fold::Run => repeats.checked_mul(calls),
+            Fold::Peak => Some(1),
+        }
+    }
+}
+
 /// Where `expect` may state it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stated {
