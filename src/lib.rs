@@ -41,7 +41,7 @@
 //! let at = model.lowered(&Execution::default()).into_result()?.at(&Workload::decode(8, 4095)).into_result()?;
 //! assert_eq!(at.summary().params, 596_049_920);
 //! // 28 layers x 2 x 8 heads x 128 channels x 2 bytes.
-//! assert_eq!(at.cache().bytes_per_token, 114_688);
+//! assert_eq!(at.cache().bytes_per_token_at_first, 114_688);
 //!
 //! // Why does this layer cost what it does?
 //! let text = at.explain("model.layers.0.mlp.up_proj").into_result()?;
@@ -81,7 +81,7 @@ pub use evaluation::{Evaluation, Instance, Parameter, Row};
 pub use flat::RowId;
 pub use flow::{Alive, Peak};
 pub use lower::{Execution, Lowered};
-pub use quantity::workload::{Attention, Backend, Cache, Kernel, Logits, Phase};
+pub use quantity::workload::{After, Attention, Backend, Cache, Kernel, Logits, Phase};
 pub use quantity::{Bytes, Cost, Exact, Flops, Fold, Params, QUANTITIES, Quantity, QuantityInfo, Unit};
 pub use session::{Expression, ExpressionError, Failure, FlatRow, Model, Outcome, Place, Session, Settings, Stage};
 pub use syntax::expr::Value;

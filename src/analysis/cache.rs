@@ -10,20 +10,25 @@ use crate::evaluation::{Evaluation, costs};
 use crate::flat::FlatModel;
 use crate::lower::Execution;
 use crate::quantity::Quantity;
-use crate::quantity::workload::{Cache, Phase};
+use crate::quantity::workload::{Cache, LENGTHS as LENGTHS_BY_NAME, Phase};
 use crate::syntax::diag::Diagnostics;
 use crate::syntax::expr::Exact;
 
 /// The lengths that a report shows.
 pub const LENGTHS: &[u64] = &[512, 1024, 2048, 4096, 8192, 16384, 32768, 65536, 131_072];
 
+/// A length at which every window is full, and a multiple of every usual number of tokens that are cached as one.
+const FAR: u64 = 1 << 30;
+
 /// A model's cache.
 #[derive(Debug, Clone, Default)]
 pub struct CacheReport {
     /// Rows that keep something, with the bytes of all their instances at the workload.
     pub rows: Vec<CacheRow>,
-    /// Bytes that one more token of one sequence adds while it is short: before any window is full.
-    pub bytes_per_token: u128,
+    /// Bytes that one more token of one sequence adds once all windows are full: not an integer where every few tokens make one entry.
+    pub bytes_per_token: Exact,
+    /// Bytes that one more token of one sequence adds before any window is full.
+    pub bytes_per_token_at_first: u128,
     /// Bytes of one sequence that don't grow with it.
     pub constant_bytes: u128,
     /// Bytes at these lengths, at the workload's batch size.
@@ -82,19 +87,25 @@ impl AttentionKind {
 #[must_use]
 pub fn cache(model: &Evaluation) -> CacheReport {
     let (flat, bound, report) = (&model.flat, &model.bound, &model.report);
+    // Lengths that were set by name are those of the workload, not of the lengths that are looked at here.
+    let settings = model.asked.settings.iter().filter(|(name, _)| !LENGTHS_BY_NAME.contains(&&**name)).cloned();
+    let asked = Workload { settings: settings.collect(), ..model.asked.clone() };
     let at = |length: u64, batch: u64| {
         let workload = Workload {
             phase: Some(Phase::Decode),
             batch_size: Some(batch),
             seq_len: Some(1),
             past_len: Some(length - 1),
-            ..model.asked.clone()
+            ..asked.clone()
         };
         let execution = Execution { cache: Cache::On, ..model.execution };
-        costs(flat, execution, &workload, &mut Diagnostics::default()).report.totals.get(Quantity::CacheBytes)
+        let mut said = Diagnostics::default();
+        let costs = costs(flat, execution, &workload, &mut said);
+        (!said.has_errors()).then(|| costs.report.totals.get(Quantity::CacheBytes))
     };
-    let (one, two) = (at(1, 1), at(2, 1));
-    let bytes_per_token = two.saturating_sub(one);
+    let growth = |from: u64, to: u64| Some(at(to, 1)?.saturating_sub(at(from, 1)?));
+    let at_first = growth(1, 2).unwrap_or(0);
+    let far = growth(FAR, 2 * FAR).and_then(|bytes| Exact::from_count(bytes)?.checked_div(Exact::from_count(u128::from(FAR))?));
     let rows = flat.rows.iter().zip(report.rows()).filter_map(|(info, row)| {
         let bytes = row.of(Quantity::CacheBytes);
         (bytes > 0).then(|| CacheRow { path: info.path.to_string(), layers: info.repeats, bytes })
@@ -102,9 +113,10 @@ pub fn cache(model: &Evaluation) -> CacheReport {
     let (attention, mha_bytes) = attention(flat, bound);
     CacheReport {
         rows: rows.collect(),
-        bytes_per_token,
-        constant_bytes: one.saturating_sub(bytes_per_token),
-        at: LENGTHS.iter().map(|length| (*length, at(*length, bound.workload.batch_size))).collect(),
+        bytes_per_token: far.or_else(|| Exact::from_count(at_first)).unwrap_or(Exact::ZERO),
+        bytes_per_token_at_first: at_first,
+        constant_bytes: at(1, 1).unwrap_or(0).saturating_sub(at_first),
+        at: LENGTHS.iter().filter_map(|length| Some((*length, at(*length, bound.workload.batch_size)?))).collect(),
         attention,
         mha_bytes,
         bytes: report.totals.get(Quantity::CacheBytes),

@@ -8,7 +8,7 @@ use crate::catalog::Device;
 use crate::cost::workload::Workload;
 use crate::evaluation::Evaluation;
 use crate::quantity::workload::Phase;
-use crate::syntax::diag::{Code, Diagnostics};
+use crate::syntax::diag::{Code, Diagnostic, Diagnostics, Severity};
 
 /// The answer for a number of equal devices.
 #[derive(Debug, Clone)]
@@ -42,36 +42,48 @@ impl Fit {
 }
 
 /// How far a number of sequences or tokens can grow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Largest {
     /// Not even one fits.
-    None,
+    Never,
     /// So many fit, and one more doesn't.
-    Fits(u64),
-    /// So many fit, and with one more the model itself is wrong.
-    Defined(u64),
-    /// What is needed doesn't depend on it.
-    Unlimited,
+    AtMost(u64),
+    /// What is needed doesn't depend on it, as far as anyone looks: 2^40.
+    Unbounded,
+    /// With one more than fit here the model itself has no answer, so no memory ends it.
+    Failed {
+        /// So many fit; 0: nothing smaller has an answer either.
+        fit: u64,
+        /// What is wrong with one more.
+        why: Box<Diagnostic>,
+    },
 }
 
 impl Largest {
-    /// The number, where there is one.
+    /// The number that is known to fit, where there is a largest one.
     #[must_use]
-    pub fn number(self) -> Option<u64> {
+    pub fn number(&self) -> Option<u64> {
         match self {
-            Largest::Fits(number) | Largest::Defined(number) => Some(number),
-            Largest::None | Largest::Unlimited => None,
+            Largest::AtMost(number) => Some(*number),
+            Largest::Failed { fit, .. } => Some(*fit).filter(|fit| *fit > 0),
+            Largest::Never | Largest::Unbounded => None,
         }
     }
 
     /// What ends it: `memory`, the `model`, or `nothing`.
     #[must_use]
-    pub fn ended_by(self) -> &'static str {
+    pub fn ended_by(&self) -> &'static str {
         match self {
-            Largest::None | Largest::Fits(_) => "memory",
-            Largest::Defined(_) => "model",
-            Largest::Unlimited => "nothing",
+            Largest::Never | Largest::AtMost(_) => "memory",
+            Largest::Failed { .. } => "model",
+            Largest::Unbounded => "nothing",
         }
+    }
+
+    /// Why the model has no answer for one more.
+    #[must_use]
+    pub fn why(&self) -> Option<&Diagnostic> {
+        if let Largest::Failed { why, .. } = self { Some(why) } else { None }
     }
 }
 
@@ -103,14 +115,18 @@ pub fn fit(question: Question<'_>, now: &Plan) -> Fit {
     let room = capacity.saturating_sub(reserve);
     let at = |workload: &Workload| {
         let mut said = Diagnostics::default();
-        match model.elsewhere(workload, &mut said) {
-            Some(other) => match plan(&other, count, training).ok().and_then(|plan| plan.total()) {
-                Some(bytes) if bytes <= room => At::Fits,
-                _ => At::TooMuch,
-            },
-            // Beyond 128 bits is beyond any device.
-            None if said.has(Code::Overflow) => At::TooMuch,
-            None => At::Wrong,
+        if let Some(other) = model.elsewhere(workload, &mut said) {
+            match plan(&other, count, training) {
+                Ok(plan) if plan.total().is_some_and(|bytes| bytes <= room) => return At::Fits,
+                Ok(_) => return At::TooMuch,
+                Err(why) => said.push(*why),
+            }
+        }
+        // Beyond 128 bits is beyond any device.
+        let why = said.sorted().into_iter().find(|said| said.severity == Severity::Error);
+        match why {
+            Some(why) if !said.has(Code::Overflow) => At::Wrong(why.clone().boxed()),
+            _ => At::TooMuch,
         }
     };
     let fixed = Workload { seq_len: Some(workload.seq_len), past_len: Some(workload.past_len), ..asked.clone() };
@@ -118,8 +134,9 @@ pub fn fit(question: Question<'_>, now: &Plan) -> Fit {
     let fixed = Workload { batch_size: Some(workload.batch_size), ..fixed };
     let longest_context = match workload.phase {
         Phase::Decode => largest(workload.seq_len.saturating_add(workload.past_len), |tokens| {
-            let past_len = tokens.checked_sub(workload.seq_len);
-            past_len.map_or(At::Wrong, |past| at(&Workload { past_len: Some(past), ..fixed.clone() }))
+            // The new tokens are some of them: fewer than those are no step.
+            let past_len = tokens.saturating_sub(workload.seq_len);
+            at(&Workload { past_len: Some(past_len), ..fixed.clone() })
         }),
         _ => largest(workload.seq_len, |tokens| at(&Workload { seq_len: Some(tokens), ..fixed.clone() })),
     };
@@ -127,23 +144,24 @@ pub fn fit(question: Question<'_>, now: &Plan) -> Fit {
 }
 
 /// What is found at a number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 enum At {
     Fits,
     TooMuch,
     /// Something other than memory: too few tokens for what the model reads, or too many for what it has.
-    Wrong,
+    Wrong(Box<Diagnostic>),
 }
 
 /// The largest number that fits, from `now` up or down: there the model is known to be right.
 fn largest(now: u64, at: impl Fn(u64) -> At) -> Largest {
+    let fits = |number: u64| matches!(at(number), At::Fits);
     let (mut good, mut bad) = (now, now);
-    let grows = at(now) == At::Fits;
+    let grows = fits(now);
     while grows && bad == good {
         let next = good.checked_mul(2).filter(|_| good < MOST || good == now);
-        let Some(next) = next else { return Largest::Unlimited };
+        let Some(next) = next else { return Largest::Unbounded };
         bad = next;
-        if at(next) == At::Fits {
+        if fits(next) {
             good = next;
         }
     }
@@ -155,15 +173,16 @@ fn largest(now: u64, at: impl Fn(u64) -> At) -> Largest {
         match at(middle) {
             At::Fits => good = middle,
             // On the way down what is wrong is too little.
-            At::Wrong if !grows => good = middle,
+            At::Wrong(_) if !grows => good = middle,
             _ => bad = middle,
         }
     }
-    match good {
-        0 => Largest::None,
-        _ if at(good) != At::Fits => Largest::None,
-        _ if at(bad) == At::Wrong => Largest::Defined(good),
-        _ => Largest::Fits(good),
+    match (good, at(bad)) {
+        (0, At::Wrong(why)) => Largest::Failed { fit: 0, why },
+        (0, _) => Largest::Never,
+        _ if !fits(good) => Largest::Never,
+        (fit, At::Wrong(why)) => Largest::Failed { fit, why },
+        (fit, _) => Largest::AtMost(fit),
     }
 }
 
@@ -171,21 +190,31 @@ fn largest(now: u64, at: impl Fn(u64) -> At) -> Largest {
 mod tests {
     use super::*;
 
+    fn wrong() -> At {
+        At::Wrong(Diagnostic::new(Code::InvalidWorkload, "no such position").boxed())
+    }
+
+    /// As a word and a number, to compare.
+    fn found(now: u64, at: impl Fn(u64) -> At) -> (&'static str, Option<u64>) {
+        let largest = largest(now, at);
+        (largest.ended_by(), largest.number())
+    }
+
     #[test]
     fn the_largest_is_found_from_wherever_one_begins() {
         for limit in [1, 2, 3, 7, 8, 1000, 4097] {
             for now in [1, 2, 5, 1000, 5000] {
                 let at = |n| if n <= limit { At::Fits } else { At::TooMuch };
-                assert_eq!(largest(now, at), Largest::Fits(limit), "{limit} from {now}");
+                assert_eq!(found(now, at), ("memory", Some(limit)), "{limit} from {now}");
             }
         }
-        assert_eq!(largest(7, |_| At::TooMuch), Largest::None);
-        assert_eq!(largest(7, |_| At::Fits), Largest::Unlimited);
+        assert_eq!(found(7, |_| At::TooMuch), ("memory", None));
+        assert_eq!(found(7, |_| At::Fits), ("nothing", None));
         // Beyond 2^40 nobody looks, unless one begins there.
         let at = |limit: u64| move |n| if n <= limit { At::Fits } else { At::TooMuch };
-        assert_eq!(largest(7, at(1 << 50)), Largest::Unlimited);
-        assert_eq!(largest(1, at(3 << 39)), Largest::Unlimited);
-        assert_eq!(largest(1 << 41, at(3 << 40)), Largest::Fits(3 << 40));
+        assert_eq!(found(7, at(1 << 50)), ("nothing", None));
+        assert_eq!(found(1, at(3 << 39)), ("nothing", None));
+        assert_eq!(found(1 << 41, at(3 << 40)), ("memory", Some(3 << 40)));
     }
 
     #[test]
@@ -194,7 +223,7 @@ mod tests {
         let at = |room: u64| {
             move |n: u64| {
                 if n < 576 {
-                    At::Wrong
+                    wrong()
                 } else if n <= room {
                     At::Fits
                 } else {
@@ -202,10 +231,15 @@ mod tests {
                 }
             }
         };
-        assert_eq!(largest(600, at(10_000)), Largest::Fits(10_000));
-        assert_eq!(largest(2048, at(700)), Largest::Fits(700));
-        assert_eq!(largest(2048, at(500)), Largest::None);
-        // One of at most 1024.
-        assert_eq!(largest(512, |n| if n <= 1024 { At::Fits } else { At::Wrong }), Largest::Defined(1024));
+        assert_eq!(found(600, at(10_000)), ("memory", Some(10_000)));
+        assert_eq!(found(2048, at(700)), ("memory", Some(700)));
+        assert_eq!(found(2048, at(500)), ("memory", None));
+        // One of at most 1024: why is said.
+        let most = largest(512, |n| if n <= 1024 { At::Fits } else { wrong() });
+        assert_eq!((most.ended_by(), most.number()), ("model", Some(1024)));
+        assert_eq!(most.why().unwrap().message, "no such position");
+        // One without any answer.
+        let none = largest(1, |_| wrong());
+        assert_eq!((none.ended_by(), none.number(), none.why().is_some()), ("model", None, true));
     }
 }

@@ -11,7 +11,7 @@ use crate::analysis::memory::{Checkpointing, Lora, Training};
 use crate::catalog::{Catalog, Dtype};
 use crate::cost::workload::Workload;
 use crate::lower::Execution;
-use crate::quantity::workload::{Attention, Backend, Cache, Kernel, Logits, Phase};
+use crate::quantity::workload::{After, Attention, Backend, Cache, Kernel, Logits, Phase};
 use crate::report::units::Units;
 use crate::report::{By, FORMATS, Format, MEMORY_FORMATS, MemoryFormat, PageFormat};
 use crate::session::{Settings, Stage};
@@ -135,6 +135,10 @@ pub struct WorkloadArgs {
     /// Whose kernels decide what is kept for the backward pass [default: cpu, as the reference]
     #[arg(long, value_enum)]
     pub backend: Option<Backend>,
+    /// How the cached tokens came there: one by one, as while decoding, or all at once, before the first step after a prompt
+    /// [default: steps]
+    #[arg(long, value_enum)]
+    pub after: Option<After>,
     /// Give a variable of the model, structural or workload, another value
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = parse_setting)]
     pub settings: Vec<(Arc<str>, Value)>,
@@ -503,7 +507,7 @@ macro_rules! choices {
         })*
     };
 }
-choices!(Phase, Attention, Kernel, Logits, Cache, Backend, Checkpointing, By, Units, PageFormat);
+choices!(Phase, Attention, Kernel, Logits, Cache, Backend, After, Checkpointing, By, Units, PageFormat);
 
 /// One of the rows of a table, by name.
 fn one_of<T: Sync>(rows: &'static [T], name: fn(&T) -> &'static str) -> impl TypedValueParser<Value = &'static T> {
@@ -566,6 +570,7 @@ impl WorkloadArgs {
             kv_dtype: dtype("kv_dtype", &self.kv_dtype)?,
             attention: self.attention,
             logits: self.logits,
+            after: self.after,
             settings: self.settings.clone(),
         })
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::catalog::{Catalog, Dtype};
 use crate::lower::Execution;
 use crate::quantity::Exact;
-use crate::quantity::workload::{Attention, Backend, Cache, Kernel, Logits, Phase, VARIABLES};
+use crate::quantity::workload::{After, Attention, Backend, Cache, Kernel, Logits, Phase, VARIABLES};
 use crate::syntax::expr::Value;
 
 /// What was asked for; what is `None` gets a default.
@@ -34,6 +34,8 @@ pub struct Workload {
     pub attention: Option<Attention>,
     /// Of which positions logits are computed.
     pub logits: Option<Logits>,
+    /// How the cached tokens came there.
+    pub after: Option<After>,
     /// Other values for workload variables, the model's own ones too. A model's other variables are given when it is read.
     pub settings: Vec<(Arc<str>, Value)>,
 }
@@ -86,6 +88,7 @@ impl Workload {
             "logits" => self.logits = Some(Logits::from_word(word).ok_or_else(|| one_of(Logits::WORDS))?),
             "cache" => execution.cache = Cache::from_word(word).ok_or_else(|| one_of(Cache::WORDS))?,
             "backend" => execution.backend = Backend::from_word(word).ok_or_else(|| one_of(Backend::WORDS))?,
+            "after" => self.after = Some(After::from_word(word).ok_or_else(|| one_of(After::WORDS))?),
             "batch_size" => self.batch_size = count()?,
             "seq_len" => self.seq_len = count()?,
             "past_len" => self.past_len = count()?,
@@ -151,6 +154,8 @@ pub struct CompleteWorkload {
     pub cache: Cache,
     /// Whose kernels run.
     pub backend: Backend,
+    /// How the cached tokens came there.
+    pub after: After,
     /// The model's own workload variables, after the built-in ones.
     pub more: Vec<(Arc<str>, Value)>,
     /// What nobody asked for, in words: "seq_len (the model's positions)".
@@ -227,6 +232,7 @@ impl CompleteWorkload {
                 _ => execution.cache,
             },
             backend: execution.backend,
+            after: asked.after.unwrap_or_default(),
             more: Vec::new(),
             defaulted,
         }
@@ -268,6 +274,7 @@ impl CompleteWorkload {
         values.push(Value::text(self.kernel.word()));
         values.push(Value::Bool(self.cache == Cache::On));
         values.push(Value::text(self.backend.word()));
+        values.push(Value::text(self.after.word()));
         values
     }
 }

@@ -20,6 +20,12 @@ pub(crate) fn multiply(a: i128, b: i128) -> Option<i128> {
     }
 }
 
+impl Default for Exact {
+    fn default() -> Self {
+        Exact::ZERO
+    }
+}
+
 impl Exact {
     /// 0.
     pub const ZERO: Exact = Exact(Ratio::new_raw(0, 1));

@@ -36,7 +36,7 @@ pub const LENGTHS: &[&str] = &["batch_size", "seq_len", "past_len", "kv_len", "l
 pub const DERIVED: &[&str] = &["kv_len", "training"];
 
 /// What a workload can state besides variables.
-pub const OPTIONS: &[&str] = &["phase", "dtype", "weight_dtype", "kv_dtype", "attention", "kernel", "logits", "cache", "backend"];
+pub const OPTIONS: &[&str] = &["phase", "dtype", "weight_dtype", "kv_dtype", "attention", "kernel", "logits", "cache", "backend", "after"];
 
 /// The conventions, which class formulas see after the variables.
 pub const CONVENTIONS: &[(&str, &str)] = &[
@@ -44,6 +44,7 @@ pub const CONVENTIONS: &[(&str, &str)] = &[
     ("kernel", "'flash', 'eager' or 'math': how attention is computed"),
     ("use_cache", "true where keys, values and states are kept for later steps"),
     ("backend", "'cpu' or 'cuda': whose kernels decide what is kept for the backward pass"),
+    ("after", "'steps' or 'prompt': whether cached tokens came one by one, as while decoding, or all at once"),
 ];
 
 /// What a step is.
@@ -98,6 +99,16 @@ pub enum Backend {
     Cuda,
 }
 
+/// How the cached tokens came there, where that decides what holds them: eager PyTorch keeps a window of the keys as a view.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum After {
+    /// One by one: the steady state of decoding.
+    #[default]
+    Steps,
+    /// All at once: the step is the first after a prompt.
+    Prompt,
+}
+
 /// Of which positions logits are computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Logits {
@@ -138,6 +149,7 @@ words!(Attention, Dense = "dense", Masked = "masked");
 words!(Kernel, Flash = "flash", Eager = "eager", Math = "math");
 words!(Cache, On = "on", Off = "off");
 words!(Backend, Cpu = "cpu", Cuda = "cuda");
+words!(After, Steps = "steps", Prompt = "prompt");
 words!(Logits, All = "all", Last = "last");
 
 #[cfg(test)]

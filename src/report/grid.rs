@@ -3,7 +3,7 @@
 use super::units::{self, Units};
 use super::{By, Line, Options, expanded, folded, groups};
 use crate::evaluation::Evaluation;
-use crate::quantity::workload::{Attention, Kernel, Logits, Phase};
+use crate::quantity::workload::{After, Attention, Kernel, Logits, Phase};
 use crate::quantity::{Cost, Quantity};
 
 /// A column: its title, and how soon it is given up where there is no room (0: never).
@@ -246,7 +246,8 @@ pub fn title(compiled: &Evaluation) -> String {
     let tokens = |n: u64| format!("{} token{}", units::exact(u128::from(n)), if n == 1 { "" } else { "s" });
     let mut parts = vec![workload.phase.word().to_owned(), format!("batch {}", workload.batch_size), tokens(workload.seq_len)];
     if workload.past_len > 0 {
-        parts.push(format!("{} cached", units::exact(u128::from(workload.past_len))));
+        let prompt = if workload.after == After::Prompt { " by the prompt" } else { "" };
+        parts.push(format!("{} cached{prompt}", units::exact(u128::from(workload.past_len))));
     }
     parts.push(workload.dtype.name.to_string());
     if workload.weight_dtype != workload.dtype {

@@ -19,6 +19,7 @@ use crate::catalog::Device;
 use crate::cost::workload::CompleteWorkload;
 use crate::evaluation::Evaluation;
 use crate::flow::Alive;
+use crate::quantity::Exact;
 use crate::quantity::workload::Phase;
 
 /// All that `memory` found out.
@@ -89,11 +90,13 @@ pub(super) fn bar(part: u128, whole: u128) -> String {
 
 fn kinds(report: &MemoryReport<'_>, bars: bool) -> Section {
     let total = report.plan.total().unwrap_or(u128::MAX);
-    let whole = report.fit.as_ref().map_or(total, |(_, fit)| fit.capacity.max(total));
+    let whole = report.fit.as_ref().map_or(total, |(_, fit)| fit.capacity);
+    // Bars end with the page: what doesn't fit is the whole of them.
+    let longest = whole.max(total);
     let row = |name: &str, bytes: u128, note: &str| {
         let mut cells =
             vec![name.to_owned(), units::exact(bytes), units::bytes(bytes, report.units), units::percent(bytes, whole)];
-        cells.push(if bars { bar(bytes, whole) } else { note.to_owned() });
+        cells.push(if bars { bar(bytes, longest) } else { note.to_owned() });
         cells
     };
     let mut rows: Vec<Vec<String>> = report.plan.items.iter().map(|item| row(item.kind, item.bytes, item.note)).collect();
@@ -198,10 +201,7 @@ fn cache(report: &MemoryReport<'_>) -> Option<Section> {
         0 => String::new(),
         bytes => format!(" and {} bytes whatever its length", units::exact(bytes)),
     };
-    notes.push(format!(
-        "{} bytes a token of a sequence{constant}, before any window is full",
-        units::exact(cache.bytes_per_token)
-    ));
+    notes.push(per_token(cache, &format!(" of a sequence{constant}")));
     if cache.bytes > 0 && cache.mha_bytes > 0 {
         #[expect(clippy::cast_precision_loss, reason = "a ratio for people")]
         let ratio = cache.mha_bytes as f64 / cache.bytes as f64;
@@ -215,21 +215,33 @@ fn cache(report: &MemoryReport<'_>) -> Option<Section> {
     Some(Section { columns: vec![("cache at tokens", true), ("bytes", true), ("", true)], rows: rows.collect(), notes })
 }
 
+/// `131,072 bytes a token`, more, and what the first tokens take where that is not the same.
+pub(super) fn per_token(cache: &CacheReport, more: &str) -> String {
+    let first = match Exact::from_count(cache.bytes_per_token_at_first) {
+        Some(first) if first != cache.bytes_per_token => {
+            format!(" ({} before windows are full)", units::exact(cache.bytes_per_token_at_first))
+        }
+        _ => String::new(),
+    };
+    format!("{} bytes a token{more}{first}", units::about(cache.bytes_per_token))
+}
+
 fn fit(report: &MemoryReport<'_>) -> Option<Section> {
     let (device, fit) = report.fit.as_ref()?;
     let workload = &report.evaluation.bound.workload;
-    let most = |largest: Largest| match largest {
-        Largest::None => "none".to_owned(),
-        Largest::Fits(n) => units::exact(u128::from(n)),
-        Largest::Defined(n) => format!("{}, the model's end", units::exact(u128::from(n))),
-        Largest::Unlimited => "no limit".to_owned(),
+    let most = |largest: &Largest| match largest {
+        Largest::Never => "none".to_owned(),
+        Largest::AtMost(n) => units::exact(u128::from(*n)),
+        Largest::Failed { fit: 0, .. } => "no answer".to_owned(),
+        Largest::Failed { fit, .. } => format!("{}, the model's end", units::exact(u128::from(*fit))),
+        Largest::Unbounded => "no limit".to_owned(),
     };
     let context = workload.seq_len.saturating_add(workload.past_len);
     let rows = vec![
         vec!["fits".to_owned(), if fit.fits() { "yes" } else { "no" }.to_owned()],
         vec!["left on each".to_owned(), left(fit)],
-        vec![format!("largest batch at {} tokens", units::exact(u128::from(context))), most(fit.largest_batch)],
-        vec![format!("longest context at batch {}", workload.batch_size), most(fit.longest_context)],
+        vec![format!("largest batch at {} tokens", units::exact(u128::from(context))), most(&fit.largest_batch)],
+        vec![format!("longest context at batch {}", workload.batch_size), most(&fit.longest_context)],
     ];
     let capacity = units::bytes(fit.capacity, report.units);
     let mut notes = vec![format!(
@@ -248,6 +260,11 @@ fn fit(report: &MemoryReport<'_>) -> Option<Section> {
         && longest > positions
     {
         notes.push(format!("the model itself has {} positions", units::exact(u128::from(positions))));
+    }
+    for (name, largest) in [("batch", &fit.largest_batch), ("context", &fit.longest_context)] {
+        if let Some(why) = largest.why() {
+            notes.push(format!("no larger {name}: {}", why.message));
+        }
     }
     if !device.verified {
         notes.push(format!("unverified: the figures of {} were not re-read from its vendor", device.name));
@@ -341,11 +358,11 @@ fn csv(report: &MemoryReport<'_>, out: &mut dyn Write) -> io::Result<()> {
     if let Some((device, fit)) = &report.fit {
         line("device", &device.name, fit.count.to_string(), fit.capacity)?;
         line("reserve", &device.name, String::new(), fit.reserve)?;
-        for (name, most) in [("largest_batch", fit.largest_batch), ("longest_context", fit.longest_context)] {
-            let number = if most == Largest::Unlimited {
-                "unlimited".to_owned()
-            } else {
-                most.number().map_or_else(String::new, |n| n.to_string())
+        for (name, most) in [("largest_batch", &fit.largest_batch), ("longest_context", &fit.longest_context)] {
+            let number = match most {
+                Largest::Unbounded => "unlimited".to_owned(),
+                Largest::Never => "0".to_owned(),
+                Largest::AtMost(_) | Largest::Failed { .. } => most.number().map_or_else(String::new, |n| n.to_string()),
             };
             line(name, &device.name, number, fit.needed)?;
         }
@@ -420,7 +437,9 @@ struct AliveJson<'a> {
 #[derive(Serialize)]
 struct CacheJson<'a> {
     bytes: u128,
-    bytes_per_token: u128,
+    /// Of the steady state, where windows are full.
+    bytes_per_token: serde_json::Value,
+    bytes_per_token_at_first: u128,
     constant_bytes: u128,
     mha_bytes: u128,
     attention: Vec<AttentionJson>,
@@ -462,8 +481,12 @@ struct FitJson<'a> {
     /// Null: not even one, or no limit.
     largest_batch: Option<u64>,
     largest_batch_ended_by: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    largest_batch_why: Option<&'a str>,
     longest_context: Option<u64>,
     longest_context_ended_by: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    longest_context_why: Option<&'a str>,
 }
 
 fn json(report: &MemoryReport<'_>, out: &mut dyn Write) -> io::Result<()> {
@@ -519,7 +542,8 @@ fn json(report: &MemoryReport<'_>, out: &mut dyn Write) -> io::Result<()> {
         }),
         cache: CacheJson {
             bytes: cache.bytes,
-            bytes_per_token: cache.bytes_per_token,
+            bytes_per_token: units::number(cache.bytes_per_token),
+            bytes_per_token_at_first: cache.bytes_per_token_at_first,
             constant_bytes: cache.constant_bytes,
             mha_bytes: cache.mha_bytes,
             attention: cache
@@ -546,8 +570,10 @@ fn json(report: &MemoryReport<'_>, out: &mut dyn Write) -> io::Result<()> {
             fits: fit.fits(),
             largest_batch: fit.largest_batch.number(),
             largest_batch_ended_by: fit.largest_batch.ended_by(),
+            largest_batch_why: fit.largest_batch.why().map(|why| &*why.message),
             longest_context: fit.longest_context.number(),
             longest_context_ended_by: fit.longest_context.ended_by(),
+            longest_context_why: fit.longest_context.why().map(|why| &*why.message),
         }),
     };
     serde_json::to_writer_pretty(&mut *out, &document)?;

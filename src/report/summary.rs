@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use serde_json::{Value as Json, json};
 
 use super::escape_terminal;
-use super::memory::bar;
+use super::memory::{bar, per_token};
 use super::page::{self, Section};
 use super::units::{self, Units};
 use crate::analysis::compare::Difference;
@@ -64,12 +64,12 @@ fn facts(summary: &Summary) -> Vec<Fact> {
         facts.push((weights_label(dtype), format!("{} ({})", units::bytes(bytes, Units::Si), units::exact(bytes))));
     }
     let cache = &summary.cache;
-    if cache.bytes_per_token > 0 || cache.constant_bytes > 0 {
+    if cache.bytes_per_token_at_first > 0 || cache.constant_bytes > 0 {
         let constant = match cache.constant_bytes {
             0 => String::new(),
             bytes => format!(", and {} whatever the length", units::bytes(bytes, Units::Si)),
         };
-        facts.push(("cache a token", format!("{} bytes{constant}", units::exact(cache.bytes_per_token))));
+        facts.push(("cache", per_token(cache, &constant)));
     }
     let (flops, tokens) = summary.prefill;
     if let Some(each) = flops.checked_div(tokens) {
@@ -276,7 +276,8 @@ fn summary_json(summary: &Summary) -> Json {
         "positions": positions(summary), "tied": summary.tied, "biases": summary.biases,
         "experts": summary.experts.map(|(all, chosen)| json!({ "num_experts": integer(all), "top_k": integer(chosen) })),
         "params": integer(summary.params), "active_params": integer(summary.active_params), "components": components,
-        "cache_bytes_per_token": integer(summary.cache.bytes_per_token), "cache_constant_bytes": integer(summary.cache.constant_bytes),
+        "cache_bytes_per_token": units::number(summary.cache.bytes_per_token),
+        "cache_bytes_per_token_at_first": integer(summary.cache.bytes_per_token_at_first), "cache_constant_bytes": integer(summary.cache.constant_bytes),
         "prefill": { "matmul_flops": integer(summary.prefill.0), "tokens": integer(summary.prefill.1) },
         "decode": summary.decode.map(|(flops, past)| json!({ "matmul_flops": integer(flops), "past_len": integer(past) })),
     })

@@ -1,6 +1,7 @@
 //! Numbers for people: the only place where anything is rounded.
 
 pub use crate::quantity::shape;
+use crate::quantity::Exact;
 use crate::quantity::workload::words;
 
 /// What a thousand is.
@@ -102,6 +103,25 @@ pub fn percent(part: u128, whole: u128) -> String {
     }
     let share = part as f64 / whole as f64 * 100.0;
     if share < 0.05 { "<0.1%".to_owned() } else { format!("{share:.1}%") }
+}
+
+/// A number that is mostly a count: `131,072`, and to a tenth where it isn't one, `6,880.5`.
+#[must_use]
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "rounded for people")]
+pub fn about(value: Exact) -> String {
+    match value.to_count() {
+        Some(count) => exact(count),
+        None => {
+            let tenths = (value.to_f64() * 10.0).round() as u128;
+            format!("{}.{}", exact(tenths / 10), tenths % 10)
+        }
+    }
+}
+
+/// The same for JSON: an integer, or else the nearest double.
+#[must_use]
+pub fn number(value: Exact) -> serde_json::Value {
+    value.to_count().map_or_else(|| serde_json::json!(value.to_f64()), |count| serde_json::json!(count))
 }
 
 /// A ratio: `1,234`, `12.3`, `0.12`.

@@ -174,7 +174,7 @@ fn a_cache_says_what_makes_it() {
     assert_eq!(llama.attention.iter().map(|kind| kind.name()).collect::<Vec<_>>(), ["GQA 4:1"]);
     assert_eq!((llama.bytes, llama.mha_bytes), (67_108_864, 4 * 67_108_864));
     // 16 layers x 2 x 8 heads x 64 channels x 2 bytes.
-    assert_eq!((llama.bytes_per_token, llama.constant_bytes), (32_768, 0));
+    assert_eq!((llama.bytes_per_token, llama.bytes_per_token_at_first, llama.constant_bytes), (count(32_768), 32_768, 0));
     let gemma = report("gemma-3-270m");
     assert_eq!(gemma.attention.iter().map(|kind| (kind.layers, kind.window)).collect::<Vec<_>>(), [(15, Some(512)), (3, None)]);
     // A window keeps 511 tokens: beyond it only the three full layers grow.
@@ -202,6 +202,62 @@ fn the_largest_that_fits_fits_and_one_more_does_not() {
         let at = |tokens: u64| if phase == "decode" { need(1, 1, tokens - 1) } else { need(1, tokens, 0) };
         assert!(at(longest) <= answer.room() && at(longest + 1) > answer.room(), "{phase} {longest}");
     }
+}
+
+fn count(n: u128) -> layerspec::Exact {
+    layerspec::Exact::from_count(n).unwrap()
+}
+
+/// A config at a decode step.
+fn decoding(config: &Json, batch: u64, past: u64, after: &str) -> Evaluation {
+    let asked = json!({ "phase": "decode", "batch_size": batch, "seq_len": 1, "past_len": past, "after": after });
+    evaluate(&SESSION, "config.json", &config.to_string(), &workload(&asked)).into_result().unwrap()
+}
+
+/// What a cache holds from earlier steps when a step begins, counters of 8 bytes aside: what is alive of it at the peak, and what had been freed by then.
+/// Tells storages, where `cache_bytes` are those of the tokens kept.
+#[test]
+fn decoding_is_in_its_steady_state() {
+    // The storages of a DynamicCache of transformers 5.23, torch 2.15: 5 layers with a window of 64 and a full one, a key and a value of 32.
+    let config = json!({ "architectures": ["Gemma3ForCausalLM"], "model_type": "gemma3_text", "hidden_size": 64, "intermediate_size": 64,
+        "num_hidden_layers": 6, "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 32, "vocab_size": 100,
+        "sliding_window": 64, "sliding_window_pattern": 6, "max_position_embeddings": 8192 });
+    const COUNTERS: u128 = 5 * 8;
+    let storages = |past: u64, after: &str| {
+        let step = decoding(&config, 1, past, after);
+        let peak = step.peak().unwrap();
+        (peak.path.clone(), peak.cache_bytes - COUNTERS)
+    };
+    // After a prompt, everything is there until the first layer's step is done.
+    assert_eq!(storages(4096, "prompt"), ("model.layers.0.self_attn.cache".to_owned(), 3_145_728));
+    // The last layer's old keys beside its new ones come when the others' windows have been cut, or were.
+    for (past, bytes) in [(4097, 565_376), (4098, 565_504), (4099, 565_632)] {
+        assert_eq!(storages(past, "steps"), ("model.layers.5.self_attn.cache".to_owned(), bytes));
+    }
+    let report = decoding(&config, 1, 4096, "steps").cache();
+    assert_eq!((report.bytes_per_token, report.bytes_per_token_at_first), (count(128), 6 * 128));
+}
+
+#[test]
+fn published_caches_of_long_contexts() {
+    // Gemma-3-27B at 131,072 tokens: 10 full layers and 52 of 1,024 tokens, 16 heads of 128.
+    let config = json!({ "architectures": ["Gemma3ForCausalLM"], "model_type": "gemma3_text", "hidden_size": 5376, "intermediate_size": 21504,
+        "num_hidden_layers": 62, "num_attention_heads": 32, "num_key_value_heads": 16, "head_dim": 128, "vocab_size": 262_208,
+        "sliding_window": 1024, "sliding_window_pattern": 6 });
+    let gemma = decoding(&config, 1, 131_071, "steps");
+    // 10.41 GiB in hundredths.
+    let gib = |bytes: u128| bytes * 100 / (1 << 30);
+    assert_eq!((gib(gemma.cache().bytes), gib(gemma.peak().unwrap().cache_bytes)), (1040, 1040));
+    assert_eq!(gib(decoding(&config, 1, 131_071, "prompt").peak().unwrap().cache_bytes), 6199);
+    let of = |model: &str, batch: u64, past: u64| {
+        let asked = json!({ "phase": "decode", "batch_size": batch, "seq_len": 1, "past_len": past });
+        evaluated(&json!({ "model": model, "workload": asked })).cache()
+    };
+    // gpt-oss-20b, 32 x 8,192: 6.093 GiB in a published log.
+    assert_eq!(of("gpt-oss-20b", 32, 8191).bytes * 1000 / (1 << 30), 6093);
+    // DeepSeek-V4-Flash, 912,128 tokens: 6.28 GB and about 6.9 kB a token (published pool sizes).
+    let flash = of("deepseek-v4-flash", 1, 912_127);
+    assert_eq!((flash.bytes / 10_000_000, flash.bytes_per_token), (628, count(6_880)));
 }
 
 /// A model that is written out here, in training.
@@ -286,7 +342,7 @@ fn kinds_of_attention_have_their_names() {
     assert_eq!((report.bytes, report.mha_bytes), (10 * head, 20 * head));
     assert_eq!(report.rows.iter().map(|row| (row.path.as_str(), row.layers, row.bytes)).nth(1), Some(("a1.kv", 1, 2 * head)));
     // Of one sequence a token more.
-    assert_eq!((report.bytes_per_token, report.constant_bytes), (10 * 2 * 8 * 4, 0));
+    assert_eq!((report.bytes_per_token, report.constant_bytes), (count(10 * 2 * 8 * 4), 0));
     // At other lengths, of as many sequences as the workload has.
     assert_eq!(report.at[0], (512, 10 * 3 * 512 * 2 * 8 * 4));
 }
@@ -303,9 +359,9 @@ fn a_cache_at_other_lengths_forgets_the_workloads() {
     // In training nothing is kept; what a token would take is the same.
     let asked = serde_json::json!({ "phase": "train", "batch_size": 1, "seq_len": 64 });
     let training = evaluated(&serde_json::json!({ "model": "llama-3.2-1b", "workload": asked })).cache();
-    assert_eq!((training.bytes, training.bytes_per_token, training.at[0]), (0, 32_768, (512, 512 * 32_768)));
+    assert_eq!((training.bytes, training.bytes_per_token, training.at[0]), (0, count(32_768), (512, 512 * 32_768)));
     let (plain, set) = (at(&[]), at(&[("seq_len", 100), ("past_len", 20), ("batch_size", 2), ("logit_len", 7)]));
-    assert_eq!((plain.bytes_per_token, set.bytes_per_token, set.constant_bytes), (32_768, 32_768, 0));
+    assert_eq!((plain.bytes_per_token, set.bytes_per_token, set.constant_bytes), (count(32_768), count(32_768), 0));
     assert_eq!(set.bytes, 2 * 120 * 32_768);
     assert_eq!((plain.at[1], set.at[1]), ((1024, 1024 * 32_768), (1024, 2 * 1024 * 32_768)));
 }
@@ -370,15 +426,14 @@ fn a_fit_says_what_ends_it() {
         capacity: 100,
         reserve: 10,
         needed,
-        largest_batch: Largest::None,
-        longest_context: Largest::Unlimited,
+        largest_batch: Largest::Never,
+        longest_context: Largest::Unbounded,
     };
     assert!(fit(90).fits() && !fit(91).fits() && fit(90).room() == 90);
     let ends = [
-        (Largest::None, None, "memory"),
-        (Largest::Fits(3), Some(3), "memory"),
-        (Largest::Defined(4), Some(4), "model"),
-        (Largest::Unlimited, None, "nothing"),
+        (Largest::Never, None, "memory"),
+        (Largest::AtMost(3), Some(3), "memory"),
+        (Largest::Unbounded, None, "nothing"),
     ];
     for (largest, number, by) in ends {
         assert_eq!((largest.number(), largest.ended_by()), (number, by));
@@ -391,7 +446,7 @@ fn a_fit_says_what_ends_it() {
     let answer = evaluation.fit(&plan, &device, 1, 50, &adamw());
     // 13.5 GB of weights in 12 GiB of 24.
     assert_eq!((answer.capacity, answer.reserve, answer.room()), (24 << 30, 12 << 30, 12 << 30));
-    assert_eq!((answer.fits(), answer.largest_batch, answer.longest_context), (false, Largest::None, Largest::None));
+    assert!(!answer.fits() && matches!((answer.largest_batch, answer.longest_context), (Largest::Never, Largest::Never)));
     // Two devices have room for half of it each.
     assert!(evaluation.fit(&evaluation.memory_plan(2, &adamw()).unwrap(), &device, 2, 50, &adamw()).fits());
 }

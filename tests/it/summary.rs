@@ -114,7 +114,7 @@ fn layers_with_a_recurrent_state_are_counted_once() {
     // Each keeps the state of a convolution and that of a scan.
     assert_eq!(page.recurrent_layers, 5);
     assert!(page.positions.is_empty() && page.components.iter().any(|part| part.role.word() == "state space"));
-    assert_eq!(page.cache.bytes_per_token, 0);
+    assert_eq!(page.cache.bytes_per_token_at_first, 0);
     assert!(page.cache.constant_bytes > 0);
 }
 
