@@ -1,10 +1,12 @@
 //! What a model needs of a device's memory, by kind: for inference at the worst moment of a pass, for a training step at its end of the
 //! forward pass.
 //!
-//! A compiled model comes in, a list of kinds with their bytes goes out. What is split over devices is divided and rounded up.
+//! A compiled model comes in, a list of kinds with their bytes goes out. How inference is split over devices is `split`'s; what ZeRO splits over ranks
+//! is divided and rounded up.
 
 use std::sync::Arc;
 
+use super::split::Split;
 use crate::catalog::Optimizer;
 use crate::cost::Tensor;
 use crate::evaluation::Evaluation;
@@ -82,6 +84,8 @@ pub struct Plan {
     pub trained_params: u128,
     /// What checkpointing computes a second time.
     pub recomputed_flops: u128,
+    /// How inference is split, on several devices.
+    pub split: Option<Split>,
 }
 
 impl Plan {
@@ -92,21 +96,25 @@ impl Plan {
     }
 }
 
-/// The memory of inference on one of `devices` devices: weights and caches split evenly, activations whole on each.
-#[must_use]
-pub fn inference(model: &Evaluation, devices: u64) -> Plan {
+/// The memory of inference on one of `devices` devices, split by tensor parallelism: weights and caches as their classes say, activations
+/// whole on each.
+///
+/// # Errors
+/// A size beyond 128 bits.
+pub fn inference(model: &Evaluation, devices: u64) -> Result<Plan, Box<Diagnostic>> {
+    let beyond = || Box::new(Diagnostic::new(Code::Overflow, "a size of the plan is beyond 128 bits"));
     let peak = model.flow.peak.as_ref();
-    let share = |bytes: u128| bytes.div_ceil(u128::from(devices.max(1)));
+    let split = if devices > 1 { Some(Split::of(model, devices).ok_or_else(beyond)?) } else { None };
+    let (weights, cache) = match &split {
+        Some(split) => (split.weight_bytes, split.cache_bytes),
+        None => (model.report.totals.get(Quantity::WeightBytes), peak.map_or(0, |peak| peak.cache_bytes)),
+    };
     let items = vec![
-        Item {
-            kind: "weights",
-            bytes: share(model.report.totals.get(Quantity::WeightBytes)),
-            note: "in the weight dtype, tied ones once",
-        },
-        Item { kind: "cache", bytes: share(peak.map_or(0, |peak| peak.cache_bytes)), note: "its storage at the peak" },
+        Item { kind: "weights", bytes: weights, note: "in the weight dtype, tied ones once" },
+        Item { kind: "cache", bytes: cache, note: "its storage at the peak" },
         Item { kind: "activations", bytes: peak.map_or(0, |peak| peak.activation_bytes()), note: "at their peak" },
     ];
-    Plan { items, trained_params: 0, recomputed_flops: 0 }
+    Ok(Plan { items, split, ..Plan::default() })
 }
 
 /// The memory of a training step on one rank.
@@ -140,7 +148,7 @@ pub fn training(model: &Evaluation, options: &Training) -> Result<Plan, Box<Diag
         bytes: loss_bytes(model).ok_or_else(beyond)?,
         note: "the logits, their float32 copy and its log-softmax",
     });
-    Ok(Plan { items, trained_params: trained.params, recomputed_flops })
+    Ok(Plan { items, trained_params: trained.params, recomputed_flops, split: None })
 }
 
 /// What a cross-entropy loss on the model's output keeps for the backward pass: the float32 log-softmax of all logits, the targets
@@ -268,7 +276,7 @@ fn adapters(lora: &Lora, info: &RowInfo, tensor: &Tensor, matched: &mut [bool]) 
 /// # Errors
 /// Those of [`training`].
 pub fn plan(model: &Evaluation, devices: u64, options: &Training) -> Result<Plan, Box<Diagnostic>> {
-    if model.bound.workload.phase == Phase::Train { training(model, options) } else { Ok(inference(model, devices)) }
+    if model.bound.workload.phase == Phase::Train { training(model, options) } else { inference(model, devices) }
 }
 
 #[cfg(test)]

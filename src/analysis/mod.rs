@@ -10,6 +10,7 @@ mod graph;
 pub mod memory;
 pub mod origin;
 mod reasons;
+pub mod split;
 pub mod summary;
 
 pub use graph::{Cluster, Edge, Graph, Next, Part, Producer, TooManyEdges, graph};

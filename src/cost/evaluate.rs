@@ -11,7 +11,7 @@ use super::rules::{Over, Rule, rule};
 use super::tensors::{Tensor, tensors, weight_dtype_bytes};
 use crate::cost::bind::Signature;
 use crate::quantity::workload::Phase;
-use crate::quantity::{Cost, Packed, QUANTITIES};
+use crate::quantity::{Cost, Packed, QUANTITIES, Quantity};
 use crate::syntax::diag::Code;
 use crate::syntax::expr::Value;
 
@@ -39,6 +39,20 @@ pub fn evaluate(signature: &Signature, builtins: &[Value], phase: Phase) -> Resu
     layer.ports()?;
     let ports = layer.ports.into_inner().unwrap_or_default();
     Ok(Evaluated { cost, tensors: tensors.into(), ports })
+}
+
+/// The weights of a layer and the bytes that it caches. What its class requires of a whole layer is not asked: it may be a part of one.
+///
+/// # Errors
+/// What keeps a formula from having a value.
+pub fn kept(signature: &Signature, builtins: &[Value]) -> Result<(Vec<Tensor>, u128), Problem> {
+    let builtins = LayerEnv::builtins(signature, builtins);
+    let weight_bytes = weight_dtype_bytes(&builtins)?;
+    let env = signature.class.as_deref().map(|class| LayerEnv::new(class, signature, builtins));
+    let tensors = tensors(signature, env.as_ref(), weight_bytes)?;
+    let layer = Layer { env: env.as_ref(), tensors: &tensors, train: false, ports: OnceCell::new() };
+    let cache = layer.figure(rule(env.as_ref().map(|env| env.class), Quantity::CacheBytes), &Cost::default())?;
+    Ok((tensors, cache))
 }
 
 /// What figures are made of: each shape and each formula is evaluated once.

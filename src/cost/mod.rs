@@ -14,7 +14,7 @@ mod values;
 pub mod workload;
 
 pub(crate) use env::LayerEnv;
-pub use evaluate::{Evaluated, evaluate};
+pub use evaluate::{Evaluated, evaluate, kept};
 pub use problem::Problem;
 pub use rows::{CostReport, RowCost, cost};
 pub use tensors::Tensor;

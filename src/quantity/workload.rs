@@ -36,7 +36,8 @@ pub const LENGTHS: &[&str] = &["batch_size", "seq_len", "past_len", "kv_len", "l
 pub const DERIVED: &[&str] = &["kv_len", "training"];
 
 /// What a workload can state besides variables.
-pub const OPTIONS: &[&str] = &["phase", "dtype", "weight_dtype", "kv_dtype", "attention", "kernel", "logits", "cache", "backend", "after"];
+pub const OPTIONS: &[&str] =
+    &["phase", "dtype", "weight_dtype", "kv_dtype", "attention", "kernel", "logits", "cache", "backend", "after"];
 
 /// The conventions, which class formulas see after the variables.
 pub const CONVENTIONS: &[(&str, &str)] = &[

@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 use comfy_table::{Cell, CellAlignment, ContentArrangement};
+use indexmap::IndexSet;
 use serde::Serialize;
 
 use super::grid::title;
@@ -15,6 +16,7 @@ use super::{escape_csv, escape_markdown, escape_terminal};
 use crate::analysis::cache::CacheReport;
 use crate::analysis::fit::{Fit, Largest};
 use crate::analysis::memory::{Plan, Training};
+use crate::analysis::split::Split;
 use crate::catalog::Device;
 use crate::cost::workload::CompleteWorkload;
 use crate::evaluation::Evaluation;
@@ -109,9 +111,39 @@ fn kinds(report: &MemoryReport<'_>, bars: bool) -> Section {
     if report.evaluation.bound.workload.phase == Phase::Train {
         notes.push(training(report));
     }
+    if let Some(split) = &report.plan.split {
+        notes.extend(on_each(split, report.units));
+    }
     let share = if report.fit.is_some() { "of device" } else { "share" };
     let columns = vec![("memory", false), ("bytes", true), ("", true), (share, true), (if bars { "" } else { "note" }, false)];
     Section { columns, rows, notes }
+}
+
+/// What of a model is divided over devices, and what each has whole.
+fn on_each(split: &Split, units: Units) -> [String; 2] {
+    let short = |names: &[Arc<str>]| {
+        let names: IndexSet<&str> = names.iter().map(|name| name.rsplit('.').next().unwrap_or(name)).collect();
+        names.into_iter().collect::<Vec<_>>().join(", ")
+    };
+    let weights = if split.divided.is_empty() { String::new() } else { format!("the weights of {}", short(&split.divided)) };
+    let cache = match (split.cache_bytes > split.copied_cache_bytes, split.cache_copies) {
+        (false, _) => None,
+        (true, 1) => Some("the cache by its heads".to_owned()),
+        (true, copies) => Some(format!("the cache by its heads, each of them on {copies} devices")),
+    };
+    let divided: Vec<String> = [weights].into_iter().filter(|text| !text.is_empty()).chain(cache).collect();
+    let divided = if divided.is_empty() { "nothing".to_owned() } else { divided.join("; ") };
+    let mut copied = vec!["activations".to_owned()];
+    if split.copied_weight_bytes > 0 {
+        copied.push(format!("{} of weights ({})", units::bytes(split.copied_weight_bytes, units), short(&split.copied)));
+    }
+    if split.copied_cache_bytes > 0 {
+        copied.push(format!("{} of cache that has no heads to divide", units::bytes(split.copied_cache_bytes, units)));
+    }
+    [
+        format!("on each of {} devices; divided over them: {divided}", units::exact(u128::from(split.devices))),
+        format!("whole on each: {}", copied.join("; ")),
+    ]
 }
 
 fn training(report: &MemoryReport<'_>) -> String {
@@ -250,11 +282,8 @@ fn fit(report: &MemoryReport<'_>) -> Option<Section> {
         device.name,
         units::bytes(fit.reserve, report.units)
     )];
-    if fit.count > 1 {
-        notes.push(match workload.phase {
-            Phase::Train => "every rank runs the whole batch given; ZeRO splits what its stage says".to_owned(),
-            _ => "weights and cache are split evenly over the devices, activations are whole on each".to_owned(),
-        });
+    if fit.count > 1 && workload.phase == Phase::Train {
+        notes.push("every rank runs the whole batch given; ZeRO splits what its stage says".to_owned());
     }
     if let (Some((positions, _)), Some(longest)) = (report.evaluation.flat.positions, fit.longest_context.number())
         && longest > positions
@@ -381,6 +410,8 @@ struct Document<'a> {
     conventions: Conventions,
     memory: Vec<NamedBytes<'a>>,
     total_bytes: Option<u128>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    split: Option<SplitJson<'a>>,
     training: Option<TrainingJson<'a>>,
     peak: Option<PeakJson<'a>>,
     cache: CacheJson<'a>,
@@ -412,6 +443,17 @@ struct TrainingJson<'a> {
     lora_targets: &'a [String],
     trained_params: u128,
     saved_bytes: u128,
+}
+
+/// On one of several devices.
+#[derive(Serialize)]
+struct SplitJson<'a> {
+    devices: u64,
+    copied_weight_bytes: u128,
+    copied_cache_bytes: u128,
+    cache_copies: u64,
+    divided: &'a [Arc<str>],
+    copied: &'a [Arc<str>],
 }
 
 #[derive(Serialize)]
@@ -509,6 +551,14 @@ fn json(report: &MemoryReport<'_>, out: &mut dyn Write) -> io::Result<()> {
         },
         memory: report.plan.items.iter().map(|item| NamedBytes { kind: item.kind, bytes: item.bytes }).collect(),
         total_bytes: report.plan.total(),
+        split: report.plan.split.as_ref().map(|split| SplitJson {
+            devices: split.devices,
+            copied_weight_bytes: split.copied_weight_bytes,
+            copied_cache_bytes: split.copied_cache_bytes,
+            cache_copies: split.cache_copies,
+            divided: &split.divided,
+            copied: &split.copied,
+        }),
         training: (workload.phase == Phase::Train).then(|| TrainingJson {
             optimizer: &options.optimizer.name,
             master_weights: options.master_weights,

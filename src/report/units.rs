@@ -1,7 +1,7 @@
 //! Numbers for people: the only place where anything is rounded.
 
-pub use crate::quantity::shape;
 use crate::quantity::Exact;
+pub use crate::quantity::shape;
 use crate::quantity::workload::words;
 
 /// What a thousand is.

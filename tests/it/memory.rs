@@ -366,22 +366,48 @@ fn a_cache_at_other_lengths_forgets_the_workloads() {
     assert_eq!((plain.at[1], set.at[1]), ((1024, 1024 * 32_768), (1024, 2 * 1024 * 32_768)));
 }
 
-/// Weights and caches are split over devices, rounded up, and activations are whole on each (what tensor parallelism leaves of them is another
-/// question).
+/// Tensor parallelism divides matrices, embeddings and the cache's heads; norms and activations are whole on each device.
 #[test]
 fn devices_share_weights_and_caches() {
     let asked = serde_json::json!({ "phase": "decode", "batch_size": 2, "seq_len": 1, "past_len": 15 });
     let evaluation = evaluated(&serde_json::json!({ "model": "llama-3.2-1b", "workload": asked }));
     let items =
         |devices: u64| evaluation.memory_plan(devices, &adamw()).unwrap().items.iter().map(|item| item.bytes).collect::<Vec<_>>();
-    // 1,235,814,400 parameters in bf16, and what 32 tokens keep.
-    let (weights, cache) = (2 * 1_235_814_400u128, 32 * 32_768);
-    let [one, three, none] = [1, 3, 0].map(items);
-    assert_eq!((one[0], three[0]), (weights, weights.div_ceil(3)));
-    assert!(one[1] >= cache && three[1] == one[1].div_ceil(3) && one[2] > 0 && three[2] == one[2]);
+    // 1,235,814,400 parameters in bf16, of them 33 norms of 2,048, and what 32 tokens keep.
+    let (weights, norms, cache) = (2 * 1_235_814_400u128, 2 * 33 * 2048u128, 32 * 32_768);
+    let [one, two, three, none] = [1, 2, 3, 0].map(items);
+    assert_eq!((one[0], two[0]), (weights, (weights - norms) / 2 + norms));
+    assert!(one[1] >= cache && two[1] == one[1] / 2 && one[2] > 0 && two[2] == one[2]);
+    // 8 heads over 3 devices: one of them has 3.
+    assert_eq!(three[1], one[1] * 3 / 8);
     assert_eq!(none, one);
-    assert_eq!(evaluation.memory_plan(3, &adamw()).unwrap().total(), Some(three.iter().sum()));
-    assert_eq!(evaluation.memory_plan(1, &adamw()).unwrap().trained_params, 0);
+    let plan = evaluation.memory_plan(2, &adamw()).unwrap();
+    assert_eq!((plan.total(), plan.trained_params), (Some(two.iter().sum()), 0));
+    let split = plan.split.unwrap();
+    assert_eq!((split.copied_weight_bytes, split.copied_cache_bytes, split.cache_copies), (norms, 0, 1));
+    assert!(split.copied.iter().all(|class| class.ends_with("LlamaRMSNorm")) && split.divided.len() == 2);
+}
+
+/// A key and value head is whole on a device, and a latent has no heads to divide.
+#[test]
+fn heads_are_whole_on_a_device() {
+    let cache = |config: &Json, past: u64, devices: u64| {
+        let plan = decoding(config, 1, past, "steps").memory_plan(devices, &adamw()).unwrap();
+        let split = plan.split.unwrap();
+        (plan.items[1].bytes, split.copied_cache_bytes, split.cache_copies)
+    };
+    // Qwen3-235B at 40,960 tokens: 94 layers of 4 heads of 128, so one on each of 4 devices, and on 8 each of them twice.
+    let qwen = json!({ "architectures": ["Qwen3MoeForCausalLM"], "model_type": "qwen3_moe", "hidden_size": 4096, "head_dim": 128,
+        "intermediate_size": 12288, "moe_intermediate_size": 1536, "num_attention_heads": 64, "num_key_value_heads": 4, "num_experts": 128,
+        "num_experts_per_tok": 8, "num_hidden_layers": 94, "vocab_size": 151_936 });
+    assert_eq!(cache(&qwen, 40_959, 4), (1_971_322_368, 0, 1));
+    assert_eq!(cache(&qwen, 40_959, 8), (1_971_322_368, 0, 2));
+    // 4 layers that keep 64 + 16 channels of 1,024 tokens in 2 bytes.
+    let mla = json!({ "model_type": "deepseek_v3", "architectures": ["DeepseekV3ForCausalLM"], "hidden_size": 256, "intermediate_size": 512,
+        "moe_intermediate_size": 128, "num_hidden_layers": 4, "num_attention_heads": 8, "num_key_value_heads": 8, "n_routed_experts": 8,
+        "num_experts_per_tok": 2, "n_shared_experts": 1, "first_k_dense_replace": 1, "q_lora_rank": 64, "kv_lora_rank": 64,
+        "qk_nope_head_dim": 32, "qk_rope_head_dim": 16, "v_head_dim": 32, "vocab_size": 1000, "n_group": 1, "topk_group": 1 });
+    assert_eq!(cache(&mla, 1023, 8), (655_360, 655_360, 1));
 }
 
 /// Adapters beside a matrix of 4 to 8: A of 2 x 4 and B of 8 x 2, 24 scalars. Weights grow by them, and they alone have gradients and states.
@@ -430,11 +456,7 @@ fn a_fit_says_what_ends_it() {
         longest_context: Largest::Unbounded,
     };
     assert!(fit(90).fits() && !fit(91).fits() && fit(90).room() == 90);
-    let ends = [
-        (Largest::Never, None, "memory"),
-        (Largest::AtMost(3), Some(3), "memory"),
-        (Largest::Unbounded, None, "nothing"),
-    ];
+    let ends = [(Largest::Never, None, "memory"), (Largest::AtMost(3), Some(3), "memory"), (Largest::Unbounded, None, "nothing")];
     for (largest, number, by) in ends {
         assert_eq!((largest.number(), largest.ended_by()), (number, by));
     }

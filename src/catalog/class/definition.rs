@@ -36,6 +36,8 @@ pub struct Class {
     pub backward: Option<FlopFormulas>,
     /// Those of the weights that methods for linear layers quantize.
     pub quantized: Vec<Arc<str>>,
+    /// Those of the parameters that tensor parallelism divides, by position: a rank's layer is the same with fewer heads or features.
+    pub divided: Vec<u16>,
     /// How many of the weights' elements a token uses; left out: all.
     pub active_params: Option<Formula>,
     pub weights_read: Option<Formula>,

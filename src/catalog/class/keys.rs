@@ -18,6 +18,7 @@ pub(super) const CLASS_KEYS: &[Key] = &[
     key("require", KeyKind::Variables, false, "what must hold of the parameters, each with its message"),
     key("weights", KeyKind::Weights, false, "the tensors that it owns"),
     key("quantized", KeyKind::Texts, false, "those of its weights that methods for linear layers quantize"),
+    key("parallel", KeyKind::Variables, false, "what of it a split over devices divides; left out: nothing, each has all of it"),
     key("active_params", KeyKind::Count, false, "how many of their elements a token uses, where that isn't all"),
     key("inputs", KeyKind::Variables, false, "the values that it reads"),
     key("output", KeyKind::Variables, false, "the value that it gives"),
@@ -62,6 +63,10 @@ pub(super) const VALUE_KEYS: &[Key] = &[
     key("view", KeyKind::Condition, false, "whether it shares its input's storage"),
     key("when", KeyKind::Condition, false, "whether it exists"),
 ];
+
+/// The keys of `parallel`: ways to split a model.
+pub(super) const PARALLEL_KEYS: &[Key] =
+    &[key("tensor", KeyKind::Texts, true, "the counts among its parameters of which each rank has a part, at least 1")];
 
 /// The keys of `flops` and of `backward`.
 pub(super) const FLOP_KEYS: &[Key] = &[

@@ -24,7 +24,7 @@ fn a_value_of_a_wrong_type_is_an_error_at_its_place() {
     let input = |key: &str| format!(r#""inputs": {{ "input": {{ "shape": [1], "{key}": @ }} }}"#);
     let parameter = |key: &str| format!(r#""parameters": {{ "p": {{ "kind": "text", "doc": "d", "{key}": @ }} }}"#);
     let example = |key: &str| format!(r#""examples": [ {{ "source": "s", "expect": {{}}, "parameters": {{}}, "{key}": @ }} ]"#);
-    let cases: [(String, &[&str]); 28] = [
+    let cases: [(String, &[&str]); 30] = [
         (input("broadcast"), &["1", "\"true\"", "null", "[]"]),
         (input("optional"), &["0", "\"yes\"", "{}"]),
         (value("hold"), &["true", "-1", "1.5", "70000", "\"1\"", "null"]),
@@ -42,6 +42,8 @@ fn a_value_of_a_wrong_type_is_an_error_at_its_place() {
         (r#""aliases": [ @ ]"#.to_owned(), &["1", "null", "[]"]),
         (r#""aliases": [ { "name": "a", "kind": @ } ]"#.to_owned(), &["1", "null"]),
         (r#""quantized": @"#.to_owned(), &["\"weight\"", "true"]),
+        (r#""parallel": @"#.to_owned(), &["[]", "1"]),
+        (r#""parallel": { "tensor": @ }"#.to_owned(), &["\"p\"", "1"]),
         (r#""derivation": @"#.to_owned(), &["\"a line\"", "1"]),
         (r#""role": @"#.to_owned(), &["1", "null"]),
         (r#""facts": @"#.to_owned(), &["[]", "1"]),
@@ -111,6 +113,19 @@ fn an_alias_may_be_of_another_kind() {
     assert_eq!(class.full_name("ACT2FN.mine").map(|name| &**name), Some("a.b.MyModule"));
     assert_eq!(class.full_name("x.y.mine").map(|name| &**name), Some("mine"));
     assert_eq!(class.full_name("my.Class"), None);
+}
+
+/// What a split divides are counts among the parameters.
+#[test]
+fn a_split_divides_counts() {
+    let parameters = r#""parameters": { "a": { "kind": "flag", "doc": "d" }, "heads": { "kind": "count", "doc": "d" } }"#;
+    let (class, said) = read(&format!(r#"{parameters}, "parallel": {{ "tensor": ["heads"] }}"#));
+    assert_eq!((class.unwrap().divided, said.is_empty()), (vec![1], true));
+    for (name, hint) in [("haeds", "did you mean `heads`?"), ("a", "")] {
+        let (_, said) = read(&format!(r#"{parameters}, "parallel": {{ "tensor": ["{name}"] }}"#));
+        let said: Vec<_> = said.iter().map(|d| (d.code, d.primary.as_ref().map_or("", |label| &label.text))).collect();
+        assert_eq!(said, [(Code::InvalidClass, hint)], "{name}");
+    }
 }
 
 #[test]

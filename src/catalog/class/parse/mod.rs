@@ -18,7 +18,7 @@ use tokens::TOKENS;
 
 use super::definition::{Alias, Class, ClassKind, FlopFormulas};
 use super::formula::Formula;
-use super::keys::{ALIAS_KEYS, CLASS_KEYS, FLOP_KEYS, PARAMETER_KEYS, READ_KEYS, WRITE_KEYS};
+use super::keys::{ALIAS_KEYS, CLASS_KEYS, FLOP_KEYS, PARALLEL_KEYS, PARAMETER_KEYS, READ_KEYS, WRITE_KEYS};
 use super::parameter::{Parameter, ParameterKind};
 use super::value::ValueDef;
 use super::verify::verify;
@@ -81,6 +81,7 @@ fn whole_class(name: Arc<str>, node: &Node, diagnostics: &mut Diagnostics) -> Op
         outputs,
         backward: f.get("backward").and_then(|n| reader.flops(n, "`backward`")),
         quantized: reader.texts(f.get("quantized")),
+        divided: f.get("parallel").map_or_else(Vec::new, |n| reader.divided(n, &parameters)),
         active_params: f.get("active_params").and_then(|n| reader.formula(n, None)),
         weights_read: reader.part(reads.as_ref(), "weights"),
         activations_read: reader.part(reads.as_ref(), "activations"),
@@ -217,6 +218,24 @@ impl Reader<'_> {
             doc: f.get("doc").and_then(|n| self.text(n)).unwrap_or_default(),
             implied: false,
         })
+    }
+
+    /// The counts that tensor parallelism divides, by position.
+    fn divided(&mut self, node: &Node, parameters: &[Parameter]) -> Vec<u16> {
+        let Some(f) = fields(node, "`parallel`", PARALLEL_KEYS, &[], self.diagnostics) else { return Vec::new() };
+        let names = self.texts(f.get("tensor"));
+        let mut divided = Vec::with_capacity(names.len());
+        for name in names {
+            match parameters.iter().position(|known| known.name == name && known.kind == ParameterKind::Count) {
+                Some(at) => divided.extend(u16::try_from(at)),
+                None => {
+                    let counts = parameters.iter().filter(|known| known.kind == ParameterKind::Count).map(|known| &*known.name);
+                    let help = nearest(&name, counts).map_or_else(String::new, |near| format!("did you mean `{near}`?"));
+                    self.invalid(node.span, format!("`{name}` in `parallel` is no count among the parameters"), help);
+                }
+            }
+        }
+        divided
     }
 
     fn flops(&mut self, node: &Node, what: &str) -> Option<FlopFormulas> {
