@@ -11,7 +11,7 @@ use crate::flat::FlatModel;
 use crate::lower::Execution;
 use crate::quantity::Quantity;
 use crate::quantity::workload::{Cache, LENGTHS as LENGTHS_BY_NAME, Phase};
-use crate::syntax::diag::Diagnostics;
+use crate::syntax::diag::{Diagnostics, Severity};
 use crate::syntax::expr::Exact;
 
 /// The lengths that a report shows.
@@ -33,6 +33,8 @@ pub struct CacheReport {
     pub constant_bytes: u128,
     /// Bytes at these lengths, at the workload's batch size.
     pub at: Vec<(u64, u128)>,
+    /// Why the lengths end before those that a report shows: what is wrong with the model at the next.
+    pub ends: Option<String>,
     /// Attention by its heads and reach.
     pub attention: Vec<AttentionKind>,
     /// What as many key and value heads as query heads and no window would keep at the workload; 0 without attention.
@@ -101,9 +103,12 @@ pub fn cache(model: &Evaluation) -> CacheReport {
         let execution = Execution { cache: Cache::On, ..model.execution };
         let mut said = Diagnostics::default();
         let costs = costs(flat, execution, &workload, &mut said);
-        (!said.has_errors()).then(|| costs.report.totals.get(Quantity::CacheBytes))
+        match said.iter().find(|said| said.severity == Severity::Error) {
+            Some(error) => Err(error.message.clone()),
+            None => Ok(costs.report.totals.get(Quantity::CacheBytes)),
+        }
     };
-    let growth = |from: u64, to: u64| Some(at(to, 1)?.saturating_sub(at(from, 1)?));
+    let growth = |from: u64, to: u64| Some(at(to, 1).ok()?.saturating_sub(at(from, 1).ok()?));
     let at_first = growth(1, 2).unwrap_or(0);
     let far = growth(FAR, 2 * FAR).and_then(|bytes| Exact::from_count(bytes)?.checked_div(Exact::from_count(u128::from(FAR))?));
     let rows = flat.rows.iter().zip(report.rows()).filter_map(|(info, row)| {
@@ -111,12 +116,16 @@ pub fn cache(model: &Evaluation) -> CacheReport {
         (bytes > 0).then(|| CacheRow { path: info.path.to_string(), layers: info.repeats, bytes })
     });
     let (attention, mha_bytes) = attention(flat, bound);
+    let lengths: Vec<(u64, Result<u128, String>)> =
+        LENGTHS.iter().map(|length| (*length, at(*length, bound.workload.batch_size))).collect();
+    let ends = lengths.iter().find_map(|(_, found)| found.as_ref().err().cloned());
     CacheReport {
         rows: rows.collect(),
         bytes_per_token: far.or_else(|| Exact::from_count(at_first)).unwrap_or(Exact::ZERO),
         bytes_per_token_at_first: at_first,
         constant_bytes: at(1, 1).unwrap_or(0).saturating_sub(at_first),
-        at: LENGTHS.iter().filter_map(|length| Some((*length, at(*length, bound.workload.batch_size)?))).collect(),
+        at: lengths.into_iter().filter_map(|(length, found)| Some((length, found.ok()?))).collect(),
+        ends,
         attention,
         mha_bytes,
         bytes: report.totals.get(Quantity::CacheBytes),

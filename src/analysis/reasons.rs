@@ -9,7 +9,7 @@ use crate::catalog::{Class, Dim, Formula, ShapeDef, Slot};
 use crate::cost::bind::Signature;
 use crate::cost::rules::{Over, Rule, Sum, rule};
 use crate::cost::{Evaluated, LayerEnv, Problem, Tensor, evaluate};
-use crate::quantity::workload::{CONVENTIONS, Phase, VARIABLES};
+use crate::quantity::workload::{CONVENTIONS, Phase, VARIABLES, WEIGHT_DTYPE_BYTES};
 use crate::quantity::{QUANTITIES, Quantity, QuantityInfo};
 use crate::syntax::expr::{Env, Exact, Value};
 
@@ -33,6 +33,8 @@ pub struct Given<'c> {
     pub value: Option<Value>,
     /// The default that it is; `None`: the layer says it.
     pub default: Option<&'c Formula>,
+    /// Bits a weight, scales included, where a weight's bytes are those of a quantized one.
+    pub quantized_bits: Option<Exact>,
 }
 
 /// Why a quantity is what it is.
@@ -78,6 +80,8 @@ pub struct Term<'c> {
     pub dims: Vec<u128>,
     /// Bytes of one element; `None`: elements are counted.
     pub bytes: Option<Exact>,
+    /// Bytes besides those of its elements: codebooks.
+    pub besides: u128,
 }
 
 /// A variable of the class.
@@ -132,11 +136,14 @@ impl<'c> Asked<'c, '_> {
             name: &parameter.name,
             value: slot_at(at).and_then(|slot| env.value(&slot, 0).ok()),
             default: parameter.default.as_ref().filter(|_| !given(at)),
+            quantized_bits: None,
         });
         // A layer's own `dtype_bytes` and the like.
         let overrides = self.signature.overrides.iter().filter_map(|(slot, value)| {
             let (name, _) = VARIABLES.get(usize::from(*slot))?;
-            Some(Given { name, value: Some(value.clone()), default: None })
+            let is_quantized = usize::from(*slot) == WEIGHT_DTYPE_BYTES && self.signature.quantized.is_some();
+            let bits = value.as_number().filter(|_| is_quantized).and_then(|bytes| bytes.checked_mul(Exact::integer(8)));
+            Some(Given { name, value: Some(value.clone()), default: None, quantized_bits: bits })
         });
         Ok(parameters.chain(overrides).collect())
     }
@@ -170,6 +177,7 @@ impl<'c> Asked<'c, '_> {
             shape: shape(&tensor.name),
             dims: tensor.shape.clone(),
             bytes: bytes.then_some(tensor.element_bytes),
+            besides: if bytes { tensor.besides() } else { 0 },
         };
         let terms: Vec<Term<'c>> = self.tensors.iter().map(term).collect();
         let Some(class) = class else { return Ok((Because::Sum { of, terms }, Vec::new())) };
@@ -191,6 +199,7 @@ impl<'c> Asked<'c, '_> {
             shape: Some(&value.def.shape),
             dims: value.dims,
             bytes: Some(value.element_bytes),
+            besides: 0,
         });
         Ok((Because::Sum { of, terms: terms.collect() }, steps))
     }

@@ -31,6 +31,12 @@ impl Dtype {
     pub fn bytes(&self) -> Exact {
         self.bits.checked_div(Exact::integer(8)).unwrap_or(Exact::ZERO)
     }
+
+    /// Whether it is one that quantizers make: fewer than 16 bits. They leave biases, norms and embeddings in another.
+    #[must_use]
+    pub fn is_quantized(&self) -> bool {
+        self.bits < Exact::integer(16)
+    }
 }
 
 impl Default for Dtype {

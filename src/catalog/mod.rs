@@ -31,6 +31,6 @@ pub use hardware::{Device, Interconnect, parse_device};
 pub use index::CLASS_FILES;
 pub use lookup::Catalog;
 pub use optimizers::Optimizer;
-pub use quantization::Method;
+pub use quantization::{Bits, Method};
 pub use role::{Fact, Role};
 pub use shelf::CatalogFile;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::CatalogFile;
 use super::table::Entry;
-use super::values::{key, text, texts, wrong};
+use super::values::{flag, key, text, texts, wrong};
 use crate::syntax::diag::Diagnostics;
 use crate::syntax::expr::{Expr, Name, Syntax, Value, parse, value_of};
 use crate::syntax::json::{Json, Member, Node};
@@ -21,34 +21,76 @@ pub struct Method {
     pub doc: Arc<str>,
     /// Where that is written down.
     pub source: Arc<str>,
+    /// Other names that checkpoints give it.
+    pub aliases: Vec<Arc<str>>,
+    /// Keys that tell the method where a config doesn't name it: it has all of them.
+    pub told_by: Vec<Arc<str>>,
     /// The key of its groups of layers, if it has any.
     pub groups: Option<Arc<str>>,
     /// What a group's targets call all linear layers.
     pub all_linear: Vec<Arc<str>>,
+    /// Keys of objects that give modules figures of their own; an empty one: the config itself is one.
+    pub rules: Vec<Arc<str>>,
+    /// Whether the names in `rules` are regular expressions.
+    pub rules_are_regular: bool,
     /// Defaults of the names in `bits`.
     pub variables: Vec<(Arc<str>, Value)>,
-    /// Bits a weight, as it is written.
-    pub bits: Arc<str>,
-    /// The same, parsed.
-    pub bits_expr: Expr<Name>,
+    /// Names for parts of its formulas.
+    pub parts: Vec<(Arc<str>, Bits)>,
+    /// Bits a weight.
+    pub bits: Bits,
+    /// Bytes of each matrix besides: a codebook.
+    pub matrix_bytes: Option<Bits>,
+    /// Modules that have other bits.
+    pub own_bits: Vec<(Arc<str>, Bits)>,
+    /// Patterns of further classes whose weights it quantizes, each with its condition.
+    pub also: Vec<(Arc<str>, Bits)>,
     /// Keys whose lists name what is left as it is.
     pub kept: Vec<Arc<str>>,
     /// Modules that are left as they are whatever those lists say.
     pub always_kept: Vec<Arc<str>>,
+    /// Modules that are left as they are, each on a condition.
+    pub kept_if: Vec<(Arc<str>, Bits)>,
     /// Modules that merely hold the model: in paths they are passed over.
     pub containers: Arc<[Arc<str>]>,
+    /// Keys that say nothing about sizes.
+    pub ignored: Vec<Arc<str>>,
+}
+
+/// An expression over the keys of a config.
+#[derive(Debug)]
+pub struct Bits {
+    /// As it is written.
+    pub text: Arc<str>,
+    /// The same, parsed.
+    pub expr: Expr<Name>,
 }
 
 const METHOD_KEYS: &[Key] = &[
     key("doc", KeyKind::Text, true, "what is stored"),
     key("source", KeyKind::Text, true, "where that is written down"),
-    key("bits", KeyKind::Count, true, "bits a weight, scales and zero points included"),
-    key("variables", KeyKind::Variables, false, "the names in `bits`, with the defaults of keys that a config leaves out"),
+    key("aliases", KeyKind::Texts, false, "other names that checkpoints give it"),
+    key("told_by", KeyKind::Texts, false, "keys that tell the method where a config doesn't name it: it has all of them"),
+    key(
+        "bits",
+        KeyKind::Count,
+        true,
+        "bits a weight, scales and zero points included; null: only what `rules` name is quantized",
+    ),
+    key("variables", KeyKind::Variables, false, "the names in the formulas, with the defaults of keys that a config leaves out"),
+    key("parts", KeyKind::Variables, false, "names for parts of the formulas"),
     key("kept", KeyKind::Texts, false, "keys that list modules left as they are"),
     key("always_kept", KeyKind::Texts, false, "modules left as they are whatever the lists say"),
+    key("kept_if", KeyKind::Variables, false, "modules left as they are, each on a condition"),
+    key("matrix_bytes", KeyKind::Count, false, "bytes of each matrix besides those of its weights: a codebook"),
+    key("own_bits", KeyKind::Variables, false, "modules that have other bits, each with its formula; null: those of all"),
+    key("also", KeyKind::Variables, false, "patterns of further classes whose weights are quantized, each with its condition"),
     key("containers", KeyKind::Texts, false, "modules that merely hold the model: paths are compared without them"),
     key("groups", KeyKind::Text, false, "the key with groups of layers, each with its own figures and `targets`"),
     key("all_linear", KeyKind::Texts, false, "with `groups`: targets that mean all linear layers"),
+    key("rules", KeyKind::Texts, false, "keys of objects that give modules figures of their own, by name; '': the config itself"),
+    key("rules_are_regular", KeyKind::Flag, false, "whether the names in `rules` are regular expressions"),
+    key("ignored", KeyKind::Texts, false, "keys of a config that say nothing about sizes"),
 ];
 
 pub(super) const FILE: CatalogFile = CatalogFile {
@@ -68,21 +110,35 @@ impl Entry for Method {
         let [doc, source, groups] = ["doc", "source", "groups"].map(|key| f.get(key).and_then(|n| text(n, diagnostics)));
         let [kept, always_kept, containers, all_linear] =
             ["kept", "always_kept", "containers", "all_linear"].map(|key| texts(f.get(key), diagnostics));
+        let [aliases, told_by, rules, ignored] =
+            ["aliases", "told_by", "rules", "ignored"].map(|key| texts(f.get(key), diagnostics));
+        let [parts, own_bits, also, kept_if] =
+            ["parts", "own_bits", "also", "kept_if"].map(|key| f.get(key).map(|n| formulas(n, diagnostics)).unwrap_or_default());
         let variables = f.get("variables").map(|n| variables(n, diagnostics)).unwrap_or_default();
+        let rules_are_regular = f.get("rules_are_regular").and_then(|n| flag(n, diagnostics)).unwrap_or(false);
+        let matrix_bytes = f.get("matrix_bytes").and_then(|n| bits(n, diagnostics));
         let bits = f.get("bits").and_then(|n| bits(n, diagnostics));
-        let (bits, bits_expr) = bits?;
         Some(Method {
             name: member.key.clone(),
             doc: doc?,
             source: source?,
+            aliases,
+            told_by,
             groups,
             all_linear,
+            rules,
+            rules_are_regular,
             variables,
-            bits,
-            bits_expr,
+            parts,
+            bits: bits?,
+            matrix_bytes,
+            own_bits,
+            also,
             kept,
             always_kept,
+            kept_if,
             containers: containers.into(),
+            ignored,
         })
     }
 
@@ -91,7 +147,7 @@ impl Entry for Method {
     }
 
     fn aliases(&self) -> &[Arc<str>] {
-        &[]
+        &self.aliases
     }
 }
 
@@ -102,14 +158,22 @@ fn variables(node: &Node, diagnostics: &mut Diagnostics) -> Vec<(Arc<str>, Value
     node.members().iter().map(|member| (member.key.clone(), value_of(&member.value))).collect()
 }
 
+/// Formulas by name.
+fn formulas(node: &Node, diagnostics: &mut Diagnostics) -> Vec<(Arc<str>, Bits)> {
+    if !matches!(node.json, Json::Object(_)) {
+        wrong(node, "an object with a formula for each name", diagnostics);
+    }
+    node.members().iter().filter_map(|member| Some((member.key.clone(), bits(&member.value, diagnostics)?))).collect()
+}
+
 /// An expression over keys of a config, as it is written and parsed.
-fn bits(node: &Node, diagnostics: &mut Diagnostics) -> Option<(Arc<str>, Expr<Name>)> {
+fn bits(node: &Node, diagnostics: &mut Diagnostics) -> Option<Bits> {
     let Json::Text(text) = &node.json else {
         wrong(node, "an expression in a text", diagnostics);
         return None;
     };
     match parse(&text.value, Syntax::Template) {
-        Ok(expr) => Some((text.value.clone(), expr)),
+        Ok(expr) => Some(Bits { text: text.value.clone(), expr }),
         Err(error) => {
             diagnostics.push(syntax_error(error, node.span, text.plain));
             None

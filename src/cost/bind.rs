@@ -12,7 +12,7 @@ use crate::flat::{FlatModel, InputTensor, OwnWeight, Row, RowInfo, matches_layer
 use crate::language::check::expected;
 use crate::language::{Argument, Binding, Residual};
 use crate::lower::Execution;
-use crate::quantity::workload::{Cache, DERIVED, Phase, VARIABLES, WEIGHT_DTYPE_BYTES, WorkloadVar};
+use crate::quantity::workload::{Cache, DERIVED, OTHER_WEIGHT_DTYPE_BYTES, Phase, VARIABLES, WEIGHT_DTYPE_BYTES, WorkloadVar};
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics};
 use crate::syntax::expr::{EvalError, Exact, MOST_VALUES, Value, eval};
 
@@ -66,10 +66,21 @@ pub struct Signature {
     /// Workload values replaced, by slot.
     pub overrides: Vec<(u16, Value)>,
     pub weights: Option<Arc<[OwnWeight]>>,
-    /// Where the checkpoint quantizes some of the weights: the bytes of one that it doesn't.
-    pub unquantized: Option<Box<Exact>>,
+    /// Where some of the weights are quantized: what the others have.
+    pub quantized: Option<Box<Quantized>>,
     /// It runs without gradients in training.
     pub no_grad: bool,
+}
+
+/// What a layer's weights have beside the bits of those that are quantized.
+#[derive(Debug, Clone)]
+pub struct Quantized {
+    /// Bytes of an element that isn't quantized.
+    pub others: Exact,
+    /// Bytes of each quantized matrix besides those of its elements.
+    pub matrix_bytes: Exact,
+    /// Whether a checkpoint says so.
+    pub published: bool,
 }
 
 /// The parameters that a layer gives its class, each of its kind.
@@ -96,6 +107,16 @@ impl Arguments {
 }
 
 impl Signature {
+    /// Some of its weights have so many bytes an element, the others what `quantized` says. What was said of them before is forgotten.
+    fn quantize(&mut self, bytes: Exact, quantized: Quantized) {
+        let slots = [(WEIGHT_DTYPE_BYTES, bytes), (OTHER_WEIGHT_DTYPE_BYTES, quantized.others)];
+        for (slot, bytes) in slots.into_iter().filter_map(|(slot, bytes)| Some((u16::try_from(slot).ok()?, bytes))) {
+            self.overrides.retain(|(own, _)| *own != slot);
+            self.overrides.push((slot, Value::Number(bytes)));
+        }
+        self.quantized = Some(Box::new(quantized));
+    }
+
     /// The phase in which it runs: without gradients there is no backward pass.
     #[must_use]
     pub fn phase(&self, phase: Phase) -> Phase {
@@ -113,36 +134,31 @@ pub struct BoundRow {
 
 /// Binds a model to the workload that a request asks for. What is wrong goes to `diagnostics`.
 pub fn bind(flat: &FlatModel, execution: Execution, asked: &Workload, diagnostics: &mut Diagnostics) -> BoundModel {
-    let request = &with_checkpoint(flat, asked);
     let defaults = defaults(flat, diagnostics);
-    for (name, value) in &request.settings {
+    for (name, value) in &asked.settings {
         if let Some(expected) = value_problem(name, value) {
             let message = format!("`{name}` can't be {value}: it is {expected}");
             diagnostics.push(Diagnostic::new(Code::InvalidWorkload, message));
         }
     }
-    let mut workload = CompleteWorkload::complete(request, execution, &defaults, flat.positions.map(|(n, _)| n));
-    let builtins = workload.values(request, &defaults);
+    let mut workload = CompleteWorkload::complete(
+        asked,
+        execution,
+        &defaults,
+        flat.positions.map(|(n, _)| n),
+        flat.checkpoint.dtype.as_ref().map(|(dtype, _)| dtype),
+    );
+    let builtins = workload.values(asked, &defaults);
     let values = builtins.iter().take(VARIABLES.len()).cloned().map(Some).collect();
     let mut binder = Binder { flat, values, diagnostics };
-    workload.more = binder.own_variables(request);
+    workload.more = binder.own_variables(asked);
     check_workload(&workload, binder.diagnostics);
     let (mut signatures, mut rows) = binder.rows();
     binder.quantized(asked, &workload, &mut signatures, &mut rows);
-    binder.weight_dtypes(request, &mut signatures, &mut rows);
+    binder.weight_dtypes(asked, &mut signatures, &mut rows);
     let inputs = binder.inputs(&workload);
     let values = binder.values;
     BoundModel { workload, builtins, signatures, rows, inputs, values }
-}
-
-/// What was asked for, with the weights in the checkpoint's dtype unless something else was.
-fn with_checkpoint(flat: &FlatModel, request: &Workload) -> Workload {
-    let mut request = request.clone();
-    let says_nothing = request.weight_dtype.is_none() && request.dtype.is_none();
-    if let (true, Some((dtype, _))) = (says_nothing, &flat.checkpoint.dtype) {
-        request.weight_dtype = Some(dtype.clone());
-    }
-    request
 }
 
 /// The model's own defaults for the built-in variables.
@@ -294,7 +310,7 @@ impl<'f> Binder<'f, '_> {
         (signatures, flat.rows.iter().map(row).collect())
     }
 
-    /// Gives rows that the checkpoint quantizes their bits a weight, unless a dtype was asked for.
+    /// Gives rows that are quantized their bits a weight: in the dtype that was asked for, else as the checkpoint says.
     fn quantized(
         &mut self,
         request: &Workload,
@@ -302,17 +318,32 @@ impl<'f> Binder<'f, '_> {
         signatures: &mut Vec<Signature>,
         rows: &mut [BoundRow],
     ) {
-        let slot = u16::try_from(WEIGHT_DTYPE_BYTES).ok();
-        let Some((slot, quantization)) = slot.zip(self.flat.checkpoint.quantization.as_ref()) else { return };
-        // A weight dtype of the command line wins.
-        if request.weight_dtype.is_some() {
+        let Ok(slot) = u16::try_from(WEIGHT_DTYPE_BYTES) else { return };
+        let asked = request.weight_dtype.as_ref();
+        let checkpoint = self.flat.checkpoint.quantization.as_ref().filter(|_| asked.is_none());
+        let asked = asked.filter(|dtype| dtype.is_quantized());
+        if asked.is_none() && checkpoint.is_none() {
             return;
         }
+        let others = workload.other_weight_dtype.bytes();
+        // The group of a row, its bytes a weight, and what its weights have besides.
+        let of_row = |info: &RowInfo| match (asked, checkpoint) {
+            (Some(dtype), _) => {
+                let class = &info.row.class.as_ref()?.0;
+                let quantized = Quantized { others, matrix_bytes: Exact::ZERO, published: false };
+                (!class.quantized.is_empty()).then(|| (u16::MAX, dtype.bytes(), quantized))
+            }
+            (None, checkpoint) => {
+                let at = info.row.quantized?;
+                let group = checkpoint?.groups.get(usize::from(at))?;
+                let quantized = Quantized { others, matrix_bytes: group.matrix_bytes, published: true };
+                Some((at, group.bits.checked_div(Exact::integer(8))?, quantized))
+            }
+        };
         let mut made: HashMap<(u32, u16), u32> = HashMap::new();
         for (info, row) in self.flat.rows.iter().zip(rows) {
-            let (Some(group), Some(signature)) = (info.row.quantized, row.signature) else { continue };
-            let bytes = quantization.groups.get(usize::from(group)).and_then(|group| group.bits.checked_div(Exact::integer(8)));
-            let (Some(bytes), Some(known)) = (bytes, signatures.get(signature as usize)) else { continue };
+            let (Some((group, bytes, quantized)), Some(signature)) = (of_row(info), row.signature) else { continue };
+            let Some(known) = signatures.get(signature as usize) else { continue };
             if known.overrides.iter().any(|(own, _)| *own == slot) {
                 continue;
             }
@@ -320,8 +351,7 @@ impl<'f> Binder<'f, '_> {
             let own = *made.entry((signature, group)).or_insert(next);
             if own == next {
                 let mut other = known.clone();
-                other.overrides.push((slot, Value::Number(bytes)));
-                other.unquantized = Some(Box::new(workload.weight_dtype.bytes()));
+                other.quantize(bytes, quantized);
                 signatures.push(other);
             }
             row.signature = Some(own);
@@ -344,7 +374,7 @@ impl<'f> Binder<'f, '_> {
             let (Some(at), Some(signature)) = (last, row.signature) else { continue };
             let Some((_, dtype)) = request.weight_dtypes.get(at) else { continue };
             let Some(known) = signatures.get(signature as usize) else { continue };
-            let said = known.overrides.iter().any(|(own, _)| *own == slot) && known.unquantized.is_none();
+            let said = known.overrides.iter().any(|(own, _)| *own == slot) && known.quantized.is_none();
             if said {
                 continue;
             }
@@ -352,9 +382,9 @@ impl<'f> Binder<'f, '_> {
             let own = *made.entry((signature, at)).or_insert(next);
             if own == next {
                 let mut other = known.clone();
-                other.overrides.retain(|(own, _)| *own != slot);
-                other.overrides.push((slot, Value::Number(dtype.bytes())));
-                other.unquantized = None;
+                // Of these layers all weights are meant.
+                other.quantize(dtype.bytes(), Quantized { others: dtype.bytes(), matrix_bytes: Exact::ZERO, published: false });
+                other.quantized = None;
                 signatures.push(other);
             }
             row.signature = Some(own);
@@ -414,7 +444,7 @@ impl<'f> Binder<'f, '_> {
             overrides,
             weights: row.weights.clone(),
             class,
-            unquantized: None,
+            quantized: None,
             no_grad: row.no_grad,
         })
     }

@@ -120,7 +120,7 @@ impl LayerEnv<'_> {
 
     /// A formula with the values put in.
     pub(crate) fn render(&self, formula: &Formula) -> String {
-        formula.expr.render(&|slot: &Slot| self.value(slot, 0).map_or_else(|_| "?".to_owned(), |value| value.to_string()))
+        formula.expr.render(&|slot: &Slot| self.value(slot, 0).map_or_else(|_| "?".to_owned(), |value| value.uncut()))
     }
 
     /// The definition of a parameter's default or of a variable.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::env::LayerEnv;
 use super::problem::Problem;
-use crate::cost::bind::Signature;
+use crate::cost::bind::{Quantized, Signature};
 use crate::quantity::workload::WEIGHT_DTYPE_BYTES;
 use crate::syntax::diag::Code;
 use crate::syntax::expr::{Exact, Value};
@@ -36,6 +36,22 @@ impl Tensor {
     }
 }
 
+impl Tensor {
+    /// Bytes besides those of its elements: codebooks.
+    #[must_use]
+    pub fn besides(&self) -> u128 {
+        self.bytes.saturating_sub(bytes_of(self.elements, self.element_bytes).unwrap_or(self.bytes))
+    }
+
+    /// Its bytes with so many more for each matrix in it.
+    fn with_codebooks(&self, each: Exact) -> Result<u128, Problem> {
+        let matrices = self.shape.iter().rev().skip(2).try_fold(1u128, |product, dim| product.checked_mul(*dim));
+        let more = matrices.and_then(|n| bytes_of(n, each));
+        let beyond = || Problem::new(Code::Overflow, format!("the weight `{}` has more bytes than are computed with", self.name));
+        more.and_then(|more| self.bytes.checked_add(more)).ok_or_else(beyond)
+    }
+}
+
 /// Rounded up once.
 pub(super) fn bytes_of(elements: u128, element: Exact) -> Option<u128> {
     Exact::from_count(elements)?.checked_mul(element)?.ceil()?.to_count()
@@ -50,7 +66,7 @@ pub(super) fn weight_dtype_bytes(builtins: &[Value]) -> Result<Exact, Problem> {
 /// The tensors that a layer owns. `env` has the names of its class; `None`: it has none.
 pub(super) fn tensors(signature: &Signature, env: Option<&LayerEnv<'_>>, bytes: Exact) -> Result<Vec<Tensor>, Problem> {
     match (&signature.weights, env) {
-        (None, Some(env)) => env.tensors(bytes, signature.unquantized.as_deref().copied()),
+        (None, Some(env)) => env.tensors(bytes, signature.quantized.as_deref()),
         (own, _) => {
             own.iter().flat_map(|own| own.iter()).map(|weight| Tensor::new(&weight.name, weight.shape.clone(), bytes)).collect()
         }
@@ -59,12 +75,18 @@ pub(super) fn tensors(signature: &Signature, env: Option<&LayerEnv<'_>>, bytes: 
 
 impl LayerEnv<'_> {
     /// The weights, of which some may be quantized: then the others have bytes of their own.
-    fn tensors(&self, bytes: Exact, unquantized: Option<Exact>) -> Result<Vec<Tensor>, Problem> {
+    fn tensors(&self, bytes: Exact, quantized: Option<&Quantized>) -> Result<Vec<Tensor>, Problem> {
         let mut tensors = Vec::with_capacity(self.class.weights.len());
         for weight in &self.class.weights {
             if self.flag(weight.when.as_ref(), true)? {
-                let own = unquantized.filter(|_| !self.class.quantized.contains(&weight.name));
-                tensors.push(Tensor::new(&weight.name, self.shape(&weight.shape)?, own.unwrap_or(bytes))?);
+                // Of a class that says nothing of its own, all weights are: a method says so (embeddings).
+                let is_kept = !self.class.quantized.is_empty() && !self.class.quantized.contains(&weight.name);
+                let own = quantized.filter(|_| is_kept).map_or(bytes, |quantized| quantized.others);
+                let mut tensor = Tensor::new(&weight.name, self.shape(&weight.shape)?, own)?;
+                if let Some(quantized) = quantized.filter(|_| !is_kept) {
+                    tensor.bytes = tensor.with_codebooks(quantized.matrix_bytes)?;
+                }
+                tensors.push(tensor);
             }
         }
         Ok(tensors)

@@ -14,7 +14,7 @@ fn run(class: &Arc<Class>, example: &Example, catalog: &Catalog) -> Result<Evalu
     if let Some((name, _)) = asked.settings.iter().find(|(name, _)| builtin_slot(name).is_none()) {
         return Err(format!("`{name}` is no workload option"));
     }
-    let workload = CompleteWorkload::complete(&asked, execution, &[], None);
+    let workload = CompleteWorkload::complete(&asked, execution, &[], None, None);
     let (mut arguments, mut overrides) = (Vec::new(), Vec::new());
     for (name, value) in &example.parameters {
         match class.parameters.iter().position(|p| p.name == *name) {
@@ -38,7 +38,7 @@ fn run(class: &Arc<Class>, example: &Example, catalog: &Catalog) -> Result<Evalu
         arguments: Arguments::Bound(arguments.into()),
         overrides,
         weights: None,
-        unquantized: None,
+        quantized: None,
         no_grad: false,
     };
     evaluate(&signature, &workload.values(&asked, &[]), workload.phase).map_err(|problem| problem.message().to_owned())

@@ -24,7 +24,8 @@ pub struct Workload {
     pub past_len: Option<u64>,
     /// The dtype of activations.
     pub dtype: Option<Dtype>,
-    /// The dtype of weights; left out: what a checkpoint says, else that of the activations.
+    /// The dtype of weights; left out: what a checkpoint says, else that of the activations. One of fewer than 16 bits is that of the matrices
+    /// of linear layers and of experts, as quantizers leave biases, norms and embeddings as they are.
     pub weight_dtype: Option<Dtype>,
     /// Other weight dtypes for the layers whose path or class a pattern means; the last that does wins.
     pub weight_dtypes: Vec<(Arc<str>, Dtype)>,
@@ -140,6 +141,8 @@ pub struct CompleteWorkload {
     pub dtype: Dtype,
     /// Element type of weights.
     pub weight_dtype: Dtype,
+    /// Element type of weights that quantizers leave as they are: biases, norms, embeddings.
+    pub other_weight_dtype: Dtype,
     /// Those of some layers, by pattern.
     pub weight_dtypes: Vec<(Arc<str>, Dtype)>,
     /// Element type of cached keys and values.
@@ -169,9 +172,16 @@ impl CompleteWorkload {
     /// Fills in what was left open: phase prefill, batch 1, sequence 2048 or the model's longest context if shorter; in the decode phase
     /// one new token after one less than that.
     ///
-    /// `defaults` are the model's own (`workload`), `positions` its `max_position_embeddings`.
+    /// `defaults` are the model's own (`workload`), `positions` its `max_position_embeddings`, `published` the dtype of a checkpoint's weights,
+    /// which is theirs unless a dtype was asked for.
     #[must_use]
-    pub fn complete(asked: &Workload, execution: Execution, defaults: &[(Arc<str>, Value)], positions: Option<u64>) -> Self {
+    pub fn complete(
+        asked: &Workload,
+        execution: Execution,
+        defaults: &[(Arc<str>, Value)],
+        positions: Option<u64>,
+        published: Option<&Dtype>,
+    ) -> Self {
         let mut defaulted = Vec::new();
         // Values that are no counts were refused before (`check_values`).
         let setting = |name: &str, list: &[(Arc<str>, Value)]| {
@@ -213,13 +223,17 @@ impl CompleteWorkload {
             Dtype::default()
         });
         let or_dtype = |stated: &Option<Dtype>| stated.clone().unwrap_or_else(|| dtype.clone());
+        let published = published.filter(|_| asked.dtype.is_none()).unwrap_or(&dtype);
+        let weight_dtype = asked.weight_dtype.as_ref().unwrap_or(published).clone();
+        let other_weight_dtype = if weight_dtype.is_quantized() { published.clone() } else { weight_dtype.clone() };
         CompleteWorkload {
             phase,
             batch_size,
             seq_len,
             past_len,
             logit_len,
-            weight_dtype: or_dtype(&asked.weight_dtype),
+            weight_dtype,
+            other_weight_dtype,
             weight_dtypes: asked.weight_dtypes.clone(),
             kv_dtype: or_dtype(&asked.kv_dtype),
             dtype,
@@ -256,10 +270,12 @@ impl CompleteWorkload {
             Value::Number(kv_len),
             Value::count(self.logit_len),
             Value::Number(self.dtype.bytes()),
-            Value::Number(self.weight_dtype.bytes()),
+            // Of a layer that is quantized its signature says so.
+            Value::Number(self.other_weight_dtype.bytes()),
             Value::Number(self.kv_dtype.bytes()),
             Value::count(8),
             Value::Bool(self.phase == Phase::Train),
+            Value::Number(self.other_weight_dtype.bytes()),
         ];
         let stated =
             [("dtype_bytes", &asked.dtype), ("weight_dtype_bytes", &asked.weight_dtype), ("kv_dtype_bytes", &asked.kv_dtype)];

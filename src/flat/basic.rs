@@ -112,7 +112,12 @@ impl<'m> Flattener<'m, '_> {
         };
         let tie = self.tie(layer, scope);
         let (arguments, overrides) = arguments?;
-        let quantization = self.checked.checkpoint.quantization.as_ref().filter(|_| !class.quantized.is_empty());
+        let quantization = self
+            .checked
+            .checkpoint
+            .quantization
+            .as_ref()
+            .filter(|quantization| quantization.concerns(&class.name, !class.quantized.is_empty()));
         let quantized = quantization.and_then(|quantization| quantization.group(&self.concrete.join(".")));
         // The name in a table (`ACT2FN.silu`) is not what a person knows the class by.
         let full_name = if field.pieces.literal().is_none() { class.full_name(&class_name).cloned() } else { None };

@@ -3,11 +3,12 @@
 //! A config's `torch_dtype` and `quantization_config` come in, a [`Checkpoint`] goes out. The methods are the catalog's: bits per weight with
 //! scales and zero points, the keys that name what is left as it is, and what in a path says nothing.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use regex_lite::Regex;
 
-use crate::catalog::{Catalog, Dtype, Method};
+use crate::catalog::{Bits, Catalog, Dtype, Method};
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics};
 use crate::syntax::expr::{EvalError, Exact, Name, Value, eval, value_of};
 use crate::syntax::glob;
@@ -26,8 +27,15 @@ pub struct Checkpoint {
 #[derive(Debug, Clone)]
 pub struct Quantization {
     pub method: Spanned<Arc<str>>,
+    /// The key under which a config says it.
+    pub key: &'static str,
     pub groups: Vec<Group>,
-    kept: Vec<Pattern>,
+    /// What is said of modules by name, in order; where several mean a module the first does.
+    named: Named,
+    /// The group of the others.
+    base: Option<u16>,
+    /// Patterns of classes that are quantized besides those of which all methods quantize weights.
+    also: Vec<Arc<str>>,
     /// Modules that merely hold the model: checkpoints and modules order them differently.
     containers: Arc<[Arc<str>]>,
     /// Whether a pattern names single layers of a repeat.
@@ -35,28 +43,68 @@ pub struct Quantization {
 }
 
 /// Layers that are quantized alike.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Group {
     /// Bits a weight, scales included.
     pub bits: Exact,
-    /// The layers; none: all linear ones.
-    targets: Vec<Pattern>,
+    /// Bytes of each matrix besides: a codebook.
+    pub matrix_bytes: Exact,
 }
 
 impl Quantization {
-    /// The group of a layer whose class's weights can be quantized, by its path: `None` if it is left as it is.
+    /// Whether weights of layers of this class are quantized; `usual`: those of all methods are.
+    #[must_use]
+    pub fn concerns(&self, class: &str, usual: bool) -> bool {
+        usual || self.also.iter().any(|pattern| glob::matches(pattern, class))
+    }
+
+    /// The group of a layer of a class that it concerns, by its path: `None` if it is left as it is.
     #[must_use]
     pub fn group(&self, path: &str) -> Option<u16> {
         let plain = without(&self.containers, path);
-        if self.kept.iter().any(|pattern| pattern.means(path, &plain)) {
-            return None;
-        }
-        let fits = |group: &Group| group.targets.is_empty() || group.targets.iter().any(|pattern| pattern.means(path, &plain));
-        self.groups.iter().position(fits).and_then(|at| u16::try_from(at).ok())
+        self.named.first(path, &plain).unwrap_or(self.base)
     }
 }
 
-/// A module's name in a config: a beginning, an end, with `*` for anything, or a regular expression (`re:`).
+/// Modules by name, each name with the group that it says, or `None`: left as it is.
+#[derive(Debug, Clone, Default)]
+struct Named {
+    /// Names without a pattern, and with which of `said` they stand.
+    exact: HashMap<String, usize>,
+    patterns: Vec<(Pattern, usize)>,
+    said: Vec<Option<u16>>,
+}
+
+impl Named {
+    /// Adds a name; of a name that is there twice the first counts. `None`: it can't be read.
+    fn add(&mut self, pattern: Pattern, group: Option<u16>) {
+        let at = self.said.len();
+        self.said.push(group);
+        match pattern {
+            Pattern::Text(text) => {
+                self.exact.entry(text).or_insert(at);
+            }
+            pattern => self.patterns.push((pattern, at)),
+        }
+    }
+
+    /// What the first name says that means a module.
+    fn first(&self, path: &str, plain: &str) -> Option<Option<u16>> {
+        let mut first = self.patterns.iter().find(|(pattern, _)| pattern.means(path, plain)).map(|(_, at)| *at);
+        if !self.exact.is_empty() {
+            // A name means what is inside such a module, too, and what ends so: as transformers' should_convert_module has it,
+            // `fc1` means `layers.3.fc1`.
+            let begins = plain.match_indices('.').map(|(at, _)| plain.get(..at)).chain([Some(plain)]);
+            let ends = plain.char_indices().map(|(at, _)| plain.get(at..));
+            for at in begins.chain(ends).flatten().filter_map(|name| self.exact.get(name)) {
+                first = Some(first.map_or(*at, |first| first.min(*at)));
+            }
+        }
+        first.and_then(|at| self.said.get(at).copied())
+    }
+}
+
+/// A module's name in a config: its beginning or end, with `*` for anything, or a regular expression (`re:`).
 #[derive(Debug, Clone)]
 enum Pattern {
     Text(String),
@@ -66,22 +114,30 @@ enum Pattern {
 }
 
 impl Pattern {
-    fn new(text: &str, containers: &[Arc<str>]) -> Option<Self> {
-        if let Some(regex) = text.strip_prefix("re:") {
-            return Regex::new(&format!("^(?:{regex})")).ok().map(Pattern::Regex);
+    /// Those that can't be read are said.
+    fn new(text: &str, is_regular: bool, containers: &[Arc<str>], place: Span, diagnostics: &mut Diagnostics) -> Option<Self> {
+        if let Some(regex) = text.strip_prefix("re:").or(is_regular.then_some(text)) {
+            return match Regex::new(&format!("^(?:{regex})")) {
+                Ok(regex) => Some(Pattern::Regex(regex)),
+                Err(_) => {
+                    let message = format!("`{regex}` is no regular expression that is understood here");
+                    let diagnostic = Diagnostic::new(Code::UnreadQuantization, message)
+                        .at(place, "taken as if it meant no layer")
+                        .note("looking ahead and behind (`(?!`, `(?<=`) is not understood");
+                    diagnostics.push(diagnostic);
+                    None
+                }
+            };
         }
-        let plain = without(containers, text);
+        let plain = without(containers, text.strip_suffix(".weight").unwrap_or(text));
         let inside = format!("{plain}.*");
         Some(if plain.contains('*') { Pattern::Glob([plain, inside]) } else { Pattern::Text(plain) })
     }
 
     fn means(&self, path: &str, plain: &str) -> bool {
         match self {
-            Pattern::Text(text) => {
-                let begins = plain.strip_prefix(text.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
-                // As transformers' should_convert_module has it: `fc1` means `layers.3.fc1`.
-                begins || plain.ends_with(text.as_str())
-            }
+            // Those are looked up.
+            Pattern::Text(text) => text == plain,
             Pattern::Glob(globs) => globs.iter().any(|glob| glob::matches(glob, plain)),
             Pattern::Regex(regex) => regex.is_match(path),
         }
@@ -94,13 +150,15 @@ fn without(containers: &[Arc<str>], path: &str) -> String {
     path.split('.').filter(says).collect::<Vec<_>>().join(".")
 }
 
-const DTYPE_KEYS: [&str; 2] = ["dtype", "torch_dtype"];
-const QUANTIZATION_KEY: &str = "quantization_config";
+/// The keys of a config that say the dtype of its weights.
+pub const DTYPE_KEYS: [&str; 2] = ["dtype", "torch_dtype"];
+/// The keys that say how they are quantized; the second says it only where the catalog has a method that it tells.
+pub const QUANTIZATION_KEYS: [&str; 2] = ["quantization_config", "quantization"];
 
 /// What of a config [`read`] looks at, each value in its place.
 #[must_use]
 pub fn excerpt(root: &Node) -> Node {
-    let says = |member: &&Member| DTYPE_KEYS.contains(&&*member.key) || &*member.key == QUANTIZATION_KEY;
+    let says = |member: &&Member| DTYPE_KEYS.contains(&&*member.key) || QUANTIZATION_KEYS.contains(&&*member.key);
     let of = |node: &Node| -> Vec<Member> { node.members().iter().filter(says).cloned().collect() };
     let members = root.members().iter().filter_map(|member| {
         if says(&member) {
@@ -123,21 +181,37 @@ pub fn read(root: &Node, catalog: &Catalog, diagnostics: &mut Diagnostics) -> Ch
             catalog.dtype(text.strip_prefix("torch.").unwrap_or(text)).ok().map(|dtype| (dtype, key))
         })
     };
-    let quantization = places.iter().find_map(|node| node.get(QUANTIZATION_KEY)).filter(|node| !node.members().is_empty());
     Checkpoint {
         dtype: places.iter().find_map(|node| named(node)),
-        quantization: quantization.and_then(|node| quantization_of(node, catalog, diagnostics)),
+        quantization: places
+            .iter()
+            .find_map(|place| stated(place, catalog))
+            .and_then(|(key, node)| quantization_of(key, node, catalog, diagnostics)),
     }
 }
 
-fn quantization_of(node: &Node, catalog: &Catalog, diagnostics: &mut Diagnostics) -> Option<Quantization> {
-    let flagged = |key: &str| matches!(node.get(key).map(|n| &n.json), Some(Json::Bool(true)));
-    let (name, span): (Arc<str>, Span) = match node.get("quant_method") {
-        Some(method) => (method.text()?.clone(), method.span),
-        // As older versions of bitsandbytes wrote it.
-        None if flagged("load_in_4bit") || flagged("load_in_8bit") => ("bitsandbytes".into(), node.span.part(0..1)),
-        None => (node.get("quant_algo").map_or_else(|| "?".into(), |_| "modelopt".into()), node.span.part(0..1)),
-    };
+/// Where a config says how its weights are quantized: under the first key that a method can be told by, else under the first.
+fn stated<'n>(place: &'n Node, catalog: &Catalog) -> Option<(&'static str, &'n Node)> {
+    let [usual, other] = QUANTIZATION_KEYS.map(|key| {
+        let node = place.get(key).filter(|node| !node.members().is_empty());
+        node.map(|node| (key, node))
+    });
+    let told = |found: &(&'static str, &Node)| method_of(found.1, catalog).is_some();
+    usual.filter(told).or(other.filter(told)).or(usual)
+}
+
+/// What a config calls its method, and where; else the method that its keys tell.
+fn method_of(node: &Node, catalog: &Catalog) -> Option<(Arc<str>, Span)> {
+    if let Some(method) = node.get("quant_method") {
+        return Some((method.text()?.clone(), method.span));
+    }
+    let says = |key: &Arc<str>| node.get(key).is_some_and(|value| !matches!(value.json, Json::Null | Json::Bool(false)));
+    let told = |method: &&Method| !method.told_by.is_empty() && method.told_by.iter().all(says);
+    catalog.methods().iter().find(told).map(|method| (method.name.clone(), node.span.part(0..1)))
+}
+
+fn quantization_of(key: &'static str, node: &Node, catalog: &Catalog, diagnostics: &mut Diagnostics) -> Option<Quantization> {
+    let (name, span) = method_of(node, catalog).unwrap_or_else(|| ("?".into(), node.span.part(0..1)));
     let method = match catalog.method(&name) {
         Ok(method) => method,
         Err(near) => {
@@ -149,53 +223,219 @@ fn quantization_of(node: &Node, catalog: &Catalog, diagnostics: &mut Diagnostics
             return None;
         }
     };
-    let groups = match &method.groups {
-        None => vec![group(method, node, None, diagnostics)?],
-        Some(key) => {
-            let found = node.get(key).map(Node::members).unwrap_or_default();
-            found.iter().filter_map(|member| group(method, node, Some(&member.value), diagnostics)).collect()
-        }
-    };
-    let listed = method.kept.iter().filter_map(|key| node.get(key)).flat_map(|node| match &node.json {
-        Json::List(items) => items.iter().filter_map(Node::text).map(|text| text.to_string()).collect(),
-        _ => Vec::new(),
-    });
-    let kept: Vec<String> = listed.chain(method.always_kept.iter().map(ToString::to_string)).collect();
-    let digits = |text: &str| text.bytes().any(|b| b.is_ascii_digit());
-    let by_layer = groups.iter().flat_map(|(_, names)| names).chain(&kept).any(|name| digits(name));
-    let patterns = |names: &[String]| names.iter().filter_map(|name| Pattern::new(name, &method.containers)).collect();
-    Some(Quantization {
-        method: Spanned::new(name, span),
-        groups: groups.iter().map(|(bits, names)| Group { bits: *bits, targets: patterns(names) }).collect(),
-        kept: patterns(&kept),
-        containers: method.containers.clone(),
-        names_layers: by_layer,
-    })
+    unread(key, node, method, diagnostics);
+    let mut reader = Reader { method, node, groups: Vec::new(), named: Named::default(), names_layers: false, diagnostics };
+    reader.listed();
+    reader.rules();
+    reader.always_kept();
+    reader.own();
+    let base = reader.base();
+    let Reader { groups, named, names_layers, diagnostics, .. } = reader;
+    let holds = |condition: &Bits| Figures { method, node, inner: None }.holds(condition, diagnostics);
+    let mut holds = holds;
+    let also = method.also.iter().filter(|(_, condition)| holds(condition)).map(|(class, _)| class.clone()).collect();
+    let containers = method.containers.clone();
+    Some(Quantization { method: Spanned::new(name, span), key, groups, named, base, also, containers, names_layers })
 }
 
-/// The bits of a group, and the names of its layers where they are not simply the linear ones.
-fn group(method: &Method, node: &Node, inner: Option<&Node>, diagnostics: &mut Diagnostics) -> Option<(Exact, Vec<String>)> {
-    let env = |name: &Name, _: u16| {
-        let given = inner.and_then(|inner| inner.get(&name.text)).or_else(|| node.get(&name.text)).map(value_of);
-        let default = || method.variables.iter().find(|(known, _)| *known == name.text).map(|(_, value)| value.clone());
-        given.filter(|value| *value != Value::Null).or_else(default).ok_or_else(|| EvalError::Unknown(name.text.clone()))
+/// Says which keys nothing reads: they may change how many bytes the weights have.
+fn unread(key: &str, node: &Node, method: &Method, diagnostics: &mut Diagnostics) {
+    // Where the object itself has the rules, objects in it are some.
+    let is_rule = |member: &Member| {
+        method.rules.iter().any(|rule| rule.is_empty()) && matches!(member.value.json, Json::Object(_) | Json::Bool(_))
     };
-    let bits = match eval(&method.bits_expr, &move |name: &Name| env(name, 0), 0) {
-        Ok(value) => value.as_number().filter(|bits| *bits > Exact::ZERO),
-        Err(error) => {
-            let message = format!("the number of bits can't be had: {error}, in `{}`", method.bits);
-            let place = inner.unwrap_or(node).span.part(0..1);
-            diagnostics.push(Diagnostic::new(Code::UnknownQuantization, message).at(place, "counted as if it weren't quantized"));
-            None
+    let listed = |name: &str| {
+        let lists = method.kept.iter().chain(&method.ignored).chain(&method.rules).chain(&method.groups);
+        name == "quant_method" || lists.chain(method.variables.iter().map(|(name, _)| name)).any(|known| **known == *name)
+    };
+    for member in node.members().iter().filter(|member| !matches!(member.value.json, Json::Null)) {
+        if !listed(&member.key) && !is_rule(member) {
+            let message = format!("nothing reads `{}` of a `{key}` of the method `{}`", member.key, method.name);
+            let label = "taken as if it changed no weight's bytes";
+            diagnostics.push(Diagnostic::new(Code::UnreadQuantization, message).at(member.key_span, label));
         }
-    }?;
-    let targets = inner.and_then(|inner| inner.get("targets"));
-    let names: Vec<String> = match targets.map(|node| &node.json) {
-        Some(Json::List(items)) => items.iter().filter_map(Node::text).map(|text| text.to_string()).collect(),
-        _ => Vec::new(),
-    };
-    let all = names.iter().any(|name| method.all_linear.iter().any(|all| **all == **name));
-    Some((bits, if all { Vec::new() } else { names }))
+    }
+}
+
+/// A method's formulas over the keys of a config, those of an inner object first.
+#[derive(Clone, Copy)]
+struct Figures<'n> {
+    method: &'n Method,
+    node: &'n Node,
+    inner: Option<&'n Node>,
+}
+
+impl Figures<'_> {
+    fn value(&self, formula: &Bits, depth: u16) -> Result<Value, EvalError> {
+        let env = |name: &Name| {
+            if let Some((_, part)) = self.method.parts.iter().find(|(part, _)| *part == name.text) {
+                // A part may stand on others, a few levels deep.
+                return if depth > MOST_PARTS { Err(EvalError::TooDeep) } else { self.value(part, depth + 1) };
+            }
+            let of = |node: &Node| node.get(&name.text).map(value_of).filter(|value| *value != Value::Null);
+            let default = || self.method.variables.iter().find(|(known, _)| *known == name.text).map(|(_, value)| value.clone());
+            let given = self.inner.and_then(of).or_else(|| of(self.node));
+            given.or_else(default).ok_or_else(|| EvalError::Unknown(name.text.clone()))
+        };
+        eval(&formula.expr, &env, 0)
+    }
+
+    /// What one more matrix takes besides its weights' bits.
+    fn matrix_bytes(&self, diagnostics: &mut Diagnostics) -> Exact {
+        self.method.matrix_bytes.as_ref().and_then(|formula| self.bits(formula, diagnostics)).unwrap_or(Exact::ZERO)
+    }
+
+    /// The bits that a formula gives; `None`: it says null, or has no value, which is said.
+    fn bits(&self, formula: &Bits, diagnostics: &mut Diagnostics) -> Option<Exact> {
+        let error = match self.value(formula, 0) {
+            Ok(Value::Null) => return None,
+            Ok(value) => match value.as_number().filter(|bits| *bits > Exact::ZERO) {
+                Some(bits) => return Some(bits),
+                None => format!("{value} is no number of bits"),
+            },
+            Err(error) => error.to_string(),
+        };
+        let message = format!("the number of bits can't be had: {error}, in `{}`", formula.text);
+        let place = self.inner.unwrap_or(self.node).span.part(0..1);
+        diagnostics.push(Diagnostic::new(Code::UnknownQuantization, message).at(place, "counted as if it weren't quantized"));
+        None
+    }
+
+    fn holds(&self, condition: &Bits, diagnostics: &mut Diagnostics) -> bool {
+        match self.value(condition, 0).map(|value| value.as_bool()) {
+            Ok(Some(holds)) => holds,
+            _ => {
+                let message = format!("`{}` is neither true nor false", condition.text);
+                let place = self.node.span.part(0..1);
+                diagnostics.push(Diagnostic::new(Code::UnknownQuantization, message).at(place, "taken for false"));
+                false
+            }
+        }
+    }
+}
+
+/// How deep parts of formulas may stand on each other.
+const MOST_PARTS: u16 = 8;
+
+/// Reads what a config says of modules, in the order in which it counts.
+struct Reader<'n, 'd> {
+    method: &'n Method,
+    node: &'n Node,
+    groups: Vec<Group>,
+    named: Named,
+    names_layers: bool,
+    diagnostics: &'d mut Diagnostics,
+}
+
+impl<'n> Reader<'n, '_> {
+    fn figures(&self, inner: Option<&'n Node>) -> Figures<'n> {
+        Figures { method: self.method, node: self.node, inner }
+    }
+
+    /// The group of so many bits; those that are there already are not made again.
+    fn group(&mut self, bits: Exact) -> Option<u16> {
+        let group = Group { bits, matrix_bytes: self.figures(None).matrix_bytes(self.diagnostics) };
+        let at = self.groups.iter().position(|known| *known == group).unwrap_or_else(|| {
+            self.groups.push(group);
+            self.groups.len() - 1
+        });
+        u16::try_from(at).ok()
+    }
+
+    fn name(&mut self, text: &str, is_regular: bool, place: Span, group: Option<u16>) {
+        self.names_layers |= is_regular || text.starts_with("re:") || text.bytes().any(|b| b.is_ascii_digit());
+        if let Some(pattern) = Pattern::new(text, is_regular, &self.method.containers, place, self.diagnostics) {
+            self.named.add(pattern, group);
+        }
+    }
+
+    /// Modules that the config leaves as they are.
+    fn listed(&mut self) {
+        for list in self.method.kept.iter().filter_map(|key| self.node.get(key)) {
+            let Json::List(items) = &list.json else { continue };
+            for item in items {
+                if let Some(text) = item.text() {
+                    self.name(text, false, item.span, None);
+                }
+            }
+        }
+    }
+
+    /// Modules that the method leaves as they are.
+    fn always_kept(&mut self) {
+        let place = self.node.span.part(0..1);
+        for name in &self.method.always_kept {
+            self.name(name, false, place, None);
+        }
+        for (name, condition) in &self.method.kept_if {
+            if self.figures(None).holds(condition, self.diagnostics) {
+                self.name(name, false, place, None);
+            }
+        }
+    }
+
+    /// Modules with figures of their own. `-:` before a name leaves what it means as it is, `+:` is the same as nothing; so are `false` and
+    /// `true` in the place of figures.
+    fn rules(&mut self) {
+        let (method, node) = (self.method, self.node);
+        for rules in method.rules.iter().filter_map(|key| if key.is_empty() { Some(node) } else { node.get(key) }) {
+            for member in rules.members() {
+                let is_rule = matches!(member.value.json, Json::Object(_) | Json::Bool(_));
+                let is_key = method.rules.iter().any(|key| key.is_empty()) && !member.key.contains('.') && {
+                    method.variables.iter().map(|(name, _)| name).chain(&method.ignored).any(|known| *known == member.key)
+                };
+                if !is_rule || is_key {
+                    continue;
+                }
+                let left = member.key.strip_prefix("-:");
+                let text = left.or_else(|| member.key.strip_prefix("+:")).unwrap_or(&member.key);
+                let bits = match &member.value.json {
+                    _ if left.is_some() => None,
+                    Json::Bool(false) => None,
+                    _ => self.figures(Some(&member.value)).bits(&method.bits, self.diagnostics),
+                };
+                let group = bits.and_then(|bits| self.group(bits));
+                self.name(text, method.rules_are_regular, member.key_span, group);
+            }
+        }
+    }
+
+    fn own(&mut self) {
+        for (name, formula) in &self.method.own_bits {
+            if let Some(bits) = self.figures(None).bits(formula, self.diagnostics) {
+                let group = self.group(bits);
+                self.name(name, false, self.node.span.part(0..1), group);
+            }
+        }
+    }
+
+    /// The groups that a config lists, or the one that it is: that of all linear layers comes back.
+    fn base(&mut self) -> Option<u16> {
+        let method = self.method;
+        let listed = method.groups.as_ref().and_then(|key| self.node.get(key)).map(Node::members).filter(|list| !list.is_empty());
+        let Some(listed) = listed else {
+            let bits = self.figures(None).bits(&method.bits, self.diagnostics)?;
+            return self.group(bits);
+        };
+        let mut base = None;
+        for member in listed {
+            let Some(bits) = self.figures(Some(&member.value)).bits(&method.bits, self.diagnostics) else { continue };
+            let group = self.group(bits);
+            let targets = member.value.get("targets");
+            let names: Vec<(&Arc<str>, Span)> = match targets.map(|node| &node.json) {
+                Some(Json::List(items)) => items.iter().filter_map(|item| Some((item.text()?, item.span))).collect(),
+                _ => Vec::new(),
+            };
+            if names.is_empty() || names.iter().any(|(name, _)| method.all_linear.contains(name)) {
+                base = base.or(group);
+                continue;
+            }
+            for (name, place) in names {
+                self.name(name, false, place, group);
+            }
+        }
+        base
+    }
 }
 
 #[cfg(test)]

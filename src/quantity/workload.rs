@@ -18,6 +18,7 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("kv_dtype_bytes", "bytes of a cached key or value"),
     ("index_dtype_bytes", "bytes of a token id: 8, for int64"),
     ("training", "true in the train phase"),
+    ("other_weight_dtype_bytes", "bytes of a weight that is never quantized, where others of its layer are: a bias"),
 ];
 
 /// Where the bytes of an activation stand among [`VARIABLES`].
@@ -28,6 +29,9 @@ pub const WEIGHT_DTYPE_BYTES: usize = 6;
 pub const KV_DTYPE_BYTES: usize = 7;
 /// Where the bytes of a token id stand.
 pub const INDEX_DTYPE_BYTES: usize = 8;
+
+/// Where the bytes of a weight stand that is never quantized.
+pub const OTHER_WEIGHT_DTYPE_BYTES: usize = 10;
 
 /// The lengths that a composite may rebind for all in it, such as an encoder with a length of its own.
 pub const LENGTHS: &[&str] = &["batch_size", "seq_len", "past_len", "kv_len", "logit_len"];
@@ -164,6 +168,7 @@ mod tests {
             (WEIGHT_DTYPE_BYTES, "weight_dtype_bytes"),
             (KV_DTYPE_BYTES, "kv_dtype_bytes"),
             (INDEX_DTYPE_BYTES, "index_dtype_bytes"),
+            (OTHER_WEIGHT_DTYPE_BYTES, "other_weight_dtype_bytes"),
         ] {
             assert_eq!(VARIABLES[at].0, name);
         }

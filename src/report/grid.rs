@@ -2,6 +2,7 @@
 
 use super::units::{self, Units};
 use super::{By, Line, Options, expanded, folded, groups};
+use crate::cost::workload::CompleteWorkload;
 use crate::evaluation::Evaluation;
 use crate::quantity::workload::{After, Attention, Kernel, Logits, Phase};
 use crate::quantity::{Cost, Quantity};
@@ -274,7 +275,16 @@ pub fn summary(compiled: &Evaluation, units: Units) -> Vec<(&'static str, String
     let train = workload.phase == Phase::Train;
     let mut lines = vec![
         ("layers", format!("{}, of which {} modules", units::exact(report.layers), units::exact(report.modules))),
-        ("params", format!("{} ({} in {})", exact(Quantity::Params), bytes(Quantity::WeightBytes), workload.weight_dtype.name)),
+        (
+            "params",
+            format!(
+                "{} ({} in {}{})",
+                exact(Quantity::Params),
+                bytes(Quantity::WeightBytes),
+                workload.weight_dtype.name,
+                others(workload)
+            ),
+        ),
         (
             "FLOPs",
             format!(
@@ -328,6 +338,12 @@ pub fn summary(compiled: &Evaluation, units: Units) -> Vec<(&'static str, String
     lines
 }
 
+/// `, biases, norms and embeddings in bf16`, where those are of another dtype.
+fn others(workload: &CompleteWorkload) -> String {
+    let other = &workload.other_weight_dtype;
+    if *other == workload.weight_dtype { String::new() } else { format!(", biases, norms and embeddings in {}", other.name) }
+}
+
 fn conventions(compiled: &Evaluation, units: Units) -> String {
     let workload = &compiled.bound.workload;
     let mut parts = vec!["1 multiply-add = 2 FLOPs".to_owned()];
@@ -365,15 +381,16 @@ pub(super) fn checkpoint(compiled: &Evaluation) -> Option<String> {
         let in_effect = |row: &crate::cost::bind::BoundRow| {
             row.signature
                 .and_then(|at| bound.signatures.get(at as usize))
-                .is_some_and(|signature| signature.unquantized.is_some())
+                .is_some_and(|signature| signature.quantized.as_ref().is_some_and(|quantized| quantized.published))
         };
         let rows = flat.rows.iter().zip(&bound.rows).filter(|(_, row)| in_effect(row));
         let layers: u128 = rows.map(|(info, _)| info.repeats).fold(0, u128::saturating_add);
-        let bits: Vec<String> = quantization.groups.iter().map(|group| group.bits.to_string()).collect();
+        let bits: Vec<String> = quantization.groups.iter().map(|group| group.bits.uncut()).collect();
         parts.push(format!(
-            "{} in {} layers as its `quantization_config` says ({} bits a weight, scales included)",
+            "{} in {} layers as its `{}` says ({} bits a weight, scales included)",
             super::escape_terminal(&quantization.method.value),
             units::exact(layers),
+            quantization.key,
             bits.join(" or ")
         ));
     }

@@ -166,6 +166,9 @@ impl Serialize for WorkloadJson<'_> {
         map.serialize_entry("logit_len", &workload.logit_len)?;
         map.serialize_entry("dtype", &*workload.dtype.name)?;
         map.serialize_entry("weight_dtype", &*workload.weight_dtype.name)?;
+        if workload.other_weight_dtype != workload.weight_dtype {
+            map.serialize_entry("other_weight_dtype", &*workload.other_weight_dtype.name)?;
+        }
         if let Some(source) = self.1.as_ref() {
             map.serialize_entry("weight_dtype_source", source)?;
         }

@@ -229,6 +229,7 @@ fn cache(report: &MemoryReport<'_>) -> Option<Section> {
             kind.num_kv_heads
         ));
     }
+    notes.extend(cache.ends.as_ref().map(|why| format!("longer ones have no answer: {why}")));
     let constant = match cache.constant_bytes {
         0 => String::new(),
         bytes => format!(" and {} bytes whatever its length", units::exact(bytes)),

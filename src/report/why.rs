@@ -8,7 +8,7 @@ use crate::analysis::{Because, Given, Reason, Reasons, Term};
 use crate::cost::workload::CompleteWorkload;
 use crate::evaluation::Row;
 use crate::flat::{Child, RowInfo};
-use crate::syntax::expr::Exact;
+use crate::syntax::expr::{Exact, Value};
 
 /// All there is to say about the layer at `path`, which is an instance of `row`.
 #[must_use]
@@ -68,8 +68,12 @@ fn workload(workload: &CompleteWorkload) -> String {
 }
 
 fn parameter(given: &Given<'_>) -> Vec<String> {
-    let value = given.value.as_ref().map_or_else(|| "?".to_owned(), ToString::to_string);
-    let origin = given.default.map_or_else(|| "given".to_owned(), |formula| format!("default: {}", formula.text));
+    let value = given.value.as_ref().map_or_else(|| "?".to_owned(), Value::uncut);
+    let origin = match (given.quantized_bits, given.default) {
+        (Some(bits), _) => format!("quantized: {} bits a weight, scales included", bits.uncut()),
+        (None, Some(formula)) => format!("default: {}", formula.text),
+        (None, None) => "given".to_owned(),
+    };
     vec![given.name.to_owned(), value, origin]
 }
 
@@ -109,7 +113,8 @@ fn named(term: &Term<'_>) -> String {
 fn product(term: &Term<'_>) -> String {
     let mut factors: Vec<String> = term.dims.iter().map(u128::to_string).collect();
     factors.extend(term.bytes.map(Exact::uncut));
-    if factors.is_empty() { "1".to_owned() } else { factors.join(" * ") }
+    let product = if factors.is_empty() { "1".to_owned() } else { factors.join(" * ") };
+    if term.besides == 0 { product } else { format!("{product} + {}", term.besides) }
 }
 
 fn dims(shape: &[u128]) -> String {

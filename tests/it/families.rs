@@ -368,9 +368,86 @@ fn methods_of_quantization_have_their_bits() {
     ] {
         assert_eq!(up(unknown), (2 * weights, vec![Code::UnknownQuantization]));
     }
+    // As the others write it, with all that their files have.
+    assert_eq!(
+        known(json!({ "quant_method": "auto-round", "bits": 4, "group_size": 128, "sym": true })),
+        weights * (4 * 128 + 20) / 128 / 8
+    );
+    let own = json!({ "quant_method": "auto-round", "bits": 4, "group_size": 128, "extra_config": { "model.layers.0.mlp.up_proj": { "bits": 16 } } });
+    assert_eq!(known(own), 2 * weights);
+    assert_eq!(known(json!({ "quant_method": "exl2", "bits": 4.65, "head_bits": 6 })), (weights * 465).div_ceil(800));
+    let hqq = json!({ "quant_method": "hqq", "quant_config": { "weight_quant_params": { "nbits": 4, "group_size": 64 } } });
+    assert_eq!(known(hqq), weights * (4 * 64 + 32) / 64 / 8);
+    let singly = json!({ "quant_method": "hqq", "quant_config": { "mlp.up_proj": { "weight_quant_params": { "nbits": 2, "group_size": 16 } } } });
+    assert_eq!(known(singly), weights * 4 / 8);
+    for kind in
+        [json!("int4_weight_only"), json!({ "default": { "_type": "Int4WeightOnlyConfig", "_data": { "group_size": 128 } } })]
+    {
+        assert_eq!(known(json!({ "quant_method": "torchao", "quant_type": kind })), weights * (4 * 128 + 32) / 128 / 8);
+    }
+    let int8 = json!({ "quant_method": "torchao", "quant_type": { "default": { "_type": "Int8WeightOnlyConfig" } } });
+    assert_eq!(known(int8), weights);
+    let quark = json!({ "quant_method": "quark", "global_quant_config": { "weight": { "dtype": "fp4", "group_size": 32 } }, "exclude": ["lm_head"],
+        "layer_quant_config": { "*.up_proj": { "weight": { "dtype": "fp8_e4m3" } } } });
+    assert_eq!(known(quark), weights);
+    // 16 bits for 8 weights, and a codebook of 65,536 x 8 in fp16 a matrix.
+    let aqlm = json!({ "quant_method": "aqlm", "in_group_size": 8, "out_group_size": 1, "num_codebooks": 1, "nbits_per_codebook": 16,
+        "linear_weights_not_to_quantize": ["lm_head.weight"] });
+    assert_eq!(known(aqlm), weights * 2 / 8 + 65_536 * 8 * 2);
+    let named = json!({ "quant_method": "modelopt", "quant_algo": "MIXED_PRECISION",
+        "quantized_layers": { "model.layers.0.mlp.up_proj": { "quant_algo": "MXFP8" } } });
+    assert_eq!(known(named), weights * 33 / 32);
+    // What GPTQ's rules leave as it is, and what they change.
+    let gptq = |rule: &str, figures: Json| {
+        let mut config = json!({ "quant_method": "gptq", "bits": 4, "group_size": 32, "dynamic": {} });
+        config["dynamic"][rule] = figures;
+        known(config)
+    };
+    assert_eq!(gptq("-:.*up_proj", json!({})), 2 * weights);
+    assert_eq!(gptq("+:.*up_proj", json!({ "bits": 8 })), weights * (8 * 32 + 24) / 32 / 8);
+    assert_eq!(gptq(".*down_proj", json!({ "bits": 8 })), weights * (4 * 32 + 20) / 32 / 8);
+    // A key that nothing reads, and a pattern that isn't understood.
+    for odd in [
+        json!({ "quant_method": "gptq", "bits": 4, "group_size": 32, "sparsity": 0.5 }),
+        json!({ "quant_method": "gptq", "bits": 4, "group_size": 32, "dynamic": { "-:.*(?!up)_proj": {} } }),
+    ] {
+        assert_eq!(up(odd), (weights * (4 * 32 + 20) / 32 / 8, vec![Code::UnreadQuantization]));
+    }
     // Bits that can't be had.
     let (bytes, said) = up(json!({ "quant_method": "gptq", "bits": "four" }));
     assert_eq!((bytes, said), (2 * weights, vec![Code::UnknownQuantization]));
+}
+
+/// MLX quantizes embeddings and heads, too, and writes it under a key of its own; GPTQ a head on request.
+#[test]
+fn embeddings_and_heads_are_quantized_where_a_config_says_so() {
+    let bytes = |key: &str, quantization: Json| {
+        let mut config = json!({ "model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_size": 64, "intermediate_size": 128,
+            "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 256, "torch_dtype": "float16" });
+        config[key] = quantization;
+        let at = evaluate(&SESSION, "config.json", &config.to_string(), &(at(4), Execution::default())).into_result().unwrap();
+        at.totals().named("weight_bytes").unwrap()
+    };
+    // Of a matrix of n: 4 bits, and 16 for a scale and as many for a bias of each group of 64; norms are 5 x 64.
+    let (vocabulary, layers, norms) = (256 * 64u128, 2 * (4 * 64 * 64 + 3 * 64 * 128u128), 2 * 5 * 64);
+    let affine = |n: u128| n * (4 * 64 + 32) / 64 / 8;
+    let mlx = json!({ "group_size": 64, "bits": 4 });
+    assert_eq!(affine(2 * vocabulary + layers) + norms, 65_152);
+    assert_eq!(bytes("quantization", mlx.clone()), 65_152);
+    assert_eq!(bytes("quantization_config", mlx), 65_152);
+    // A module of its own bits, one that is left, microscaling floats.
+    let own = json!({ "group_size": 64, "bits": 4, "lm_head": { "group_size": 64, "bits": 8 }, "model.embed_tokens": false });
+    assert_eq!(bytes("quantization", own), 2 * vocabulary + vocabulary * (8 * 64 + 32) / 64 / 8 + affine(layers) + norms);
+    let mxfp4 = json!({ "group_size": 32, "bits": 4, "mode": "mxfp4" });
+    assert_eq!(bytes("quantization", mxfp4), (2 * vocabulary + layers) * 17 / 32 + norms);
+    let gptq = |lm_head: bool| json!({ "quant_method": "gptq", "bits": 4, "group_size": 64, "lm_head": lm_head });
+    let grouped = |n: u128| n * (4 * 64 + 20) / 64 / 8;
+    assert_eq!(bytes("quantization_config", gptq(false)), 4 * vocabulary + grouped(layers) + norms);
+    assert_eq!(bytes("quantization_config", gptq(true)), 2 * vocabulary + grouped(vocabulary + layers) + norms);
+    let exl2 = json!({ "quant_method": "exl2", "bits": 3, "head_bits": 6 });
+    assert_eq!(bytes("quantization_config", exl2), 2 * vocabulary + vocabulary * 6 / 8 + layers * 3 / 8 + norms);
+    let all = json!({ "quant_method": "torchao", "quant_type": "int8_weight_only", "include_input_output_embeddings": true });
+    assert_eq!(bytes("quantization_config", all), 2 * vocabulary + layers + norms);
 }
 
 /// What a layer says of its own weights stays, whatever the checkpoint does to the others, or a pattern.

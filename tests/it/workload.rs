@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use layerspec::diagnostics::Code;
-use layerspec::{Attention, Backend, Cache, Evaluation, Execution, Kernel, Logits, Outcome, Phase, Value, Workload};
+use layerspec::{After, Attention, Backend, Cache, Evaluation, Execution, Kernel, Logits, Outcome, Phase, Value, Workload};
 use serde_json::{Value as Json, json};
 
 use crate::support::{SESSION, codes, evaluate, workload};
@@ -32,14 +32,14 @@ fn bytes(at: &Evaluation) -> [u128; 4] {
 #[test]
 fn every_word_sets_what_it_says() {
     let at = seen(
-        &json!({ "phase": "decode", "batch_size": 2, "seq_len": 3, "past_len": 4, "logit_len": 1, "dtype": "fp32", "weight_dtype": "int8",
+        &json!({ "phase": "decode", "batch_size": 2, "seq_len": 3, "past_len": 4, "logit_len": 1, "dtype": "fp32", "weight_dtype": "fp64", "after": "prompt",
         "kv_dtype": "fp8_e4m3", "attention": "masked", "kernel": "math", "cache": "on", "backend": "cuda", "logits": "last" }),
     );
     let found = at.workload();
     assert_eq!((found.phase, found.attention, found.logits), (Phase::Decode, Attention::Masked, Logits::Last));
-    assert_eq!((found.kernel, found.cache, found.backend), (Kernel::Math, Cache::On, Backend::Cuda));
+    assert_eq!((found.kernel, found.cache, found.backend, found.after), (Kernel::Math, Cache::On, Backend::Cuda, After::Prompt));
     assert_eq!((at.matmul_flops(), at.totals().named("vector_flops")), (2000 + 300 + 40 + 1, Some(7)));
-    assert_eq!(bytes(&at), [4, 1, 1, 8]);
+    assert_eq!(bytes(&at), [4, 8, 1, 8]);
     assert!(found.defaulted.is_empty(), "{:?}", found.defaulted);
     let off = workload(&json!({ "cache": "off" })).1;
     assert_eq!((off.cache, off.kernel, off.backend), (Cache::Off, Kernel::Flash, Backend::Cpu));
@@ -63,7 +63,7 @@ fn a_workload_of_each_phase_has_its_lengths() {
 fn sizes_follow_dtypes_unless_they_are_set() {
     assert_eq!(bytes(&seen(&json!({ "seq_len": 3 }))), [2, 2, 2, 8]);
     assert_eq!(bytes(&seen(&json!({ "seq_len": 3, "dtype": "fp32" }))), [4, 4, 4, 8]);
-    assert_eq!(bytes(&seen(&json!({ "seq_len": 3, "weight_dtype": "int8" }))), [2, 1, 2, 8]);
+    assert_eq!(bytes(&seen(&json!({ "seq_len": 3, "weight_dtype": "fp64" }))), [2, 8, 2, 8]);
     assert_eq!(bytes(&seen(&json!({ "seq_len": 3, "dtype": "fp32", "dtype_bytes": 3, "index_dtype_bytes": 4 }))), [3, 4, 4, 4]);
     // A model's own defaults give way to a dtype that is asked for, each to its own or to that of the activations.
     let with = |asked: &Json| {
@@ -75,7 +75,7 @@ fn sizes_follow_dtypes_unless_they_are_set() {
         bytes(&try_at(&text, &workload(asked)).into_result().unwrap())
     };
     assert_eq!(with(&json!({ "seq_len": 3 })), [5, 6, 7, 3]);
-    assert_eq!(with(&json!({ "seq_len": 3, "weight_dtype": "int8" })), [5, 1, 7, 3]);
+    assert_eq!(with(&json!({ "seq_len": 3, "weight_dtype": "fp64" })), [5, 8, 7, 3]);
     assert_eq!(with(&json!({ "seq_len": 3, "kv_dtype": "int8" })), [5, 6, 1, 3]);
     assert_eq!(with(&json!({ "seq_len": 3, "dtype": "fp32" }))[..3], [4, 4, 4]);
 }

@@ -129,6 +129,8 @@ pub enum Code {
     UnknownArchitecture,
     /// A quantization method that isn't known.
     UnknownQuantization,
+    /// Something in a quantization config that nothing reads.
+    UnreadQuantization,
 }
 
 /// All there is to say about a code.
@@ -361,7 +363,7 @@ pub const CODES: &[CodeInfo] = &[
         id: "E0305",
         name: "UnknownFunction",
         summary: "a function that the language doesn't have",
-        explanation: "The functions are: if, default, choose, min, max, abs, ceil, floor, at, len, contains, last, product, starts_with, is_list, conv_out. There are no loops: per-layer facts are expressions in the `variables` of what is repeated.",
+        explanation: "The functions are: if, default, choose, min, max, abs, ceil, floor, at, len, contains, last, product, starts_with, is_list, is_text, conv_out. There are no loops: per-layer facts are expressions in the `variables` of what is repeated.",
         wrong: Some(r#""round(<x> / 2)""#),
         right: Some(r#""floor(<x> / 2)""#),
     },
@@ -740,6 +742,15 @@ pub const CODES: &[CodeInfo] = &[
         name: "UnknownQuantization",
         summary: "a quantization method that isn't known",
         explanation: "A config's `quantization_config` says how the checkpoint's weights are stored. Of a method that `catalog/quantization.json` doesn't have the number of bits isn't known, so the weights are counted in the dtype of the rest; `--weight-dtype` says better.",
+        wrong: None,
+        right: None,
+    },
+    CodeInfo {
+        code: Code::UnreadQuantization,
+        id: "W0805",
+        name: "UnreadQuantization",
+        summary: "something in a quantization config that nothing reads",
+        explanation: "The keys of a config's `quantization_config` that say how many bits a weight has, and which layers keep theirs, are data in `catalog/quantization.json`, beside those that say nothing about sizes. One that is in neither list may change the bytes of the weights: compare with the size of the published files, or say what the weights are with `--weight-dtype`.",
         wrong: None,
         right: None,
     },

@@ -404,6 +404,7 @@ pub fn apply_function(function: Function, args: &[Value]) -> Result<Value, EvalE
             Err(type_error(label, "two texts", if matches!(text, Value::Text(_)) { prefix } else { text }))
         }
         (Function::IsList, [x]) => Ok(Value::Bool(matches!(x, Value::List(_)))),
+        (Function::IsText, [x]) => Ok(Value::Bool(matches!(x, Value::Text(_)))),
         (Function::FindLast, [list, x, before]) => find_last(list, x, before),
         (Function::ExpectedExperts, [experts, top_k, tokens]) => expected_experts(experts, top_k, tokens),
         (Function::ConvOut, [size, kernel, stride, padding, rest @ ..]) => {
@@ -663,6 +664,8 @@ mod tests {
             ("last(<l>) * product(<l>)", "48"),
             ("starts_with(<t>, 'full')", "true"),
             ("is_list(<l>)", "true"),
+            ("is_text('a')", "true"),
+            ("is_text(<l>)", "false"),
             ("conv_out(224, 7, 2, 3)", "112"),
             ("conv_out(224, 3, 2, 1, 2)", "111"),
             ("min(3, 1, 2) + max(3, 1, 2) + abs(-4)", "8"),

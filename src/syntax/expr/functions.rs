@@ -18,6 +18,7 @@ pub enum Function {
     Product,
     StartsWith,
     IsList,
+    IsText,
     ConvOut,
     FindLast,
     ExpectedExperts,
@@ -89,6 +90,7 @@ pub const FUNCTIONS: &[FunctionInfo] = &[
     ),
     info(Function::StartsWith, "starts_with", 2, 2, "starts_with(text, prefix)", "whether the text begins so"),
     info(Function::IsList, "is_list", 1, 1, "is_list(x)", "whether x is a list"),
+    info(Function::IsText, "is_text", 1, 1, "is_text(x)", "whether x is a text"),
     info(
         Function::ConvOut,
         "conv_out",

@@ -88,6 +88,12 @@ impl Value {
         }
     }
 
+    /// As it is shown, a number never cut.
+    #[must_use]
+    pub fn uncut(&self) -> String {
+        self.as_number().map_or_else(|| self.to_string(), Exact::uncut)
+    }
+
     /// The value of JSON data, as `--set` and configs give it: texts stay texts. `None` if a number leaves 128 bits.
     #[must_use]
     pub fn from_json(json: &serde_json::Value) -> Option<Self> {
