@@ -35,6 +35,8 @@ pub struct Method {
     pub rules_are_regular: bool,
     /// Defaults of the names in `bits`.
     pub variables: Vec<(Arc<str>, Value)>,
+    /// Keys of the config around that say the same as those of their names in it.
+    pub beside: Vec<Arc<str>>,
     /// Names for parts of its formulas.
     pub parts: Vec<(Arc<str>, Bits)>,
     /// Bits a weight.
@@ -78,6 +80,7 @@ const METHOD_KEYS: &[Key] = &[
         "bits a weight, scales and zero points included; null: only what `rules` name is quantized",
     ),
     key("variables", KeyKind::Variables, false, "the names in the formulas, with the defaults of keys that a config leaves out"),
+    key("beside", KeyKind::Texts, false, "names that the config around may say in its place: they end in `_dtype`"),
     key("parts", KeyKind::Variables, false, "names for parts of the formulas"),
     key("kept", KeyKind::Texts, false, "keys that list modules left as they are"),
     key("always_kept", KeyKind::Texts, false, "modules left as they are whatever the lists say"),
@@ -110,8 +113,8 @@ impl Entry for Method {
         let [doc, source, groups] = ["doc", "source", "groups"].map(|key| f.get(key).and_then(|n| text(n, diagnostics)));
         let [kept, always_kept, containers, all_linear] =
             ["kept", "always_kept", "containers", "all_linear"].map(|key| texts(f.get(key), diagnostics));
-        let [aliases, told_by, rules, ignored] =
-            ["aliases", "told_by", "rules", "ignored"].map(|key| texts(f.get(key), diagnostics));
+        let [aliases, told_by, rules, ignored, beside] =
+            ["aliases", "told_by", "rules", "ignored", "beside"].map(|key| texts(f.get(key), diagnostics));
         let [parts, own_bits, also, kept_if] =
             ["parts", "own_bits", "also", "kept_if"].map(|key| f.get(key).map(|n| formulas(n, diagnostics)).unwrap_or_default());
         let variables = f.get("variables").map(|n| variables(n, diagnostics)).unwrap_or_default();
@@ -129,6 +132,7 @@ impl Entry for Method {
             rules,
             rules_are_regular,
             variables,
+            beside,
             parts,
             bits: bits?,
             matrix_bytes,

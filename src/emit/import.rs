@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value as Json, json};
 
+use crate::language::checkpoint::{DTYPE_KEYS, QUANTIZATION_KEYS, says_of_weights};
 use crate::syntax::expr::{Value, json_of};
 use crate::syntax::spec::{Datum, Family, Given, GivenValue, Model};
 
@@ -59,13 +60,18 @@ fn checkpoint(document: &Value) -> Map<String, Json> {
     let inner = members.iter().filter_map(|(_, value)| if let Value::Object(inner) = value { Some(inner) } else { None });
     let places: Vec<_> = std::iter::once(members).chain(inner).collect();
     let mut out = Map::new();
-    for keys in [&["dtype", "torch_dtype"][..], &["quantization_config"]] {
+    let mut say = |name: &str, keys: &[&str]| {
         let find = |(key, value): &(std::sync::Arc<str>, Value)| {
             (keys.contains(&&**key) && *value != Value::Null).then(|| json_of(value))
         };
-        if let (Some(value), Some(key)) = (places.iter().find_map(|members| members.iter().find_map(find)), keys.first()) {
-            out.insert((*key).to_owned(), value);
+        if let Some(value) = places.iter().find_map(|members| members.iter().find_map(find)) {
+            out.insert(name.to_owned(), value);
         }
-    }
+    };
+    say("dtype", &DTYPE_KEYS);
+    QUANTIZATION_KEYS.iter().for_each(|key| say(key, &[key]));
+    let other = |key: &str| says_of_weights(key) && !DTYPE_KEYS.contains(&key) && !QUANTIZATION_KEYS.contains(&key);
+    let others = places.iter().flat_map(|members| members.iter()).map(|(key, _)| &**key).filter(|key| other(key));
+    others.for_each(|key| say(key, &[key]));
     out
 }

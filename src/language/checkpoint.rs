@@ -155,10 +155,16 @@ pub const DTYPE_KEYS: [&str; 2] = ["dtype", "torch_dtype"];
 /// The keys that say how they are quantized; the second says it only where the catalog has a method that it tells.
 pub const QUANTIZATION_KEYS: [&str; 2] = ["quantization_config", "quantization"];
 
+/// Whether a key of a config says something of its weights: their dtype, how they are quantized, or what a method of that reads beside.
+#[must_use]
+pub fn says_of_weights(key: &str) -> bool {
+    DTYPE_KEYS.contains(&key) || QUANTIZATION_KEYS.contains(&key) || key.ends_with("_dtype")
+}
+
 /// What of a config [`read`] looks at, each value in its place.
 #[must_use]
 pub fn excerpt(root: &Node) -> Node {
-    let says = |member: &&Member| DTYPE_KEYS.contains(&&*member.key) || QUANTIZATION_KEYS.contains(&&*member.key);
+    let says = |member: &&Member| says_of_weights(&member.key);
     let of = |node: &Node| -> Vec<Member> { node.members().iter().filter(says).cloned().collect() };
     let members = root.members().iter().filter_map(|member| {
         if says(&member) {
@@ -186,17 +192,17 @@ pub fn read(root: &Node, catalog: &Catalog, diagnostics: &mut Diagnostics) -> Ch
         quantization: places
             .iter()
             .find_map(|place| stated(place, catalog))
-            .and_then(|(key, node)| quantization_of(key, node, catalog, diagnostics)),
+            .and_then(|(key, place, node)| quantization_of(key, place, node, catalog, diagnostics)),
     }
 }
 
 /// Where a config says how its weights are quantized: under the first key that a method can be told by, else under the first.
-fn stated<'n>(place: &'n Node, catalog: &Catalog) -> Option<(&'static str, &'n Node)> {
+fn stated<'n>(place: &'n Node, catalog: &Catalog) -> Option<(&'static str, &'n Node, &'n Node)> {
     let [usual, other] = QUANTIZATION_KEYS.map(|key| {
         let node = place.get(key).filter(|node| !node.members().is_empty());
-        node.map(|node| (key, node))
+        node.map(|node| (key, place, node))
     });
-    let told = |found: &(&'static str, &Node)| method_of(found.1, catalog).is_some();
+    let told = |found: &(&'static str, &Node, &Node)| method_of(found.2, catalog).is_some();
     usual.filter(told).or(other.filter(told)).or(usual)
 }
 
@@ -210,7 +216,13 @@ fn method_of(node: &Node, catalog: &Catalog) -> Option<(Arc<str>, Span)> {
     catalog.methods().iter().find(told).map(|method| (method.name.clone(), node.span.part(0..1)))
 }
 
-fn quantization_of(key: &'static str, node: &Node, catalog: &Catalog, diagnostics: &mut Diagnostics) -> Option<Quantization> {
+fn quantization_of(
+    key: &'static str,
+    place: &Node,
+    node: &Node,
+    catalog: &Catalog,
+    diagnostics: &mut Diagnostics,
+) -> Option<Quantization> {
     let (name, span) = method_of(node, catalog).unwrap_or_else(|| ("?".into(), node.span.part(0..1)));
     let method = match catalog.method(&name) {
         Ok(method) => method,
@@ -224,14 +236,15 @@ fn quantization_of(key: &'static str, node: &Node, catalog: &Catalog, diagnostic
         }
     };
     unread(key, node, method, diagnostics);
-    let mut reader = Reader { method, node, groups: Vec::new(), named: Named::default(), names_layers: false, diagnostics };
+    let mut reader =
+        Reader { method, place, node, groups: Vec::new(), named: Named::default(), names_layers: false, diagnostics };
     reader.listed();
     reader.rules();
     reader.always_kept();
     reader.own();
     let base = reader.base();
     let Reader { groups, named, names_layers, diagnostics, .. } = reader;
-    let holds = |condition: &Bits| Figures { method, node, inner: None }.holds(condition, diagnostics);
+    let holds = |condition: &Bits| Figures { method, place, node, inner: None }.holds(condition, diagnostics);
     let mut holds = holds;
     let also = method.also.iter().filter(|(_, condition)| holds(condition)).map(|(class, _)| class.clone()).collect();
     let containers = method.containers.clone();
@@ -261,6 +274,8 @@ fn unread(key: &str, node: &Node, method: &Method, diagnostics: &mut Diagnostics
 #[derive(Clone, Copy)]
 struct Figures<'n> {
     method: &'n Method,
+    /// The config around.
+    place: &'n Node,
     node: &'n Node,
     inner: Option<&'n Node>,
 }
@@ -274,7 +289,8 @@ impl Figures<'_> {
             }
             let of = |node: &Node| node.get(&name.text).map(value_of).filter(|value| *value != Value::Null);
             let default = || self.method.variables.iter().find(|(known, _)| *known == name.text).map(|(_, value)| value.clone());
-            let given = self.inner.and_then(of).or_else(|| of(self.node));
+            let beside = || of(self.place).filter(|_| self.method.beside.contains(&name.text));
+            let given = self.inner.and_then(of).or_else(|| of(self.node)).or_else(beside);
             given.or_else(default).ok_or_else(|| EvalError::Unknown(name.text.clone()))
         };
         eval(&formula.expr, &env, 0)
@@ -320,6 +336,7 @@ const MOST_PARTS: u16 = 8;
 /// Reads what a config says of modules, in the order in which it counts.
 struct Reader<'n, 'd> {
     method: &'n Method,
+    place: &'n Node,
     node: &'n Node,
     groups: Vec<Group>,
     named: Named,
@@ -329,7 +346,7 @@ struct Reader<'n, 'd> {
 
 impl<'n> Reader<'n, '_> {
     fn figures(&self, inner: Option<&'n Node>) -> Figures<'n> {
-        Figures { method: self.method, node: self.node, inner }
+        Figures { method: self.method, place: self.place, node: self.node, inner }
     }
 
     /// The group of so many bits; those that are there already are not made again.

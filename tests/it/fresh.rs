@@ -1,5 +1,5 @@
 //! What is generated is fresh, what is shown is true: the schema, docs/errors.md, the transcripts in the README and the docs.
-//! `UPDATE=1 cargo test --test it fresh` writes the generated files anew; transcripts are mended by hand.
+//! `UPDATE=1 cargo test --test it fresh` writes the generated files and the transcripts anew: read what changed.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -113,9 +113,10 @@ fn the_schema_rejects_errors_of_shape() {
     }
 }
 
-/// Runs each `$ layerspec ...` of a ```console block as it stands and compares what it prints.
+/// Runs each `$ layerspec ...` of a ```console block as it stands and compares what it prints; with `UPDATE` in the environment, writes it.
 fn transcripts(path: &str) -> usize {
     let text = std::fs::read_to_string(root(path)).unwrap();
+    let mut updated = text.clone();
     let mut checked = 0;
     for block in text.split("```console\n").skip(1) {
         let block = block.split("\n```").next().unwrap();
@@ -129,9 +130,17 @@ fn transcripts(path: &str) -> usize {
                 .output()
                 .unwrap();
             let found = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
-            assert_eq!(found.trim_end(), expected.trim_end(), "{path}: {command}");
+            if std::env::var_os("UPDATE").is_some() {
+                let of = |printed: &str| format!("$ {command}\n{}", printed.trim_end());
+                updated = updated.replacen(&of(expected), &of(&found), 1);
+            } else {
+                assert_eq!(found.trim_end(), expected.trim_end(), "{path}: {command}");
+            }
             checked += 1;
         }
+    }
+    if updated != text {
+        std::fs::write(root(path), updated).unwrap();
     }
     checked
 }
