@@ -3,7 +3,7 @@
 //! Memory never shrinks as batch or context grow, so the largest that fits is found by bisection over whole evaluations, from the workload
 //! that is asked about: solved, not guessed.
 
-use super::memory::{Plan, Training, plan};
+use super::memory::{Plan, Training, plan, targeted};
 use crate::catalog::Device;
 use crate::cost::workload::Workload;
 use crate::evaluation::Evaluation;
@@ -109,6 +109,9 @@ pub struct Question<'a> {
 #[must_use]
 pub fn fit(question: Question<'_>, now: &Plan) -> Fit {
     let Question { model, device, count, reserve, training } = question;
+    // Once for all workloads.
+    let told_apart = targeted(model, training).and_then(Result::ok);
+    let model = told_apart.as_ref().unwrap_or(model);
     let (workload, asked) = (model.workload(), &model.asked);
     let capacity = device.memory_capacity;
     let reserve = capacity.saturating_mul(u128::from(reserve)) / 100;

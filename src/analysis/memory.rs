@@ -9,11 +9,11 @@ use std::sync::Arc;
 use super::split::Split;
 use crate::catalog::Optimizer;
 use crate::cost::Tensor;
-use crate::evaluation::Evaluation;
-use crate::flat::{RowId, RowInfo, matches_layer};
+use crate::evaluation::{Checks, Evaluation, evaluate};
+use crate::flat::{MOST_PATTERNS, RowId, RowInfo};
 use crate::quantity::Quantity;
 use crate::quantity::workload::{Phase, words};
-use crate::syntax::diag::{Code, Diagnostic};
+use crate::syntax::diag::{Code, Diagnostic, Diagnostics};
 use crate::syntax::expr::Exact;
 
 /// A kind of memory and its bytes on one device.
@@ -208,7 +208,17 @@ impl Trained {
     fn of(model: &Evaluation, options: &Training) -> Result<Trained, Box<Diagnostic>> {
         let beyond = || Box::new(Diagnostic::new(Code::Overflow, "a size of the training plan is beyond 128 bits"));
         let mut trained = Trained::default();
-        let mut matched = vec![false; options.lora.as_ref().map_or(0, |lora| lora.targets.len())];
+        let targets = options.lora.as_ref().map_or(&[][..], |lora| &lora.targets);
+        let mut matched = vec![false; targets.len()];
+        let bit_of = |target: &String| {
+            let at = model.flat.patterns.iter().position(|known| **known.text() == **target)?;
+            1u32.checked_shl(u32::try_from(at).ok()?)
+        };
+        let bits: Option<Vec<u32>> = targets.iter().map(bit_of).collect();
+        let Some(bits) = bits else {
+            let message = format!("more than {MOST_PATTERNS} patterns of layers");
+            return Err(Box::new(Diagnostic::new(Code::InvalidWorkload, message)));
+        };
         for (at, info) in (0u32..).zip(&model.flat.rows) {
             let Some(row) = model.report.row(RowId(at)) else { continue };
             for tensor in model.report.tensors(RowId(at)) {
@@ -216,7 +226,7 @@ impl Trained {
                     None if row.tied.contains(&tensor.name) => {}
                     None => trained.add(&tensor.shape, tensor.bytes, info.repeats, model, options).ok_or_else(beyond)?,
                     Some(lora) => {
-                        let Some(shapes) = adapters(lora, info, tensor, &mut matched) else { continue };
+                        let Some(shapes) = adapters(lora, info, tensor, &bits, &mut matched) else { continue };
                         for shape in shapes {
                             let bytes = bytes_of(&shape, model.bound.workload.dtype.bytes()).ok_or_else(beyond)?;
                             trained.add(&shape, bytes, info.repeats, model, options).ok_or_else(beyond)?;
@@ -229,7 +239,7 @@ impl Trained {
         match idle {
             Some((target, _)) => {
                 let message = format!("no matrix belongs to the LoRA target `{target}`");
-                let help = "a target is a class or a path, `*` standing for anything: '*.q_proj'";
+                let help = "a target is a class or a path, `*` standing for anything: '*.q_proj', 'model.layers.[0-5].mlp.*'";
                 Err(Box::new(Diagnostic::new(Code::InvalidWorkload, message).help(help)))
             }
             None => Ok(trained),
@@ -258,16 +268,26 @@ fn bytes_of(shape: &[u128], element: Exact) -> Option<u128> {
     Exact::from_count(elements)?.checked_mul(element)?.ceil()?.to_count()
 }
 
-/// The shapes of A and B beside a targeted matrix.
-fn adapters(lora: &Lora, info: &RowInfo, tensor: &Tensor, matched: &mut [bool]) -> Option<[Vec<u128>; 2]> {
-    let [out, inner] = tensor.shape.as_slice() else { return None };
+/// The shapes of A and B beside a targeted matrix. Of stacked experts, as peft has it, one A and one B for all: their ranks are as many as there are
+/// experts.
+fn adapters(lora: &Lora, info: &RowInfo, tensor: &Tensor, bits: &[u32], matched: &mut [bool]) -> Option<[Vec<u128>; 2]> {
+    // Of a class that says which of its weights are matrices for quantizers, those: a stacked bias has two dimensions, too.
+    let matrices = info.row.class.as_ref().map_or(&[][..], |class| &class.0.quantized);
+    if !matrices.is_empty() && !matrices.contains(&tensor.name) {
+        return None;
+    }
+    let (stacked, out, inner) = match tensor.shape.as_slice() {
+        [out, inner] => (1, out, inner),
+        [stacked, out, inner] if !matrices.is_empty() => (*stacked, out, inner),
+        _ => return None,
+    };
     let mut hit = false;
-    for (target, matched) in lora.targets.iter().zip(matched) {
-        if matches_layer(target, info) {
+    for (bit, matched) in bits.iter().zip(matched) {
+        if info.row.marks & bit != 0 {
             (hit, *matched) = (true, true);
         }
     }
-    let rank = u128::from(lora.rank);
+    let rank = u128::from(lora.rank).checked_mul(stacked)?;
     hit.then(|| [vec![rank, *inner], vec![*out, rank]])
 }
 
@@ -276,7 +296,30 @@ fn adapters(lora: &Lora, info: &RowInfo, tensor: &Tensor, matched: &mut [bool]) 
 /// # Errors
 /// Those of [`training`].
 pub fn plan(model: &Evaluation, devices: u64, options: &Training) -> Result<Plan, Box<Diagnostic>> {
-    if model.bound.workload.phase == Phase::Train { training(model, options) } else { inference(model, devices) }
+    if model.bound.workload.phase != Phase::Train {
+        return inference(model, devices);
+    }
+    match targeted(model, options) {
+        Some(model) => training(&model?, options),
+        None => training(model, options),
+    }
+}
+
+/// The model with the layers told apart that adapters are for; `None`: they are, or there are no adapters.
+///
+/// # Errors
+/// What is wrong with the model so: there is no such thing that wasn't wrong before.
+pub(super) fn targeted(model: &Evaluation, options: &Training) -> Option<Result<Evaluation, Box<Diagnostic>>> {
+    let lora = options.lora.as_ref()?;
+    let known = |target: &String| model.flat.patterns.iter().any(|pattern| **pattern.text() == **target);
+    if lora.targets.iter().all(known) {
+        return None;
+    }
+    let mut said = Diagnostics::default();
+    let told_apart = model.lowered().told_apart(lora.targets.iter().map(String::as_str));
+    let found = evaluate(&told_apart, &model.asked, Checks::Figures, &mut said);
+    let why = || said.sorted().first().map_or_else(|| Diagnostic::new(Code::InvalidWorkload, "no plan"), |why| (*why).clone());
+    Some(found.ok_or_else(|| why().boxed()))
 }
 
 #[cfg(test)]

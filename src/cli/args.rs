@@ -114,7 +114,9 @@ pub struct WorkloadArgs {
     /// Element type of activations [default: bf16]
     #[arg(long)]
     pub dtype: Option<String>,
-    /// Element type of weights [default: that of --dtype], or of those of some layers by path or class: '*.mlp.*=q4_k'
+    /// Element type of weights [default: what the checkpoint says, else that of --dtype]; one of fewer than 16 bits is that of the
+    /// matrices of linear layers and experts. Or that of all weights of some layers, by path or class: '*.mlp.*=q4_k',
+    /// 'model.layers.[0-5].*=int8'
     #[arg(long, value_name = "[PATTERN=]DTYPE")]
     pub weight_dtype: Vec<String>,
     /// Element type of cached keys and values [default: that of --dtype]
@@ -231,14 +233,7 @@ pub struct MemoryArgs {
     #[arg(long, value_name = "RANK", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Training")]
     pub lora_rank: Option<u64>,
     /// Classes or paths whose matrices get adapters, `*` standing for anything
-    #[arg(
-        long,
-        value_name = "PATTERN",
-        value_delimiter = ',',
-        requires = "lora_rank",
-        default_value = "*.q_proj,*.v_proj",
-        help_heading = "Training"
-    )]
+    #[arg(long, value_name = "PATTERN", requires = "lora_rank", default_value = "*.q_proj,*.v_proj", help_heading = "Training")]
     pub lora_target: Vec<String>,
     /// What comes out
     #[arg(long, default_value = "table", value_parser = one_of(MEMORY_FORMATS, |format| format.name))]
@@ -293,7 +288,9 @@ impl MemoryArgs {
             let why = format!("unknown optimizer; {hint}one of {}", names.join(", "));
             refused::<Self>("optimizer", optimizer, &why)
         })?;
-        let lora = self.lora_rank.map(|rank| Lora { rank, targets: self.lora_target.clone() });
+        let lora = self
+            .lora_rank
+            .map(|rank| Lora { rank, targets: self.lora_target.iter().flat_map(|given| between_commas(given)).collect() });
         Ok(Training {
             optimizer,
             master_weights: self.master_weights,
@@ -539,6 +536,25 @@ fn parse_setting(text: &str) -> Result<(Arc<str>, Value), String> {
         Err(_) => Value::text(value),
     };
     Ok((name.into(), value))
+}
+
+/// What stands between commas, those in brackets aside: `*.q_proj,model.layers.[0,3].*` are two patterns.
+fn between_commas(text: &str) -> Vec<String> {
+    let mut parts = vec![String::new()];
+    let mut depth = 0usize;
+    for c in text.chars() {
+        match c {
+            '[' => depth += 1,
+            ']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        match (c, depth, parts.last_mut()) {
+            (',', 0, _) => parts.push(String::new()),
+            (_, _, Some(part)) => part.push(c),
+            _ => {}
+        }
+    }
+    parts
 }
 
 impl WorkloadArgs {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::catalog::{Class, Element, Parameter, check_parameter};
 use crate::cost::workload::{CompleteWorkload, Workload, value_problem};
-use crate::flat::{FlatModel, InputTensor, OwnWeight, Row, RowInfo, matches_layer};
+use crate::flat::{FlatModel, InputTensor, MOST_PATTERNS, OwnWeight, Row, RowInfo};
 use crate::language::check::expected;
 use crate::language::{Argument, Binding, Residual};
 use crate::lower::Execution;
@@ -362,12 +362,22 @@ impl<'f> Binder<'f, '_> {
     fn weight_dtypes(&mut self, request: &Workload, signatures: &mut Vec<Signature>, rows: &mut [BoundRow]) {
         let slot = u16::try_from(WEIGHT_DTYPE_BYTES).ok();
         let (Some(slot), false) = (slot, request.weight_dtypes.is_empty()) else { return };
+        let bit_of = |pattern: &str| {
+            let at = self.flat.patterns.iter().position(|known| **known.text() == *pattern)?;
+            1u32.checked_shl(u32::try_from(at).ok()?)
+        };
+        let bits: Vec<Option<u32>> = request.weight_dtypes.iter().map(|(pattern, _)| bit_of(pattern)).collect();
+        if bits.contains(&None) {
+            let message = format!("more than {MOST_PATTERNS} patterns of layers");
+            self.diagnostics.push(Diagnostic::new(Code::InvalidWorkload, message));
+            return;
+        }
         let mut matched = vec![false; request.weight_dtypes.len()];
         let mut made: HashMap<(u32, usize), u32> = HashMap::new();
         for (info, row) in self.flat.rows.iter().zip(rows) {
             let mut last = None;
-            for (at, ((pattern, _), matched)) in request.weight_dtypes.iter().zip(&mut matched).enumerate() {
-                if matches_layer(pattern, info) {
+            for (at, (bit, matched)) in bits.iter().zip(&mut matched).enumerate() {
+                if info.row.marks & bit.unwrap_or(0) != 0 {
                     (last, *matched) = (Some(at), true);
                 }
             }
@@ -391,7 +401,7 @@ impl<'f> Binder<'f, '_> {
         }
         for ((pattern, _), _) in request.weight_dtypes.iter().zip(&matched).filter(|(_, matched)| !**matched) {
             let message = format!("no layer has a path or class like `{pattern}`");
-            let help = "`*` stands for anything; a repeated layer's path reads `model.layers.[0-31].mlp.up_proj`";
+            let help = "`*` stands for anything, `[0-5]` for one of these layers: '*.mlp.*', 'model.layers.[0-5].*'";
             self.diagnostics.push(Diagnostic::new(Code::InvalidWorkload, message).help(help));
         }
     }

@@ -25,6 +25,7 @@ impl<'m> Flattener<'m, '_> {
             return self.fault_inside(layer);
         };
         for weight in own {
+            let marks = self.marks("Parameter", Some(&*weight.name));
             let mut tie = tie.clone();
             if let Some(tie) = &mut tie {
                 tie.single.retain(|single| single.weight == weight.name);
@@ -44,7 +45,7 @@ impl<'m> Flattener<'m, '_> {
                 tie,
                 span: layer.place(),
             };
-            for diagnostic in self.wiring.place_weight(Row::new(Arc::new(common))) {
+            for diagnostic in self.wiring.place_weight(Row { marks, ..Row::new(Arc::new(common)) }) {
                 self.report(diagnostic);
             }
         }
@@ -122,6 +123,7 @@ impl<'m> Flattener<'m, '_> {
         // The name in a table (`ACT2FN.silu`) is not what a person knows the class by.
         let full_name = if field.pieces.literal().is_none() { class.full_name(&class_name).cloned() } else { None };
         let (kind, role) = class.called(&class_name);
+        let marks = self.marks(&class_name, None);
         let common = self.shared(Common {
             segment,
             class_name: full_name.unwrap_or(class_name),
@@ -137,7 +139,7 @@ impl<'m> Flattener<'m, '_> {
             span: field.span,
             class: Some(ClassRef(class)),
         });
-        Some(Row { arguments: arguments.into(), quantized, ..Row::new(common) })
+        Some(Row { arguments: arguments.into(), quantized, marks, ..Row::new(common) })
     }
 
     /// The same as in the instance before, if it is the same.

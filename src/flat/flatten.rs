@@ -4,10 +4,12 @@
 //! expression over workload variables alone.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use super::flattener::{Dropped, Flattener};
 use super::model::FlatModel;
 use super::number::number;
+use super::pattern::Pattern;
 use super::wire::{Body, Wiring};
 use super::{splice, tie};
 use crate::language::Values;
@@ -15,8 +17,9 @@ use crate::language::check::{Checked, root_entries};
 use crate::language::scope::Scope;
 use crate::syntax::diag::{Code, Diagnostics};
 
-/// Flattens a model. What is wrong goes to `diagnostics`; with errors among them the result is incomplete.
-pub fn flatten(checked: &Checked, diagnostics: &mut Diagnostics) -> FlatModel {
+/// Flattens a model, its layers told apart by patterns, of which there are at most [`MOST_PATTERNS`]. What is wrong goes to `diagnostics`; with errors
+/// among them the result is incomplete.
+pub fn flatten(checked: &Checked, patterns: Arc<[Pattern]>, diagnostics: &mut Diagnostics) -> FlatModel {
     let [workload, variables, derived] = root_entries(&checked.model, &checked.settings);
     let outer = Scope::new(None, workload);
     let inner = Scope::new(Some(&outer), variables);
@@ -24,6 +27,7 @@ pub fn flatten(checked: &Checked, diagnostics: &mut Diagnostics) -> FlatModel {
     let diagnostics_full = diagnostics.has(Code::ModelTooLarge);
     let mut flattener = Flattener {
         checked,
+        patterns: &patterns,
         file: Some(&checked.model),
         values: Values::new(diagnostics),
         wiring: Wiring::new(checked.model.input_names()),
@@ -53,6 +57,7 @@ pub fn flatten(checked: &Checked, diagnostics: &mut Diagnostics) -> FlatModel {
     model.workload = defaults;
     model.positions = positions;
     model.inputs = inputs;
+    model.patterns = patterns.clone();
     model.checkpoint = checked.checkpoint.clone();
     model.absent = std::mem::take(&mut flattener.absent);
     model.name = checked.model.name.as_ref().map(|n| n.value.clone());

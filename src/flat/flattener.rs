@@ -7,6 +7,7 @@ use foldhash::fast::RandomState;
 
 use super::indices::Indices;
 use super::node::{Common, Node, Row};
+use super::pattern::Pattern;
 use super::wire::Wiring;
 use crate::catalog::Role;
 use crate::language::check::{Checked, MAX_LAYERS};
@@ -36,6 +37,8 @@ impl Dropped {
 
 pub(super) struct Flattener<'m, 'd> {
     pub(super) checked: &'m Checked,
+    /// By which layers are told apart.
+    pub(super) patterns: &'m [Pattern],
     /// Whose blocks a `use` means; none in a block of the catalog.
     pub(super) file: Option<&'m Model>,
     pub(super) values: Values<'d>,
@@ -45,7 +48,7 @@ pub(super) struct Flattener<'m, 'd> {
     /// The counts of the repeats around, and where each is.
     pub(super) counts: Vec<u64>,
     pub(super) indices: Vec<u64>,
-    /// The concrete path here, where the checkpoint's quantization may ask for it.
+    /// The concrete path here, where a pattern or the checkpoint's quantization may ask for it.
     pub(super) concrete: Vec<String>,
     /// The blocks being written out right now.
     pub(super) uses: Vec<&'m Block>,
@@ -94,6 +97,26 @@ impl<'m> Flattener<'m, '_> {
             out.push_str(&index.copied().unwrap_or_default().to_string());
         });
         out
+    }
+
+    /// Whether instances are to be looked at one by one, whether or not their bodies ask for the index: a pattern or a checkpoint names some.
+    pub(super) fn names_instances(&self) -> bool {
+        let checkpoint = self.checked.checkpoint.quantization.as_ref();
+        checkpoint.is_some_and(|said| said.names_layers) || self.patterns.iter().any(Pattern::tells_instances_apart)
+    }
+
+    /// Which of the patterns mean the layer that is being made, or a tensor that the composite here owns.
+    pub(super) fn marks(&self, class: &str, tensor: Option<&str>) -> u32 {
+        if self.patterns.is_empty() {
+            return 0;
+        }
+        let path: Vec<&str> = self.concrete.iter().map(String::as_str).chain(tensor).collect();
+        let path = path.join(".");
+        let mut marks = 0;
+        for (at, pattern) in self.patterns.iter().enumerate() {
+            marks |= u32::from(pattern.means(&path, class)).checked_shl(u32::try_from(at).unwrap_or(u32::MAX)).unwrap_or(0);
+        }
+        marks
     }
 
     /// Counts a layer, or an instance of one; false beyond the limit.

@@ -79,7 +79,8 @@ impl<'m> Flattener<'m, '_> {
         };
         let here = segment.clone().filter(|_| !layer.inline).map(|segment| (segment, self.counts.len()));
         self.trail.extend(here);
-        let concrete = segment.as_ref().filter(|_| !layer.inline && self.checked.checkpoint.quantization.is_some());
+        let is_asked = self.checked.checkpoint.quantization.is_some() || !self.patterns.is_empty();
+        let concrete = segment.as_ref().filter(|_| !layer.inline && is_asked);
         let concrete = concrete.map(|segment| self.concrete_segment(segment));
         let depth = self.concrete.len();
         self.concrete.extend(concrete);

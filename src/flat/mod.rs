@@ -25,5 +25,5 @@ pub use flatten::flatten;
 pub use locate::{Child, Located, Lost};
 pub use model::{FlatModel, InputTensor, RowInfo};
 pub use node::{Composite, Node, OwnWeight, Repeat, Row, RowId, Tied, Variant};
-pub use pattern::matches_layer;
+pub use pattern::{MOST_PATTERNS, Pattern};
 pub use value::{Step, ValueRef, ValueTarget};

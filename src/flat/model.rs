@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::instances::Instances;
 use super::node::{Node, Row, RowId};
+use super::pattern::Pattern;
 use crate::catalog::ClassKind;
 use crate::language::Argument;
 use crate::language::checkpoint::Checkpoint;
@@ -71,6 +72,8 @@ pub struct FlatModel {
     pub positions: Option<(u64, Span)>,
     /// What the checkpoint says of the weights.
     pub checkpoint: Checkpoint,
+    /// The patterns by which its rows are told apart.
+    pub patterns: Arc<[Pattern]>,
     /// The names of layers that don't exist (`when`), in some place or other.
     pub absent: HashSet<Arc<str>>,
     /// Instances beyond 128 bits: the totals can't be formed.

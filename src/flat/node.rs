@@ -81,6 +81,8 @@ pub struct Row {
     pub arguments: Arc<[(u16, Argument)]>,
     /// The group of the checkpoint's quantization that it is in.
     pub quantized: Option<u16>,
+    /// Which of the patterns that the model was flattened with mean it, a bit for each.
+    pub marks: u32,
     pub tied: Box<[Tied]>,
 }
 
@@ -123,14 +125,14 @@ impl Hash for Row {
         let Common { segment, class, overrides, weights, calls, inputs, tie, span, .. } = &*self.common;
         (span, segment, class, inputs, calls).hash(state);
         (overrides, weights, tie).hash(state);
-        (&self.arguments, self.quantized).hash(state);
+        (&self.arguments, self.quantized, self.marks).hash(state);
     }
 }
 
 impl Row {
     /// A layer of which nothing more is said.
     pub(super) fn new(common: Arc<Common>) -> Self {
-        Row { common, arguments: Arc::default(), quantized: None, tied: Box::default() }
+        Row { common, arguments: Arc::default(), quantized: None, marks: 0, tied: Box::default() }
     }
 
     /// What it has in common with others, to be changed for it alone.

@@ -23,8 +23,7 @@ impl<'m> Flattener<'m, '_> {
         let mut faulty = 0;
         self.counts.push(count);
         self.indices.push(0);
-        // Whether a config names single instances whose weights it leaves as they are.
-        let named_singly = self.checked.checkpoint.quantization.as_ref().is_some_and(|q| q.names_layers);
+        let named_singly = self.names_instances();
         let block = self.block_used(layer);
         let mut forms = Forms::default();
         let mut index = 0;

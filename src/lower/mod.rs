@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use crate::flat::{FlatModel, flatten};
+use crate::flat::{FlatModel, MOST_PATTERNS, Pattern, flatten};
 use crate::language::check::Checked;
 use crate::quantity::workload::{Backend, Cache, Kernel};
 use crate::syntax::diag::Diagnostics;
@@ -35,7 +35,27 @@ pub struct Lowered {
 
 /// Flattens a model. What is wrong is said in it; with errors among that the list is incomplete.
 pub fn lower(source: Source, checked: &Arc<Checked>, execution: Execution, mut diagnostics: Diagnostics) -> Lowered {
-    let flat = flatten(checked, &mut diagnostics);
+    let flat = flatten(checked, Arc::default(), &mut diagnostics);
     diagnostics.extend(checked.classes.said());
     Lowered { source, checked: checked.clone(), flat: Arc::new(flat), execution, said: Arc::new(diagnostics) }
+}
+
+impl Lowered {
+    /// The same model with its layers told apart by these patterns, too: a repeat is split where one means some of its instances. Of more than
+    /// [`MOST_PATTERNS`] the first are known.
+    #[must_use]
+    pub(crate) fn told_apart<'p>(&self, patterns: impl Iterator<Item = &'p str>) -> Lowered {
+        let mut all = self.flat.patterns.to_vec();
+        for text in patterns.take(MOST_PATTERNS) {
+            if all.len() < MOST_PATTERNS && all.iter().all(|known| **known.text() != *text) {
+                all.push(Pattern::new(text));
+            }
+        }
+        if all.len() == self.flat.patterns.len() {
+            return self.clone();
+        }
+        // What is wrong with the model was said when it was flattened without them.
+        let flat = flatten(&self.checked, all.into(), &mut Diagnostics::default());
+        Lowered { flat: Arc::new(flat), ..self.clone() }
+    }
 }

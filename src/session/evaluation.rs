@@ -10,7 +10,7 @@ use crate::analysis::{Reasons, reasons};
 use crate::catalog::Device;
 use crate::cost::workload::Workload;
 use crate::evaluation::{Evaluation, Row};
-use crate::flat::{FlatModel, Located, Lost, RowId};
+use crate::flat::{FlatModel, Located, Lost, Pattern, RowId};
 use crate::flow::{Alive, alive_at};
 use crate::report::{explain_composite, explain_layer};
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics, nearest};
@@ -94,11 +94,49 @@ impl Evaluation {
         })
     }
 
+    /// The layers that a pattern means, each distinct one once: by the path of its first instance that it means. `None`: it is no pattern.
+    fn meant(&self, pattern: &str) -> Option<Vec<(String, RowId)>> {
+        if !pattern.contains(['*', '[']) {
+            return None;
+        }
+        let pattern = Pattern::new(pattern);
+        let mut seen = vec![false; self.flat.rows.len()];
+        let mut meant = Vec::new();
+        for instance in self.flat.instances() {
+            let Some((seen, info)) = seen.get_mut(instance.row.0 as usize).zip(self.flat.row(instance.row)) else { continue };
+            if !*seen && pattern.means(&instance.path, &info.row.class_name) {
+                *seen = true;
+                meant.push((instance.path, instance.row));
+            }
+        }
+        Some(meant)
+    }
+
     fn explained(&self, path: &str) -> Result<String, Box<Diagnostic>> {
+        /// More than anybody reads.
+        const MOST: usize = 12;
+        if let Some(meant) = self.meant(path).filter(|meant| !meant.is_empty()) {
+            let mut texts = Vec::with_capacity(meant.len().min(MOST) + 1);
+            for (path, id) in meant.iter().take(MOST) {
+                texts.push(self.explained_layer(path, *id)?);
+            }
+            if meant.len() > MOST {
+                texts.push(format!(
+                    "... and {} more, the first of them {}\n",
+                    meant.len() - MOST,
+                    meant.get(MOST).map_or("", |(path, _)| path)
+                ));
+            }
+            return Ok(texts.join("\n"));
+        }
         let id = match self.located(path).map_err(|lost| no_layer(path, &lost, &self.flat).boxed())? {
             Located::Children { class, children } => return Ok(explain_composite(path, class.as_deref(), &children)),
             Located::Layer(id) => id,
         };
+        self.explained_layer(path, id)
+    }
+
+    fn explained_layer(&self, path: &str, id: RowId) -> Result<String, Box<Diagnostic>> {
         // A model that is evaluated has a cost for every layer.
         let no_cost = || Diagnostic::new(Code::InvalidClass, format!("`{path}` has no cost")).boxed();
         let row = self.row(id).ok_or_else(no_cost)?;

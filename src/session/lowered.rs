@@ -62,7 +62,10 @@ impl Lowered {
     #[must_use]
     pub fn totals(&self, workload: &Workload) -> Outcome<Cost> {
         let mut diagnostics = Diagnostics::clone(&self.said);
-        let costs = deep(|| costs(&self.flat, self.execution, workload, &mut diagnostics));
+        let costs = deep(|| {
+            let lowered = self.told_apart(workload.weight_dtypes.iter().map(|(pattern, _)| &**pattern));
+            costs(&lowered.flat, self.execution, workload, &mut diagnostics)
+        });
         let totals = (!diagnostics.has_errors()).then_some(costs.report.totals);
         self.outcome(totals, diagnostics)
     }

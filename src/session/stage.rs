@@ -1,5 +1,7 @@
 //! Any stage of the pipeline as Rust has it, for those who work on it.
 
+use std::sync::Arc;
+
 use super::{Outcome, Session, Settings};
 use crate::cost::bind::bind;
 use crate::cost::workload::Workload;
@@ -67,7 +69,7 @@ impl Session {
         if stage == Stage::Checked {
             return Some(format!("{checked:#?}"));
         }
-        let flat = flatten(&checked, diagnostics);
+        let flat = flatten(&checked, Arc::default(), diagnostics);
         if stage == Stage::Flat {
             return Some(format!("{flat:#?}"));
         }

@@ -450,6 +450,49 @@ fn embeddings_and_heads_are_quantized_where_a_config_says_so() {
     assert_eq!(bytes("quantization_config", all), 2 * vocabulary + layers + norms);
 }
 
+/// A pattern means layers by the paths that people see, concrete ones too; a repeat is split where it means some of its instances.
+#[test]
+fn patterns_mean_single_layers() {
+    let dtype = |name: &str| SESSION.catalog().dtype(name).unwrap();
+    let rows = |patterns: &[(&str, &str)]| {
+        let weight_dtypes = patterns.iter().map(|(pattern, name)| ((*pattern).into(), dtype(name))).collect();
+        let mut config = small();
+        config["num_hidden_layers"] = json!(6);
+        let outcome = try_evaluate(&SESSION, &config, &Workload { weight_dtypes, ..at(4) });
+        let said = codes(&outcome.diagnostics);
+        let at = outcome.value.ok_or(said)?;
+        let down = at.rows().filter(|row| row.path().ends_with("mlp.down_proj"));
+        Ok::<_, Vec<Code>>(down.map(|row| (row.path().to_owned(), row.cost().named("weight_bytes").unwrap())).collect::<Vec<_>>())
+    };
+    let one = |path: &str, bytes: u128| (path.to_owned(), bytes);
+    let (int8, bf16) = (64 * 128u128, 2 * 64 * 128u128);
+    assert_eq!(rows(&[]), Ok(vec![one("model.layers.[0-5].mlp.down_proj", bf16)]));
+    assert_eq!(rows(&[("*.down_proj", "int8")]), Ok(vec![one("model.layers.[0-5].mlp.down_proj", int8)]));
+    assert_eq!(rows(&[("model.layers.[0-5].mlp.down_proj", "int8")]), Ok(vec![one("model.layers.[0-5].mlp.down_proj", int8)]));
+    let first = vec![one("model.layers.0.mlp.down_proj", int8), one("model.layers.[1-5].mlp.down_proj", bf16)];
+    assert_eq!(rows(&[("model.layers.0.mlp.down_proj", "int8")]), Ok(first));
+    let some = vec![one("model.layers.[0-1,3-5].mlp.down_proj", bf16), one("model.layers.2.mlp.down_proj", int8)];
+    assert_eq!(rows(&[("model.layers.[2].*", "int8")]), Ok(some));
+    let even = vec![one("model.layers.[0-4:2].mlp.down_proj", int8), one("model.layers.[1-5:2].mlp.down_proj", bf16)];
+    assert_eq!(rows(&[("model.layers.[0-4:2].*", "int8")]), Ok(even));
+    assert_eq!(rows(&[("model.layers.6.*", "int8")]), Err(vec![Code::InvalidWorkload]));
+}
+
+#[test]
+fn a_pattern_explains_each_distinct_layer_that_it_means() {
+    let at = evaluate(&SESSION, "config.json", &small().to_string(), &(at(4), Execution::default())).into_result().unwrap();
+    let text = at.explain("*.down_proj").into_result().unwrap();
+    assert!(text.starts_with("model.layers.0.mlp.down_proj\n") && text.matches("source:").count() == 1, "{text}");
+    let text = at.explain("model.layers.[1].self_attn.*").into_result().unwrap();
+    assert!(
+        text.starts_with("model.layers.1.self_attn.q_proj\n") && text.contains("\nmodel.layers.1.self_attn.o_proj\n"),
+        "{text}"
+    );
+    assert!(at.explain("*.nothing").into_result().is_err());
+    let all = at.explain("*").into_result().unwrap();
+    assert!(all.contains("\n... and ") && all.matches("\nparams").count() <= 12, "{all}");
+}
+
 /// What a layer says of its own weights stays, whatever the checkpoint does to the others, or a pattern.
 #[test]
 fn a_layers_own_bytes_of_a_weight_stay() {

@@ -410,6 +410,27 @@ fn heads_are_whole_on_a_device() {
     assert_eq!(cache(&mla, 1023, 8), (655_360, 655_360, 1));
 }
 
+/// peft gives stacked experts one A `[E r, in]` and one B `[out, E r]` for each stacked matrix: 32 experts, rank 8, matrices of 2,880 x 5,760 and
+/// 2,880 x 2,880 are 3,686,400 scalars a layer of gpt-oss-20b. Their biases get none.
+#[test]
+fn adapters_of_stacked_experts_are_stacked() {
+    let of = |targets: &[&str]| {
+        let asked = json!({ "phase": "train", "batch_size": 1, "seq_len": 8 });
+        let targets = targets.iter().map(|target| (*target).to_owned()).collect();
+        let options = Training { lora: Some(Lora { rank: 8, targets }), ..adamw() };
+        let plan = evaluated(&json!({ "model": "gpt-oss-20b", "workload": asked })).memory_plan(1, &options);
+        plan.map(|plan| plan.trained_params).map_err(|diagnostic| diagnostic.message)
+    };
+    assert_eq!(of(&["*.experts"]), Ok(24 * 3_686_400));
+    // Of single layers, and one that means nothing among others.
+    assert_eq!(of(&["model.layers.[0-3].mlp.experts", "model.layers.7.mlp.experts"]), Ok(5 * 3_686_400));
+    assert_eq!(of(&["*.experts", "*.no_such"]), Err("no matrix belongs to the LoRA target `*.no_such`".to_owned()));
+    // What has no matrix is no target: norms, and a router's vector.
+    assert!(of(&["*.input_layernorm"]).is_err());
+    let many: Vec<String> = (0..40).map(|at| format!("*.experts{}", "*".repeat(at))).collect();
+    assert_eq!(of(&many.iter().map(String::as_str).collect::<Vec<_>>()), Err("more than 32 patterns of layers".to_owned()));
+}
+
 /// Adapters beside a matrix of 4 to 8: A of 2 x 4 and B of 8 x 2, 24 scalars. Weights grow by them, and they alone have gradients and states.
 #[test]
 fn adapters_are_weights_too() {
