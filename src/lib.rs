@@ -97,9 +97,10 @@ pub mod analyses {
     pub use crate::analysis::cache::{AttentionKind, CacheReport, CacheRow};
     pub use crate::analysis::compare::{Changed, Difference, Single};
     pub use crate::analysis::fit::{Fit, Largest};
-    pub use crate::analysis::memory::{Checkpointing, Item, Lora, Plan, Training, loss_saved_bytes};
+    pub use crate::analysis::memory::{Checkpointing, Item, Kept, Lora, Plan, Training, loss_saved_bytes};
     pub use crate::analysis::origin::{Origin, Step as OriginStep};
-    pub use crate::analysis::summary::{Component, Summary};
+    pub use crate::analysis::split::Split;
+    pub use crate::analysis::summary::{Component, CountedBy, Summary};
     pub use crate::analysis::{
         Because, Cluster, Edge, Given, Graph, Next, Part, Producer, Reason, Reasons, Step, Term, TooManyEdges,
     };

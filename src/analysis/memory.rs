@@ -7,10 +7,11 @@
 use std::sync::Arc;
 
 use super::split::Split;
-use crate::catalog::Optimizer;
+use super::summary::CountedBy;
+use crate::catalog::{Element, Optimizer, Role};
 use crate::cost::Tensor;
 use crate::evaluation::{Checks, Evaluation, evaluate};
-use crate::flat::{MOST_PATTERNS, RowId, RowInfo};
+use crate::flat::{MOST_PATTERNS, Node, RowId, RowInfo};
 use crate::quantity::Quantity;
 use crate::quantity::workload::{Phase, words};
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics};
@@ -84,6 +85,8 @@ pub struct Plan {
     pub trained_params: u128,
     /// What checkpointing computes a second time.
     pub recomputed_flops: u128,
+    /// With checkpointing: what is kept for the backward pass, largest first.
+    pub kept: Vec<Kept>,
     /// How inference is split, on several devices.
     pub split: Option<Split>,
 }
@@ -127,7 +130,7 @@ pub fn training(model: &Evaluation, options: &Training) -> Result<Plan, Box<Diag
     let weights = model.report.totals.get(Quantity::WeightBytes);
     let ranks = u128::from(options.ranks.max(1));
     let split = |bytes: u128, stage: u8| if options.zero >= stage { bytes.div_ceil(ranks) } else { bytes };
-    let (saved, recomputed_flops) = checkpointed(model, options.checkpointing).ok_or_else(beyond)?;
+    let (saved, recomputed_flops, kept) = checkpointed(model, options.checkpointing).ok_or_else(beyond)?;
     let adapters = if options.lora.is_some() { trained.weight_bytes } else { 0 };
     let weights = weights.checked_add(adapters).ok_or_else(beyond)?;
     let mut items = vec![
@@ -143,12 +146,14 @@ pub fn training(model: &Evaluation, options: &Training) -> Result<Plan, Box<Diag
     }
     items.push(Item { kind: "optimizer", bytes: split(trained.state_bytes, 1), note: "its states" });
     items.push(Item { kind: "saved activations", bytes: saved, note: "for the backward pass" });
-    items.push(Item {
-        kind: "logits and loss",
-        bytes: loss_bytes(model).ok_or_else(beyond)?,
-        note: "the logits, their float32 copy and its log-softmax",
-    });
-    Ok(Plan { items, trained_params: trained.params, recomputed_flops, split: None })
+    if gives_logits_of_tokens(model) {
+        items.push(Item {
+            kind: "logits and loss",
+            bytes: loss_bytes(model).ok_or_else(beyond)?,
+            note: "the logits, their float32 copy and its log-softmax",
+        });
+    }
+    Ok(Plan { items, trained_params: trained.params, recomputed_flops, kept, split: None })
 }
 
 /// What a cross-entropy loss on the model's output keeps for the backward pass: the float32 log-softmax of all logits, the targets
@@ -161,6 +166,28 @@ pub fn loss_saved_bytes(output: &[u128]) -> Option<u128> {
     logits.checked_mul(4)?.checked_add(tokens.checked_mul(8)?)?.checked_add(12)
 }
 
+/// Whether what a model gives are logits of a text's tokens, over which a cross-entropy goes: a head makes them, and their positions are tokens.
+#[must_use]
+pub fn gives_logits_of_tokens(model: &Evaluation) -> bool {
+    let of_tokens =
+        CountedBy::of(model) == CountedBy::Token && model.bound.inputs.iter().any(|input| input.element == Element::Index);
+    let has_positions = model.flow.output.as_ref().is_some_and(|shape| shape.len() > 2);
+    of_tokens && has_positions && ends_in_head(model, &model.flat.body)
+}
+
+/// Whether the last layer of a body is a head, or a part of one.
+fn ends_in_head(model: &Evaluation, body: &[Node<RowId>]) -> bool {
+    match body.last() {
+        // A model that is written out may not say what its last layer is: a matrix that makes something of the hidden states.
+        Some(Node::Layer(id)) => model.flat.row(*id).is_some_and(|info| {
+            let multiplies = model.report.row(*id).is_some_and(|row| row.of(Quantity::MatmulFlops) > 0);
+            info.row.role.map_or(multiplies, |role| role == Role::Head)
+        }),
+        Some(Node::Composite(composite)) => composite.role == Some(Role::Head) || ends_in_head(model, &composite.body),
+        Some(Node::Repeat(_)) | None => false,
+    }
+}
+
 fn loss_bytes(model: &Evaluation) -> Option<u128> {
     let Some(output) = &model.flow.output else { return Some(0) };
     let logits = output.iter().try_fold(1u128, |product, dim| product.checked_mul(*dim))?;
@@ -168,30 +195,75 @@ fn loss_bytes(model: &Evaluation) -> Option<u128> {
     own.checked_add(logits.checked_mul(4)?)?.checked_add(loss_saved_bytes(output)?)
 }
 
-/// What is kept for the backward pass, the block that is being computed again included, and the FLOPs of doing so.
-fn checkpointed(model: &Evaluation, checkpointing: Checkpointing) -> Option<(u128, u128)> {
+/// What is kept for the backward pass of one origin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// The path of a layer, or of a block.
+    pub path: String,
+    /// What of it: `input`, `saved`, `output`, or `computed again`.
+    pub what: &'static str,
+    /// How many there are.
+    pub count: u128,
+    /// Bytes of all of them.
+    pub bytes: u128,
+}
+
+/// What is kept for the backward pass where blocks are computed again, the one that is being computed included, and the FLOPs of doing so. The list
+/// is empty where nothing is computed again, or where that keeps no less.
+fn checkpointed(model: &Evaluation, checkpointing: Checkpointing) -> Option<(u128, u128, Vec<Kept>)> {
     let flow = &model.flow;
     if checkpointing == Checkpointing::None {
-        return Some((flow.saved_bytes, 0));
+        return Some((flow.saved_bytes, 0, Vec::new()));
     }
-    let (mut inside, mut inputs, mut largest) = (0u128, 0u128, 0u128);
+    let mut list: Vec<Kept> = Vec::new();
+    let path_of = |row: Option<RowId>| row.and_then(|row| model.flat.row(row)).map_or_else(String::new, block_path);
     for block in &flow.blocks {
-        inside = inside.checked_add(block.saved_bytes.checked_mul(block.count)?)?;
-        inputs = inputs.checked_add(block.input_bytes.checked_mul(block.count)?)?;
-        largest = largest.max(block.saved_bytes);
+        let bytes = block.input_bytes.checked_mul(block.count)?;
+        let path = path_of(block.first);
+        match list.iter_mut().find(|known| known.path == path) {
+            Some(known) => {
+                known.count = known.count.checked_add(block.count)?;
+                known.bytes = known.bytes.checked_add(bytes)?;
+            }
+            None => list.push(Kept { path, what: "input", count: block.count, bytes }),
+        }
     }
-    let mut kept = flow.saved_bytes.saturating_sub(inside).checked_add(inputs)?.checked_add(largest)?;
+    if let Some(largest) = flow.blocks.iter().max_by_key(|block| block.saved_bytes) {
+        let path = path_of(largest.first);
+        list.push(Kept { path, what: "computed again", count: 1, bytes: largest.saved_bytes });
+    }
     let mut again = 0u128;
-    let rows = model.report.rows().zip(&flow.rows).filter(|(_, row)| row.in_block);
-    for (row, _) in rows {
+    for (info, (row, own)) in model.flat.rows.iter().zip(model.report.rows().zip(&flow.rows)) {
+        let path = || info.path.to_string();
+        if !own.in_block {
+            list.push(Kept { path: path(), what: "saved", count: info.repeats, bytes: own.saved_total() });
+            continue;
+        }
         let matmul = row.of(Quantity::MatmulFlops);
         if checkpointing == Checkpointing::Selective && matmul > 0 {
-            kept = kept.checked_add(row.of(Quantity::ActivationBytes))?;
+            let bytes = row.of(Quantity::ActivationBytes);
+            list.push(Kept { path: path(), what: "output", count: info.repeats, bytes });
             continue;
         }
         again = again.checked_add(matmul)?.checked_add(row.of(Quantity::VectorFlops))?;
     }
-    Some((kept.min(flow.saved_bytes), again))
+    list.retain(|kept| kept.bytes > 0);
+    let all = list.iter().try_fold(0u128, |sum, kept| sum.checked_add(kept.bytes))?;
+    if all >= flow.saved_bytes {
+        return Some((flow.saved_bytes, again, Vec::new()));
+    }
+    list.sort_by(|a, b| b.bytes.cmp(&a.bytes).then_with(|| a.path.cmp(&b.path)));
+    Some((all, again, list))
+}
+
+/// The path of the outermost repeated composite around a layer.
+fn block_path(info: &RowInfo) -> String {
+    let is_index = |path: &&str| {
+        let last = path.rsplit('.').next().unwrap_or_default();
+        last.starts_with('[') || last.bytes().all(|b| b.is_ascii_digit())
+    };
+    let prefixes = info.prefixes().iter().filter_map(|length| info.path.get(..usize::try_from(*length).ok()?));
+    prefixes.filter(|path| !path.is_empty()).find(is_index).unwrap_or(&info.path).to_owned()
 }
 
 /// What has gradients, and what they bring along.
@@ -296,12 +368,16 @@ fn adapters(lora: &Lora, info: &RowInfo, tensor: &Tensor, bits: &[u32], matched:
 /// # Errors
 /// Those of [`training`].
 pub fn plan(model: &Evaluation, devices: u64, options: &Training) -> Result<Plan, Box<Diagnostic>> {
-    if model.bound.workload.phase != Phase::Train {
-        return inference(model, devices);
-    }
-    match targeted(model, options) {
-        Some(model) => training(&model?, options),
-        None => training(model, options),
+    let plan = match model.bound.workload.phase {
+        Phase::Train => match targeted(model, options) {
+            Some(model) => training(&model?, options)?,
+            None => training(model, options)?,
+        },
+        Phase::Prefill | Phase::Decode => inference(model, devices)?,
+    };
+    match plan.total() {
+        Some(_) => Ok(plan),
+        None => Err(Diagnostic::new(Code::Overflow, "what a device has to hold is beyond 2^128 - 1 bytes").boxed()),
     }
 }
 

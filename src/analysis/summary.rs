@@ -1,7 +1,7 @@
 //! One page on a model: what it is made of, and what that costs. All of it follows from the flat list and the variables.
 //!
 //! A compiled model comes in, a [`Summary`] goes out. No model family and no class is known here: what a layer is for is said by its
-//! role, and by the composite in which it stands.
+//! role, and by the roles of the composites around it; only where none of them says anything, by what stands beside it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,11 +9,12 @@ use std::sync::Arc;
 use super::cache::{CacheReport, cache, parent};
 use super::facts::Facts;
 use super::origin;
-use crate::catalog::{Fact, Role};
+use crate::catalog::{Element, Fact, Role};
+use crate::cost::bind::BoundInput;
 use crate::cost::workload::Workload;
 use crate::evaluation::{Evaluation, costs};
 use crate::flat::{Composite, FlatModel, Node, RowId, RowInfo, ValueTarget};
-use crate::quantity::workload::{Logits, Phase};
+use crate::quantity::workload::{Logits, Phase, words};
 use crate::quantity::{Cost, Quantity};
 use crate::syntax::diag::Diagnostics;
 use crate::syntax::expr::Value;
@@ -29,6 +30,43 @@ pub struct Component {
     pub active_params: u128,
     /// FLOPs of its matrix products.
     pub matmul_flops: u128,
+}
+
+/// By what people count what a model does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CountedBy {
+    /// Its costs depend on how many tokens there are.
+    Token,
+    /// They don't, and it is called with planes of channels.
+    Image,
+    /// They don't, and it is called with something else.
+    Input,
+}
+
+words!(CountedBy, Token = "token", Image = "image", Input = "input");
+
+impl CountedBy {
+    /// By what the costs of a model are counted.
+    #[must_use]
+    pub fn of(model: &Evaluation) -> Self {
+        let is_plane =
+            |input: &BoundInput| input.element == Element::Activation && input.shape.as_ref().is_some_and(|dims| dims.len() == 4);
+        match () {
+            () if model.flat.uses().reads("seq_len") => CountedBy::Token,
+            () if model.bound.inputs.iter().any(is_plane) => CountedBy::Image,
+            () => CountedBy::Input,
+        }
+    }
+
+    /// `a token`, `an image`, `an input`.
+    #[must_use]
+    pub fn one(self) -> &'static str {
+        match self {
+            CountedBy::Token => "a token",
+            CountedBy::Image => "an image",
+            CountedBy::Input => "an input",
+        }
+    }
 }
 
 /// A page on a model.
@@ -68,7 +106,9 @@ pub struct Summary {
     pub recurrent_layers: u128,
     /// All experts and those that a token is routed to.
     pub experts: Option<(u128, u128)>,
-    /// Matmul FLOPs of the workload, and of how many tokens.
+    /// By what its costs are counted.
+    pub counted_by: CountedBy,
+    /// Matmul FLOPs of the workload, and of how many tokens, images or other inputs.
     pub prefill: (u128, u128),
     /// Matmul FLOPs of one more token after as many as the workload has, and how many those are.
     pub decode: Option<(u128, u128)>,
@@ -92,7 +132,9 @@ const SIZES: &[&str] = &[
 pub fn summary(compiled: &Evaluation) -> Summary {
     let (flat, bound, report) = (&compiled.flat, &compiled.bound, &compiled.report);
     let workload = &bound.workload;
-    let tokens = u128::from(workload.batch_size).saturating_mul(u128::from(workload.seq_len));
+    let counted_by = CountedBy::of(compiled);
+    let each = if counted_by == CountedBy::Token { workload.seq_len } else { 1 };
+    let tokens = u128::from(workload.batch_size).saturating_mul(u128::from(each));
     let model = &compiled.checked.model;
     let found = Found::of(compiled);
     Summary {
@@ -113,6 +155,7 @@ pub fn summary(compiled: &Evaluation) -> Summary {
         active_params: report.totals.get(Quantity::ActiveParams),
         recurrent_layers: found.recurrent.values().fold(0, |sum, layers| sum.saturating_add(*layers)),
         experts: found.experts,
+        counted_by,
         prefill: (report.totals.get(Quantity::MatmulFlops), tokens),
         decode: decode(compiled),
     }
@@ -135,13 +178,13 @@ struct Found {
 impl Found {
     fn of(compiled: &Evaluation) -> Self {
         let flat = &compiled.flat;
-        let mut walk = Walk { flat, places: vec![Place::default(); flat.rows.len()], repeated: false, bodies: Vec::new() };
-        walk.body(&flat.body, &Around::default());
+        let mut walk = Walk { flat, places: vec![Place::default(); flat.rows.len()], bodies: Vec::new() };
+        walk.body(&flat.body, Place { last: true, ..Place::default() });
         let mut found = Found::default();
         for row in compiled.rows() {
             let (at, info) = (row.id().0 as usize, row.info);
             let place = walk.places.get(at).cloned().unwrap_or_default();
-            found.component(info.row.role.and_then(own_part).unwrap_or_else(|| place.part()), &row.total());
+            found.component(place.component(info.row.role), &row.total());
             if let Some(role) = info.row.role {
                 found.role(role, info, &place, || Facts::of(&compiled.bound, at));
             }
@@ -171,7 +214,7 @@ impl Found {
 
     /// What a row tells of the model by its role.
     fn role<'b>(&mut self, role: Role, info: &RowInfo, place: &Place, facts: impl Fn() -> Option<Facts<'b>>) {
-        let in_mlp = place.part.is_none() && place.repeated;
+        let in_mlp = place.repeated && matches!(place.part, None | Some(Role::Mlp | Role::Moe | Role::SharedExpert));
         match role {
             Role::Norm => self.norm(&info.row.class_name, info.repeats),
             Role::Activation if in_mlp => push_new(&mut self.activations, activation(info)),
@@ -203,12 +246,49 @@ impl Found {
     }
 }
 
-/// The part of a model that a layer of this role is counted to wherever it stands.
-fn own_part(role: Role) -> Option<Role> {
+/// The component that a layer of this role is counted to wherever it stands.
+fn own_component(role: Role) -> Option<Role> {
     match role {
         Role::Norm | Role::Embedding | Role::Experts | Role::Router | Role::StateSpace => Some(role),
         Role::PositionEmbedding => Some(Role::Embedding),
         Role::RecurrentState => Some(Role::StateSpace),
+        _ => None,
+    }
+}
+
+/// The component that a layer of this role is counted to where nothing around it says more.
+fn usual_component(role: Role) -> Option<Role> {
+    match role {
+        Role::Convolution | Role::Pooling | Role::Projector | Role::Head | Role::Moe | Role::SharedExpert | Role::Mlp => {
+            Some(role)
+        }
+        Role::GateProjection | Role::UpProjection | Role::GateUpProjection | Role::DownProjection => Some(Role::Mlp),
+        Role::Attention
+        | Role::QueryProjection
+        | Role::KeyProjection
+        | Role::ValueProjection
+        | Role::QkvProjection
+        | Role::KvProjection
+        | Role::LatentProjection
+        | Role::OutputProjection
+        | Role::RelativePositions => Some(Role::Attention),
+        Role::InputProjection => Some(Role::StateSpace),
+        _ => None,
+    }
+}
+
+/// What a composite of this role makes of the layers in it.
+fn part_of(role: Role) -> Option<Role> {
+    match role {
+        Role::Attention
+        | Role::StateSpace
+        | Role::Mlp
+        | Role::Moe
+        | Role::SharedExpert
+        | Role::Projector
+        | Role::Head
+        | Role::Convolution => Some(role),
+        Role::Embedding | Role::PositionEmbedding => Some(Role::Embedding),
         _ => None,
     }
 }
@@ -256,77 +336,72 @@ fn activation(info: &RowInfo) -> Arc<str> {
 }
 
 /// Where a row stands.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 struct Place {
-    /// Attention or a state-space layer around it.
+    /// What a composite around it is.
     part: Option<Role>,
-    /// Whether it is in a repeated layer, and else whether one came before it.
+    /// Whether it is in a repeated layer.
     repeated: bool,
-    after: bool,
+    /// Whether that layer, or the body in which it stands, has an activation: then what nothing more is said of is a part of an MLP.
+    activates: bool,
+    /// Whether it is what the model gives, behind everything else.
+    last: bool,
     /// Whether one of its inputs is made of positions.
     reads_positions: bool,
 }
 
 impl Place {
-    /// The part of the model that it is in.
-    fn part(&self) -> Role {
-        match (self.part, self.repeated, self.after) {
-            (Some(part), ..) => part,
-            (None, true, _) => Role::Mlp,
-            (None, false, true) => Role::Head,
-            (None, false, false) => Role::Embedding,
-        }
+    /// The component that a layer here is counted to.
+    fn component(&self, role: Option<Role>) -> Role {
+        let inferred = || match (self.last, self.activates) {
+            (true, _) => Role::Head,
+            (false, true) => Role::Mlp,
+            (false, false) => Role::Other,
+        };
+        role.and_then(own_component).or(self.part).or_else(|| role.and_then(usual_component)).unwrap_or_else(inferred)
     }
-}
-
-#[derive(Debug, Clone, Copy, Default)]
-struct Around {
-    part: Option<Role>,
-    repeated: bool,
 }
 
 struct Walk<'f> {
     flat: &'f FlatModel,
     places: Vec<Place>,
-    /// Whether a repeated layer was met.
-    repeated: bool,
     /// The bodies of the composites around, the innermost last.
     bodies: Vec<&'f [Node<RowId>]>,
 }
 
 impl<'f> Walk<'f> {
-    fn body(&mut self, body: &'f [Node<RowId>], around: &Around) {
+    fn body(&mut self, body: &'f [Node<RowId>], around: Place) {
+        let activates = around.activates || body.iter().any(|node| self.is(node, &[Role::Activation]));
         self.bodies.push(body);
-        self.nodes(body, around);
+        self.nodes(body, Place { activates, ..around });
         self.bodies.pop();
     }
 
-    fn nodes(&mut self, nodes: &'f [Node<RowId>], around: &Around) {
-        for node in nodes {
+    fn nodes(&mut self, nodes: &'f [Node<RowId>], around: Place) {
+        for (at, node) in nodes.iter().enumerate() {
+            let around = Place { last: around.last && at + 1 == nodes.len(), ..around };
             match node {
                 Node::Layer(id) => {
-                    let place = Place {
-                        part: around.part,
-                        repeated: around.repeated,
-                        after: self.repeated,
-                        reads_positions: self.reads_positions(*id),
-                    };
+                    let place = Place { reads_positions: self.reads_positions(*id), ..around };
                     if let Some(cell) = self.places.get_mut(id.0 as usize) {
                         *cell = place;
                     }
                 }
                 Node::Composite(composite) => {
-                    let part = around.part.or_else(|| if around.repeated { self.part(composite) } else { None });
-                    self.body(&composite.body, &Around { part, ..*around });
+                    let part = self.part(composite, &around);
+                    self.body(&composite.body, Place { part, ..around });
                 }
                 Node::Repeat(repeat) => {
-                    self.repeated = true;
-                    let inside = Around { repeated: true, ..*around };
                     for instance in repeat.instances() {
+                        let inside = Place { repeated: true, last: false, ..around };
                         match instance {
                             // The block itself holds attention and all the rest.
-                            Node::Composite(composite) => self.body(&composite.body, &inside),
-                            node => self.nodes(std::slice::from_ref(node), &inside),
+                            Node::Composite(composite) => {
+                                let activates = inside.activates || self.holds(&composite.body, Role::Activation);
+                                let part = inside.part.or_else(|| composite.role.and_then(part_of));
+                                self.body(&composite.body, Place { activates, part, ..inside });
+                            }
+                            node => self.nodes(std::slice::from_ref(node), inside),
                         }
                     }
                 }
@@ -350,10 +425,15 @@ impl<'f> Walk<'f> {
         self.flat.row(*id).and_then(|info| info.row.role).is_some_and(|role| roles.contains(&role))
     }
 
-    /// What a composite is: attention, a state-space layer, or neither. Where neither it nor its block says so, its layers do.
-    fn part(&self, composite: &Composite<RowId>) -> Option<Role> {
-        if let Some(role) = composite.role {
-            return matches!(role, Role::Attention | Role::StateSpace).then_some(role);
+    /// What a composite is, by its own role or that of its block. Where neither says so, its layers do: attention, or a state-space layer.
+    fn part(&self, composite: &Composite<RowId>, around: &Place) -> Option<Role> {
+        let said = composite.role.and_then(part_of);
+        match around.part {
+            // A mixture of experts has parts of its own.
+            Some(Role::Moe) => return said.or(Some(Role::Moe)),
+            Some(part) => return Some(part),
+            None if composite.role.is_some() || !around.repeated => return said,
+            None => {}
         }
         let body = &composite.body;
         let direct = |roles: &[Role]| body.iter().any(|node| self.is(node, roles));

@@ -137,6 +137,11 @@ pub fn cost(flat: &FlatModel, bound: &BoundModel, diagnostics: &mut Diagnostics)
             }
         }
     }
+    // Sums of several quantities are shown, too.
+    if report.totals.flops().is_none() || report.totals.bytes_moved().is_none() {
+        let message = "the total of FLOPs, or of bytes moved, is beyond 2^128 - 1";
+        diagnostics.push(Diagnostic::new(Code::Overflow, message));
+    }
     if let Some(span) = flat.overflow {
         diagnostics
             .push(Diagnostic::new(Code::Overflow, "the model has more than 2^128 - 1 layers").at(span, "too many instances"));

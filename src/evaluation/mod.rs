@@ -19,7 +19,7 @@ use crate::flat::FlatModel;
 use crate::flow::{self, Flow, Peak};
 use crate::language::check::{Checked, own_workload};
 use crate::lower::{Execution, Lowered};
-use crate::quantity::workload::{Phase, VARIABLES};
+use crate::quantity::workload::{After, Attention, Cache, Logits, Phase, VARIABLES};
 use crate::quantity::{self, Cost, Quantity};
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics, nearest};
 use crate::syntax::source::Source;
@@ -65,6 +65,7 @@ pub fn evaluate(lowered: &Lowered, workload: &Workload, checks: Checks, diagnost
         warn_beyond_positions(flat, &bound.workload, diagnostics);
         nothing_is_skipped(flat, &bound, diagnostics);
         if !diagnostics.has_errors() {
+            without_effect(flat, *execution, workload, &bound, diagnostics);
             expect::expectations(lowered, &report, diagnostics);
         }
     }
@@ -217,6 +218,39 @@ fn saves_are_known(flat: &FlatModel, flow: &Flow, diagnostics: &mut Diagnostics)
         let message = format!("`{}` doesn't say what its backward pass needs kept, which training needs", info.row.class_name);
         let diagnostic = Diagnostic::new(Code::UnknownSaves, message).at(info.row.span, "a class without `saves`");
         diagnostics.push(diagnostic.note(format!("in layer `{}`", info.path)));
+    }
+}
+
+/// What was asked for and nothing in the model reads.
+fn without_effect(flat: &FlatModel, execution: Execution, asked: &Workload, bound: &BoundModel, diagnostics: &mut Diagnostics) {
+    let plain = Execution::default();
+    let quantized = asked.weight_dtype.as_ref().filter(|dtype| dtype.is_quantized());
+    let quantizes = || bound.signatures.iter().any(|signature| signature.quantized.is_some());
+    let is_set = |name: &str| asked.settings.iter().any(|(known, _)| &**known == name);
+    // By what it is called, whether it was asked for, and what would read it.
+    let choices = [
+        ("seq_len", asked.seq_len.is_some() || is_set("seq_len"), "seq_len"),
+        ("past_len", asked.past_len.is_some_and(|past| past > 0) || is_set("past_len"), "past_len"),
+        ("phase decode", asked.phase == Some(Phase::Decode), "past_len"),
+        ("logits last", asked.logits == Some(Logits::Last), "logit_len"),
+        ("logit_len", is_set("logit_len"), "logit_len"),
+        ("kv_dtype", asked.kv_dtype.is_some() || is_set("kv_dtype_bytes"), "kv_dtype_bytes"),
+        ("attention masked", asked.attention == Some(Attention::Masked), "attention"),
+        ("after prompt", asked.after == Some(After::Prompt), "after"),
+        ("kernel", execution.kernel != plain.kernel, "kernel"),
+        ("cache off", execution.cache != plain.cache && bound.workload.phase != Phase::Train, "use_cache"),
+        ("backend", execution.backend != plain.backend, "backend"),
+    ];
+    let idle = choices.into_iter().filter(|(_, asked, read)| *asked && !flat.uses().reads(read)).map(|(name, ..)| name);
+    let idle = idle.chain(quantized.filter(|_| !quantizes()).map(|_| "weight_dtype"));
+    for name in idle {
+        let message = format!("`{name}` has no effect: nothing in this model depends on it");
+        diagnostics.push(Diagnostic::new(Code::WithoutEffect, message));
+    }
+    let past = bound.workload.past_len;
+    if asked.after == Some(After::Prompt) && (past == 0 || bound.workload.cache == Cache::Off) && flat.uses().reads("after") {
+        let message = "`after prompt` has no effect: nothing is cached before this step";
+        diagnostics.push(Diagnostic::new(Code::WithoutEffect, message));
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::flattener::{Flattener, ValueScope, said_role};
 use super::node::{ClassRef, Common, OwnWeight, Row, SingleTie, TieSpec};
 use super::value::ValueRef;
-use crate::catalog::{Class, Parameter, ParameterKind, builtin_slot, check_parameter};
+use crate::catalog::{Class, Parameter, ParameterKind, Role, builtin_slot, check_parameter};
 use crate::language::check::{check_parameters, mistyped, unknown_class};
 use crate::language::scope::Definition;
 use crate::language::{Argument, Binding, Segment};
@@ -128,7 +128,7 @@ impl<'m> Flattener<'m, '_> {
             segment,
             class_name: full_name.unwrap_or(class_name),
             kind: Some(kind),
-            role: said_role(layer.role.as_ref()).or(role),
+            role: said_role(layer.role.as_ref()).or(role).or((layer.of_head || self.head_group).then_some(Role::Head)),
             overrides,
             weights: weights?,
             calls,

@@ -39,6 +39,7 @@ pub fn flatten(checked: &Checked, patterns: Arc<[Pattern]>, diagnostics: &mut Di
         dropped: Dropped::default(),
         common: HashMap::default(),
         block_of: None,
+        head_group: false,
         no_grad: 0,
         absent: HashSet::new(),
         visited: 0,

@@ -58,6 +58,8 @@ pub(super) struct Flattener<'m, 'd> {
     /// A repeated layer whose instance is being made, the body of which is a block, and the number that the block's first variable has among
     /// what may differ between its instances.
     pub(super) block_of: Option<(&'m Layer, usize)>,
+    /// Whether this is the body of a group that follows a family's bare model: its layers are parts of the head, too.
+    pub(super) head_group: bool,
     /// How many of the layers around run without gradients.
     pub(super) no_grad: usize,
     /// The names of layers that don't exist.

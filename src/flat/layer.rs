@@ -4,6 +4,7 @@ use super::flattener::{Flattener, ValueScope, said_role};
 use super::node::{Composite, Node, Row};
 use super::value::ValueRef;
 use super::wire::{Body, Unknown};
+use crate::catalog::Role;
 use crate::language::Segment;
 use crate::language::check::index_entry;
 use crate::language::scope::Scope;
@@ -108,9 +109,12 @@ impl<'m> Flattener<'m, '_> {
         if matches!(layer.body, spec::Body::Basic) {
             return self.basic(layer, scope, segment, inputs, calls).map(|row| Node::Layer(Box::new(row)));
         }
+        let of_head = layer.of_head || self.head_group;
+        let around = std::mem::replace(&mut self.head_group, of_head && (segment.is_none() || layer.inline));
         self.wiring.open(Body::default());
         self.own_weights(layer, scope);
         self.body(layer, scope);
+        self.head_group = around;
         let output = layer.output.as_ref().and_then(|field| self.output(field, scope));
         let body = self.close();
         let class = match &layer.class {
@@ -121,7 +125,7 @@ impl<'m> Flattener<'m, '_> {
             segment,
             inline: layer.inline,
             class,
-            role: said_role(layer.role.as_ref()).or_else(|| self.block_role(layer, scope)),
+            role: said_role(layer.role.as_ref()).or_else(|| self.block_role(layer, scope)).or(of_head.then_some(Role::Head)),
             calls,
             inputs,
             output,

@@ -18,6 +18,7 @@ mod repeat;
 mod root;
 mod splice;
 mod tie;
+mod uses;
 mod value;
 mod wire;
 

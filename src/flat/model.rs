@@ -1,11 +1,12 @@
 //! The flat list of a model: its distinct rows, and the tree that says how often and in which order they run.
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::instances::Instances;
 use super::node::{Node, Row, RowId};
 use super::pattern::Pattern;
+use super::uses::Uses;
 use crate::catalog::ClassKind;
 use crate::language::Argument;
 use crate::language::checkpoint::Checkpoint;
@@ -74,6 +75,7 @@ pub struct FlatModel {
     pub checkpoint: Checkpoint,
     /// The patterns by which its rows are told apart.
     pub patterns: Arc<[Pattern]>,
+    pub(super) uses: OnceLock<Uses>,
     /// The names of layers that don't exist (`when`), in some place or other.
     pub absent: HashSet<Arc<str>>,
     /// Instances beyond 128 bits: the totals can't be formed.
@@ -81,6 +83,11 @@ pub struct FlatModel {
 }
 
 impl FlatModel {
+    /// What of a workload it depends on; found when first asked for.
+    pub fn uses(&self) -> &Uses {
+        self.uses.get_or_init(|| Uses::of(self))
+    }
+
     #[must_use]
     pub fn row(&self, id: RowId) -> Option<&RowInfo> {
         self.rows.get(id.0 as usize)

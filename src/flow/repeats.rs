@@ -63,7 +63,7 @@ impl<'f> Machine<'f, '_> {
                 self.blocks -= 1;
                 if self.blocks == 0 && matches!(node, Node::Composite(_)) {
                     let saved_bytes = self.flow.saved_bytes.saturating_sub(mark.saved);
-                    self.flow.blocks.push(Block { count: 1, input_bytes, saved_bytes });
+                    self.flow.blocks.push(Block { first: first_layer(node), count: 1, input_bytes, saved_bytes });
                 }
                 self.publish(index, indexed.get(&index).map_or(&[], Vec::as_slice), &mut made);
                 let earlier = std::mem::replace(&mut values, made);
@@ -124,5 +124,14 @@ impl<'f> Machine<'f, '_> {
         for (row, bytes, count) in booked {
             self.book(row, bytes, count.saturating_mul(times));
         }
+    }
+}
+
+/// The first layer of a node.
+fn first_layer(node: &Node<RowId>) -> Option<RowId> {
+    match node {
+        Node::Layer(id) => Some(*id),
+        Node::Composite(composite) => composite.body.iter().find_map(first_layer),
+        Node::Repeat(repeat) => repeat.instances().find_map(first_layer),
     }
 }

@@ -27,6 +27,8 @@ pub struct Flow {
 /// Instances of a repeated composite that are alike.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Block {
+    /// Its first layer.
+    pub first: Option<RowId>,
     pub count: u128,
     /// What one of them is given.
     pub input_bytes: u128,

@@ -462,6 +462,7 @@ fn layers(family: &Family, head: Option<&Head>) -> Vec<Layer> {
                 inline: false,
                 class: Some(text(class_of(family))),
                 role: None,
+                of_head: false,
                 body: Body::Composite(family.layers.clone()),
                 repeat: None,
                 parallel: false,
@@ -480,6 +481,6 @@ fn layers(family: &Family, head: Option<&Head>) -> Vec<Layer> {
             }]
         }
     };
-    layers.extend(head.layers.iter().cloned());
+    layers.extend(head.layers.iter().cloned().map(|layer| Layer { of_head: true, ..layer }));
     layers
 }

@@ -2,6 +2,7 @@
 
 use super::units::{self, Units};
 use super::{By, Line, Options, expanded, folded, groups};
+use crate::analysis::summary::CountedBy;
 use crate::cost::workload::CompleteWorkload;
 use crate::evaluation::Evaluation;
 use crate::quantity::workload::{After, Attention, Kernel, Logits, Phase};
@@ -245,8 +246,11 @@ pub fn title(compiled: &Evaluation) -> String {
     let workload = &compiled.bound.workload;
     let name = compiled.checked.model.name.as_ref().map_or("(no name)", |name| &*name.value);
     let tokens = |n: u64| format!("{} token{}", units::exact(u128::from(n)), if n == 1 { "" } else { "s" });
-    let mut parts = vec![workload.phase.word().to_owned(), format!("batch {}", workload.batch_size), tokens(workload.seq_len)];
-    if workload.past_len > 0 {
+    let sequences = CountedBy::of(compiled) == CountedBy::Token;
+    let phase = if sequences || workload.phase == Phase::Train { workload.phase.word() } else { "forward" };
+    let mut parts = vec![phase.to_owned(), format!("batch {}", workload.batch_size)];
+    parts.extend(sequences.then(|| tokens(workload.seq_len)));
+    if sequences && workload.past_len > 0 {
         let prompt = if workload.after == After::Prompt { " by the prompt" } else { "" };
         parts.push(format!("{} cached{prompt}", units::exact(u128::from(workload.past_len))));
     }
@@ -332,8 +336,15 @@ pub fn summary(compiled: &Evaluation, units: Units) -> Vec<(&'static str, String
         lines.push(("saved", format!("{} bytes ({}) for the backward pass", units::exact(saved), units::bytes(saved, units))));
     }
     lines.push(("counted", conventions(compiled, units)));
-    if !workload.defaulted.is_empty() {
-        lines.push(("defaults", workload.defaulted.join(", ")));
+    let uses = compiled.flat.uses();
+    let has_effect = |name: &&String| match name.as_str() {
+        "seq_len" | "past_len" => uses.reads(name),
+        "phase" => uses.reads("past_len") || uses.reads("training"),
+        _ => true,
+    };
+    let defaulted: Vec<&str> = workload.defaulted.iter().filter(has_effect).map(String::as_str).collect();
+    if !defaulted.is_empty() {
+        lines.push(("defaults", defaulted.join(", ")));
     }
     lines
 }
@@ -347,14 +358,19 @@ fn others(workload: &CompleteWorkload) -> String {
 fn conventions(compiled: &Evaluation, units: Units) -> String {
     let workload = &compiled.bound.workload;
     let mut parts = vec!["1 multiply-add = 2 FLOPs".to_owned()];
-    parts.push(match workload.attention {
-        Attention::Dense => "attention dense (every query with every key)".to_owned(),
-        Attention::Masked => "attention masked (only pairs that the mask keeps)".to_owned(),
-    });
-    parts.push(match workload.logits {
-        Logits::All => "logits of all positions".to_owned(),
-        Logits::Last => "logits of the last position".to_owned(),
-    });
+    let uses = compiled.flat.uses();
+    if uses.reads("attention") {
+        parts.push(match workload.attention {
+            Attention::Dense => "attention dense (every query with every key)".to_owned(),
+            Attention::Masked => "attention masked (only pairs that the mask keeps)".to_owned(),
+        });
+    }
+    if uses.reads("logit_len") {
+        parts.push(match workload.logits {
+            Logits::All => "logits of all positions".to_owned(),
+            Logits::Last => "logits of the last position".to_owned(),
+        });
+    }
     if workload.phase == Phase::Train {
         let recomputes = if workload.kernel == Kernel::Flash { " (recomputes the scores)" } else { "" };
         parts.push(format!("{} kernel{recomputes}", workload.kernel.word()));

@@ -15,8 +15,9 @@ use super::units::{self, Units};
 use super::{escape_csv, escape_markdown, escape_terminal};
 use crate::analysis::cache::CacheReport;
 use crate::analysis::fit::{Fit, Largest};
-use crate::analysis::memory::{Plan, Training};
+use crate::analysis::memory::{Kept, Plan, Training};
 use crate::analysis::split::Split;
+use crate::analysis::summary::CountedBy;
 use crate::catalog::Device;
 use crate::cost::workload::CompleteWorkload;
 use crate::evaluation::Evaluation;
@@ -72,7 +73,12 @@ struct Section {
 
 fn sections(report: &MemoryReport<'_>, bars: bool) -> Vec<Section> {
     let mut sections = vec![kinds(report, bars)];
-    sections.extend(peak(report));
+    // With checkpointing other things are alive than in a forward pass that keeps all.
+    if report.plan.kept.is_empty() {
+        sections.extend(peak(report));
+    } else {
+        sections.push(kept(report));
+    }
     sections.extend(cache(report));
     sections.extend(fit(report));
     sections
@@ -160,6 +166,28 @@ fn training(report: &MemoryReport<'_>) -> String {
     }
     parts.push(format!("{} scalars are trained", units::exact(report.plan.trained_params)));
     parts.join("; ")
+}
+
+/// What is kept for the backward pass with checkpointing.
+fn kept(report: &MemoryReport<'_>) -> Section {
+    let row = |path: &str, what: &str, count: u128, bytes: u128| {
+        let name = if what.is_empty() { path.to_owned() } else { format!("{path} ({what})") };
+        vec![name, units::exact(count), units::exact(bytes), units::bytes(bytes, report.units)]
+    };
+    let list = &report.plan.kept;
+    let mut rows: Vec<Vec<String>> = list.iter().take(MOST_ALIVE).map(|k| row(&k.path, k.what, k.count, k.bytes)).collect();
+    let sum = |list: &[Kept]| list.iter().fold(0u128, |sum, kept| sum.saturating_add(kept.bytes));
+    let more = list.get(MOST_ALIVE..).unwrap_or_default();
+    if !more.is_empty() {
+        rows.push(row(&format!("{} more", more.len()), "", more.len() as u128, sum(more)));
+    }
+    rows.push(row("total", "", 1, sum(list)));
+    if let Some(cell) = rows.last_mut().and_then(|row| row.get_mut(1)) {
+        cell.clear();
+    }
+    let notes = vec!["activations that are alive while the backward pass computes its largest block again".to_owned()];
+    let columns = vec![("kept with checkpointing", false), ("x", true), ("bytes", true), ("", true)];
+    Section { columns, rows, notes }
 }
 
 fn peak(report: &MemoryReport<'_>) -> Option<Section> {
@@ -270,12 +298,17 @@ fn fit(report: &MemoryReport<'_>) -> Option<Section> {
         Largest::Unbounded => "no limit".to_owned(),
     };
     let context = workload.seq_len.saturating_add(workload.past_len);
-    let rows = vec![
+    let of_tokens = CountedBy::of(report.evaluation) == CountedBy::Token;
+    let at = if of_tokens { format!(" at {} tokens", units::exact(u128::from(context))) } else { String::new() };
+    let largest = format!("largest batch{at}");
+    let mut rows = vec![
         vec!["fits".to_owned(), if fit.fits() { "yes" } else { "no" }.to_owned()],
         vec!["left on each".to_owned(), left(fit)],
-        vec![format!("largest batch at {} tokens", units::exact(u128::from(context))), most(&fit.largest_batch)],
-        vec![format!("longest context at batch {}", workload.batch_size), most(&fit.longest_context)],
+        vec![largest, most(&fit.largest_batch)],
     ];
+    if of_tokens {
+        rows.push(vec![format!("longest context at batch {}", workload.batch_size), most(&fit.longest_context)]);
+    }
     let capacity = units::bytes(fit.capacity, report.units);
     let mut notes = vec![format!(
         "{} x {} of {capacity} each, {} of it in reserve for the allocator, kernels and the context",
@@ -286,7 +319,8 @@ fn fit(report: &MemoryReport<'_>) -> Option<Section> {
     if fit.count > 1 && workload.phase == Phase::Train {
         notes.push("every rank runs the whole batch given; ZeRO splits what its stage says".to_owned());
     }
-    if let (Some((positions, _)), Some(longest)) = (report.evaluation.flat.positions, fit.longest_context.number())
+    if of_tokens
+        && let (Some((positions, _)), Some(longest)) = (report.evaluation.flat.positions, fit.longest_context.number())
         && longest > positions
     {
         notes.push(format!("the model itself has {} positions", units::exact(u128::from(positions))));
@@ -438,12 +472,22 @@ struct TrainingJson<'a> {
     master_weights: bool,
     checkpointing: &'static str,
     recomputed_flops: u128,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    kept: Vec<KeptJson<'a>>,
     zero: u8,
     ranks: u64,
     lora_rank: Option<u64>,
     lora_targets: &'a [String],
     trained_params: u128,
     saved_bytes: u128,
+}
+
+#[derive(Serialize)]
+struct KeptJson<'a> {
+    path: &'a str,
+    what: &'static str,
+    count: u128,
+    bytes: u128,
 }
 
 /// On one of several devices.
@@ -565,6 +609,12 @@ fn json(report: &MemoryReport<'_>, out: &mut dyn Write) -> io::Result<()> {
             master_weights: options.master_weights,
             checkpointing: options.checkpointing.word(),
             recomputed_flops: report.plan.recomputed_flops,
+            kept: report
+                .plan
+                .kept
+                .iter()
+                .map(|kept| KeptJson { path: &kept.path, what: kept.what, count: kept.count, bytes: kept.bytes })
+                .collect(),
             zero: options.zero,
             ranks: options.ranks,
             lora_rank: options.lora.as_ref().map(|lora| lora.rank),

@@ -9,7 +9,7 @@ use super::memory::{bar, per_token};
 use super::page::{self, Section};
 use super::units::{self, Units};
 use crate::analysis::compare::Difference;
-use crate::analysis::summary::{Component, Summary};
+use crate::analysis::summary::{Component, CountedBy, Summary};
 use crate::catalog::Role;
 use crate::quantity::workload::words;
 use crate::syntax::expr::{Value, json_of};
@@ -73,7 +73,15 @@ fn facts(summary: &Summary) -> Vec<Fact> {
     }
     let (flops, tokens) = summary.prefill;
     if let Some(each) = flops.checked_div(tokens) {
-        facts.push(("FLOPs a token", format!("{} (matmul, {} tokens at once)", units::exact(each), units::exact(tokens))));
+        let (label, of) = match summary.counted_by {
+            CountedBy::Token => ("FLOPs a token", format!("{} tokens at once", units::exact(tokens))),
+            CountedBy::Image => ("FLOPs an image", format!("{} at once", units::exact(tokens))),
+            CountedBy::Input => ("FLOPs an input", format!("{} at once", units::exact(tokens))),
+        };
+        facts.push((label, format!("{} (matmul, {of})", units::exact(each))));
+    }
+    // What a token costs follows from the weights that it runs through; a convolution runs over an image many times.
+    if let Some(each) = flops.checked_div(tokens).filter(|_| summary.counted_by == CountedBy::Token) {
         let simple = summary.active_params.saturating_mul(2);
         facts.push(("against 2N", format!("{} times 2 x active params", quotient(each, simple))));
     }
@@ -172,7 +180,8 @@ fn ratios(summary: &Summary) -> Vec<Fact> {
     let flops = |roles: &[Role]| -> u128 {
         summary.components.iter().filter(|c| roles.contains(&c.role)).map(|c| c.matmul_flops).fold(0, u128::saturating_add)
     };
-    let (attention, mlp) = (flops(&[Role::Attention]), flops(&[Role::Mlp, Role::Experts, Role::Router]));
+    let (attention, mlp) =
+        (flops(&[Role::Attention]), flops(&[Role::Mlp, Role::SharedExpert, Role::Moe, Role::Experts, Role::Router]));
     if attention > 0 && mlp > 0 {
         out.push(("attention to MLP FLOPs", quotient(attention, mlp)));
     }
@@ -278,6 +287,7 @@ fn summary_json(summary: &Summary) -> Json {
         "params": integer(summary.params), "active_params": integer(summary.active_params), "components": components,
         "cache_bytes_per_token": units::number(summary.cache.bytes_per_token),
         "cache_bytes_per_token_at_first": integer(summary.cache.bytes_per_token_at_first), "cache_constant_bytes": integer(summary.cache.constant_bytes),
+        "counted_by": summary.counted_by.word(),
         "prefill": { "matmul_flops": integer(summary.prefill.0), "tokens": integer(summary.prefill.1) },
         "decode": summary.decode.map(|(flops, past)| json!({ "matmul_flops": integer(flops), "past_len": integer(past) })),
     })

@@ -32,11 +32,11 @@ pub fn differences(model: &Outcome<Model>, row: &Json) -> Vec<String> {
 
 fn at(model: &Outcome<Model>, execution: &Execution, workload: &Workload, out: &mut Vec<String>) -> Option<Evaluation> {
     let outcome = model.clone().and_then(|model| model.lowered(execution)).and_then(|lowered| lowered.at(workload));
-    // A stranger's model may have fewer positions than the workload that all are compared at.
-    let told = outcome
-        .diagnostics
-        .iter()
-        .filter(|d| d.severity == Severity::Error || !matches!(d.code, Code::BeyondPositions | Code::UnknownArchitecture));
+    // A stranger's model may have fewer positions than the workload that all are compared at, or none.
+    let told = outcome.diagnostics.iter().filter(|d| {
+        d.severity == Severity::Error
+            || !matches!(d.code, Code::BeyondPositions | Code::UnknownArchitecture | Code::WithoutEffect)
+    });
     out.extend(told.take(4).map(|d| format!("{} {}", d.code.id(), d.message)));
     outcome.value
 }

@@ -297,6 +297,14 @@ fn full_checkpointing_keeps_inputs_and_one_block() {
     let block = narrow + 2 * wide;
     assert_eq!(saved(Checkpointing::None), 3 * block);
     assert_eq!(saved(Checkpointing::Full), 3 * narrow + block);
+    // What is alive then is listed: the sum is the item.
+    let kept = |checkpointing| {
+        let list = plan(checkpointing).kept.into_iter().map(|kept| (kept.path, kept.what, kept.count, kept.bytes));
+        list.collect::<Vec<_>>()
+    };
+    let entry = |what, count, bytes| ("layers.[0-2]".to_owned(), what, count, bytes);
+    assert_eq!(kept(Checkpointing::Full), [entry("computed again", 1, block), entry("input", 3, 3 * narrow)]);
+    assert_eq!(kept(Checkpointing::None), []);
     let vector = at.rows().filter(|row| row.path() != "stem").map(|row| row.total().named("vector_flops").unwrap()).sum::<u128>();
     let forward = at.matmul_flops() + vector;
     assert_eq!((plan(Checkpointing::None).recomputed_flops, plan(Checkpointing::Full).recomputed_flops), (0, forward));

@@ -156,7 +156,7 @@ fn parts_follow_from_the_layers_in_them() {
     let act = json!({ "name": "act", "class": "torch.nn.SiLU", "inputs": ["x"], "parameters": { "features": 8 } });
     let block = |layers: Json| json!({ "name": "b", "repeat": 2, "sub_layers": layers });
     let params = |layers: Json| -> Vec<(&'static str, u128)> {
-        let text = json!({ "inputs": { "x": { "shape": ["<seq_len>", 8] }, "q": { "shape": [1, 1, "<seq_len>", 8] } },
+        let text = json!({ "inputs": { "c": { "shape": [1, 8, 4], "dtype": "activation" }, "x": { "shape": ["<seq_len>", 8] }, "q": { "shape": [1, 1, "<seq_len>", 8] } },
             "classes": { "x.State": { "kind": "module", "doc": "a test", "source": "here", "role": "recurrent state",
                 "weights": { "weight": [5] }, "flops": { "matmul": 0, "vector": 0, "transcendental": 0 } } },
             "layers": layers });
@@ -166,19 +166,26 @@ fn parts_follow_from_the_layers_in_them() {
         found
     };
     let deep = json!({ "name": "core", "sub_layers": [sdpa] });
-    // Before the blocks, in them, and after them.
+    // With an activation beside them they are an MLP, what the model gives is a head; of the others nothing is known.
     assert_eq!(
-        params(json!([linear("before"), block(json!([linear("up")])), linear("after")])),
-        [("MLP", 128), ("embedding", 64), ("head", 64)]
+        params(json!([linear("before"), block(json!([linear("up"), act])), linear("after")])),
+        [("MLP", 128), ("head", 64), ("other", 64)]
     );
-    assert_eq!(
-        params(json!([block(json!([{ "name": "a", "sub_layers": [linear("q"), sdpa] }, linear("up")]))])),
-        [("MLP", 128), ("attention", 128)]
-    );
-    assert_eq!(
-        params(json!([block(json!([{ "name": "a", "sub_layers": [linear("q"), deep] }, linear("up")]))])),
-        [("MLP", 128), ("attention", 128)]
-    );
+    assert_eq!(params(json!([block(json!([linear("up")])), act])), [("MLP", 128)]);
+    assert_eq!(params(json!([block(json!([linear("up")])), linear("x1"), linear("x2")])), [("head", 64), ("other", 192)]);
+    // What is said of a layer, of its composite, or of its class comes first.
+    let conv = json!({ "name": "conv", "class": "torch.nn.Conv1d", "inputs": ["c"],
+        "parameters": { "in_channels": 8, "out_channels": 8, "kernel_size": [1], "bias": false, "size": [4], "batch_size": 1 } });
+    let mut gate = linear("gate");
+    gate["role"] = json!("router");
+    let shared = json!({ "name": "shared", "role": "shared expert", "sub_layers": [linear("up"), act, gate] });
+    assert_eq!(params(json!([block(json!([shared, act]))])), [("router", 128), ("shared expert", 128)]);
+    assert_eq!(params(json!([conv, act])), [("convolution", 64)]);
+    assert_eq!(params(json!([block(json!([conv, act]))])), [("convolution", 128)]);
+    for (inner, attention) in [(&sdpa, 128), (&deep, 128)] {
+        let layers = json!([block(json!([{ "name": "a", "sub_layers": [linear("q"), inner] }, linear("up"), act]))]);
+        assert_eq!(params(layers), [("MLP", 128), ("attention", attention)]);
+    }
     // Attention and an activation somewhere in it: its own layers are the block's.
     assert_eq!(params(json!([block(json!([{ "name": "a", "sub_layers": [linear("q"), deep, act] }]))])), [("MLP", 128)]);
     let state = json!({ "name": "state", "class": "x.State", "inputs": ["x"] });

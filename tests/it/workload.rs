@@ -111,6 +111,45 @@ fn what_nobody_says_is_filled_in() {
     assert_eq!(seen(&json!({ "phase": "train" })).totals().named("cache_written"), Some(1));
 }
 
+/// Without what is said of choices that the model doesn't read.
+fn read(mut said: Vec<Code>) -> Vec<Code> {
+    said.retain(|code| *code != Code::WithoutEffect);
+    said
+}
+
+/// What nothing in a model reads has no effect, and that is said; what something reads isn't.
+#[test]
+fn what_has_no_effect_is_said() {
+    let layers = r#"{ "inputs": { "image": { "shape": ["<batch_size>", 3, 8, 8], "dtype": "activation" } }, "layers": [ { "name": "conv", "class": "torch.nn.Conv2d",
+        "parameters": { "in_channels": 3, "out_channels": 4, "kernel_size": [3, 3], "size": [8, 8], "batch_size": "<batch_size>" } } ] }"#;
+    let said = |text: &str, asked: &Json| {
+        let outcome = try_at(text, &workload(asked));
+        assert!(outcome.value.is_some(), "{:?}", outcome.diagnostics);
+        outcome.diagnostics.iter().map(|said| said.message.split('`').nth(1).unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(said(layers, &json!({ "batch_size": 2, "dtype": "fp16" })), [""; 0]);
+    let all = json!({ "phase": "decode", "seq_len": 1, "past_len": 3, "logits": "last", "kv_dtype": "fp8", "attention": "masked", "kernel": "eager",
+        "backend": "cuda", "after": "prompt", "weight_dtype": "int8" });
+    let names = [
+        "seq_len",
+        "past_len",
+        "phase decode",
+        "logits last",
+        "kv_dtype",
+        "attention masked",
+        "after prompt",
+        "kernel",
+        "backend",
+        "weight_dtype",
+    ];
+    assert_eq!(said(layers, &all), names);
+    assert_eq!(said(layers, &json!({ "cache": "off", "weight_dtype": "fp32" })), ["cache off"]);
+    // A language model reads all of it, but what is cached only where something is.
+    let llama = &String::from_utf8(crate::support::model_file("gemma-3-270m")).unwrap();
+    assert_eq!(said(llama, &all), [""; 0]);
+    assert_eq!(said(llama, &json!({ "after": "prompt", "seq_len": 8 })), ["after prompt"]);
+}
+
 /// A word that makes no sense is named, with what would.
 #[test]
 fn a_value_that_makes_no_sense_is_told_from_one_that_does() {
@@ -135,7 +174,7 @@ fn a_value_that_makes_no_sense_is_told_from_one_that_does() {
     }
     let with = |name: &str, value: Value| {
         let asked = Workload { settings: vec![(name.into(), value)], ..Workload::prefill(1, 8) };
-        codes(&try_at(SEEN, &(asked, Execution::default())).diagnostics)
+        read(codes(&try_at(SEEN, &(asked, Execution::default())).diagnostics))
     };
     let half = || Value::from(layerspec::Exact::ratio(1, 2).unwrap());
     for (name, value) in [
@@ -158,8 +197,9 @@ fn a_value_that_makes_no_sense_is_told_from_one_that_does() {
     let empty = |batch: u64, seq: u64| codes(&try_at(SEEN, &(Workload::prefill(batch, seq), Execution::default())).diagnostics);
     assert_eq!((empty(0, 1), empty(1, 0), empty(1, 1)), (vec![Code::InvalidWorkload], vec![Code::InvalidWorkload], vec![]));
     // Cached tokens need a cache, but in training nobody reads them.
-    let without =
-        |asked: Workload| codes(&try_at(SEEN, &(asked, Execution { cache: Cache::Off, ..Execution::default() })).diagnostics);
+    let without = |asked: Workload| {
+        read(codes(&try_at(SEEN, &(asked, Execution { cache: Cache::Off, ..Execution::default() })).diagnostics))
+    };
     assert_eq!(without(Workload::decode(1, 3)), [Code::InvalidWorkload]);
     assert_eq!(without(Workload::decode(1, 0)), []);
 }
@@ -193,7 +233,7 @@ fn a_variable_of_a_workload_has_its_limit() {
         let list = Value::List(std::iter::repeat_n(Value::Null, length).collect());
         let asked = Workload { settings: vec![("mine".into(), list)], ..Workload::prefill(1, 5) };
         let outcome = try_at(text, &(asked, Execution::default()));
-        (outcome.value.map(|at| at.matmul_flops()), codes(&outcome.diagnostics))
+        (outcome.value.map(|at| at.matmul_flops()), read(codes(&outcome.diagnostics)))
     };
     assert_eq!(with(999_999), (Some(999_999), vec![]));
     assert_eq!(with(1_000_000), (None, vec![Code::ExpressionTooLarge]));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::formula::{Formula, Slot};
 use super::parameter::Parameter;
-use super::value::{SaveDef, ValueDef, WeightDef};
+use super::value::{ElementDef, SaveDef, ValueDef, WeightDef};
 use crate::catalog::fit::fit;
 use crate::catalog::role::{Fact, Role};
 use crate::syntax::expr::Value;
@@ -93,6 +93,47 @@ impl Class {
         }
         let first = if said.kind == self.kind { Some(&self.name) } else { before().next().or(Some(&said.name)) };
         before().rfind(|name| is_full(name)).or(first)
+    }
+
+    /// Every formula that it has, those of facts, examples and requirements aside; a parameter's default with the parameter's position.
+    pub fn for_each_formula<'c>(&'c self, visit: &mut dyn FnMut(Option<u16>, &'c Formula)) {
+        for (at, parameter) in (0u16..).zip(&self.parameters) {
+            parameter.default.iter().for_each(|default| visit(Some(at), default));
+        }
+        let flops = [Some(&self.flops), self.backward.as_ref()];
+        let flops = flops.into_iter().flatten().flat_map(|flops| [&flops.matmul, &flops.vector, &flops.transcendental]);
+        let stated = [
+            &self.active_params,
+            &self.weights_read,
+            &self.activations_read,
+            &self.cache_read,
+            &self.activations_written,
+            &self.cache_written,
+            &self.cache,
+            &self.past,
+            &self.workspace,
+        ];
+        let stated = stated.into_iter().flatten();
+        self.variables.iter().map(|(_, formula)| formula).chain(flops).chain(stated).for_each(|formula| visit(None, formula));
+        for weight in &self.weights {
+            weight.shape.formulas().chain(&weight.when).for_each(|formula| visit(None, formula));
+        }
+        let mut value = |value: &'c ValueDef| {
+            let element = if let ElementDef::Formula(formula) = &value.element { Some(formula) } else { None };
+            let more = [&value.view, &value.when, &value.persistent].into_iter().flatten();
+            value.shape.formulas().chain(more).chain(element).for_each(|formula| visit(None, formula));
+        };
+        self.inputs.iter().chain(&self.outputs).for_each(&mut value);
+        for save in self.saves.iter().flatten() {
+            if let SaveDef::Tensor(tensor) = save {
+                value(tensor);
+            }
+        }
+        for save in self.saves.iter().flatten() {
+            if let SaveDef::Value { when, .. } = save {
+                when.iter().for_each(|formula| visit(None, formula));
+            }
+        }
     }
 
     fn position(&self, alias: &str) -> Option<usize> {

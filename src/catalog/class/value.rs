@@ -87,6 +87,17 @@ pub enum ShapeDef {
     List(Formula),
 }
 
+impl ShapeDef {
+    /// The formulas of its dimensions.
+    pub fn formulas(&self) -> impl Iterator<Item = &Formula> {
+        let (dims, list) = match self {
+            ShapeDef::Dims(dims) => (dims.as_slice(), None),
+            ShapeDef::List(formula) => (&[][..], Some(formula)),
+        };
+        dims.iter().filter_map(|dim| if let Dim::Size(formula) = dim { Some(formula) } else { None }).chain(list)
+    }
+}
+
 /// A part of a shape.
 #[derive(Debug)]
 pub enum Dim {

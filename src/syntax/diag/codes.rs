@@ -131,6 +131,8 @@ pub enum Code {
     UnknownQuantization,
     /// Something in a quantization config that nothing reads.
     UnreadQuantization,
+    /// Something was asked for that has no effect.
+    WithoutEffect,
 }
 
 /// All there is to say about a code.
@@ -751,6 +753,15 @@ pub const CODES: &[CodeInfo] = &[
         name: "UnreadQuantization",
         summary: "something in a quantization config that nothing reads",
         explanation: "The keys of a config's `quantization_config` that say how many bits a weight has, and which layers keep theirs, are data in `catalog/quantization.json`, beside those that say nothing about sizes. One that is in neither list may change the bytes of the weights: compare with the size of the published files, or say what the weights are with `--weight-dtype`.",
+        wrong: None,
+        right: None,
+    },
+    CodeInfo {
+        code: Code::WithoutEffect,
+        id: "W0806",
+        name: "WithoutEffect",
+        summary: "something was asked for that has no effect",
+        explanation: "The figures are those of the model without it: no formula of any of its layers reads this variable or choice. A network of images has no positions of tokens, so a sequence length, `--logits last` or a cache mean nothing to it; an encoder keeps nothing between steps.",
         wrong: None,
         right: None,
     },

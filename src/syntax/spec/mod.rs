@@ -194,6 +194,8 @@ pub struct Layer {
     pub class: Option<TextField>,
     /// What it says that it is to a reader.
     pub role: Option<Spanned<Arc<str>>>,
+    /// Whether it follows the bare model of a family: where nothing else is said of it, it is a part of the head.
+    pub of_head: bool,
     pub body: Body,
     pub repeat: Option<Attr>,
     pub parallel: bool,

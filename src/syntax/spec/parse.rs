@@ -415,6 +415,7 @@ impl Parser<'_> {
             inline: f.get("inline").is_some_and(|n| self.flag(n, "`inline`")),
             class: f.get("class").and_then(|n| self.text_field(n, "`class`")),
             role: f.get("role").and_then(|n| self.text(n, "`role`")),
+            of_head: false,
             body,
             repeat: f.get("repeat").map(|n| self.attr(n)),
             parallel: f.get("parallel").is_some_and(|n| self.flag(n, "`parallel`")),
