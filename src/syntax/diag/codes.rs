@@ -131,6 +131,8 @@ pub enum Code {
     UnknownQuantization,
     /// Something in a quantization config that nothing reads.
     UnreadQuantization,
+    /// A key of a config that nothing reads though it changes the model.
+    ForeignKey,
 }
 
 /// All there is to say about a code.
@@ -751,6 +753,15 @@ pub const CODES: &[CodeInfo] = &[
         name: "UnreadQuantization",
         summary: "something in a quantization config that nothing reads",
         explanation: "The keys of a config's `quantization_config` that say how many bits a weight has, and which layers keep theirs, are data in `catalog/quantization.json`, beside those that say nothing about sizes. One that is in neither list may change the bytes of the weights: compare with the size of the published files, or say what the weights are with `--weight-dtype`.",
+        wrong: None,
+        right: None,
+    },
+    CodeInfo {
+        code: Code::ForeignKey,
+        id: "W0806",
+        name: "ForeignKey",
+        summary: "a key of a config that nothing reads though it changes the model",
+        explanation: "Most keys that a family has no variable for say nothing about a model's layers, and are passed over. Some do, such as `per_layer_config`, which gives single layers other sizes, or a window in a config whose family has none: the real library reads them wherever they stand. The families list them under `foreign`, each with what it does there. The figures are those without the key.",
         wrong: None,
         right: None,
     },
