@@ -56,7 +56,7 @@ impl<'f> Machine<'f, '_> {
                 let mut made = match (node, &plan.inside) {
                     (Node::Layer(id), _) => self.layer(*id, others),
                     (Node::Composite(composite), Inside::Composite(body)) => {
-                        self.composite(composite, body, &plan.exports, input)
+                        self.composite(composite, body, plan, input, if started { &[] } else { first_only })
                     }
                     _ => Values::default(),
                 };
