@@ -188,14 +188,15 @@ impl<'f, 'd> Machine<'f, 'd> {
             }
             (Node::Composite(composite), Inside::Composite(body)) => {
                 let input = composite.inputs.first().map_or_else(Value::unknown, |input| self.value(input));
-                self.composite(composite, body, plan, input, first_only)
+                self.composite(composite, body, plan, input, first_only, &mut Values::default())
             }
             (Node::Repeat(repeat), Inside::Repeat(variants)) => self.repeat(repeat, variants, &plan.exports, first_only),
             _ => Values::default(),
         }
     }
 
-    /// Runs a composite, as often as it is called, each call on what the one before gave: what only the first reads ends then.
+    /// Runs a composite, as often as it is called, each call on what the one before gave: what only the first reads ends then, as does what the
+    /// instance before gave.
     pub(super) fn composite(
         &mut self,
         composite: &'f Composite<RowId>,
@@ -203,6 +204,7 @@ impl<'f, 'd> Machine<'f, 'd> {
         plan: &NodePlan,
         input: Value,
         first_only: &[u32],
+        before: &mut Values,
     ) -> Values {
         let exports = &plan.exports;
         let calls = composite.calls.as_ref().map_or(Some(1), |calls| self.bound.count(calls)).unwrap_or(1);
@@ -217,6 +219,8 @@ impl<'f, 'd> Machine<'f, 'd> {
         }
         let first = self.call(composite, body, exports, input);
         first_only.iter().for_each(|node| self.end(*node));
+        let earlier = std::mem::take(before);
+        self.release_values(&earlier);
         self.calls(calls, first, |machine, before| {
             let next = before.own.first().cloned().unwrap_or_else(Value::unknown);
             machine.call(composite, body, exports, next)
