@@ -20,7 +20,7 @@ pub type Export = Vec<Step>;
 pub struct BodyPlan {
     /// By node: which nodes' values end once it has run.
     pub ends: Vec<Vec<u32>>,
-    /// By node, a chained repeat: which of those values only its first instance reads.
+    /// By node, a chained repeat or a composite of several calls: which of those values only its first instance or call reads.
     pub first_only: Vec<Vec<u32>>,
     pub nodes: Vec<NodePlan>,
 }
@@ -54,7 +54,7 @@ struct Read {
     up: u16,
     node: u32,
     rest: Export,
-    /// By the first instance of a chained repeat only.
+    /// By the first instance of a chained repeat, or the first of several calls, only.
     first_only: bool,
 }
 
@@ -80,7 +80,11 @@ fn reads(flat: &FlatModel, node: &Node<RowId>) -> Reads {
         }
         Node::Composite(composite) => {
             let mut reads = inside(flat, composite);
-            reads.list.extend(composite.inputs.iter().filter_map(|input| read(input, false)));
+            // Of several calls, those after the first take what the one before gave.
+            let chained = |at: usize| at == 0 && composite.calls.is_some();
+            reads.list.extend(composite.inputs.iter().enumerate().filter_map(|(at, input)| read(input, chained(at))));
+            reads.list.sort_unstable();
+            reads.list.dedup();
             reads
         }
         Node::Repeat(repeat) => {

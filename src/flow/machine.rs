@@ -188,35 +188,42 @@ impl<'f, 'd> Machine<'f, 'd> {
             }
             (Node::Composite(composite), Inside::Composite(body)) => {
                 let input = composite.inputs.first().map_or_else(Value::unknown, |input| self.value(input));
-                self.composite(composite, body, &plan.exports, input)
+                self.composite(composite, body, plan, input, first_only, &mut Values::default())
             }
             (Node::Repeat(repeat), Inside::Repeat(variants)) => self.repeat(repeat, variants, &plan.exports, first_only),
             _ => Values::default(),
         }
     }
 
-    /// Runs a composite, as often as it is called, each call on what the one before gave.
+    /// Runs a composite, as often as it is called, each call on what the one before gave: what only the first reads ends then, as does what the
+    /// instance before gave.
     pub(super) fn composite(
         &mut self,
         composite: &'f Composite<RowId>,
-        plan: &BodyPlan,
-        exports: &[Export],
+        body: &BodyPlan,
+        plan: &NodePlan,
         input: Value,
+        first_only: &[u32],
+        before: &mut Values,
     ) -> Values {
+        let exports = &plan.exports;
         let calls = composite.calls.as_ref().map_or(Some(1), |calls| self.bound.count(calls)).unwrap_or(1);
         if calls == 1 {
-            return self.call(composite, plan, exports, input);
+            return self.call(composite, body, exports, input);
         }
         if calls == 0 {
             self.dry += 1;
-            let values = self.call(composite, plan, exports, input);
+            let values = self.call(composite, body, exports, input);
             self.dry -= 1;
             return values;
         }
-        let first = self.call(composite, plan, exports, input);
+        let first = self.call(composite, body, exports, input);
+        first_only.iter().for_each(|node| self.end(*node));
+        let earlier = std::mem::take(before);
+        self.release_values(&earlier);
         self.calls(calls, first, |machine, before| {
             let next = before.own.first().cloned().unwrap_or_else(Value::unknown);
-            machine.call(composite, plan, exports, next)
+            machine.call(composite, body, exports, next)
         })
     }
 

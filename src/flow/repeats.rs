@@ -56,7 +56,9 @@ impl<'f> Machine<'f, '_> {
                 let mut made = match (node, &plan.inside) {
                     (Node::Layer(id), _) => self.layer(*id, others),
                     (Node::Composite(composite), Inside::Composite(body)) => {
-                        self.composite(composite, body, &plan.exports, input)
+                        let mut kept = Values::default();
+                        let before = if repeat.parallel { &mut kept } else { &mut values };
+                        self.composite(composite, body, plan, input, if started { &[] } else { first_only }, before)
                     }
                     _ => Values::default(),
                 };

@@ -324,6 +324,8 @@ impl<'c> Maker<'c, '_> {
             if !family.variables.iter().any(|v| v.name.value == name) {
                 if let Origin::File(_) = origin {
                     self.unknown_variable(family, &key);
+                } else {
+                    self.foreign(family, &key, &value);
                 }
                 unused.push(key);
                 continue;
@@ -353,6 +355,21 @@ impl<'c> Maker<'c, '_> {
             }
         }
         (given, unused)
+    }
+
+    /// A key that nothing reads may still change the model; one that says nothing or no doesn't.
+    fn foreign(&mut self, family: &Family, key: &Spanned<Arc<str>>, value: &GivenValue) {
+        let says_nothing = match value {
+            GivenValue::Data(Value::Null | Value::Bool(false)) => true,
+            GivenValue::Data(Value::Number(number)) => number.is_zero(),
+            GivenValue::Data(Value::List(items)) => items.is_empty(),
+            GivenValue::Data(Value::Object(members)) => members.is_empty(),
+            _ => false,
+        };
+        if let (false, Some((_, what))) = (says_nothing, family.foreign.iter().find(|(name, _)| name.value == key.value)) {
+            let message = format!("nothing in the family `{}` reads `{}` of a config: {what}", family.name, key.value);
+            self.diagnostics.push(Diagnostic::new(Code::ForeignKey, message).at(key.span, "counted as if it weren't there"));
+        }
     }
 
     /// A misspelt variable of a file would silently leave the default in place.

@@ -2,6 +2,7 @@
 //!
 //! Counts are `u128`, checked: a large training step exceeds `u64`, and a wrapped number would be worse than none.
 
+mod double;
 mod exact;
 mod table;
 pub mod workload;

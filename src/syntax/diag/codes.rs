@@ -133,6 +133,8 @@ pub enum Code {
     UnreadQuantization,
     /// Something was asked for that has no effect.
     WithoutEffect,
+    /// A key of a config that nothing reads though it changes the model.
+    ForeignKey,
 }
 
 /// All there is to say about a code.
@@ -762,6 +764,15 @@ pub const CODES: &[CodeInfo] = &[
         name: "WithoutEffect",
         summary: "something was asked for that has no effect",
         explanation: "The figures are those of the model without it: no formula of any of its layers reads this variable or choice. A network of images has no positions of tokens, so a sequence length, `--logits last` or a cache mean nothing to it; an encoder keeps nothing between steps.",
+        wrong: None,
+        right: None,
+    },
+    CodeInfo {
+        code: Code::ForeignKey,
+        id: "W0807",
+        name: "ForeignKey",
+        summary: "a key of a config that nothing reads though it changes the model",
+        explanation: "Most keys that a family has no variable for say nothing about a model's layers, and are passed over. Some do, such as `per_layer_config`, which gives single layers other sizes, or a window in a config whose family has none: the real library reads them wherever they stand. The families list them under `foreign`, each with what it does there. The figures are those without the key.",
         wrong: None,
         right: None,
     },

@@ -399,6 +399,7 @@ pub fn apply_function(function: Function, args: &[Value]) -> Result<Value, EvalE
             let count = number(label, n)?.to_count().ok_or_else(|| type_error(label, "a non-negative integer", n))?;
             Exact::from_count(count.isqrt()).map(Value::Number).ok_or(EvalError::Overflow)
         }
+        (Function::FloatProduct, [a, b]) => checked(number(label, a)?.double_product(number(label, b)?)),
         (Function::StartsWith, [Value::Text(text), Value::Text(prefix)]) => Ok(Value::Bool(text.starts_with(&**prefix))),
         (Function::StartsWith, [text, prefix]) => {
             Err(type_error(label, "two texts", if matches!(text, Value::Text(_)) { prefix } else { text }))
@@ -486,6 +487,11 @@ fn at(list: &Value, index: &Value) -> Result<Value, EvalError> {
     if let (Value::Object(_), Value::Text(key)) = (list, index) {
         return member(list.clone(), std::slice::from_ref(key));
     }
+    // Configs have JSON objects for maps from layers: a key is a number in digits, perhaps with zeros before it.
+    if let (Value::Object(members), Value::Number(index)) = (list, index) {
+        let is_it = |key: &str| key.bytes().all(|b| b.is_ascii_digit()) && Exact::parse(key) == Some(*index);
+        return Ok(members.iter().find(|(key, _)| is_it(key)).map_or(Value::Null, |(_, value)| value.clone()));
+    }
     let Some(length) = length(list) else {
         return Err(type_error("`at`", "a list, a text or an object", list));
     };
@@ -545,7 +551,7 @@ mod tests {
                 "n" => Value::Null,
                 "l" => Value::List([Value::count(3), Value::count(4)].into()),
                 "t" => Value::text("full_attention"),
-                "o" => Value::Object([("a".into(), Value::count(5))].into()),
+                "o" => Value::Object([("a".into(), Value::count(5)), ("07".into(), Value::count(6))].into()),
                 other => panic!("{other}"),
             })
         };
@@ -657,6 +663,8 @@ mod tests {
             ("choose('x', 'y', 1, 2)", "2"),
             ("at(<l>, 1)", "4"),
             ("at(<t>, 0)", "'f'"),
+            ("at(<o>, 'a') + at(<o>, 7)", "11"),
+            ("at(<o>, 0) == null && at(<o>, 'b') == null", "true"),
             ("at(<l>, 2)", "there is no item 2 among 2, counted from 0"),
             ("at(<l>, 0.5)", "there is no item 0.5 among 2, counted from 0"),
             ("len(<t>) + len(<l>)", "16"),
@@ -670,6 +678,11 @@ mod tests {
             ("conv_out(224, 3, 2, 1, 2)", "111"),
             ("min(3, 1, 2) + max(3, 1, 2) + abs(-4)", "8"),
             ("ceil(7 / 2) + floor(-7 / 2)", "0"),
+            ("floor(float_product(1536, 5.833333333333333))", "8960"),
+            ("floor(1536 * 5.833333333333333)", "8959"),
+            ("floor(float_product(100, 0.29))", "28"),
+            ("float_product(<h>, 0.5)", "384"),
+            ("float_product(<n>, 2)", "`float_product` wants a number, found null"),
             ("1 / (1 - 1)", "a division by zero"),
             ("<n> + 1", "`+` wants numbers, found null"),
             ("<t> * 2", "`*` wants numbers, found the text 'full_attention'"),

@@ -23,6 +23,7 @@ pub enum Function {
     FindLast,
     ExpectedExperts,
     Isqrt,
+    FloatProduct,
 }
 
 /// A function's name, how many arguments it takes, and what it gives.
@@ -68,7 +69,7 @@ pub const FUNCTIONS: &[FunctionInfo] = &[
         2,
         2,
         "at(list, i)",
-        "the i-th item of a list, character of a text (both from 0), or member of an object",
+        "the i-th item of a list, character of a text (both from 0), or member of an object; a number finds a key in digits: 7 finds `07`",
     ),
     info(Function::Len, "len", 1, 1, "len(list)", "how many items, characters or members"),
     info(
@@ -116,6 +117,14 @@ pub const FUNCTIONS: &[FunctionInfo] = &[
         "how many of the experts some token is routed to, under uniform routing: E (1 - (1 - k/E)^tokens), to a millionth",
     ),
     info(Function::Isqrt, "isqrt", 1, 1, "isqrt(n)", "the greatest integer whose square is at most n"),
+    info(
+        Function::FloatProduct,
+        "float_product",
+        2,
+        2,
+        "float_product(a, b)",
+        "the product as Python's floats give it, rounded to 53 bits: `floor(float_product(a, b))` is `int(a * b)`",
+    ),
 ];
 
 const fn info(

@@ -25,6 +25,8 @@ pub struct Family {
     pub variables: Vec<Variable>,
     pub derived: Vec<Variable>,
     pub require: Vec<Require>,
+    /// A config's key that nothing here reads though it changes the model, and what it does.
+    pub foreign: Vec<(Spanned<Arc<str>>, Arc<str>)>,
     pub workload: Vec<Variable>,
     pub inputs: Vec<ModelInput>,
     pub nested: Vec<Nested>,
@@ -69,6 +71,7 @@ impl Family {
             variables: merged(&base.variables, self.variables, |v| &v.name.value),
             derived: merged(&base.derived, self.derived, |v| &v.name.value),
             require: merged(&base.require, self.require, |r| &r.message),
+            foreign: merged(&base.foreign, self.foreign, |(key, _)| &key.value),
             workload: merged(&base.workload, self.workload, |v| &v.name.value),
             nested: merged(&base.nested, self.nested, |n| &n.name.value),
             blocks: merged(&base.blocks, self.blocks, |b| &b.name.value),

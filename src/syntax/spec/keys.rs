@@ -151,6 +151,7 @@ pub const FAMILY_KEYS: &[Key] = &[
     ),
     key("derived", KeyKind::Variables, "what follows from them; in its own definition a name means the config's value"),
     key("require", KeyKind::Require, "conditions on a config, each with what to say if it doesn't hold"),
+    key("foreign", KeyKind::Aliases, "keys of configs that it doesn't read though they change the model, each with what they do"),
     key("workload", KeyKind::Workload, "workload variables of its own, with their defaults"),
     key("inputs", KeyKind::ModelInputs, "the tensors that the model is called with"),
     key("nested", KeyKind::Nested, "inner configs, each bound to its family"),

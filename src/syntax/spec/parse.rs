@@ -197,10 +197,11 @@ impl Parser<'_> {
             source: text(self, "source")?.value,
             doc: text(self, "doc").map(|t| t.value),
             extends: text(self, "extends"),
-            aliases: f.get("aliases").map(|n| self.aliases(n)).unwrap_or_default(),
+            aliases: f.get("aliases").map(|n| self.texts_by_name(n, "`aliases`")).unwrap_or_default(),
             variables: f.get("variables").map(|n| self.variables(n, "`variables`", true)).unwrap_or_default(),
             derived: f.get("derived").map(|n| self.variables(n, "`derived`", true)).unwrap_or_default(),
             require: f.get("require").map(|n| self.require(n)).unwrap_or_default(),
+            foreign: f.get("foreign").map(|n| self.texts_by_name(n, "`foreign`")).unwrap_or_default(),
             workload: f.get("workload").map(|n| self.variables(n, "`workload`", true)).unwrap_or_default(),
             inputs: f.get("inputs").map(|n| self.model_inputs(n)).unwrap_or_default(),
             nested: nested.iter().filter_map(|member| self.nested(member)).collect(),
@@ -227,10 +228,10 @@ impl Parser<'_> {
         items.iter().filter_map(|item| self.text(item, "an item").map(|text| text.value)).collect()
     }
 
-    fn aliases(&mut self, node: &Node) -> Vec<(Spanned<Arc<str>>, Arc<str>)> {
-        let members = self.members(node, "`aliases`");
-        let alias = |m: &Member| Some((Spanned::new(m.key.clone(), m.key_span), self.text(&m.value, "an alias")?.value));
-        members.iter().filter_map(alias).collect()
+    fn texts_by_name(&mut self, node: &Node, what: &str) -> Vec<(Spanned<Arc<str>>, Arc<str>)> {
+        let members = self.members(node, what);
+        let text = |m: &Member| Some((Spanned::new(m.key.clone(), m.key_span), self.text(&m.value, "a member")?.value));
+        members.iter().filter_map(text).collect()
     }
 
     /// `{ "<a> % <b> == 0": "`a` must be a multiple of `b`" }`.
