@@ -486,6 +486,10 @@ fn at(list: &Value, index: &Value) -> Result<Value, EvalError> {
     if let (Value::Object(_), Value::Text(key)) = (list, index) {
         return member(list.clone(), std::slice::from_ref(key));
     }
+    if let Value::Object(members) = list {
+        let found = numbered(members, number("the index of `at`", index)?);
+        return found.ok_or_else(|| EvalError::OutOfRange { index: index.clone(), length: members.len() });
+    }
     let Some(length) = length(list) else {
         return Err(type_error("`at`", "a list, a text or an object", list));
     };
@@ -498,11 +502,19 @@ fn at(list: &Value, index: &Value) -> Result<Value, EvalError> {
     found.ok_or_else(|| EvalError::OutOfRange { index: index.clone(), length })
 }
 
+/// The member whose key is this number, zeros before it or not.
+fn numbered(members: &[(Arc<str>, Value)], index: Exact) -> Option<Value> {
+    let index = index.to_count()?;
+    let is_it = |key: &str| key.bytes().all(|c| c.is_ascii_digit()) && key.parse() == Ok(index);
+    members.iter().find(|(key, _)| is_it(key)).map(|(_, value)| value.clone())
+}
+
 fn contains(list: &Value, x: &Value) -> Result<Value, EvalError> {
     match (list, x) {
         (Value::List(items), x) => Ok(Value::Bool(items.contains(x))),
         (Value::Text(text), Value::Text(part)) => Ok(Value::Bool(text.contains(&**part))),
         (Value::Object(members), Value::Text(key)) => Ok(Value::Bool(members.iter().any(|(name, _)| name == key))),
+        (Value::Object(members), Value::Number(x)) => Ok(Value::Bool(numbered(members, *x).is_some())),
         (Value::Text(_) | Value::Object(_), x) => Err(type_error("`contains`", "a text to look for", x)),
         (other, _) => Err(type_error("`contains`", "a list, a text or an object", other)),
     }
@@ -546,6 +558,7 @@ mod tests {
                 "l" => Value::List([Value::count(3), Value::count(4)].into()),
                 "t" => Value::text("full_attention"),
                 "o" => Value::Object([("a".into(), Value::count(5))].into()),
+                "p" => Value::Object([("a".into(), Value::count(5)), ("05".into(), Value::count(7)), ("11".into(), Value::count(9))].into()),
                 other => panic!("{other}"),
             })
         };
@@ -661,6 +674,9 @@ mod tests {
             ("at(<l>, 0.5)", "there is no item 0.5 among 2, counted from 0"),
             ("len(<t>) + len(<l>)", "16"),
             ("contains(<t>, 'full') && contains(<l>, 3)", "true"),
+            ("at(<p>, 5) + at(<p>, 11)", "16"),
+            ("contains(<p>, 5) && !contains(<p>, 1)", "true"),
+            ("at(<p>, 1)", "there is no item 1 among 3, counted from 0"),
             ("last(<l>) * product(<l>)", "48"),
             ("starts_with(<t>, 'full')", "true"),
             ("is_list(<l>)", "true"),
