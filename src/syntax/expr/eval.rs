@@ -558,7 +558,9 @@ mod tests {
                 "l" => Value::List([Value::count(3), Value::count(4)].into()),
                 "t" => Value::text("full_attention"),
                 "o" => Value::Object([("a".into(), Value::count(5))].into()),
-                "p" => Value::Object([("a".into(), Value::count(5)), ("05".into(), Value::count(7)), ("11".into(), Value::count(9))].into()),
+                "p" => Value::Object(
+                    [("a".into(), Value::count(5)), ("05".into(), Value::count(7)), ("11".into(), Value::count(9))].into(),
+                ),
                 other => panic!("{other}"),
             })
         };
