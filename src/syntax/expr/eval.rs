@@ -487,10 +487,8 @@ fn at(list: &Value, index: &Value) -> Result<Value, EvalError> {
     if let (Value::Object(_), Value::Text(key)) = (list, index) {
         return member(list.clone(), std::slice::from_ref(key));
     }
-    // Configs have JSON objects for maps from layers: a key is a number in digits, perhaps with zeros before it.
     if let (Value::Object(members), Value::Number(index)) = (list, index) {
-        let is_it = |key: &str| key.bytes().all(|b| b.is_ascii_digit()) && Exact::parse(key) == Some(*index);
-        return Ok(members.iter().find(|(key, _)| is_it(key)).map_or(Value::Null, |(_, value)| value.clone()));
+        return Ok(numbered(members, *index).unwrap_or(Value::Null));
     }
     let Some(length) = length(list) else {
         return Err(type_error("`at`", "a list, a text or an object", list));
@@ -504,11 +502,19 @@ fn at(list: &Value, index: &Value) -> Result<Value, EvalError> {
     found.ok_or_else(|| EvalError::OutOfRange { index: index.clone(), length })
 }
 
+/// The member whose key is this number, zeros before it or not.
+fn numbered(members: &[(Arc<str>, Value)], index: Exact) -> Option<Value> {
+    let index = index.to_count()?;
+    let is_it = |key: &str| key.bytes().all(|c| c.is_ascii_digit()) && key.parse() == Ok(index);
+    members.iter().find(|(key, _)| is_it(key)).map(|(_, value)| value.clone())
+}
+
 fn contains(list: &Value, x: &Value) -> Result<Value, EvalError> {
     match (list, x) {
         (Value::List(items), x) => Ok(Value::Bool(items.contains(x))),
         (Value::Text(text), Value::Text(part)) => Ok(Value::Bool(text.contains(&**part))),
         (Value::Object(members), Value::Text(key)) => Ok(Value::Bool(members.iter().any(|(name, _)| name == key))),
+        (Value::Object(members), Value::Number(x)) => Ok(Value::Bool(numbered(members, *x).is_some())),
         (Value::Text(_) | Value::Object(_), x) => Err(type_error("`contains`", "a text to look for", x)),
         (other, _) => Err(type_error("`contains`", "a list, a text or an object", other)),
     }
@@ -552,6 +558,9 @@ mod tests {
                 "l" => Value::List([Value::count(3), Value::count(4)].into()),
                 "t" => Value::text("full_attention"),
                 "o" => Value::Object([("a".into(), Value::count(5)), ("07".into(), Value::count(6))].into()),
+                "p" => Value::Object(
+                    [("a".into(), Value::count(5)), ("05".into(), Value::count(7)), ("11".into(), Value::count(9))].into(),
+                ),
                 other => panic!("{other}"),
             })
         };
@@ -669,6 +678,8 @@ mod tests {
             ("at(<l>, 0.5)", "there is no item 0.5 among 2, counted from 0"),
             ("len(<t>) + len(<l>)", "16"),
             ("contains(<t>, 'full') && contains(<l>, 3)", "true"),
+            ("at(<p>, 5) + at(<p>, 11)", "16"),
+            ("contains(<p>, 5) && !contains(<p>, 1)", "true"),
             ("last(<l>) * product(<l>)", "48"),
             ("starts_with(<t>, 'full')", "true"),
             ("is_list(<l>)", "true"),

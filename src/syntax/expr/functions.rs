@@ -69,7 +69,7 @@ pub const FUNCTIONS: &[FunctionInfo] = &[
         2,
         2,
         "at(list, i)",
-        "the i-th item of a list, character of a text (both from 0), or member of an object; a number finds a key in digits: 7 finds `07`",
+        "the i-th item of a list, character of a text (both from 0), or member of an object: a number means the key that is this number, zeros before it or not",
     ),
     info(Function::Len, "len", 1, 1, "len(list)", "how many items, characters or members"),
     info(
@@ -78,7 +78,7 @@ pub const FUNCTIONS: &[FunctionInfo] = &[
         2,
         2,
         "contains(list, x)",
-        "whether x is in the list, or a part of the text, or a key of the object",
+        "whether x is in the list, or a part of the text, or a key of the object (of a number as with `at`)",
     ),
     info(Function::Last, "last", 1, 1, "last(list)", "the last item of a list"),
     info(
