@@ -342,6 +342,21 @@ impl<'c> Maker<'c, '_> {
                     let is_null = |value: &GivenValue| matches!(value, GivenValue::Data(Value::Null));
                     if is_null(&known.value) && !same {
                         *known = Given { name, key, span, value: value.clone() };
+                    } else if !same && !is_null(value) && !matches!(origin, Origin::File(_)) {
+                        // As transformers has it (asked of 57 pairs, in both orders): the common name sets the attribute that it stands for.
+                        let (wins, loses) = if alias.is_some() { (&key, &known.key) } else { (&known.key, &key) };
+                        let (wins, loses) = (wins.clone(), loses.clone());
+                        let message = format!(
+                            "`{}` and `{}` mean the same, and say different things: `{}` is taken",
+                            known.key.value, key.value, wins.value
+                        );
+                        let diagnostic = Diagnostic::new(Code::TwoNames, message)
+                            .at(wins.span, "taken, as transformers does")
+                            .also(loses.span, "not taken");
+                        self.diagnostics.push(diagnostic);
+                        if alias.is_some() {
+                            *known = Given { name, key, span, value: value.clone() };
+                        }
                     } else if !same && !is_null(value) {
                         let message =
                             format!("`{}` and `{}` mean the same, and say different things", known.key.value, key.value);

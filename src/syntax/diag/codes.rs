@@ -135,6 +135,8 @@ pub enum Code {
     WithoutEffect,
     /// A key of a config that nothing reads though it changes the model.
     ForeignKey,
+    /// Two keys of a config that mean the same and differ.
+    TwoNames,
 }
 
 /// All there is to say about a code.
@@ -773,6 +775,15 @@ pub const CODES: &[CodeInfo] = &[
         name: "ForeignKey",
         summary: "a key of a config that nothing reads though it changes the model",
         explanation: "Most keys that a family has no variable for say nothing about a model's layers, and are passed over. Some do, such as `per_layer_config`, which gives single layers other sizes, or a window in a config whose family has none: the real library reads them wherever they stand. The families list them under `foreign`, each with what it does there. The figures are those without the key.",
+        wrong: None,
+        right: None,
+    },
+    CodeInfo {
+        code: Code::TwoNames,
+        id: "W0808",
+        name: "TwoNames",
+        summary: "two keys of a config mean the same and differ",
+        explanation: "Many configs have two names for a size: the one that all families share (`num_hidden_layers`) and their own (`encoder_layers`). Where both stand in a config and differ, transformers takes the shared one, whatever their order: it is set last. The other is likely a leftover.",
         wrong: None,
         right: None,
     },
