@@ -140,7 +140,13 @@ pub fn cost(flat: &FlatModel, bound: &BoundModel, diagnostics: &mut Diagnostics)
     // Sums of several quantities are shown, too.
     if report.totals.flops().is_none() || report.totals.bytes_moved().is_none() {
         let message = "the total of FLOPs, or of bytes moved, is beyond 2^128 - 1";
-        diagnostics.push(Diagnostic::new(Code::Overflow, message));
+        let moved = |row: &RowCost<'_>| row.total().bytes_moved().map_or(u128::MAX, |bytes| bytes.0);
+        let largest = flat.rows.iter().zip(report.rows()).max_by_key(|(_, row)| moved(row));
+        let diagnostic = Diagnostic::new(Code::Overflow, message);
+        diagnostics.push(match largest {
+            Some((info, _)) => diagnostic.at(info.row.span, "this layer has the largest share"),
+            None => diagnostic,
+        });
     }
     if let Some(span) = flat.overflow {
         diagnostics

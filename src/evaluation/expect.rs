@@ -33,8 +33,13 @@ pub(super) fn expectations(lowered: &Lowered, report: &CostReport, diagnostics: 
         let Costs { bound, report } = costs(flat, execution, &workload, &mut wrong);
         let flow = (!wrong.has_errors()).then(|| flow::run(flat, &bound, &report, &mut wrong));
         let complete = !wrong.has_errors();
+        // What has no place of its own is said where it was asked for.
+        let placed = wrong.iter().any(|said| said.primary.is_some());
         diagnostics.extend(wrong.iter().cloned());
         if !complete {
+            if let (false, Some(fact)) = (placed, point.facts.first()) {
+                diagnostics.push(not_computed(fact.quantity.value, &fact.value, ""));
+            }
             continue;
         }
         if let Some(flow) = flow.as_ref().filter(|_| point.facts.iter().any(|fact| fact.quantity.value == Total::SavedBytes)) {

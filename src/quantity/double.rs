@@ -60,7 +60,8 @@ impl Exact {
         let x = Double::of_fraction(a.unsigned_abs(), b.unsigned_abs())?;
         let y = Double::of_fraction(c.unsigned_abs(), d.unsigned_abs())?;
         // 53 bits times 53: no more than 106.
-        let product = Double::rounded(x.mantissa.checked_mul(y.mantissa)?, false, x.exponent.checked_add(y.exponent)?)?.exact()?;
+        let product =
+            Double::rounded(x.mantissa.checked_mul(y.mantissa)?, false, x.exponent.checked_add(y.exponent)?)?.exact()?;
         if (a < 0) == (c < 0) { Some(product) } else { product.checked_neg() }
     }
 }
