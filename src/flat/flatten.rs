@@ -19,7 +19,7 @@ use crate::syntax::diag::{Code, Diagnostics};
 
 /// Flattens a model, its layers told apart by patterns, of which there are at most [`MOST_PATTERNS`]. What is wrong goes to `diagnostics`; with errors
 /// among them the result is incomplete.
-pub fn flatten(checked: &Checked, patterns: Arc<[Pattern]>, diagnostics: &mut Diagnostics) -> FlatModel {
+pub fn flatten(checked: &Checked, patterns: &Arc<[Pattern]>, diagnostics: &mut Diagnostics) -> FlatModel {
     let [workload, variables, derived] = root_entries(&checked.model, &checked.settings);
     let outer = Scope::new(None, workload);
     let inner = Scope::new(Some(&outer), variables);
@@ -27,7 +27,7 @@ pub fn flatten(checked: &Checked, patterns: Arc<[Pattern]>, diagnostics: &mut Di
     let diagnostics_full = diagnostics.has(Code::ModelTooLarge);
     let mut flattener = Flattener {
         checked,
-        patterns: &patterns,
+        patterns,
         file: Some(&checked.model),
         values: Values::new(diagnostics),
         wiring: Wiring::new(checked.model.input_names()),

@@ -35,7 +35,7 @@ pub struct Lowered {
 
 /// Flattens a model. What is wrong is said in it; with errors among that the list is incomplete.
 pub fn lower(source: Source, checked: &Arc<Checked>, execution: Execution, mut diagnostics: Diagnostics) -> Lowered {
-    let flat = flatten(checked, Arc::default(), &mut diagnostics);
+    let flat = flatten(checked, &Arc::default(), &mut diagnostics);
     diagnostics.extend(checked.classes.said());
     Lowered { source, checked: checked.clone(), flat: Arc::new(flat), execution, said: Arc::new(diagnostics) }
 }
@@ -55,7 +55,7 @@ impl Lowered {
             return self.clone();
         }
         // What is wrong with the model was said when it was flattened without them.
-        let flat = flatten(&self.checked, all.into(), &mut Diagnostics::default());
+        let flat = flatten(&self.checked, &all.into(), &mut Diagnostics::default());
         Lowered { flat: Arc::new(flat), ..self.clone() }
     }
 }

@@ -69,7 +69,7 @@ impl Session {
         if stage == Stage::Checked {
             return Some(format!("{checked:#?}"));
         }
-        let flat = flatten(&checked, Arc::default(), diagnostics);
+        let flat = flatten(&checked, &Arc::default(), diagnostics);
         if stage == Stage::Flat {
             return Some(format!("{flat:#?}"));
         }

@@ -425,7 +425,7 @@ fn embeddings_and_heads_are_quantized_where_a_config_says_so() {
         let mut config = json!({ "model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_size": 64, "intermediate_size": 128,
             "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 256, "torch_dtype": "float16" });
         config[key] = quantization;
-        let at = evaluate(&SESSION, "config.json", &config.to_string(), &(at(4), Execution::default())).into_result().unwrap();
+        let at = evaluate(&SESSION, "config.json", config.to_string(), &(at(4), Execution::default())).into_result().unwrap();
         at.totals().named("weight_bytes").unwrap()
     };
     // Of a matrix of n: 4 bits, and 16 for a scale and as many for a bias of each group of 64; norms are 5 x 64.
@@ -480,7 +480,7 @@ fn patterns_mean_single_layers() {
 
 #[test]
 fn a_pattern_explains_each_distinct_layer_that_it_means() {
-    let at = evaluate(&SESSION, "config.json", &small().to_string(), &(at(4), Execution::default())).into_result().unwrap();
+    let at = evaluate(&SESSION, "config.json", small().to_string(), &(at(4), Execution::default())).into_result().unwrap();
     let text = at.explain("*.down_proj").into_result().unwrap();
     assert!(text.starts_with("model.layers.0.mlp.down_proj\n") && text.matches("source:").count() == 1, "{text}");
     let text = at.explain("model.layers.[1].self_attn.*").into_result().unwrap();

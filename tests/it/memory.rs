@@ -211,7 +211,7 @@ fn count(n: u128) -> layerspec::Exact {
 /// A config at a decode step.
 fn decoding(config: &Json, batch: u64, past: u64, after: &str) -> Evaluation {
     let asked = json!({ "phase": "decode", "batch_size": batch, "seq_len": 1, "past_len": past, "after": after });
-    evaluate(&SESSION, "config.json", &config.to_string(), &workload(&asked)).into_result().unwrap()
+    evaluate(&SESSION, "config.json", config.to_string(), &workload(&asked)).into_result().unwrap()
 }
 
 /// What a cache holds from earlier steps when a step begins, counters of 8 bytes aside: what is alive of it at the peak, and what had been freed by then.
