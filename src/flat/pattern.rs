@@ -102,7 +102,8 @@ fn number_at(text: &str, at: usize, numbers: &[(u64, u64, u64)]) -> Option<usize
     let begins = at.checked_sub(1).is_none_or(|before| !is_digit(before));
     let digits = (at..text.len()).take_while(|at| is_digit(*at)).count();
     let number: u64 = text.get(at..at + digits).filter(|_| begins)?.parse().ok()?;
-    let is_one = numbers.iter().any(|(first, last, step)| (*first..=*last).contains(&number) && (number - first).is_multiple_of(*step));
+    let is_one =
+        numbers.iter().any(|(first, last, step)| (*first..=*last).contains(&number) && (number - first).is_multiple_of(*step));
     is_one.then_some(at + digits)
 }
 
