@@ -8,6 +8,7 @@ use super::node::{ClassRef, Common, OwnWeight, Row, SingleTie, TieSpec};
 use super::value::ValueRef;
 use crate::catalog::{Class, Parameter, ParameterKind, Role, builtin_slot, check_parameter};
 use crate::language::check::{check_parameters, mistyped, unknown_class};
+use crate::language::checkpoint::Quantization;
 use crate::language::scope::Definition;
 use crate::language::{Argument, Binding, Segment};
 use crate::quantity::workload::LENGTHS;
@@ -15,6 +16,9 @@ use crate::syntax::diag::{Code, Diagnostic};
 use crate::syntax::expr::{Exact, Value};
 use crate::syntax::source::{SourceId, Span};
 use crate::syntax::spec::{Attr, Layer, TieTarget, Weight};
+
+/// How much is tried at most: a second or two.
+const MOST_COMPARED: u64 = 10_000_000;
 
 impl<'m> Flattener<'m, '_> {
     /// The tensors that a composite owns itself: rows of their own, at its start.
@@ -119,7 +123,7 @@ impl<'m> Flattener<'m, '_> {
             .quantization
             .as_ref()
             .filter(|quantization| quantization.concerns(&class.name, !class.quantized.is_empty()));
-        let quantized = quantization.and_then(|quantization| quantization.group(&self.concrete.join(".")));
+        let quantized = quantization.and_then(|quantization| self.quantized(quantization, field.span));
         // The name in a table (`ACT2FN.silu`) is not what a person knows the class by.
         let full_name = if field.pieces.literal().is_none() { class.full_name(&class_name).cloned() } else { None };
         let (kind, role) = class.called(&class_name);
@@ -140,6 +144,20 @@ impl<'m> Flattener<'m, '_> {
             class: Some(ClassRef(class)),
         });
         Some(Row { arguments: arguments.into(), quantized, marks, ..Row::new(common) })
+    }
+
+    /// The group of the layer that is being made in the checkpoint's quantization, as long as looking is no effort beyond all measure.
+    fn quantized(&mut self, quantization: &Quantization, place: Span) -> Option<u16> {
+        let before = self.compared;
+        self.compared = before.saturating_add(quantization.effort());
+        if self.compared > MOST_COMPARED {
+            if before <= MOST_COMPARED {
+                let message = "the layers and the names in the quantization config are too many to compare all with all";
+                self.report(Diagnostic::new(Code::ModelTooLarge, message).at(place, "not looked at from here on"));
+            }
+            return None;
+        }
+        quantization.group(&self.concrete.join("."))
     }
 
     /// The same as in the instance before, if it is the same.

@@ -43,6 +43,7 @@ pub fn flatten(checked: &Checked, patterns: &Arc<[Pattern]>, diagnostics: &mut D
         no_grad: 0,
         absent: HashSet::new(),
         visited: 0,
+        compared: 0,
         full: diagnostics_full,
     };
     flattener.wiring.open(Body::default());

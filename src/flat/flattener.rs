@@ -65,6 +65,8 @@ pub(super) struct Flattener<'m, 'd> {
     /// The names of layers that don't exist.
     pub(super) absent: HashSet<Arc<str>>,
     pub(super) visited: usize,
+    /// How many patterns of a quantization config were tried.
+    pub(super) compared: u64,
     /// The limit was reached and reported.
     pub(super) full: bool,
 }

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use regex_lite::Regex;
+use regex_lite::{Regex, RegexBuilder};
 
 use crate::catalog::{Bits, Catalog, Dtype, Method};
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics};
@@ -58,6 +58,13 @@ impl Quantization {
         usual || self.also.iter().any(|pattern| glob::matches(pattern, class))
     }
 
+    /// What it takes to look at a layer's path: the patterns that are tried, each for 4, a regular expression for 20.
+    #[must_use]
+    pub fn effort(&self) -> u64 {
+        let of = |pattern: &Pattern| if matches!(pattern, Pattern::Regex(_)) { 20 } else { 4 };
+        self.named.patterns.iter().map(|(pattern, _)| of(pattern)).sum()
+    }
+
     /// The group of a layer of a class that it concerns, by its path: `None` if it is left as it is.
     #[must_use]
     pub fn group(&self, path: &str) -> Option<u16> {
@@ -104,6 +111,12 @@ impl Named {
     }
 }
 
+/// The most bytes of memory of a regular expression.
+const MOST_OF_A_REGEX: usize = 1 << 15;
+
+/// The most regular expressions of a config.
+const MOST_REGEXES: usize = 2000;
+
 /// A module's name in a config: its beginning or end, with `*` for anything, or a regular expression (`re:`).
 #[derive(Debug, Clone)]
 enum Pattern {
@@ -117,13 +130,14 @@ impl Pattern {
     /// Those that can't be read are said.
     fn new(text: &str, is_regular: bool, containers: &[Arc<str>], place: Span, diagnostics: &mut Diagnostics) -> Option<Self> {
         if let Some(regex) = text.strip_prefix("re:").or(is_regular.then_some(text)) {
-            return match Regex::new(&format!("^(?:{regex})")) {
+            return match RegexBuilder::new(&format!("^(?:{regex})")).size_limit(MOST_OF_A_REGEX).build() {
                 Ok(regex) => Some(Pattern::Regex(regex)),
                 Err(_) => {
                     let message = format!("`{regex}` is no regular expression that is understood here");
-                    let diagnostic = Diagnostic::new(Code::UnreadQuantization, message)
-                        .at(place, "taken as if it meant no layer")
-                        .note("looking ahead and behind (`(?!`, `(?<=`) is not understood");
+                    let diagnostic =
+                        Diagnostic::new(Code::UnreadQuantization, message).at(place, "taken as if it meant no layer").note(
+                            "looking ahead and behind (`(?!`, `(?<=`) is not understood, nor is one that would take much memory",
+                        );
                     diagnostics.push(diagnostic);
                     None
                 }
@@ -237,7 +251,7 @@ fn quantization_of(
     };
     unread(key, node, method, diagnostics);
     let mut reader =
-        Reader { method, place, node, groups: Vec::new(), named: Named::default(), names_layers: false, diagnostics };
+        Reader { method, place, node, groups: Vec::new(), named: Named::default(), names_layers: false, regexes: 0, diagnostics };
     reader.listed();
     reader.rules();
     reader.always_kept();
@@ -341,6 +355,7 @@ struct Reader<'n, 'd> {
     groups: Vec<Group>,
     named: Named,
     names_layers: bool,
+    regexes: usize,
     diagnostics: &'d mut Diagnostics,
 }
 
@@ -360,6 +375,15 @@ impl<'n> Reader<'n, '_> {
     }
 
     fn name(&mut self, text: &str, is_regular: bool, place: Span, group: Option<u16>) {
+        let is_regex = is_regular || text.starts_with("re:");
+        self.regexes += usize::from(is_regex);
+        if is_regex && self.regexes > MOST_REGEXES {
+            if self.regexes == MOST_REGEXES + 1 {
+                let message = format!("a config names layers by more than {MOST_REGEXES} regular expressions");
+                self.diagnostics.push(Diagnostic::new(Code::ModelTooLarge, message).at(place, "too many from here on"));
+            }
+            return;
+        }
         self.names_layers |= is_regular || text.starts_with("re:") || text.bytes().any(|b| b.is_ascii_digit());
         if let Some(pattern) = Pattern::new(text, is_regular, &self.method.containers, place, self.diagnostics) {
             self.named.add(pattern, group);

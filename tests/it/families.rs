@@ -418,6 +418,24 @@ fn methods_of_quantization_have_their_bits() {
     assert_eq!((bytes, said), (2 * weights, vec![Code::UnknownQuantization]));
 }
 
+/// Names of layers are looked up; patterns are tried one by one, within limits.
+#[test]
+fn names_in_a_quantization_config_have_limits() {
+    let said = |layers: u64, quantization: Json| {
+        let mut config = small();
+        config["num_hidden_layers"] = json!(layers);
+        config["quantization_config"] = quantization;
+        codes(&try_evaluate(&SESSION, &config, &at(4)).diagnostics)
+    };
+    let listed = |count: usize, name: &str| -> Vec<String> { (0..count).map(|at| name.replace('#', &at.to_string())).collect() };
+    let kept = |names: Vec<String>| json!({ "quant_method": "fp8", "modules_to_not_convert": names });
+    assert_eq!(said(50, kept(listed(50_000, "model.layers.#.mlp.up_proj"))), []);
+    assert_eq!(said(50, kept(listed(1_000, "*.#.up_proj"))), []);
+    assert_eq!(said(500, kept(listed(1_000, "*.#.up_proj"))), [Code::ModelTooLarge]);
+    assert_eq!(said(2, kept(listed(2_001, "re:.*#x"))), [Code::ModelTooLarge]);
+    assert_eq!(said(2, kept(vec!["re:((a{100}){100}){100}".to_owned()])), [Code::UnreadQuantization]);
+}
+
 /// MLX quantizes embeddings and heads, too, and writes it under a key of its own; GPTQ a head on request.
 #[test]
 fn embeddings_and_heads_are_quantized_where_a_config_says_so() {
