@@ -4,6 +4,7 @@ mod binding;
 pub mod check;
 pub mod checkpoint;
 pub mod family;
+mod module_names;
 pub mod resolve;
 pub mod scope;
 mod segment;
