@@ -31,6 +31,7 @@ fn layers(node: &Node<Box<Row>>) -> usize {
 }
 
 /// Gives rows that ask their class for the same the same signature; a row for each comes back.
+#[expect(clippy::mutable_key_type, reason = "a class is told by its place in memory, not by what it remembers")]
 fn sign(rows: &mut [RowInfo]) -> Vec<RowId> {
     let clip = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     let mut known: HashMap<Question<'_>, u32, RandomState> =

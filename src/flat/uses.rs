@@ -7,7 +7,6 @@ use super::node::RowId;
 use crate::catalog::Class;
 use crate::language::{Argument, Binding};
 use crate::quantity::workload::{CONVENTIONS, VARIABLES};
-use crate::syntax::expr::Expr;
 
 /// The workload variables, then the conventions, that something reads.
 #[derive(Debug, Clone, Default)]
@@ -85,19 +84,10 @@ impl Finder<'_> {
 
     /// The formulas of a class, but defaults of what a layer gives, and variables that the layer replaces.
     fn class(&mut self, class: &Class, given: &[u16], replaced: &[u16]) {
-        let builtins = VARIABLES.len() + CONVENTIONS.len();
-        let mut slots = Vec::new();
-        class.for_each_formula(&mut |parameter, formula| {
-            if parameter.is_none_or(|at| !given.contains(&at)) {
-                collect(&formula.expr, &mut slots);
+        for (parameter, slot) in class.reads(VARIABLES.len() + CONVENTIONS.len()) {
+            if parameter.is_none_or(|at| !given.contains(&at)) && !replaced.contains(slot) {
+                self.mark(usize::from(*slot));
             }
-        });
-        for slot in slots.into_iter().filter(|slot| usize::from(*slot) < builtins && !replaced.contains(slot)) {
-            self.mark(usize::from(slot));
         }
     }
-}
-
-fn collect(expr: &Expr<crate::catalog::Slot>, slots: &mut Vec<u16>) {
-    expr.for_each_variable(&mut |slot| slots.push(slot.0));
 }

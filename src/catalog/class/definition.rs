@@ -1,6 +1,6 @@
 //! What is known of a class, whoever defined it. How it is written and read is `keys` and `parse`.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::formula::{Formula, Slot};
 use super::parameter::Parameter;
@@ -57,7 +57,12 @@ pub struct Class {
     /// The slot of `tokens`, the product of leading dimensions, if some shape has any.
     pub tokens: Option<Slot>,
     pub span: Span,
+    /// What its formulas read of the workload, found when first asked for.
+    pub reads: OnceLock<Box<[Reads]>>,
 }
+
+/// A workload variable or convention that a formula reads; of a parameter's default, with the parameter's position.
+pub type Reads = (Option<u16>, u16);
 
 /// Another name of a class, or a pattern: what computes the same may be a module by one name and a function by another.
 #[derive(Debug)]
@@ -93,6 +98,23 @@ impl Class {
         }
         let first = if said.kind == self.kind { Some(&self.name) } else { before().next().or(Some(&said.name)) };
         before().rfind(|name| is_full(name)).or(first)
+    }
+
+    /// The workload variables and conventions that its formulas read, by slot, each once; they are the first so many slots.
+    pub fn reads(&self, builtins: usize) -> &[Reads] {
+        self.reads.get_or_init(|| {
+            let mut reads: Vec<Reads> = Vec::new();
+            self.for_each_formula(&mut |parameter, formula| {
+                formula.expr.for_each_variable(&mut |slot| {
+                    if usize::from(slot.0) < builtins {
+                        reads.push((parameter, slot.0));
+                    }
+                });
+            });
+            reads.sort_unstable();
+            reads.dedup();
+            reads.into()
+        })
     }
 
     /// Every formula that it has, those of facts, examples and requirements aside; a parameter's default with the parameter's position.

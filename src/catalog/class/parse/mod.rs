@@ -8,7 +8,7 @@ mod reader;
 mod tokens;
 mod value;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use extend::extended;
 pub use extend::{ClassText, ClassTexts};
@@ -102,6 +102,7 @@ fn whole_class(name: Arc<str>, node: &Node, diagnostics: &mut Diagnostics) -> Op
         variables,
         name,
         span: node.span.part(0..1),
+        reads: OnceLock::new(),
     };
     verify(&class, reader.diagnostics);
     Some(class)
