@@ -11,7 +11,7 @@ use crate::flat::FlatModel;
 use crate::lower::Execution;
 use crate::quantity::Quantity;
 use crate::quantity::workload::{Cache, LENGTHS as LENGTHS_BY_NAME, Phase};
-use crate::syntax::diag::{Diagnostics, Severity};
+use crate::syntax::diag::Diagnostics;
 use crate::syntax::expr::Exact;
 
 /// The lengths that a report shows.
@@ -103,7 +103,7 @@ pub fn cache(model: &Evaluation) -> CacheReport {
         let execution = Execution { cache: Cache::On, ..model.execution };
         let mut said = Diagnostics::default();
         let costs = costs(flat, execution, &workload, &mut said);
-        match said.iter().find(|said| said.severity == Severity::Error) {
+        match said.first_error() {
             Some(error) => Err(error.message.clone()),
             None => Ok(costs.report.totals.get(Quantity::CacheBytes)),
         }

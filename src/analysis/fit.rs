@@ -8,7 +8,7 @@ use crate::catalog::Device;
 use crate::cost::workload::Workload;
 use crate::evaluation::Evaluation;
 use crate::quantity::workload::Phase;
-use crate::syntax::diag::{Code, Diagnostic, Diagnostics, Severity};
+use crate::syntax::diag::{Code, Diagnostic, Diagnostics};
 
 /// The answer for a number of equal devices.
 #[derive(Debug, Clone)]
@@ -126,8 +126,7 @@ pub fn fit(question: Question<'_>, now: &Plan) -> Fit {
             }
         }
         // Beyond 128 bits is beyond any device.
-        let why = said.sorted().into_iter().find(|said| said.severity == Severity::Error);
-        match why {
+        match said.first_error() {
             Some(why) if !said.has(Code::Overflow) => At::Wrong(why.clone().boxed()),
             _ => At::TooMuch,
         }
@@ -137,7 +136,7 @@ pub fn fit(question: Question<'_>, now: &Plan) -> Fit {
     let fixed = Workload { batch_size: Some(workload.batch_size), ..fixed };
     let longest_context = match workload.phase {
         Phase::Decode => largest(workload.seq_len.saturating_add(workload.past_len), |tokens| {
-            // The new tokens are some of them: fewer than those are no step.
+            // The new tokens are some of them. Fewer than those are asked of the step without cached ones, which then bounds the answer.
             let past_len = tokens.saturating_sub(workload.seq_len);
             at(&Workload { past_len: Some(past_len), ..fixed.clone() })
         }),

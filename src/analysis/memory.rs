@@ -11,7 +11,7 @@ use super::summary::CountedBy;
 use crate::catalog::{Element, Optimizer, Role};
 use crate::cost::Tensor;
 use crate::evaluation::{Checks, Evaluation, evaluate};
-use crate::flat::{MOST_PATTERNS, Node, RowId, RowInfo};
+use crate::flat::{Node, RowId, RowInfo};
 use crate::quantity::Quantity;
 use crate::quantity::workload::{Phase, words};
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics};
@@ -282,15 +282,7 @@ impl Trained {
         let mut trained = Trained::default();
         let targets = options.lora.as_ref().map_or(&[][..], |lora| &lora.targets);
         let mut matched = vec![false; targets.len()];
-        let bit_of = |target: &String| {
-            let at = model.flat.patterns.iter().position(|known| **known.text() == **target)?;
-            1u32.checked_shl(u32::try_from(at).ok()?)
-        };
-        let bits: Option<Vec<u32>> = targets.iter().map(bit_of).collect();
-        let Some(bits) = bits else {
-            let message = format!("more than {MOST_PATTERNS} patterns of layers");
-            return Err(Box::new(Diagnostic::new(Code::InvalidWorkload, message)));
-        };
+        let bits = model.flat.bits(targets.iter().map(String::as_str))?;
         for (at, info) in (0u32..).zip(&model.flat.rows) {
             let Some(row) = model.report.row(RowId(at)) else { continue };
             for tensor in model.report.tensors(RowId(at)) {
@@ -394,7 +386,7 @@ pub(super) fn targeted(model: &Evaluation, options: &Training) -> Option<Result<
     let mut said = Diagnostics::default();
     let told_apart = model.lowered().told_apart(lora.targets.iter().map(String::as_str));
     let found = evaluate(&told_apart, &model.asked, Checks::Figures, &mut said);
-    let why = || said.sorted().first().map_or_else(|| Diagnostic::new(Code::InvalidWorkload, "no plan"), |why| (*why).clone());
+    let why = || said.first_error().cloned().unwrap_or_else(|| Diagnostic::new(Code::InvalidWorkload, "no plan"));
     Some(found.ok_or_else(|| why().boxed()))
 }
 

@@ -57,16 +57,6 @@ impl CountedBy {
             () => CountedBy::Input,
         }
     }
-
-    /// `a token`, `an image`, `an input`.
-    #[must_use]
-    pub fn one(self) -> &'static str {
-        match self {
-            CountedBy::Token => "a token",
-            CountedBy::Image => "an image",
-            CountedBy::Input => "an input",
-        }
-    }
 }
 
 /// A page on a model.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::catalog::{Class, Element, Parameter, check_parameter};
 use crate::cost::workload::{CompleteWorkload, Workload, value_problem};
-use crate::flat::{FlatModel, InputTensor, MOST_PATTERNS, OwnWeight, Row, RowInfo};
+use crate::flat::{FlatModel, InputTensor, OwnWeight, Row, RowInfo};
 use crate::language::check::expected;
 use crate::language::{Argument, Binding, Residual};
 use crate::lower::Execution;
@@ -109,12 +109,22 @@ impl Arguments {
 impl Signature {
     /// Some of its weights have so many bytes an element, the others what `quantized` says. What was said of them before is forgotten.
     fn quantize(&mut self, bytes: Exact, quantized: Quantized) {
-        let slots = [(WEIGHT_DTYPE_BYTES, bytes), (OTHER_WEIGHT_DTYPE_BYTES, quantized.others)];
+        self.store_weights(bytes, quantized.others);
+        self.quantized = Some(Box::new(quantized));
+    }
+
+    /// All of its weights have so many bytes an element. What was said of them before is forgotten.
+    fn store_all_weights(&mut self, bytes: Exact) {
+        self.store_weights(bytes, bytes);
+        self.quantized = None;
+    }
+
+    fn store_weights(&mut self, bytes: Exact, others: Exact) {
+        let slots = [(WEIGHT_DTYPE_BYTES, bytes), (OTHER_WEIGHT_DTYPE_BYTES, others)];
         for (slot, bytes) in slots.into_iter().filter_map(|(slot, bytes)| Some((u16::try_from(slot).ok()?, bytes))) {
             self.overrides.retain(|(own, _)| *own != slot);
             self.overrides.push((slot, Value::Number(bytes)));
         }
-        self.quantized = Some(Box::new(quantized));
     }
 
     /// The phase in which it runs: without gradients there is no backward pass.
@@ -362,22 +372,19 @@ impl<'f> Binder<'f, '_> {
     fn weight_dtypes(&mut self, request: &Workload, signatures: &mut Vec<Signature>, rows: &mut [BoundRow]) {
         let slot = u16::try_from(WEIGHT_DTYPE_BYTES).ok();
         let (Some(slot), false) = (slot, request.weight_dtypes.is_empty()) else { return };
-        let bit_of = |pattern: &str| {
-            let at = self.flat.patterns.iter().position(|known| **known.text() == *pattern)?;
-            1u32.checked_shl(u32::try_from(at).ok()?)
+        let bits = match self.flat.bits(request.weight_dtypes.iter().map(|(pattern, _)| &**pattern)) {
+            Ok(bits) => bits,
+            Err(why) => {
+                self.diagnostics.push(*why);
+                return;
+            }
         };
-        let bits: Vec<Option<u32>> = request.weight_dtypes.iter().map(|(pattern, _)| bit_of(pattern)).collect();
-        if bits.contains(&None) {
-            let message = format!("more than {MOST_PATTERNS} patterns of layers");
-            self.diagnostics.push(Diagnostic::new(Code::InvalidWorkload, message));
-            return;
-        }
         let mut matched = vec![false; request.weight_dtypes.len()];
         let mut made: HashMap<(u32, usize), u32> = HashMap::new();
         for (info, row) in self.flat.rows.iter().zip(rows) {
             let mut last = None;
             for (at, (bit, matched)) in bits.iter().zip(&mut matched).enumerate() {
-                if info.row.marks & bit.unwrap_or(0) != 0 {
+                if info.row.marks & bit != 0 {
                     (last, *matched) = (Some(at), true);
                 }
             }
@@ -392,9 +399,7 @@ impl<'f> Binder<'f, '_> {
             let own = *made.entry((signature, at)).or_insert(next);
             if own == next {
                 let mut other = known.clone();
-                // Of these layers all weights are meant.
-                other.quantize(dtype.bytes(), Quantized { others: dtype.bytes(), matrix_bytes: Exact::ZERO, published: false });
-                other.quantized = None;
+                other.store_all_weights(dtype.bytes());
                 signatures.push(other);
             }
             row.signature = Some(own);

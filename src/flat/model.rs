@@ -5,11 +5,12 @@ use std::sync::{Arc, OnceLock};
 
 use super::instances::Instances;
 use super::node::{Node, Row, RowId};
-use super::pattern::Pattern;
+use super::pattern::{MOST_PATTERNS, Pattern};
 use super::uses::Uses;
 use crate::catalog::ClassKind;
 use crate::language::Argument;
 use crate::language::checkpoint::Checkpoint;
+use crate::syntax::diag::{Code, Diagnostic};
 use crate::syntax::source::Span;
 
 /// A row and what it is in the model.
@@ -91,6 +92,20 @@ impl FlatModel {
     #[must_use]
     pub fn row(&self, id: RowId) -> Option<&RowInfo> {
         self.rows.get(id.0 as usize)
+    }
+
+    /// The bits that these patterns have in the marks of a row.
+    ///
+    /// # Errors
+    /// The model's layers aren't told apart by one of them: there are more than [`MOST_PATTERNS`].
+    pub fn bits<'p>(&self, patterns: impl Iterator<Item = &'p str>) -> Result<Vec<u32>, Box<Diagnostic>> {
+        let bit = |pattern: &str| {
+            let at = self.patterns.iter().position(|known| **known.text() == *pattern)?;
+            1u32.checked_shl(u32::try_from(at).ok()?)
+        };
+        let bits: Option<Vec<u32>> = patterns.map(bit).collect();
+        let beyond = || Diagnostic::new(Code::InvalidWorkload, format!("more than {MOST_PATTERNS} patterns of layers"));
+        bits.ok_or_else(|| beyond().boxed())
     }
 
     /// All layers with concrete paths, in the order of execution, made one by one.

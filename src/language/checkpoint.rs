@@ -111,18 +111,18 @@ pub fn read(root: &Node, catalog: &Catalog, diagnostics: &mut Diagnostics) -> Ch
         dtype: places.iter().find_map(|node| named(node)),
         quantization: places
             .iter()
-            .find_map(|place| stated(place, catalog))
+            .find_map(|place| stated(place, catalog).map(|(key, node)| (key, *place, node)))
             .and_then(|(key, place, node)| quantization_of(key, place, node, catalog, diagnostics)),
     }
 }
 
 /// Where a config says how its weights are quantized: under the first key that a method can be told by, else under the first.
-fn stated<'n>(place: &'n Node, catalog: &Catalog) -> Option<(&'static str, &'n Node, &'n Node)> {
+fn stated<'n>(place: &'n Node, catalog: &Catalog) -> Option<(&'static str, &'n Node)> {
     let [usual, other] = QUANTIZATION_KEYS.map(|key| {
         let node = place.get(key).filter(|node| !node.members().is_empty());
-        node.map(|node| (key, place, node))
+        node.map(|node| (key, node))
     });
-    let told = |found: &(&'static str, &Node, &Node)| method_of(found.2, catalog).is_some();
+    let told = |found: &(&'static str, &Node)| method_of(found.1, catalog).is_some();
     usual.filter(told).or(other.filter(told)).or(usual)
 }
 
@@ -164,8 +164,7 @@ fn quantization_of(
     reader.own();
     let base = reader.base();
     let Reader { groups, named, names_layers, diagnostics, .. } = reader;
-    let holds = |condition: &Bits| Figures { method, place, node, inner: None }.holds(condition, diagnostics);
-    let mut holds = holds;
+    let mut holds = |condition: &Bits| Figures { method, place, node, inner: None }.holds(condition, diagnostics);
     let also = method.also.iter().filter(|(_, condition)| holds(condition)).map(|(class, _)| class.clone()).collect();
     let containers = method.containers.clone();
     Some(Quantization { method: Spanned::new(name, span), key, groups, named, base, also, containers, names_layers })
@@ -290,7 +289,7 @@ impl<'n> Reader<'n, '_> {
             }
             return;
         }
-        self.names_layers |= is_regular || text.starts_with("re:") || text.bytes().any(|b| b.is_ascii_digit());
+        self.names_layers |= is_regex || text.bytes().any(|b| b.is_ascii_digit());
         if let Some(pattern) = Pattern::new(text, is_regular, &self.method.containers, place, self.diagnostics) {
             self.named.add(pattern, group);
         }

@@ -343,7 +343,7 @@ impl<'c> Maker<'c, '_> {
                     if is_null(&known.value) && !same {
                         *known = Given { name, key, span, value: value.clone() };
                     } else if !same && !is_null(value) && !matches!(origin, Origin::File(_)) {
-                        // As transformers has it (asked of 57 pairs, in both orders): the common name sets the attribute that it stands for.
+                        // As transformers has it (56 of the 57 pairs that could be asked, in both orders): the common name sets the attribute that it stands for.
                         let (wins, loses) = if alias.is_some() { (&key, &known.key) } else { (&known.key, &key) };
                         let (wins, loses) = (wins.clone(), loses.clone());
                         let message = format!(

@@ -207,6 +207,12 @@ impl Diagnostics {
         self.list.iter()
     }
 
+    /// The error that comes first by place.
+    #[must_use]
+    pub fn first_error(&self) -> Option<&Diagnostic> {
+        self.sorted().into_iter().find(|said| said.severity == Severity::Error)
+    }
+
     /// All diagnostics, by place; those without a place last.
     #[must_use]
     pub fn sorted(&self) -> Vec<&Diagnostic> {
