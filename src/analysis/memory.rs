@@ -316,7 +316,11 @@ impl Trained {
         // A weight of fewer than 16 bits has its gradient in the dtype of the activations.
         let weight_bytes = workload.weight_dtype.bytes();
         let gradient = if bytes < elements.checked_mul(2)? { bytes_of(shape, workload.dtype.bytes())? } else { bytes };
-        let state_dtype = if options.master_weights { Exact::integer(4) } else { workload.dtype.bytes().max(weight_bytes) };
+        let stays_float32 = bytes == elements.checked_mul(4)?;
+        let state_dtype = match options.master_weights || stays_float32 {
+            true => Exact::integer(4),
+            false => workload.dtype.bytes().max(weight_bytes),
+        };
         let all = |one: u128| one.checked_mul(repeats);
         self.params = self.params.checked_add(all(elements)?)?;
         self.weight_bytes = self.weight_bytes.checked_add(all(bytes)?)?;

@@ -68,6 +68,8 @@ pub struct Signature {
     pub weights: Option<Arc<[OwnWeight]>>,
     /// Where some of the weights are quantized: what the others have.
     pub quantized: Option<Box<Quantized>>,
+    /// All of its weights are stored as `weight_dtype_bytes` says, those too that stay in float32 by themselves.
+    pub all_stored: bool,
     /// It runs without gradients in training.
     pub no_grad: bool,
 }
@@ -117,6 +119,7 @@ impl Signature {
     fn store_all_weights(&mut self, bytes: Exact) {
         self.store_weights(bytes, bytes);
         self.quantized = None;
+        self.all_stored = true;
     }
 
     fn store_weights(&mut self, bytes: Exact, others: Exact) {
@@ -460,6 +463,7 @@ impl<'f> Binder<'f, '_> {
             weights: row.weights.clone(),
             class,
             quantized: None,
+            all_stored: false,
             no_grad: row.no_grad,
         })
     }

@@ -7,10 +7,14 @@ use std::sync::Arc;
 
 use super::env::LayerEnv;
 use super::problem::Problem;
-use crate::cost::bind::{Quantized, Signature};
+use crate::cost::bind::Signature;
+use crate::flat::OwnWeight;
 use crate::quantity::workload::WEIGHT_DTYPE_BYTES;
 use crate::syntax::diag::Code;
 use crate::syntax::expr::{Exact, Value};
+
+/// Bytes of an element of a weight that stays in float32.
+const FLOAT32: Exact = Exact::integer(4);
 
 /// A weight with its size.
 #[derive(Debug, Clone)]
@@ -66,22 +70,31 @@ pub(super) fn weight_dtype_bytes(builtins: &[Value]) -> Result<Exact, Problem> {
 /// The tensors that a layer owns. `env` has the names of its class; `None`: it has none.
 pub(super) fn tensors(signature: &Signature, env: Option<&LayerEnv<'_>>, bytes: Exact) -> Result<Vec<Tensor>, Problem> {
     match (&signature.weights, env) {
-        (None, Some(env)) => env.tensors(bytes, signature.quantized.as_deref()),
+        (None, Some(env)) => env.tensors(bytes, signature),
         (own, _) => {
-            own.iter().flat_map(|own| own.iter()).map(|weight| Tensor::new(&weight.name, weight.shape.clone(), bytes)).collect()
+            let tensor = |weight: &OwnWeight| {
+                let bytes = if weight.float32 && !signature.all_stored { FLOAT32 } else { bytes };
+                Tensor::new(&weight.name, weight.shape.clone(), bytes)
+            };
+            own.iter().flat_map(|own| own.iter()).map(tensor).collect()
         }
     }
 }
 
 impl LayerEnv<'_> {
     /// The weights, of which some may be quantized: then the others have bytes of their own.
-    fn tensors(&self, bytes: Exact, quantized: Option<&Quantized>) -> Result<Vec<Tensor>, Problem> {
+    fn tensors(&self, bytes: Exact, signature: &Signature) -> Result<Vec<Tensor>, Problem> {
+        let quantized = signature.quantized.as_deref();
         let mut tensors = Vec::with_capacity(self.class.weights.len());
         for weight in &self.class.weights {
             if self.flag(weight.when.as_ref(), true)? {
                 // Of a class that says nothing of its own, all weights are: a method says so (embeddings).
                 let is_kept = !self.class.quantized.is_empty() && !self.class.quantized.contains(&weight.name);
-                let own = quantized.filter(|_| is_kept).map_or(bytes, |quantized| quantized.others);
+                let own = match quantized.filter(|_| is_kept) {
+                    _ if weight.float32 && !signature.all_stored => FLOAT32,
+                    Some(quantized) => quantized.others,
+                    None => bytes,
+                };
                 let mut tensor = Tensor::new(&weight.name, self.shape(&weight.shape)?, own)?;
                 if let Some(quantized) = quantized.filter(|_| !is_kept) {
                     tensor.bytes = tensor.with_codebooks(quantized.matrix_bytes)?;

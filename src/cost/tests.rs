@@ -39,6 +39,7 @@ fn run(class: &Arc<Class>, example: &Example, catalog: &Catalog) -> Result<Evalu
         overrides,
         weights: None,
         quantized: None,
+        all_stored: false,
         no_grad: false,
     };
     evaluate(&signature, &workload.values(&asked, &[]), workload.phase).map_err(|problem| problem.message().to_owned())

@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value as Json, json};
 
-use crate::flat::{Composite, FlatModel, Node, Repeat, RowId, Step, ValueRef, ValueTarget};
+use crate::flat::{Composite, FlatModel, Node, OwnWeight, Repeat, RowId, Step, ValueRef, ValueTarget};
 use crate::language::check::Checked;
 use crate::language::{Argument, Binding, PathPiece, Segment};
 use crate::quantity::workload::{LENGTHS, VARIABLES, WorkloadVar};
 use crate::syntax::expr::{BinaryOp, Exact, Expr, Value, json_of};
-use crate::syntax::spec::{DEFAULT_INPUT, Hold};
+use crate::syntax::spec::{DEFAULT_INPUT, Hold, KEPT_DTYPE};
 
 /// What can't be said in a model file, in words.
 type Unsaid = String;
@@ -25,7 +25,8 @@ const WORKLOAD: &str = "workload_";
 /// # Errors
 /// What of it a file can't say: a value whose name means another one where it is read.
 pub fn explicit(checked: &Checked, flat: &FlatModel) -> Result<Map<String, Json>, Unsaid> {
-    let mut writer = Writer { checked, flat, frames: vec![Frame::new(&flat.body)], outer: false, aliases: Vec::new() };
+    let mut writer =
+        Writer { checked, flat, frames: vec![Frame::new(&flat.body, 0)], outer: false, aliases: Vec::new(), indices: Vec::new() };
     let layers = writer.body(&flat.body)?;
     let mut out = Map::new();
     if let Some(class) = &flat.class {
@@ -64,11 +65,13 @@ struct Frame<'a> {
     names: Vec<Option<String>>,
     /// Whether a layer further in reads what this composite was given: then that has a name of its own.
     named_input: bool,
+    /// How many repeats are around it.
+    repeats: usize,
 }
 
 impl<'a> Frame<'a> {
-    fn new(nodes: &'a [Node<RowId>]) -> Self {
-        Frame { nodes, names: Vec::new(), named_input: false }
+    fn new(nodes: &'a [Node<RowId>], repeats: usize) -> Self {
+        Frame { nodes, names: Vec::new(), named_input: false, repeats }
     }
 }
 
@@ -80,6 +83,8 @@ struct Writer<'a> {
     outer: bool,
     /// Names for values of earlier instances of the repeat that is being written, and what they mean.
     aliases: Vec<(String, String)>,
+    /// The instances that are being written of the repeats around; `None`: all in one.
+    indices: Vec<Option<u64>>,
 }
 
 /// A name for a value: an absent layer stands for what it reads.
@@ -104,9 +109,11 @@ impl<'a> Writer<'a> {
     fn node(&mut self, node: &'a Node<RowId>) -> Result<(Option<String>, Vec<Json>), Unsaid> {
         match node {
             Node::Layer(id) => match self.flat.row(*id) {
-                Some(info) if info.row.class.is_none() => Ok((info.row.segment.as_ref().map(name_of), Vec::new())),
+                Some(info) if info.row.class.is_none() => {
+                    Ok((info.row.segment.as_ref().map(|name| self.name_of(name)), Vec::new()))
+                }
                 Some(info) => {
-                    let name = info.row.segment.as_ref().map(name_of);
+                    let name = info.row.segment.as_ref().map(|name| self.name_of(name));
                     let layer = self.layer(*id, name.as_deref())?;
                     Ok((name, vec![Json::Object(layer)]))
                 }
@@ -115,7 +122,7 @@ impl<'a> Writer<'a> {
             Node::Composite(composite) => {
                 let inputs = self.inputs(&composite.inputs)?;
                 let group = || group_name(self.frames.last().map_or(0, |frame| frame.names.len()));
-                let name = composite.segment.as_ref().map_or_else(group, name_of);
+                let name = composite.segment.as_ref().map_or_else(group, |name| self.name_of(name));
                 let mut layer = self.composite(composite, &name)?;
                 if composite.inline || composite.segment.is_none() {
                     layer.insert("inline".to_owned(), json!(true));
@@ -128,14 +135,22 @@ impl<'a> Writer<'a> {
     }
 
     fn repeat(&mut self, repeat: &'a Repeat<RowId>) -> Result<(Option<String>, Vec<Json>), Unsaid> {
-        let segment = repeat.name.as_ref().ok_or("a repeated layer without a name")?;
-        let (name, indexed) = repeated_name(segment)?;
         let inputs = self.inputs(&repeat.inputs)?;
+        let Some(segment) = &repeat.name else {
+            let name = group_name(self.frames.last().map_or(0, |frame| frame.names.len()));
+            let mut layer = self.one_by_one(repeat, &name, &inputs)?;
+            layer.insert("inline".to_owned(), json!(true));
+            return Ok((Some(name), vec![Json::Object(layer)]));
+        };
+        let (name, indexed) = repeated_name(segment)?;
         if let ([variant], true) = (repeat.variants.as_slice(), repeat.order().len() == 1) {
             let whole = variant.indices.ranges() == [(0, repeat.count.saturating_sub(1))];
             if let (true, Some(instance)) = (whole, variant.instance.as_ref()) {
                 let written = if indexed { format!("{name}<layer>") } else { name.clone() };
-                let mut layer = self.instance(instance, &written)?;
+                self.indices.push(None);
+                let layer = self.instance(instance, &written);
+                self.indices.pop();
+                let mut layer = layer?;
                 layer.insert("repeat".to_owned(), json!(repeat.count));
                 if repeat.parallel {
                     layer.insert("parallel".to_owned(), json!(true));
@@ -148,14 +163,19 @@ impl<'a> Writer<'a> {
         if indexed {
             return Err(format!("the instances of `{name}<i>` differ, and their names have the index in them"));
         }
-        // Instances that differ stand one by one in a composite of the repeat's name.
+        let layer = self.one_by_one(repeat, &name, &inputs)?;
+        Ok((Some(name), vec![Json::Object(layer)]))
+    }
+
+    /// Instances that differ stand one by one in a composite of the repeat's name.
+    fn one_by_one(&mut self, repeat: &'a Repeat<RowId>, name: &str, inputs: &[String]) -> Result<Map<String, Json>, Unsaid> {
         let children = self.instances(repeat)?;
         let mut layer = Map::new();
         layer.insert("name".to_owned(), json!(name));
-        self.hold(&mut layer, repeat.hold.as_ref(), &name);
-        insert_inputs(&mut layer, &inputs);
+        self.hold(&mut layer, repeat.hold.as_ref(), name);
+        insert_inputs(&mut layer, inputs);
         layer.insert("sub_layers".to_owned(), Json::Array(children));
-        Ok((Some(name), vec![Json::Object(layer)]))
+        Ok(layer)
     }
 
     /// The instances of a repeat, each under its index.
@@ -178,7 +198,13 @@ impl<'a> Writer<'a> {
                     .and_then(|child| child.get("name"))
                     .and_then(Json::as_str)
                     .map(str::to_owned);
-                let mut layer = self.instance(instance, &name)?;
+                self.indices.push(Some(index));
+                let layer = self.instance(instance, &name);
+                self.indices.pop();
+                let mut layer = layer?;
+                if matches!(instance, Node::Composite(group) if group.path_segment().is_none()) {
+                    layer.insert("inline".to_owned(), json!(true));
+                }
                 children.extend(std::mem::take(&mut self.aliases).iter().map(|(name, value)| alias(name, value)));
                 let chained = before.filter(|_| !repeat.parallel).unwrap_or_else(|| "input".to_owned());
                 let reads: Vec<String> = std::iter::once(chained).chain(others.iter().cloned()).collect();
@@ -217,7 +243,7 @@ impl<'a> Writer<'a> {
         if !weights.is_empty() {
             layer.insert("weights".to_owned(), Json::Object(weights));
         }
-        self.frames.push(Frame::new(&composite.body));
+        self.frames.push(Frame::new(&composite.body, self.indices.len()));
         let body = self.body(&composite.body);
         // What the last layer gives is what the composite gives unless it says otherwise.
         let last = |value: &&ValueRef| {
@@ -243,7 +269,7 @@ impl<'a> Writer<'a> {
         let Node::Layer(id) = node else { return None };
         let row = &self.flat.row(*id)?.row;
         let weight = row.weights.as_ref()?.first().filter(|_| row.class.is_none())?;
-        Some((weight.name.to_string(), json!(weight.shape.iter().map(|n| integer(*n)).collect::<Vec<_>>())))
+        Some((weight.name.to_string(), weight_json(weight)))
     }
 
     fn layer(&mut self, id: RowId, name: Option<&str>) -> Result<Map<String, Json>, Unsaid> {
@@ -286,8 +312,7 @@ impl<'a> Writer<'a> {
             layer.insert("parameters".to_owned(), Json::Object(parameters));
         }
         if let Some(weights) = &row.weights {
-            let shape = |shape: &[u128]| json!(shape.iter().map(|n| integer(*n)).collect::<Vec<_>>());
-            let weights = weights.iter().map(|w| (w.name.to_string(), shape(&w.shape)));
+            let weights = weights.iter().map(|weight| (weight.name.to_string(), weight_json(weight)));
             layer.insert("weights".to_owned(), Json::Object(weights.collect()));
         }
         if row.no_grad {
@@ -307,7 +332,7 @@ impl<'a> Writer<'a> {
             // What would have ended it may not exist here: then it lives as long as the composite runs.
             Some(Hold::Until { siblings, .. }) => {
                 let nodes = self.frames.last().map_or(&[][..], |frame| frame.nodes);
-                let names: Vec<String> = nodes.iter().filter_map(|node| node_name(self.flat, node)).collect();
+                let names: Vec<String> = nodes.iter().filter_map(|node| node_name(self.flat, node, &self.indices)).collect();
                 let here = names.iter().position(|name| name == own).unwrap_or(0);
                 let exists = |wanted: &&Arc<str>| names.iter().skip(here + 1).any(|name| **name == ***wanted);
                 siblings.iter().find(exists).map_or_else(|| json!(true), |name| json!(&**name))
@@ -337,7 +362,9 @@ impl<'a> Writer<'a> {
             ValueTarget::Node(node) => *node as usize,
         };
         let Some(frame) = self.frames.get(at) else { return Err("a layer that isn't there is read".to_owned()) };
-        let rest = frame.nodes.get(node).map_or(Ok(Vec::new()), |node| names(self.flat, node, &value.rest))?;
+        let mut around = self.indices.get(..frame.repeats).unwrap_or_default().to_vec();
+        let head = frame.nodes.get(node).and_then(|node| node_name(self.flat, node, &around));
+        let rest = frame.nodes.get(node).map_or(Ok(Vec::new()), |node| names(self.flat, node, &value.rest, &mut around))?;
         // Of the repeat that is being written an earlier instance is read: by a name beside it.
         if node == frame.names.len() && !rest.is_empty() {
             let text = rest.join(".");
@@ -347,13 +374,17 @@ impl<'a> Writer<'a> {
             }
             return Ok(name);
         }
-        let name = frame.names.get(node).cloned().flatten().or_else(|| node_name(self.flat, frame.nodes.get(node)?));
-        let head = name.ok_or("a layer without a name is read")?;
+        let head = frame.names.get(node).cloned().flatten().or(head);
+        let head = head.ok_or("a layer without a name is read")?;
         let hides = |frame: &Frame<'_>| frame.names.iter().flatten().any(|name| *name == head);
         if self.frames.iter().skip(at + 1).any(hides) {
             return Err(format!("`{head}` is read where a nearer layer has the same name"));
         }
         Ok(std::iter::once(head).chain(rest).collect::<Vec<_>>().join("."))
+    }
+
+    fn name_of(&self, segment: &Segment) -> String {
+        name_of(segment, &self.indices)
     }
 
     /// The name of one of the model's inputs.
@@ -427,6 +458,12 @@ fn exact_json(value: &Value) -> Json {
     }
 }
 
+/// A weight's shape, and its dtype where it says one.
+fn weight_json(weight: &OwnWeight) -> Json {
+    let shape: Vec<Json> = weight.shape.iter().map(|n| integer(*n)).collect();
+    if weight.float32 { json!({ "shape": shape, "dtype": KEPT_DTYPE }) } else { json!(shape) }
+}
+
 fn integer(n: u128) -> Json {
     u64::try_from(n).map_or_else(|_| json!(n.to_string()), |n| json!(n))
 }
@@ -436,8 +473,14 @@ fn insert_inputs(layer: &mut Map<String, Json>, inputs: &[String]) {
     layer.insert("inputs".to_owned(), json!(inputs));
 }
 
-fn name_of(segment: &Segment) -> String {
-    segment.pattern()
+/// A name with the indices of the repeats around, the innermost last, where one instance is meant.
+fn name_of(segment: &Segment, around: &[Option<u64>]) -> String {
+    let mut out = String::new();
+    segment.write(&mut out, &|level, out| {
+        let index = around.len().checked_sub(1 + usize::from(level)).and_then(|at| around.get(at)).copied().flatten();
+        out.push_str(&index.map_or_else(|| "*".to_owned(), |index| index.to_string()));
+    });
+    out
 }
 
 /// A repeated layer's name, and whether the index stands at its end without a dot.
@@ -450,7 +493,7 @@ fn repeated_name(segment: &Segment) -> Result<(String, bool), Unsaid> {
 }
 
 /// The names of a way from a node to something in it: children, an instance's index, an output.
-fn names(flat: &FlatModel, node: &Node<RowId>, way: &[Step]) -> Result<Vec<String>, Unsaid> {
+fn names(flat: &FlatModel, node: &Node<RowId>, way: &[Step], around: &mut Vec<Option<u64>>) -> Result<Vec<String>, Unsaid> {
     let Some((step, rest)) = way.split_first() else { return Ok(Vec::new()) };
     let nothing = || "a value that isn't there is read".to_owned();
     let (name, inside) = match (node, step) {
@@ -461,15 +504,16 @@ fn names(flat: &FlatModel, node: &Node<RowId>, way: &[Step]) -> Result<Vec<Strin
         }
         (Node::Composite(composite), Step::Child(at)) => {
             let child = composite.body.get(*at as usize).ok_or_else(nothing)?;
-            (node_name(flat, child).unwrap_or_else(|| group_name(*at as usize)), child)
+            (node_name(flat, child, around).unwrap_or_else(|| group_name(*at as usize)), child)
         }
         (Node::Repeat(repeat), Step::Instance(index)) => {
             let variant = repeat.variants.iter().find(|variant| variant.indices.contains(*index));
+            around.push(Some(*index));
             (index.to_string(), variant.and_then(|variant| variant.instance.as_ref()).ok_or_else(nothing)?)
         }
         _ => return Err(nothing()),
     };
-    Ok(std::iter::once(name).chain(names(flat, inside, rest)?).collect())
+    Ok(std::iter::once(name).chain(names(flat, inside, rest, around)?).collect())
 }
 
 /// A group that stays one is read by a name that adds nothing to paths.
@@ -477,13 +521,13 @@ fn group_name(at: usize) -> String {
     format!("_group_{at}")
 }
 
-fn node_name(flat: &FlatModel, node: &Node<RowId>) -> Option<String> {
+fn node_name(flat: &FlatModel, node: &Node<RowId>, around: &[Option<u64>]) -> Option<String> {
     let segment = match node {
         Node::Layer(id) => flat.row(*id)?.row.segment.as_ref(),
         Node::Composite(composite) => composite.segment.as_ref(),
         Node::Repeat(repeat) => return Some(repeated_name(repeat.name.as_ref()?).ok()?.0),
     };
-    segment.map(name_of)
+    segment.map(|segment| name_of(segment, around))
 }
 
 /// What a layer's weights are tied to.

@@ -67,7 +67,7 @@ impl<'m> Flattener<'m, '_> {
             let shape: Option<Vec<u128>> = dims.into_iter().collect();
             own = match (own, exists, shape) {
                 (Some(mut own), Some(_), Some(shape)) => {
-                    own.push(OwnWeight { name: weight.name.value.clone(), shape });
+                    own.push(OwnWeight { name: weight.name.value.clone(), shape, float32: weight.float32 });
                     Some(own)
                 }
                 _ => None,

@@ -16,7 +16,7 @@ use crate::language::{Binding, PathPiece, Segment, Values};
 use crate::syntax::diag::{Code, Diagnostic};
 use crate::syntax::expr::{EvalError, Value};
 use crate::syntax::source::{Span, Spanned};
-use crate::syntax::spec::{self, Attr, Block, Layer, Model, TextField, name_problem};
+use crate::syntax::spec::{self, Attr, Block, Layer, Model, TextField, list_member, name_problem};
 
 pub(super) type ValueScope<'m, 'p> = Scope<'m, 'p, Result<Binding, EvalError>>;
 
@@ -185,8 +185,15 @@ impl<'m> Flattener<'m, '_> {
     /// A layer's name as a path segment: indices stay symbolic, so that instances can share it.
     pub(super) fn segment(&mut self, field: &TextField, scope: &ValueScope<'_, '_>, repeated: bool) -> Option<Segment> {
         let mut segment = self.values.segment(field, scope)?;
+        let is_whole = segment.pieces.len() == 1;
         let problem = segment.pieces.iter().find_map(|piece| match piece {
-            PathPiece::Text(text) if segment.pieces.len() == 1 || !text.is_empty() => name_problem(text),
+            PathPiece::Text(text) if is_whole && repeated && list_member(text).is_some() => {
+                Some("it is one place in a list, and the layer is repeated")
+            }
+            PathPiece::Text(text) if !is_whole && text.contains('.') => {
+                Some("it has a dot, which separates the segments of a path")
+            }
+            PathPiece::Text(text) if is_whole || !text.is_empty() => name_problem(text),
             _ => None,
         });
         if let Some(problem) = problem {

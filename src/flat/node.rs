@@ -40,6 +40,8 @@ impl Hash for ClassRef {
 pub struct OwnWeight {
     pub name: Arc<str>,
     pub shape: Vec<u128>,
+    /// It stays in float32, whatever the dtype of the others.
+    pub float32: bool,
 }
 
 /// What a layer says of ties, before its target is found.

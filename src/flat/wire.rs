@@ -1,7 +1,7 @@
 //! Which value a name in `inputs` means: bodies under construction, and the names in them.
 
 use std::cell::Cell;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
@@ -13,6 +13,7 @@ use super::value::{Step, ValueRef, ValueTarget};
 use crate::language::{PathPiece, Segment};
 use crate::syntax::diag::{Code, Diagnostic, nearest};
 use crate::syntax::source::Span;
+use crate::syntax::spec::list_member;
 
 /// A body that is being built.
 #[derive(Default)]
@@ -23,6 +24,8 @@ pub struct Body {
     taken: HashMap<Arc<str>, Span, RandomState>,
     /// Repeated layers with the index in the midst of their names, by what stands before and after it.
     patterns: HashMap<(String, String), u32>,
+    /// The lists of which some layers say their place, `blocks.3`: which places are taken, and where the last of them was.
+    lists: HashMap<Arc<str>, (Vec<Indices>, Span)>,
     /// What the next sibling reads if it doesn't say.
     previous: Option<ValueRef>,
     /// The repeated layer whose instances are being made right now.
@@ -222,6 +225,7 @@ impl Wiring {
                 body.faulty.insert(at);
             }
         }
+        errors.extend(body.places_in_lists(&node, span));
         register(&node, at, &mut body.names);
         if let Node::Repeat(repeat) = &node
             && let Some(name) = &repeat.name
@@ -314,6 +318,41 @@ impl Body {
         self.faults.names.contains(head) || node.is_some_and(|at| self.faulty.contains(&at))
     }
 
+    /// Notes which places in lists a node takes; those that are taken already come back as errors.
+    fn places_in_lists(&mut self, node: &Node<Box<Row>>, span: Span) -> Vec<Diagnostic> {
+        let mut places = Vec::new();
+        list_places(node, &mut Vec::new(), &mut places);
+        let mut errors = Vec::new();
+        for (list, indices) in places {
+            // A layer or composite of the list's name, or a repeated one that has the place.
+            let whole = self.taken.get(&list).filter(|_| match self.names.get(&list) {
+                Some(Found::Node(at)) => match self.nodes.get(*at as usize) {
+                    Some(Node::Repeat(repeat)) => repeat.variants.iter().any(|variant| variant.indices.overlaps(&indices)),
+                    _ => true,
+                },
+                _ => true,
+            });
+            let known = self.lists.get(&list);
+            let again = known.filter(|(known, _)| known.iter().any(|known| known.overlaps(&indices))).map(|(_, first)| *first);
+            if let Some(first) = whole.copied().or(again) {
+                errors.push(duplicate(&format!("{list}.{}", indices.pattern()), first, span));
+            }
+            self.lists.entry(list).or_insert((Vec::new(), span)).0.push(indices);
+        }
+        if let Some(list) = segment_of(node).and_then(Segment::lookup_name)
+            && let Some((known, first)) = self.lists.get(list)
+        {
+            let clashes = match node {
+                Node::Repeat(repeat) => {
+                    repeat.variants.iter().any(|variant| known.iter().any(|known| known.overlaps(&variant.indices)))
+                }
+                _ => true,
+            };
+            errors.extend(clashes.then(|| duplicate(list, *first, span)));
+        }
+        errors
+    }
+
     /// The repeated layer an instance of which has this name, and its index: `layer12` of `layer<i>`.
     fn patterned(&self, name: &str) -> Option<(u32, u64)> {
         if self.patterns.is_empty() {
@@ -395,6 +434,12 @@ fn is_group(node: &Node<Box<Row>>) -> bool {
 fn find_in(body: &Body, head: &str, rest: &[&str], up: u16, looked: &Cell<u64>) -> Option<ValueRef> {
     let node = |at: u32| body.nodes.get(at as usize);
     let reference = |at: u32, steps: Vec<Step>| ValueRef { up, target: ValueTarget::Node(at), rest: steps };
+    if body.lists.contains_key(head)
+        && let Some(steps) = member_steps(&body.nodes, head, rest, looked)
+        && let Some((Step::Child(at), steps)) = steps.split_first()
+    {
+        return Some(reference(*at, steps.to_vec()));
+    }
     match body.names.get(head) {
         Some(Found::Node(at)) => Some(reference(*at, steps(node(*at)?, rest, looked)?)),
         Some(Found::InGroup(at)) => {
@@ -491,9 +536,65 @@ fn instance_steps(node: &Node<Box<Row>>, index: u64, rest: &[&str], looked: &Cel
 
 /// The way to the first child of this name, in groups too, and on from there.
 fn child_steps(body: &[Node<Box<Row>>], name: &str, rest: &[&str], looked: &Cell<u64>) -> Option<Vec<Step>> {
-    let (way, node) = child(body, name, looked)?;
+    let direct = child(body, name, looked).and_then(|(way, node)| {
+        let inside = steps(node, rest, looked)?;
+        Some(way.into_iter().rev().chain(inside).collect())
+    });
+    direct.or_else(|| member_steps(body, name, rest, looked))
+}
+
+/// The way to the layer that has the place in a list which `rest` begins with, in groups and repeated groups too, and on from there.
+fn member_steps(body: &[Node<Box<Row>>], list: &str, rest: &[&str], looked: &Cell<u64>) -> Option<Vec<Step>> {
+    let (number, rest) = rest.split_first()?;
+    let number: u64 = number.parse().ok()?;
+    let (way, node) = member(body, list, number, &mut Vec::new(), looked)?;
     let inside = steps(node, rest, looked)?;
     Some(way.into_iter().rev().chain(inside).collect())
+}
+
+/// The layer at a place of a list, and the way to it, its last step first; `around` are the repeated groups on the way, their indices
+/// known where one instance has them.
+fn member<'n>(
+    body: &'n [Node<Box<Row>>],
+    list: &str,
+    number: u64,
+    around: &mut Vec<&'n Indices>,
+    looked: &Cell<u64>,
+) -> Option<(Vec<Step>, &'n Node<Box<Row>>)> {
+    (0u32..).zip(body).find_map(|(at, node)| {
+        looked.set(looked.get() + 1);
+        let (mut way, found) = match node {
+            Node::Repeat(repeat) if repeat.name.is_none() => repeat.variants.iter().find_map(|variant| {
+                let Some(Node::Composite(group)) = &variant.instance else { return None };
+                around.push(&variant.indices);
+                let found = member(&group.body, list, number, around, looked);
+                around.pop();
+                let (mut way, found) = found?;
+                // The number is this group's index, or the layer stands in one of its instances alone.
+                let passed = way.iter().filter(|step| matches!(step, Step::Instance(_))).count();
+                let own = segment_of(found).and_then(place_in_list).and_then(|(_, place)| place.err());
+                let is_own = own.is_some_and(|level| usize::from(level) == passed);
+                let index = if is_own { number } else { variant.indices.ranges().first()?.0 };
+                way.push(Step::Instance(index));
+                Some((way, found))
+            })?,
+            Node::Composite(group) if group.path_segment().is_none() => member(&group.body, list, number, around, looked)?,
+            Node::Repeat(_) => return None,
+            node => {
+                let (name, place) = segment_of(node).and_then(place_in_list)?;
+                let is_here = match place {
+                    Ok(own) => own == number,
+                    Err(level) => {
+                        let indices = around.len().checked_sub(1 + usize::from(level)).and_then(|at| around.get(at));
+                        indices.is_some_and(|indices| indices.contains(number))
+                    }
+                };
+                (name == list && is_here).then_some((Vec::new(), node))?
+            }
+        };
+        way.push(Step::Child(at));
+        Some((way, found))
+    })
 }
 
 /// A child by name, in groups too, and the way to it, its last step first.
@@ -514,8 +615,12 @@ fn child<'n>(body: &'n [Node<Box<Row>>], name: &str, looked: &Cell<u64>) -> Opti
 /// The path segments that a node takes beside its siblings; `depth` repeats have been entered on the way to it.
 fn path_names(node: &Node<Box<Row>>, depth: u16, out: &mut Vec<Arc<str>>) {
     match node {
-        Node::Layer(row) => out.push(row.segment.as_ref().map_or_else(|| "".into(), |segment| shown(segment, depth))),
+        Node::Layer(row) => match &row.segment {
+            Some(segment) if has_place(segment, depth) => {}
+            segment => out.push(segment.as_ref().map_or_else(|| "".into(), |segment| shown(segment, depth))),
+        },
         Node::Composite(composite) => match composite.path_segment() {
+            Some(segment) if has_place(segment, depth) => {}
             Some(segment) => out.push(shown(segment, depth)),
             None => composite.body.iter().for_each(|child| path_names(child, depth, out)),
         },
@@ -525,20 +630,70 @@ fn path_names(node: &Node<Box<Row>>, depth: u16, out: &mut Vec<Arc<str>>) {
                 return out.push(name.clone());
             }
             let inside = depth.saturating_add(1);
-            let mut names = Vec::new();
-            for instance in repeat.instances() {
-                path_names(instance, inside, &mut names);
+            let mut instances: BTreeMap<Arc<str>, u128> = BTreeMap::new();
+            for variant in &repeat.variants {
+                let mut names = Vec::new();
+                variant.instance.iter().for_each(|instance| path_names(instance, inside, &mut names));
+                for name in names {
+                    *instances.entry(name).or_default() += variant.indices.count();
+                }
             }
-            names.sort_unstable();
-            names.dedup();
             // Several instances of a group have their children's names in common, unless those contain this repeat's index.
             let own = index_mark(inside);
-            let clashing = |name: &&Arc<str>| repeat.count > 1 && !name.contains(&own);
-            let clashes: Vec<Arc<str>> = names.iter().filter(clashing).cloned().collect();
+            let clashing = |(name, instances): &(&Arc<str>, &u128)| **instances > 1 && !name.contains(&own);
+            let clashes: Vec<Arc<str>> = instances.iter().filter(clashing).map(|(name, _)| name.clone()).collect();
+            let names = instances.into_keys();
             out.extend(names);
             out.extend(clashes);
         }
     }
+}
+
+/// The list and the place in it that a name says: a number, or an index.
+fn place_in_list(segment: &Segment) -> Option<(&str, Result<u64, u16>)> {
+    match &*segment.pieces {
+        [PathPiece::Text(text)] => list_member(text).map(|(list, number)| (list, Ok(number))),
+        [PathPiece::Text(list), PathPiece::Dot, PathPiece::Index(level)] => Some((list, Err(*level))),
+        _ => None,
+    }
+}
+
+/// Whether a name says a place in a list, as a number or as the index of one of the `depth` repeated groups that were entered.
+fn has_place(segment: &Segment, depth: u16) -> bool {
+    place_in_list(segment).is_some_and(|(_, place)| place.map_or_else(|level| level < depth, |_| true))
+}
+
+/// The places in lists that a node and the groups in it take; `around` are the indices of the groups that are repeated. One that several
+/// instances take comes several times.
+fn list_places(node: &Node<Box<Row>>, around: &mut Vec<Indices>, out: &mut Vec<(Arc<str>, Indices)>) {
+    let group = match node {
+        Node::Repeat(repeat) if repeat.name.is_none() => {
+            for variant in &repeat.variants {
+                around.push(variant.indices.clone());
+                variant.instance.iter().for_each(|instance| list_places(instance, around, out));
+                around.pop();
+            }
+            return;
+        }
+        Node::Composite(composite) if composite.path_segment().is_none() => Some(composite),
+        _ => None,
+    };
+    if let Some(group) = group {
+        return group.body.iter().for_each(|child| list_places(child, around, out));
+    }
+    if matches!(node, Node::Repeat(_)) {
+        return;
+    }
+    let Some((list, place)) = segment_of(node).and_then(place_in_list) else { return };
+    let level = place.err().map(|level| around.len().checked_sub(1 + usize::from(level)));
+    let indices = match (place, level) {
+        (Ok(number), _) => Some(Indices::range(number, number)),
+        // One of a repeat outside of the node is the same number for all that are looked at.
+        (_, at) => at.flatten().and_then(|at| around.get(at)).cloned(),
+    };
+    let Some(indices) = indices else { return };
+    let several = around.iter().enumerate().any(|(at, group)| level != Some(Some(at)) && group.count() > 1);
+    out.extend(std::iter::repeat_n((list.into(), indices), if several { 2 } else { 1 }));
 }
 
 // Around the number of a repeat, where its index stands in a name: names have no control characters.

@@ -22,6 +22,8 @@ pub struct BodyPlan {
     pub ends: Vec<Vec<u32>>,
     /// By node, a chained repeat or a composite of several calls: which of those values only its first instance or call reads.
     pub first_only: Vec<Vec<u32>>,
+    /// Of a group, which is no call and so has no argument to keep: the last node that reads what it was given.
+    pub input_end: Option<u32>,
     pub nodes: Vec<NodePlan>,
 }
 
@@ -123,6 +125,27 @@ fn inside(flat: &FlatModel, composite: &Composite<RowId>) -> Reads {
     list.sort_unstable();
     list.dedup();
     Reads { list, children }
+}
+
+/// The last child of a composite that reads what that was given, if it doesn't return it.
+fn last_reader(flat: &FlatModel, composite: &Composite<RowId>) -> Option<u32> {
+    let returned = composite.output.as_ref().is_some_and(|output| output.up == 0 && output.target == ValueTarget::Input);
+    let last = composite.body.iter().rposition(|node| reads_input(flat, node, 0)).filter(|_| !returned)?;
+    u32::try_from(last).ok()
+}
+
+/// Whether a node or something in it reads what the body `up` bodies out was given.
+fn reads_input(flat: &FlatModel, node: &Node<RowId>, up: u16) -> bool {
+    let reads = |inputs: &[ValueRef]| inputs.iter().any(|input| input.up == up && input.target == ValueTarget::Input);
+    let inside = |composite: &Composite<RowId>| composite.body.iter().any(|node| reads_input(flat, node, up.saturating_add(1)));
+    match node {
+        Node::Layer(id) => flat.row(*id).is_some_and(|info| reads(&info.row.inputs)),
+        Node::Composite(composite) => reads(&composite.inputs) || inside(composite),
+        Node::Repeat(repeat) => {
+            let instances = || repeat.instances().any(|node| if let Node::Composite(c) = node { inside(c) } else { false });
+            reads(&repeat.inputs) || instances()
+        }
+    }
 }
 
 /// Whether two nodes read and hold the same in the same places: the instances of a repeat mostly do.
@@ -242,7 +265,7 @@ impl Planner<'_, '_> {
             list.dedup();
         }
         let plans = nodes.iter().zip(reads).zip(exported).map(|((node, reads), exports)| self.node(node, reads, exports));
-        BodyPlan { nodes: plans.collect(), ends, first_only }
+        BodyPlan { nodes: plans.collect(), ends, first_only, input_end: None }
     }
 
     /// Notes that something in a node is read from outside. A layer's outputs aren't in it.
@@ -289,7 +312,9 @@ impl Planner<'_, '_> {
         let inside = match node {
             Node::Layer(_) => Inside::Layer,
             Node::Composite(composite) => {
-                Inside::Composite(self.body(&composite.body, &reads.children, composite.output.as_ref(), &exports))
+                let mut body = self.body(&composite.body, &reads.children, composite.output.as_ref(), &exports);
+                body.input_end = if composite.path_segment().is_none() { last_reader(self.flat, composite) } else { None };
+                Inside::Composite(body)
             }
             Node::Repeat(repeat) => Inside::Repeat(self.variants(repeat, &reads.children, &exports)),
         };

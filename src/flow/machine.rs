@@ -32,6 +32,17 @@ pub(super) struct Frame {
     pub(super) values: Vec<Values>,
     /// Outputs that it holds until it returns though a layer inside made them.
     pub(super) held: Vec<u32>,
+    /// Of an instance of a repeated group: what it was given, which goes once no layer inside reads it any more.
+    pub(super) given: Given,
+}
+
+/// What holds the input of a group from outside.
+#[derive(Default)]
+pub(super) struct Given {
+    /// What the instance before gave.
+    before: Values,
+    /// Nodes of the body around that nothing else reads.
+    nodes: Vec<u32>,
 }
 
 pub(super) struct Machine<'f, 'd> {
@@ -110,7 +121,7 @@ impl<'f, 'd> Machine<'f, 'd> {
 
     pub(super) fn model(&mut self, plan: &BodyPlan) {
         let input = self.model_input(0);
-        self.frames.push(Frame { input, values: Vec::new(), held: Vec::new() });
+        self.frames.push(Frame { input, values: Vec::new(), held: Vec::new(), given: Given::default() });
         self.body(&self.flat.body, plan);
         let last = self.frames.last().and_then(|frame| frame.values.last()).and_then(|values| values.own.first());
         self.flow.output = last.and_then(|value| value.shape.as_deref()).map(<[u128]>::to_vec);
@@ -168,6 +179,22 @@ impl<'f, 'd> Machine<'f, 'd> {
             for end in plan.ends.get(at).into_iter().flatten() {
                 self.end(*end);
             }
+            if plan.input_end.is_some_and(|end| end as usize == at) {
+                self.input_ends();
+            }
+        }
+    }
+
+    /// No layer of the group that runs reads any more what it was given.
+    fn input_ends(&mut self) {
+        let Some(frame) = self.frames.last_mut() else { return };
+        let (input, given) = (std::mem::replace(&mut frame.input.storage, NONE), std::mem::take(&mut frame.given));
+        self.heap.release(input);
+        self.release_values(&given.before);
+        let around = self.frames.len().checked_sub(2);
+        for node in given.nodes {
+            let slot = around.and_then(|at| self.frames.get_mut(at)?.values.get_mut(node as usize)).map(std::mem::take);
+            slot.iter().for_each(|values| self.release_values(values));
         }
     }
 
@@ -209,21 +236,25 @@ impl<'f, 'd> Machine<'f, 'd> {
         let exports = &plan.exports;
         let calls = composite.calls.as_ref().map_or(Some(1), |calls| self.bound.count(calls)).unwrap_or(1);
         if calls == 1 {
-            return self.call(composite, body, exports, input);
+            let mut given = Given::default();
+            if body.input_end.is_some() {
+                given = Given { before: std::mem::take(before), nodes: first_only.to_vec() };
+            }
+            return self.call(composite, body, exports, input, given);
         }
         if calls == 0 {
             self.dry += 1;
-            let values = self.call(composite, body, exports, input);
+            let values = self.call(composite, body, exports, input, Given::default());
             self.dry -= 1;
             return values;
         }
-        let first = self.call(composite, body, exports, input);
+        let first = self.call(composite, body, exports, input, Given::default());
         first_only.iter().for_each(|node| self.end(*node));
         let earlier = std::mem::take(before);
         self.release_values(&earlier);
         self.calls(calls, first, |machine, before| {
             let next = before.own.first().cloned().unwrap_or_else(Value::unknown);
-            machine.call(composite, body, exports, next)
+            machine.call(composite, body, exports, next, Given::default())
         })
     }
 
@@ -246,13 +277,20 @@ impl<'f, 'd> Machine<'f, 'd> {
         values
     }
 
-    pub(super) fn call(&mut self, composite: &'f Composite<RowId>, plan: &BodyPlan, exports: &[Export], input: Value) -> Values {
+    pub(super) fn call(
+        &mut self,
+        composite: &'f Composite<RowId>,
+        plan: &BodyPlan,
+        exports: &[Export],
+        input: Value,
+        given: Given,
+    ) -> Values {
         let segment = composite.path_segment();
         if let Some(segment) = segment {
             self.segments.push((segment, self.indices.len()));
         }
         self.heap.retain(input.storage);
-        self.frames.push(Frame { input, values: Vec::with_capacity(composite.body.len()), held: Vec::new() });
+        self.frames.push(Frame { input, values: Vec::with_capacity(composite.body.len()), held: Vec::new(), given });
         self.body(&composite.body, plan);
         let mut values = Values::default();
         match &composite.output {
@@ -279,6 +317,8 @@ impl<'f, 'd> Machine<'f, 'd> {
                 self.heap.release(held);
             }
             self.heap.release(frame.input.storage);
+            // Where no node ran that reads the input.
+            self.release_values(&frame.given.before);
         }
         if segment.is_some() {
             self.segments.pop();

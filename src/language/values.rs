@@ -109,6 +109,12 @@ impl<'d> Values<'d> {
                 _ => pieces.push(PathPiece::Text(text)),
             }
         }
+        // The place in a list of modules: `blocks.<layer>`.
+        if let [PathPiece::Text(list), PathPiece::Index(level)] = &*pieces
+            && let Some(list) = list.strip_suffix('.')
+        {
+            pieces = vec![PathPiece::Text(list.into()), PathPiece::Dot, PathPiece::Index(*level)];
+        }
         Some(Segment { pieces: pieces.into() })
     }
 

@@ -7,6 +7,7 @@ use crate::catalog::{Alias, Class, Device, Dim, Dtype, ElementDef, Example, Form
 use crate::cost::rules::{Rule, rule};
 use crate::quantity::Quantity;
 use crate::syntax::diag::{CODES, CodeInfo};
+use crate::syntax::spec::KEPT_DTYPE;
 
 /// All there is to say about a class.
 #[must_use]
@@ -25,7 +26,10 @@ pub fn explain_class(class: &Class) -> String {
     }
     let _ = writeln!(out, "  source: {}", class.source);
     section(&mut out, "parameters", class.parameters.iter().map(parameter));
-    let weights = class.weights.iter().map(|w| vec![w.name.to_string(), shape(&w.shape), when(w.when.as_ref())]);
+    let weights = class.weights.iter().map(|w| {
+        let kept = if w.float32 { format!("stays in {KEPT_DTYPE}") } else { String::new() };
+        vec![w.name.to_string(), shape(&w.shape), when(w.when.as_ref()), kept]
+    });
     section(&mut out, "weights", weights);
     section(&mut out, "inputs", class.inputs.iter().map(value));
     section(&mut out, "outputs", class.outputs.iter().map(value));

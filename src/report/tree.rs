@@ -1,13 +1,15 @@
 //! The hierarchy, as `print(model)` shows it, with the functional layers that `print` doesn't have and repeats folded.
 
+use std::cell::RefCell;
 use std::io::{self, Write};
+use std::sync::Arc;
 
 use crate::catalog::ClassKind;
 use crate::evaluation::Evaluation;
 use crate::flat::{Composite, FlatModel, Node, Repeat, RowId, Variant};
 use crate::flow::Flow;
 use crate::language::check::Checked;
-use crate::language::{Argument, Binding, Segment};
+use crate::language::{Argument, Binding, PathPiece, Segment};
 use crate::quantity::workload::WorkloadVar;
 
 use super::escape_terminal;
@@ -17,7 +19,7 @@ use super::escape_terminal;
 /// # Errors
 /// Those of `out`.
 pub fn render_tree(model: &Evaluation, out: &mut dyn Write) -> io::Result<()> {
-    let tree = Tree { flat: &model.flat, checked: &model.checked, flow: &model.flow };
+    let tree = Tree { flat: &model.flat, checked: &model.checked, flow: &model.flow, around: RefCell::default() };
     let name = model.flat.name.as_deref().unwrap_or("model");
     let class = model.flat.class.as_deref().map_or(name, last_segment);
     writeln!(out, "{}(", escape_terminal(class))?;
@@ -30,6 +32,8 @@ struct Tree<'a> {
     flat: &'a FlatModel,
     checked: &'a Checked,
     flow: &'a Flow,
+    /// What stands for the indices of the repeats around, the innermost last.
+    around: RefCell<Vec<String>>,
 }
 
 impl Tree<'_> {
@@ -49,7 +53,7 @@ impl Tree<'_> {
     fn layer(&self, id: RowId, label: Option<&str>, depth: usize, out: &mut dyn Write) -> io::Result<()> {
         let Some(info) = self.flat.row(id) else { return Ok(()) };
         let row = &info.row;
-        let name = label.map_or_else(|| name_of(row.segment.as_ref()), str::to_owned);
+        let name = label.map_or_else(|| self.name_of(row.segment.as_ref()), str::to_owned);
         let module = row.kind == Some(ClassKind::Module);
         let (open, close) = if module { ('(', ')') } else { ('[', ']') };
         let mut facts: Vec<String> = Vec::new();
@@ -85,7 +89,7 @@ impl Tree<'_> {
         if composite.path_segment().is_none() && label.is_none() {
             return self.nodes(&composite.body, depth, out);
         }
-        let name = label.map_or_else(|| name_of(composite.segment.as_ref()), str::to_owned);
+        let name = label.map_or_else(|| self.name_of(composite.segment.as_ref()), str::to_owned);
         let class = composite.class.as_deref().map_or("", last_segment);
         let calls = composite.calls.as_ref().map(|calls| format!("{} calls of ", self.shown(calls))).unwrap_or_default();
         let pad = "  ".repeat(depth);
@@ -101,17 +105,39 @@ impl Tree<'_> {
     }
 
     fn repeat(&self, repeat: &Repeat<RowId>, depth: usize, out: &mut dyn Write) -> io::Result<()> {
-        let list = repeat.name.as_ref().and_then(Segment::lookup_name).filter(|_| !indexed_name(repeat));
-        let Some(list) = list else {
-            return repeat.variants.iter().try_for_each(|variant| self.variant(variant, repeat.name.as_ref(), depth, out));
+        let named = repeat.name.as_ref().and_then(Segment::lookup_name).filter(|_| !indexed_name(repeat));
+        let Some(list) = named.or_else(|| self.only_list(repeat)) else {
+            return repeat.variants.iter().try_for_each(|variant| self.variant(variant, repeat.name.as_ref(), false, depth, out));
         };
         let pad = "  ".repeat(depth);
         writeln!(out, "{pad}{}", escape_terminal(&format!("({list}): ModuleList(")))?;
-        repeat.variants.iter().try_for_each(|variant| self.variant(variant, None, depth + 1, out))?;
+        repeat.variants.iter().try_for_each(|variant| self.variant(variant, None, true, depth + 1, out))?;
         writeln!(out, "{pad})")
     }
 
-    fn variant(&self, variant: &Variant<RowId>, name: Option<&Segment>, depth: usize, out: &mut dyn Write) -> io::Result<()> {
+    /// The list of which the only layer of each instance of a group says its place: `blocks` of `blocks.<i>`.
+    fn only_list<'r>(&self, repeat: &'r Repeat<RowId>) -> Option<&'r Arc<str>> {
+        let list = |instance: &'r Node<RowId>| match instance {
+            Node::Composite(group) if group.segment.is_none() => match group.body.as_slice() {
+                [Node::Composite(only)] => only.segment.as_ref().filter(|name| !is_indexed(name)).and_then(Segment::lookup_name),
+                _ => None,
+            },
+            _ => None,
+        };
+        let mut lists = repeat.instances().map(list);
+        let first = lists.next()??;
+        lists.all(|other| other == Some(first)).then_some(first)
+    }
+
+    /// The instances of a form; `in_list`: under the heading of the list that they make.
+    fn variant(
+        &self,
+        variant: &Variant<RowId>,
+        name: Option<&Segment>,
+        in_list: bool,
+        depth: usize,
+        out: &mut dyn Write,
+    ) -> io::Result<()> {
         let Some(instance) = variant.instance.as_ref() else { return Ok(()) };
         let indices = variant.indices.pattern();
         let label = match name {
@@ -123,23 +149,51 @@ impl Tree<'_> {
             None => indices.trim_matches(['[', ']']).to_owned(),
         };
         let many = variant.indices.count();
-        if many == 1 {
-            return self.node(instance, Some(&label), depth, out);
+        let times = |node: &Node<RowId>, label: Option<&str>, out: &mut dyn Write| {
+            if many == 1 {
+                return self.node(node, label, depth, out);
+            }
+            let mut text = Vec::new();
+            self.node(node, label, depth, &mut text)?;
+            let text = String::from_utf8_lossy(&text).replacen(": ", &format!(": {many} x "), 1);
+            write!(out, "{text}")
+        };
+        match instance {
+            // A group adds no level: its layers have the index in their names.
+            Node::Composite(group) if group.segment.is_none() => {
+                let own = Some(&*label).filter(|_| in_list);
+                self.around.borrow_mut().push(label.clone());
+                let written = group.body.iter().try_for_each(|node| times(node, own, out));
+                self.around.borrow_mut().pop();
+                written
+            }
+            instance => {
+                self.around.borrow_mut().push("*".to_owned());
+                let written = times(instance, Some(&label), out);
+                self.around.borrow_mut().pop();
+                written
+            }
         }
-        let mut text = Vec::new();
-        self.node(instance, Some(&label), depth, &mut text)?;
-        let text = String::from_utf8_lossy(&text).replacen(": ", &format!(": {many} x "), 1);
-        write!(out, "{text}")
+    }
+
+    fn name_of(&self, segment: Option<&Segment>) -> String {
+        let around = self.around.borrow();
+        let mut out = String::new();
+        let index = |level: u16| around.len().checked_sub(1 + usize::from(level)).and_then(|at| around.get(at));
+        segment.iter().for_each(|segment| {
+            segment.write(&mut out, &|level, out| out.push_str(index(level).map_or("*", String::as_str)));
+        });
+        out
     }
 }
 
 /// `layer<i>` rather than `layers.<i>`.
 fn indexed_name(repeat: &Repeat<RowId>) -> bool {
-    !repeat.name.as_ref().is_some_and(|name| name.pieces.contains(&crate::language::PathPiece::Dot))
+    repeat.name.as_ref().is_none_or(is_indexed)
 }
 
-fn name_of(segment: Option<&Segment>) -> String {
-    segment.map(Segment::pattern).unwrap_or_default()
+fn is_indexed(name: &Segment) -> bool {
+    !name.pieces.contains(&PathPiece::Dot)
 }
 
 /// `(1, 2048, 4096)`, as PyTorch writes a shape.

@@ -10,6 +10,8 @@ pub struct WeightDef {
     pub name: Arc<str>,
     pub shape: ShapeDef,
     pub when: Option<Formula>,
+    /// It stays in float32, whatever the dtype of the others.
+    pub float32: bool,
 }
 
 /// An input or an output.

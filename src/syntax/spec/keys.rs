@@ -173,8 +173,14 @@ pub const NESTED_KEYS: &[Key] = &[
     key("head", KeyKind::Template, "which head; left out: the bare model"),
 ];
 
-pub const WEIGHT_KEYS: &[Key] =
-    &[required("shape", KeyKind::Shape, "the tensor's shape"), key("when", KeyKind::Condition, "whether it exists")];
+pub const WEIGHT_KEYS: &[Key] = &[
+    required("shape", KeyKind::Shape, "the tensor's shape"),
+    key("when", KeyKind::Condition, "whether it exists"),
+    key("dtype", KeyKind::Text, "`float32`: it stays so in a checkpoint of another dtype"),
+];
+
+/// The one dtype that a weight may say of itself.
+pub const KEPT_DTYPE: &str = "float32";
 
 pub const TIE_KEYS: &[Key] = &[
     key("layer", KeyKind::Template, "the path of the layer whose weights these are"),

@@ -8,10 +8,10 @@ mod parse;
 
 pub use family::{Family, Head, Nested, REQUIRED, Require};
 pub use keys::{
-    BLOCK_KEYS, EXPECT_KEYS, FAMILY_KEYS, HEAD_KEYS, INPUT_KEYS, Key, KeyKind, LAYER_KEYS, MODEL_KEYS, NESTED_KEYS, POINT_KEYS,
-    TIE_KEYS, WEIGHT_KEYS,
+    BLOCK_KEYS, EXPECT_KEYS, FAMILY_KEYS, HEAD_KEYS, INPUT_KEYS, KEPT_DTYPE, Key, KeyKind, LAYER_KEYS, MODEL_KEYS, NESTED_KEYS,
+    POINT_KEYS, TIE_KEYS, WEIGHT_KEYS,
 };
-pub use parse::{Fields, UNREAD, fields, name_part, name_problem, parse, parse_block, parse_family, syntax_error};
+pub use parse::{Fields, UNREAD, fields, list_member, name_part, name_problem, parse, parse_block, parse_family, syntax_error};
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -245,6 +245,8 @@ pub struct Weight {
     pub name: Spanned<Arc<str>>,
     pub shape: Vec<Attr>,
     pub when: Option<Attr>,
+    /// It stays in float32, whatever the dtype of the others.
+    pub float32: bool,
 }
 
 /// Weights that are another layer's.

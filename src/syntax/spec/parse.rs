@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::{
-    Attr, BLOCK_KEYS, Block, Body, Datum, EXPECT_KEYS, Expect, FAMILY_KEYS, Fact, Family, HEAD_KEYS, Head, Hold, INPUT_KEYS, Key,
-    LAYER_KEYS, Layer, MODEL_KEYS, Model, ModelInput, NESTED_KEYS, Nested, POINT_KEYS, Point, REQUIRED, Require, TIE_KEYS, Take,
-    Template, TextField, Tie, TieTarget, Variable, WEIGHT_KEYS, Weight, index_of,
+    Attr, BLOCK_KEYS, Block, Body, Datum, EXPECT_KEYS, Expect, FAMILY_KEYS, Fact, Family, HEAD_KEYS, Head, Hold, INPUT_KEYS,
+    KEPT_DTYPE, Key, LAYER_KEYS, Layer, MODEL_KEYS, Model, ModelInput, NESTED_KEYS, Nested, POINT_KEYS, Point, REQUIRED, Require,
+    TIE_KEYS, Take, Template, TextField, Tie, TieTarget, Variable, WEIGHT_KEYS, Weight, index_of,
 };
 use crate::quantity::{Stated, facts, total};
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics, nearest};
@@ -518,7 +518,7 @@ impl Parser<'_> {
     fn weight(&mut self, member: &Member) -> Option<Weight> {
         let name = Spanned::new(member.key.clone(), member.key_span);
         if let Json::List(_) = member.value.json {
-            return Some(Weight { name, shape: self.shape(&member.value), when: None });
+            return Some(Weight { name, shape: self.shape(&member.value), when: None, float32: false });
         }
         if !matches!(member.value.json, Json::Object(_)) {
             let diagnostic = wrong_type(&member.value, "a weight", "a shape (a list), or an object with `shape` and `when`");
@@ -530,7 +530,20 @@ impl Parser<'_> {
             name,
             shape: f.get("shape").map(|n| self.shape(n)).unwrap_or_default(),
             when: f.get("when").map(|n| self.attr(n)),
+            float32: f.get("dtype").is_some_and(|n| self.kept_dtype(n)),
         })
+    }
+
+    /// Whether a weight says that it stays in float32; it can't say more of its dtype.
+    fn kept_dtype(&mut self, node: &Node) -> bool {
+        let Some(dtype) = self.text(node, "a weight's `dtype`") else { return false };
+        let known = *dtype.value == *KEPT_DTYPE;
+        if !known {
+            let message = format!("a weight's `dtype` can't be `{}`", dtype.value);
+            let help = format!("`{KEPT_DTYPE}` keeps it so; the dtype of all others is the checkpoint's, or --weight-dtype's");
+            self.diagnostics.push(Diagnostic::new(Code::WrongType, message).at(node.span, "only `float32`").help(help));
+        }
+        known
     }
 
     fn shape(&mut self, node: &Node) -> Vec<Attr> {
@@ -691,9 +704,10 @@ impl Parser<'_> {
 #[must_use]
 pub fn name_problem(name: &str) -> Option<&'static str> {
     const LONGEST: usize = 200;
-    if name.is_empty() {
+    let segment = list_member(name).map_or(name, |(list, _)| list);
+    if segment.is_empty() {
         Some("it is empty")
-    } else if name.contains('.') {
+    } else if segment.contains('.') {
         Some("it has a dot, which separates the segments of a path")
     } else if name.chars().any(char::is_control) {
         Some("it has a control character")
@@ -702,4 +716,12 @@ pub fn name_problem(name: &str) -> Option<&'static str> {
     } else {
         None
     }
+}
+
+/// The list and the number of a name that says its place in a list of modules: `blocks` and 3 of `blocks.3`.
+#[must_use]
+pub fn list_member(name: &str) -> Option<(&str, u64)> {
+    let (list, number) = name.split_once('.')?;
+    let canonical = number.bytes().all(|byte| byte.is_ascii_digit()) && (number.len() == 1 || !number.starts_with('0'));
+    Some((list, number.parse().ok().filter(|_| canonical)?))
 }

@@ -7,7 +7,7 @@ use super::tokens::{LEADING, leading};
 use crate::catalog::class::keys::VALUE_KEYS;
 use crate::catalog::class::value::{Dim, Element, ElementDef, SaveDef, ShapeDef, ValueDef, WeightDef};
 use crate::syntax::json::{Json, Member, Node};
-use crate::syntax::spec::{WEIGHT_KEYS, fields};
+use crate::syntax::spec::{KEPT_DTYPE, WEIGHT_KEYS, fields};
 
 impl Reader<'_> {
     fn shape(&mut self, node: &Node) -> Option<ShapeDef> {
@@ -27,10 +27,19 @@ impl Reader<'_> {
     pub(super) fn weight(&mut self, member: &Member) -> Option<WeightDef> {
         let name = member.key.clone();
         if !matches!(member.value.json, Json::Object(_)) {
-            return Some(WeightDef { name, shape: self.weight_shape(&member.value)?, when: None });
+            return Some(WeightDef { name, shape: self.weight_shape(&member.value)?, when: None, float32: false });
         }
         let f = fields(&member.value, "a weight", WEIGHT_KEYS, &[], self.diagnostics)?;
-        Some(WeightDef { name, shape: self.weight_shape(f.get("shape")?)?, when: f.get("when").and_then(|n| self.condition(n)) })
+        let dtype = f.get("dtype").and_then(|n| Some((n, self.text(n)?)));
+        if let Some((node, dtype)) = dtype.as_ref().filter(|(_, dtype)| **dtype != *KEPT_DTYPE) {
+            self.invalid(node.span, format!("a weight's dtype can't be `{dtype}`"), format!("only `{KEPT_DTYPE}`"));
+        }
+        Some(WeightDef {
+            name,
+            shape: self.weight_shape(f.get("shape")?)?,
+            when: f.get("when").and_then(|n| self.condition(n)),
+            float32: dtype.is_some(),
+        })
     }
 
     /// What a layer owns doesn't depend on what it is given.
