@@ -41,7 +41,7 @@
 //! let at = model.lowered(&Execution::default()).into_result()?.at(&Workload::decode(8, 4095)).into_result()?;
 //! assert_eq!(at.summary().params, 596_049_920);
 //! // 28 layers x 2 x 8 heads x 128 channels x 2 bytes.
-//! assert_eq!(at.cache().bytes_per_token_at_first, 114_688);
+//! assert_eq!(at.cache().growth.map(|growth| growth.at_first), Some(114_688));
 //!
 //! // Why does this layer cost what it does?
 //! let text = at.explain("model.layers.0.mlp.up_proj").into_result()?;
@@ -94,7 +94,7 @@ pub mod diagnostics {
 
 /// What can be said of a model beyond its rows.
 pub mod analyses {
-    pub use crate::analysis::cache::{AttentionKind, CacheReport, CacheRow};
+    pub use crate::analysis::cache::{AttentionKind, CacheGrowth, CacheReport, CacheRow};
     pub use crate::analysis::compare::{Changed, Difference, Single};
     pub use crate::analysis::fit::{Fit, Largest};
     pub use crate::analysis::memory::{Checkpointing, Item, Kept, Lora, Plan, Training, loss_saved_bytes};

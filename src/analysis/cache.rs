@@ -25,12 +25,8 @@ const FAR: u64 = 1 << 30;
 pub struct CacheReport {
     /// Rows that keep something, with the bytes of all their instances at the workload.
     pub rows: Vec<CacheRow>,
-    /// Bytes that one more token of one sequence adds once all windows are full: not an integer where every few tokens make one entry.
-    pub bytes_per_token: Exact,
-    /// Bytes that one more token of one sequence adds before any window is full.
-    pub bytes_per_token_at_first: u128,
-    /// Bytes of one sequence that don't grow with it.
-    pub constant_bytes: u128,
+    /// How it grows with a sequence; `None`: the model has no answer at one or two tokens.
+    pub growth: Option<CacheGrowth>,
     /// Bytes at these lengths, at the workload's batch size.
     pub at: Vec<(u64, u128)>,
     /// Why the lengths end before those that a report shows: what is wrong with the model at the next.
@@ -41,6 +37,17 @@ pub struct CacheReport {
     pub mha_bytes: u128,
     /// What is kept at the workload.
     pub bytes: u128,
+}
+
+/// How the cache of one sequence grows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CacheGrowth {
+    /// Bytes that one more token adds once all windows are full: not an integer where every few tokens make one entry.
+    pub bytes_per_token: Exact,
+    /// Bytes that one more token adds before any window is full.
+    pub at_first: u128,
+    /// Bytes that don't grow.
+    pub constant_bytes: u128,
 }
 
 /// What one row keeps in its cache.
@@ -108,9 +115,17 @@ pub fn cache(model: &Evaluation) -> CacheReport {
             None => Ok(costs.report.totals.get(Quantity::CacheBytes)),
         }
     };
-    let growth = |from: u64, to: u64| Some(at(to, 1).ok()?.saturating_sub(at(from, 1).ok()?));
-    let at_first = growth(1, 2).unwrap_or(0);
-    let far = growth(FAR, 2 * FAR).and_then(|bytes| Exact::from_count(bytes)?.checked_div(Exact::from_count(u128::from(FAR))?));
+    let growth = || {
+        let (one, two) = (at(1, 1).ok()?, at(2, 1).ok()?);
+        let at_first = two.saturating_sub(one);
+        // A model that has no answer so far away ends before: what its first tokens add is what each does.
+        let far = at(FAR, 1).ok().zip(at(2 * FAR, 1).ok());
+        let bytes_per_token = match far {
+            Some((near, far)) => Exact::from_count(far.saturating_sub(near))?.checked_div(Exact::from_count(u128::from(FAR))?)?,
+            None => Exact::from_count(at_first)?,
+        };
+        Some(CacheGrowth { bytes_per_token, at_first, constant_bytes: one.saturating_sub(at_first) })
+    };
     let rows = flat.rows.iter().zip(report.rows()).filter_map(|(info, row)| {
         let bytes = row.of(Quantity::CacheBytes);
         (bytes > 0).then(|| CacheRow { path: info.path.to_string(), layers: info.repeats, bytes })
@@ -121,9 +136,7 @@ pub fn cache(model: &Evaluation) -> CacheReport {
     let ends = lengths.iter().find_map(|(_, found)| found.as_ref().err().cloned());
     CacheReport {
         rows: rows.collect(),
-        bytes_per_token: far.or_else(|| Exact::from_count(at_first)).unwrap_or(Exact::ZERO),
-        bytes_per_token_at_first: at_first,
-        constant_bytes: at(1, 1).unwrap_or(0).saturating_sub(at_first),
+        growth: growth(),
         at: lengths.into_iter().filter_map(|(length, found)| Some((length, found.ok()?))).collect(),
         ends,
         attention,

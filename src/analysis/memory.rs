@@ -4,6 +4,7 @@
 //! A compiled model comes in, a list of kinds with their bytes goes out. How inference is split over devices is `split`'s; what ZeRO splits over ranks
 //! is divided and rounded up.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::split::Split;
@@ -383,12 +384,9 @@ pub fn plan(model: &Evaluation, devices: u64, options: &Training) -> Result<Plan
 /// What is wrong with the model so: there is no such thing that wasn't wrong before.
 pub(super) fn targeted(model: &Evaluation, options: &Training) -> Option<Result<Evaluation, Box<Diagnostic>>> {
     let lora = options.lora.as_ref()?;
-    let known = |target: &String| model.flat.patterns.iter().any(|pattern| **pattern.text() == **target);
-    if lora.targets.iter().all(known) {
-        return None;
-    }
+    let lowered = model.lowered();
+    let Cow::Owned(told_apart) = lowered.told_apart(lora.targets.iter().map(String::as_str)) else { return None };
     let mut said = Diagnostics::default();
-    let told_apart = model.lowered().told_apart(lora.targets.iter().map(String::as_str));
     let found = evaluate(&told_apart, &model.asked, Checks::Figures, &mut said);
     let why = || said.first_error().cloned().unwrap_or_else(|| Diagnostic::new(Code::InvalidWorkload, "no plan"));
     Some(found.ok_or_else(|| why().boxed()))

@@ -9,7 +9,7 @@ use crate::catalog::{Class, Dim, Formula, ShapeDef, Slot};
 use crate::cost::bind::Signature;
 use crate::cost::rules::{Over, Rule, Sum, rule};
 use crate::cost::{Evaluated, LayerEnv, Problem, Tensor, evaluate};
-use crate::quantity::workload::{CONVENTIONS, Phase, VARIABLES, WEIGHT_DTYPE_BYTES};
+use crate::quantity::workload::{BUILTINS, Phase, VARIABLES, WEIGHT_DTYPE_BYTES};
 use crate::quantity::{QUANTITIES, Quantity, QuantityInfo};
 use crate::syntax::expr::{Env, Exact, Value};
 
@@ -255,7 +255,7 @@ fn visit(slot: Slot, class: &Class, asked: &HashSet<Slot>, seen: &mut HashSet<Sl
 
 /// The slot of a parameter, or after those of a variable.
 fn slot_at(at: usize) -> Option<Slot> {
-    u16::try_from(VARIABLES.len() + CONVENTIONS.len() + at).ok().map(Slot)
+    u16::try_from(BUILTINS + at).ok().map(Slot)
 }
 
 fn slots_of(class: &Class) -> impl Iterator<Item = Slot> {
@@ -263,7 +263,7 @@ fn slots_of(class: &Class) -> impl Iterator<Item = Slot> {
 }
 
 fn position(slot: Slot) -> Option<usize> {
-    usize::from(slot.0).checked_sub(VARIABLES.len() + CONVENTIONS.len())
+    usize::from(slot.0).checked_sub(BUILTINS)
 }
 
 fn variable(class: &Class, slot: Slot) -> Option<(&str, &Formula)> {

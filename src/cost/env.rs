@@ -10,7 +10,7 @@ use super::problem::Problem;
 use super::rules::Reading;
 use crate::catalog::{Class, Dim, Formula, ShapeDef, Slot, check_parameter};
 use crate::cost::bind::Signature;
-use crate::quantity::workload::{CONVENTIONS, VARIABLES};
+use crate::quantity::workload::BUILTINS;
 use crate::syntax::diag::Code;
 use crate::syntax::expr::{Env, EvalError, Exact, Value, eval, eval_condition, eval_integer};
 
@@ -24,7 +24,7 @@ pub(crate) struct LayerEnv<'c> {
 impl Env<Slot> for LayerEnv<'_> {
     fn value(&self, slot: &Slot, depth: u16) -> Result<Value, EvalError> {
         let at = usize::from(slot.0);
-        let builtins = VARIABLES.len() + CONVENTIONS.len();
+        let builtins = BUILTINS;
         if at < builtins {
             return Ok(self.builtins.get(at).cloned().unwrap_or(Value::Null));
         }
@@ -55,7 +55,7 @@ impl Env<Slot> for LayerEnv<'_> {
 
     fn look(&self, slot: &Slot, depth: u16) -> Option<&Value> {
         let at = usize::from(slot.0);
-        let Some(own) = at.checked_sub(VARIABLES.len() + CONVENTIONS.len()) else { return self.builtins.get(at) };
+        let Some(own) = at.checked_sub(BUILTINS) else { return self.builtins.get(at) };
         let cell = self.cells.get(own)?;
         if cell.get().is_none() {
             // What is wrong with it is said by who asks for the value itself.
@@ -93,7 +93,7 @@ impl<'c> LayerEnv<'c> {
 impl LayerEnv<'_> {
     /// Whether anything has asked for a parameter or a variable of the class.
     pub(crate) fn is_known(&self, slot: Slot) -> bool {
-        let at = usize::from(slot.0).checked_sub(VARIABLES.len() + CONVENTIONS.len());
+        let at = usize::from(slot.0).checked_sub(BUILTINS);
         at.and_then(|at| self.cells.get(at)).is_some_and(|cell| cell.get().is_some())
     }
 
@@ -125,7 +125,7 @@ impl LayerEnv<'_> {
 
     /// The definition of a parameter's default or of a variable.
     fn definition(&self, slot: Slot) -> Option<&Formula> {
-        let at = usize::from(slot.0).checked_sub(VARIABLES.len() + CONVENTIONS.len())?;
+        let at = usize::from(slot.0).checked_sub(BUILTINS)?;
         match self.class.parameters.get(at) {
             Some(parameter) => parameter.default.as_ref(),
             None => self.class.variables.get(at - self.class.parameters.len()).map(|(_, formula)| formula),

@@ -51,8 +51,8 @@ pub enum Checks {
 /// Evaluates a model at a workload. What is wrong goes to `diagnostics`, and then there is no result.
 pub fn evaluate(lowered: &Lowered, workload: &Workload, checks: Checks, diagnostics: &mut Diagnostics) -> Option<Evaluation> {
     let patterns = || workload.weight_dtypes.iter().map(|(pattern, _)| &**pattern);
-    let told_apart = patterns().next().map(|_| lowered.told_apart(patterns()));
-    let lowered = told_apart.as_ref().unwrap_or(lowered);
+    let told_apart = lowered.told_apart(patterns());
+    let lowered = &*told_apart;
     let Lowered { source, checked, flat, execution, said } = lowered;
     settings_are_of_the_workload(checked, workload, diagnostics);
     let Costs { bound, report } = costs(flat, *execution, workload, diagnostics);

@@ -6,7 +6,7 @@ use super::model::FlatModel;
 use super::node::RowId;
 use crate::catalog::Class;
 use crate::language::{Argument, Binding};
-use crate::quantity::workload::{CONVENTIONS, VARIABLES};
+use crate::quantity::workload::{BUILTINS, CONVENTIONS, VARIABLES};
 
 /// The workload variables, then the conventions, that something reads.
 #[derive(Debug, Clone, Default)]
@@ -22,7 +22,7 @@ impl Uses {
 
     /// Looks at every formula that a row's cost may ask. A branch that isn't taken counts, too.
     pub(super) fn of(flat: &FlatModel) -> Self {
-        let mut found = Finder { flat, read: vec![false; VARIABLES.len() + CONVENTIONS.len()], own: HashSet::new() };
+        let mut found = Finder { flat, read: vec![false; BUILTINS], own: HashSet::new() };
         for row in flat.signatures.iter().filter_map(|id: &RowId| flat.row(*id)).map(|info| &info.row) {
             row.arguments.iter().map(|(_, argument)| argument).for_each(|argument| found.argument(argument));
             row.overrides.iter().map(|(_, argument)| argument).for_each(|argument| found.argument(argument));
@@ -84,7 +84,7 @@ impl Finder<'_> {
 
     /// The formulas of a class, but defaults of what a layer gives, and variables that the layer replaces.
     fn class(&mut self, class: &Class, given: &[u16], replaced: &[u16]) {
-        for (parameter, slot) in class.reads(VARIABLES.len() + CONVENTIONS.len()) {
+        for (parameter, slot) in class.reads(BUILTINS) {
             if parameter.is_none_or(|at| !given.contains(&at)) && !replaced.contains(slot) {
                 self.mark(usize::from(*slot));
             }

@@ -2,6 +2,7 @@
 //!
 //! A checked model and an [`Execution`] come in, a [`Lowered`] goes out.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::flat::{FlatModel, MOST_PATTERNS, Pattern, flatten};
@@ -44,7 +45,7 @@ impl Lowered {
     /// The same model with its layers told apart by these patterns, too: a repeat is split where one means some of its instances. Of more than
     /// [`MOST_PATTERNS`] the first are known.
     #[must_use]
-    pub(crate) fn told_apart<'p>(&self, patterns: impl Iterator<Item = &'p str>) -> Lowered {
+    pub(crate) fn told_apart<'p>(&self, patterns: impl Iterator<Item = &'p str>) -> Cow<'_, Lowered> {
         let mut all = self.flat.patterns.to_vec();
         for text in patterns.take(MOST_PATTERNS) {
             if all.len() < MOST_PATTERNS && all.iter().all(|known| **known.text() != *text) {
@@ -52,10 +53,10 @@ impl Lowered {
             }
         }
         if all.len() == self.flat.patterns.len() {
-            return self.clone();
+            return Cow::Borrowed(self);
         }
         // What is wrong with the model was said when it was flattened without them.
         let flat = flatten(&self.checked, &all.into(), &mut Diagnostics::default());
-        Lowered { flat: Arc::new(flat), ..self.clone() }
+        Cow::Owned(Lowered { flat: Arc::new(flat), ..self.clone() })
     }
 }

@@ -52,6 +52,9 @@ pub const CONVENTIONS: &[(&str, &str)] = &[
     ("after", "'steps' or 'prompt': whether cached tokens came one by one, as while decoding, or all at once"),
 ];
 
+/// How many names class formulas see before those of their class: the variables and the conventions.
+pub const BUILTINS: usize = VARIABLES.len() + CONVENTIONS.len();
+
 /// What a step is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {

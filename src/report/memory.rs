@@ -13,7 +13,7 @@ use super::grid::title;
 use super::sheet::sheet;
 use super::units::{self, Units};
 use super::{escape_csv, escape_markdown, escape_terminal};
-use crate::analysis::cache::CacheReport;
+use crate::analysis::cache::{CacheGrowth, CacheReport};
 use crate::analysis::fit::{Fit, Largest};
 use crate::analysis::memory::{Kept, Plan, Training};
 use crate::analysis::split::Split;
@@ -258,11 +258,13 @@ fn cache(report: &MemoryReport<'_>) -> Option<Section> {
         ));
     }
     notes.extend(cache.ends.as_ref().map(|why| format!("longer ones have no answer: {why}")));
-    let constant = match cache.constant_bytes {
-        0 => String::new(),
-        bytes => format!(" and {} bytes whatever its length", units::exact(bytes)),
-    };
-    notes.push(per_token(cache, &format!(" of a sequence{constant}")));
+    notes.extend(cache.growth.map(|growth| {
+        let constant = match growth.constant_bytes {
+            0 => String::new(),
+            bytes => format!(" and {} bytes whatever its length", units::exact(bytes)),
+        };
+        per_token(&growth, &format!(" of a sequence{constant}"))
+    }));
     if cache.bytes > 0 && cache.mha_bytes > 0 {
         #[expect(clippy::cast_precision_loss, reason = "a ratio for people")]
         let ratio = cache.mha_bytes as f64 / cache.bytes as f64;
@@ -277,14 +279,12 @@ fn cache(report: &MemoryReport<'_>) -> Option<Section> {
 }
 
 /// `131,072 bytes a token`, more, and what the first tokens take where that is not the same.
-pub(super) fn per_token(cache: &CacheReport, more: &str) -> String {
-    let first = match Exact::from_count(cache.bytes_per_token_at_first) {
-        Some(first) if first != cache.bytes_per_token => {
-            format!(" ({} before windows are full)", units::exact(cache.bytes_per_token_at_first))
-        }
+pub(super) fn per_token(growth: &CacheGrowth, more: &str) -> String {
+    let first = match Exact::from_count(growth.at_first) {
+        Some(first) if first != growth.bytes_per_token => format!(" ({} before windows are full)", units::exact(growth.at_first)),
         _ => String::new(),
     };
-    format!("{} bytes a token{more}{first}", units::about(cache.bytes_per_token))
+    format!("{} bytes a token{more}{first}", units::about(growth.bytes_per_token))
 }
 
 fn fit(report: &MemoryReport<'_>) -> Option<Section> {
@@ -525,9 +525,9 @@ struct AliveJson<'a> {
 struct CacheJson<'a> {
     bytes: u128,
     /// Of the steady state, where windows are full.
-    bytes_per_token: serde_json::Value,
-    bytes_per_token_at_first: u128,
-    constant_bytes: u128,
+    bytes_per_token: Option<serde_json::Value>,
+    bytes_per_token_at_first: Option<u128>,
+    constant_bytes: Option<u128>,
     mha_bytes: u128,
     attention: Vec<AttentionJson>,
     layers: Vec<CacheLayer<'a>>,
@@ -643,9 +643,9 @@ fn json(report: &MemoryReport<'_>, out: &mut dyn Write) -> io::Result<()> {
         }),
         cache: CacheJson {
             bytes: cache.bytes,
-            bytes_per_token: units::number(cache.bytes_per_token),
-            bytes_per_token_at_first: cache.bytes_per_token_at_first,
-            constant_bytes: cache.constant_bytes,
+            bytes_per_token: cache.growth.map(|growth| units::number(growth.bytes_per_token)),
+            bytes_per_token_at_first: cache.growth.map(|growth| growth.at_first),
+            constant_bytes: cache.growth.map(|growth| growth.constant_bytes),
             mha_bytes: cache.mha_bytes,
             attention: cache
                 .attention

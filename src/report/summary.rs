@@ -64,12 +64,12 @@ fn facts(summary: &Summary) -> Vec<Fact> {
         facts.push((weights_label(dtype), format!("{} ({})", units::bytes(bytes, Units::Si), units::exact(bytes))));
     }
     let cache = &summary.cache;
-    if cache.bytes_per_token_at_first > 0 || cache.constant_bytes > 0 {
-        let constant = match cache.constant_bytes {
+    if let Some(growth) = cache.growth.filter(|growth| growth.at_first > 0 || growth.constant_bytes > 0) {
+        let constant = match growth.constant_bytes {
             0 => String::new(),
             bytes => format!(", and {} whatever the length", units::bytes(bytes, Units::Si)),
         };
-        facts.push(("cache", per_token(cache, &constant)));
+        facts.push(("cache", per_token(&growth, &constant)));
     }
     let (flops, tokens) = summary.prefill;
     if let Some(each) = flops.checked_div(tokens) {
@@ -285,8 +285,9 @@ fn summary_json(summary: &Summary) -> Json {
         "positions": positions(summary), "tied": summary.tied, "biases": summary.biases,
         "experts": summary.experts.map(|(all, chosen)| json!({ "num_experts": integer(all), "top_k": integer(chosen) })),
         "params": integer(summary.params), "active_params": integer(summary.active_params), "components": components,
-        "cache_bytes_per_token": units::number(summary.cache.bytes_per_token),
-        "cache_bytes_per_token_at_first": integer(summary.cache.bytes_per_token_at_first), "cache_constant_bytes": integer(summary.cache.constant_bytes),
+        "cache_bytes_per_token": summary.cache.growth.map(|growth| units::number(growth.bytes_per_token)),
+        "cache_bytes_per_token_at_first": summary.cache.growth.map(|growth| integer(growth.at_first)),
+        "cache_constant_bytes": summary.cache.growth.map(|growth| integer(growth.constant_bytes)),
         "counted_by": summary.counted_by.word(),
         "prefill": { "matmul_flops": integer(summary.prefill.0), "tokens": integer(summary.prefill.1) },
         "decode": summary.decode.map(|(flops, past)| json!({ "matmul_flops": integer(flops), "past_len": integer(past) })),

@@ -16,6 +16,7 @@ mod limits;
 mod memory;
 mod properties;
 mod reference;
+mod small;
 mod summary;
 mod support;
 mod workload;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use layerspec::Evaluation;
-use layerspec::analyses::{AttentionKind, Checkpointing, Lora, Training, loss_saved_bytes};
+use layerspec::analyses::{AttentionKind, CacheGrowth, Checkpointing, Lora, Training, loss_saved_bytes};
 use serde_json::{Value as Json, json};
 
 use crate::support::{SESSION, evaluate, model_file, workload};
@@ -174,7 +174,7 @@ fn a_cache_says_what_makes_it() {
     assert_eq!(llama.attention.iter().map(|kind| kind.name()).collect::<Vec<_>>(), ["GQA 4:1"]);
     assert_eq!((llama.bytes, llama.mha_bytes), (67_108_864, 4 * 67_108_864));
     // 16 layers x 2 x 8 heads x 64 channels x 2 bytes.
-    assert_eq!((llama.bytes_per_token, llama.bytes_per_token_at_first, llama.constant_bytes), (count(32_768), 32_768, 0));
+    assert_eq!(llama.growth, Some(CacheGrowth { bytes_per_token: count(32_768), at_first: 32_768, constant_bytes: 0 }));
     let gemma = report("gemma-3-270m");
     assert_eq!(gemma.attention.iter().map(|kind| (kind.layers, kind.window)).collect::<Vec<_>>(), [(15, Some(512)), (3, None)]);
     // A window keeps 511 tokens: beyond it only the three full layers grow.
@@ -235,7 +235,7 @@ fn decoding_is_in_its_steady_state() {
         assert_eq!(storages(past, "steps"), ("model.layers.5.self_attn.cache".to_owned(), bytes));
     }
     let report = decoding(&config, 1, 4096, "steps").cache();
-    assert_eq!((report.bytes_per_token, report.bytes_per_token_at_first), (count(128), 6 * 128));
+    assert_eq!(report.growth.map(|growth| (growth.bytes_per_token, growth.at_first)), Some((count(128), 6 * 128)));
 }
 
 #[test]
@@ -257,7 +257,7 @@ fn published_caches_of_long_contexts() {
     assert_eq!(of("gpt-oss-20b", 32, 8191).bytes * 1000 / (1 << 30), 6093);
     // DeepSeek-V4-Flash, 912,128 tokens: 6.28 GB and about 6.9 kB a token (published pool sizes).
     let flash = of("deepseek-v4-flash", 1, 912_127);
-    assert_eq!((flash.bytes / 10_000_000, flash.bytes_per_token), (628, count(6_880)));
+    assert_eq!((flash.bytes / 10_000_000, flash.growth.map(|growth| growth.bytes_per_token)), (628, Some(count(6_880))));
 }
 
 /// A model that is written out here, in training.
@@ -350,7 +350,7 @@ fn kinds_of_attention_have_their_names() {
     assert_eq!((report.bytes, report.mha_bytes), (10 * head, 20 * head));
     assert_eq!(report.rows.iter().map(|row| (row.path.as_str(), row.layers, row.bytes)).nth(1), Some(("a1.kv", 1, 2 * head)));
     // Of one sequence a token more.
-    assert_eq!((report.bytes_per_token, report.constant_bytes), (count(10 * 2 * 8 * 4), 0));
+    assert_eq!(report.growth.map(|growth| (growth.bytes_per_token, growth.constant_bytes)), Some((count(10 * 2 * 8 * 4), 0)));
     // At other lengths, of as many sequences as the workload has.
     assert_eq!(report.at[0], (512, 10 * 3 * 512 * 2 * 8 * 4));
 }
@@ -367,9 +367,13 @@ fn a_cache_at_other_lengths_forgets_the_workloads() {
     // In training nothing is kept; what a token would take is the same.
     let asked = serde_json::json!({ "phase": "train", "batch_size": 1, "seq_len": 64 });
     let training = evaluated(&serde_json::json!({ "model": "llama-3.2-1b", "workload": asked })).cache();
-    assert_eq!((training.bytes, training.bytes_per_token, training.at[0]), (0, count(32_768), (512, 512 * 32_768)));
+    assert_eq!(
+        (training.bytes, training.growth.unwrap().bytes_per_token, training.at[0]),
+        (0, count(32_768), (512, 512 * 32_768))
+    );
     let (plain, set) = (at(&[]), at(&[("seq_len", 100), ("past_len", 20), ("batch_size", 2), ("logit_len", 7)]));
-    assert_eq!((plain.bytes_per_token, set.bytes_per_token, set.constant_bytes), (count(32_768), count(32_768), 0));
+    let growth = Some(CacheGrowth { bytes_per_token: count(32_768), at_first: 32_768, constant_bytes: 0 });
+    assert_eq!((plain.growth, set.growth), (growth, growth));
     assert_eq!(set.bytes, 2 * 120 * 32_768);
     assert_eq!((plain.at[1], set.at[1]), ((1024, 1024 * 32_768), (1024, 2 * 1024 * 32_768)));
 }

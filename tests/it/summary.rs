@@ -114,8 +114,8 @@ fn layers_with_a_recurrent_state_are_counted_once() {
     // Each keeps the state of a convolution and that of a scan.
     assert_eq!(page.recurrent_layers, 5);
     assert!(page.positions.is_empty() && page.components.iter().any(|part| part.role.word() == "state space"));
-    assert_eq!(page.cache.bytes_per_token_at_first, 0);
-    assert!(page.cache.constant_bytes > 0);
+    let growth = page.cache.growth.unwrap();
+    assert!(growth.at_first == 0 && growth.constant_bytes > 0);
 }
 
 /// One more token after all those of the workload: a product with every weight, and scores and values of as many tokens as there are then.

@@ -3,7 +3,7 @@
 use super::definition::Class;
 use super::formula::Formula;
 use super::value::SaveDef;
-use crate::quantity::workload::{CONVENTIONS, VARIABLES};
+use crate::quantity::workload::BUILTINS;
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics};
 use crate::syntax::source::Span;
 
@@ -27,7 +27,7 @@ fn check_saves(class: &Class, diagnostics: &mut Diagnostics) {
 
 /// Defaults and variables must not depend on each other in a circle.
 fn check_cycles(class: &Class, diagnostics: &mut Diagnostics) {
-    let first = VARIABLES.len() + CONVENTIONS.len();
+    let first = BUILTINS;
     let defaults = class.parameters.iter().map(|p| p.default.as_ref());
     let definitions: Vec<Option<&Formula>> = defaults.chain(class.variables.iter().map(|(_, f)| Some(f))).collect();
     let mut state = vec![0u8; definitions.len()];

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::catalog::class::formula::{Slot, builtin_slot};
-use crate::quantity::workload::{CONVENTIONS, VARIABLES};
+use crate::quantity::workload::{BUILTINS, CONVENTIONS, VARIABLES};
 
 /// The names that formulas may use.
 #[derive(Default)]
@@ -15,7 +15,7 @@ pub(super) struct Names {
 impl Names {
     /// What a name stands for; `outside` is the parameter in whose own default it stands, where it means what it means outside.
     pub(super) fn slot(&self, name: &str, outside: Option<&str>) -> Option<Slot> {
-        let builtins = VARIABLES.len() + CONVENTIONS.len();
+        let builtins = BUILTINS;
         let parameter = self.parameters.iter().position(|p| &**p == name).filter(|_| outside != Some(name));
         let variable = || self.variables.iter().position(|v| &**v == name).map(|i| builtins + self.parameters.len() + i);
         let index = parameter.map(|i| builtins + i).or_else(variable).or_else(|| builtin_slot(name))?;
