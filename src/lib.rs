@@ -83,7 +83,7 @@ pub use flow::{Alive, Peak};
 pub use lower::{Execution, Lowered};
 pub use quantity::workload::{After, Attention, Backend, Cache, Kernel, Logits, Phase};
 pub use quantity::{Bytes, Cost, Exact, Flops, Fold, Params, QUANTITIES, Quantity, QuantityInfo, Unit};
-pub use session::{Expression, ExpressionError, Failure, FlatRow, Model, Outcome, Place, Session, Settings, Stage};
+pub use session::{Expression, ExpressionError, Failure, FlatRow, Model, Outcome, Place, Session, Settings, Shown, Stage};
 pub use syntax::expr::Value;
 
 /// What is said of a model: errors and warnings, and the places that they point at.

@@ -99,7 +99,12 @@ pub fn cache(model: &Evaluation) -> CacheReport {
     // Lengths that were set by name are those of the workload, not of the lengths that are looked at here.
     let settings = model.asked.settings.iter().filter(|(name, _)| !LENGTHS_BY_NAME.contains(&&**name)).cloned();
     let asked = Workload { settings: settings.collect(), ..model.asked.clone() };
+    // Without a layer that keeps anything there is nothing to ask at other lengths.
+    let keeps = flat.signatures.iter().filter_map(|id| flat.row(*id)?.row.class.as_ref()).any(|class| class.0.cache.is_some());
     let at = |length: u64, batch: u64| {
+        if !keeps {
+            return Ok(0);
+        }
         let workload = Workload {
             phase: Some(Phase::Decode),
             batch_size: Some(batch),

@@ -2,9 +2,10 @@
 //!
 //! Two compiled models come in, a [`Difference`] goes out. Layers are matched by their path with indices left open.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use indexmap::IndexMap;
+use indexmap::{IndexMap, IndexSet};
 
 use crate::evaluation::Evaluation;
 use crate::quantity::Quantity;
@@ -51,7 +52,7 @@ struct Entry {
     class: Arc<str>,
     instances: u128,
     params: u128,
-    facts: IndexMap<Arc<str>, Vec<String>>,
+    facts: IndexMap<Arc<str>, IndexSet<String>>,
 }
 
 /// Compares a first model with a second one.
@@ -59,15 +60,17 @@ struct Entry {
 pub fn difference(first: &Evaluation, second: &Evaluation) -> Difference {
     let (mut a, b) = (entries(first), entries(second));
     let mut out = Difference::default();
+    let mut met = HashSet::new();
     for (path, theirs) in b {
-        let Some(ours) = a.shift_remove(&path) else {
+        let Some(ours) = a.get_mut(&path).map(std::mem::take) else {
             out.added.push(single(path, theirs));
             continue;
         };
+        met.insert(path.clone());
         let facts = changes(&ours, &theirs);
         if facts.is_empty() { out.equal += 1 } else { out.changed.push(Changed { path, facts }) }
     }
-    out.removed = a.into_iter().map(|(path, entry)| single(path, entry)).collect();
+    out.removed = a.into_iter().filter(|(path, _)| !met.contains(path)).map(|(path, entry)| single(path, entry)).collect();
     out
 }
 
@@ -85,12 +88,32 @@ fn changes(ours: &Entry, theirs: &Entry) -> Vec<(Arc<str>, String, String)> {
     let last = |class: &str| class.rsplit('.').next().unwrap_or(class).to_owned();
     note("class", last(&ours.class), last(&theirs.class));
     note("layers", ours.instances.to_string(), theirs.instances.to_string());
-    let shown = |values: Option<&Vec<String>>| values.map_or_else(|| "(default)".to_owned(), |values| values.join(" | "));
     let names = ours.facts.keys().chain(theirs.facts.keys().filter(|name| !ours.facts.contains_key(*name)));
     for name in names {
-        note(name, shown(ours.facts.get(name)), shown(theirs.facts.get(name)));
+        let (a, b) = (ours.facts.get(name), theirs.facts.get(name));
+        let [a_values, b_values] = [a, b].map(|values| values.into_iter().flatten().map(String::as_str).collect::<Vec<_>>());
+        if a_values != b_values || a.is_some() != b.is_some() {
+            let same = a_values.iter().zip(&b_values).take_while(|(a, b)| a == b).count();
+            facts.push((name.clone(), shown(a.is_some(), &a_values, same), shown(b.is_some(), &b_values, same)));
+        }
     }
     facts
+}
+
+/// The values of a parameter, of many only those from where they differ.
+fn shown(given: bool, values: &[&str], same: usize) -> String {
+    const MOST: usize = 12;
+    if !given {
+        return "(default)".to_owned();
+    }
+    if values.len() <= MOST {
+        return values.join(" | ");
+    }
+    let from = same.saturating_sub(1).min(values.len() - MOST);
+    let part = values.get(from..from + MOST).unwrap_or_default().join(" | ");
+    let before = if from > 0 { "... | " } else { "" };
+    let after = if from + MOST < values.len() { " | ..." } else { "" };
+    format!("{before}{part}{after} ({} values)", values.len())
 }
 
 /// The rows by their paths with `*` for indices, in the order of execution.
@@ -102,10 +125,7 @@ fn entries(compiled: &Evaluation) -> IndexMap<String, Entry> {
         entry.instances = entry.instances.saturating_add(info.repeats);
         entry.params = entry.params.saturating_add(cost.of(Quantity::Params));
         let mut add = |name: Arc<str>, value: String| {
-            let values = entry.facts.entry(name).or_default();
-            if !values.contains(&value) {
-                values.push(value);
-            }
+            entry.facts.entry(name).or_default().insert(value);
         };
         let Some(signature) = row.signature.and_then(|at| compiled.bound.signatures.get(at as usize)) else { continue };
         for (at, value) in signature.arguments.iter() {

@@ -6,6 +6,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use indexmap::{IndexMap, IndexSet};
+
 use super::cache::{CacheReport, cache, parent};
 use super::facts::Facts;
 use super::origin;
@@ -134,12 +136,12 @@ pub fn summary(compiled: &Evaluation) -> Summary {
         source: flat.source.clone(),
         sizes: SIZES.iter().filter_map(|name| Some((*name, size(compiled, name)?))).collect(),
         cache: cache(compiled),
-        norms: found.norms,
-        activations: found.activations,
+        norms: found.norms.into_iter().collect(),
+        activations: found.activations.into_iter().collect(),
         gated: found.gated,
         positions: found.positions,
         tied: flat.rows.iter().any(|info| !info.row.tied.is_empty()),
-        biases: found.biases,
+        biases: found.biases.into_iter().collect(),
         components: found.components,
         params: report.totals.get(Quantity::Params),
         active_params: report.totals.get(Quantity::ActiveParams),
@@ -155,14 +157,14 @@ pub fn summary(compiled: &Evaluation) -> Summary {
 #[derive(Default)]
 struct Found {
     components: Vec<Component>,
-    norms: Vec<(Arc<str>, u128)>,
-    activations: Vec<Arc<str>>,
+    norms: IndexMap<Arc<str>, u128>,
+    activations: IndexSet<Arc<str>>,
     positions: Vec<Role>,
     gated: bool,
     /// Where layers have a recurrent state, and how many they are.
     recurrent: BTreeMap<String, u128>,
     experts: Option<(u128, u128)>,
-    biases: Vec<String>,
+    biases: IndexSet<String>,
 }
 
 impl Found {
@@ -179,7 +181,7 @@ impl Found {
                 found.role(role, info, &place, || Facts::of(&compiled.bound, at));
             }
             if info.row.role != Some(Role::Norm) && row.weights().iter().any(|tensor| &*tensor.name == "bias") {
-                push_new(&mut found.biases, info.path.rsplit('.').next().unwrap_or_default().to_owned());
+                found.biases.insert(name(info));
             }
         }
         found.components.sort_by(|a, b| b.params.cmp(&a.params).then_with(|| a.role.shown().cmp(b.role.shown())));
@@ -207,7 +209,7 @@ impl Found {
         let in_mlp = place.repeated && matches!(place.part, None | Some(Role::Mlp | Role::Moe | Role::SharedExpert));
         match role {
             Role::Norm => self.norm(&info.row.class_name, info.repeats),
-            Role::Activation if in_mlp => push_new(&mut self.activations, activation(info)),
+            Role::Activation if in_mlp => drop(self.activations.insert(activation(info))),
             Role::GateProduct if in_mlp => self.gated = true,
             // A layer may keep a convolution's state and a scan's.
             Role::RecurrentState => drop(self.recurrent.insert(parent(&info.path).to_owned(), info.repeats)),
@@ -221,16 +223,14 @@ impl Found {
     }
 
     fn norm(&mut self, class: &Arc<str>, layers: u128) {
-        match self.norms.iter_mut().find(|(known, _)| known == class) {
-            Some((_, count)) => *count = count.saturating_add(layers),
-            None => self.norms.push((class.clone(), layers)),
-        }
+        let count = self.norms.entry(class.clone()).or_default();
+        *count = count.saturating_add(layers);
     }
 
     fn experts(&mut self, facts: &Facts<'_>) {
         self.experts = self.experts.or_else(|| facts.count(Fact::Experts).zip(facts.count(Fact::ExpertsPerToken)));
         if let Some(Value::Text(text)) = facts.value(Fact::Activation) {
-            push_new(&mut self.activations, text);
+            self.activations.insert(text);
         }
         self.gated |= facts.value(Fact::Gated) == Some(Value::Bool(true));
     }
@@ -316,6 +316,15 @@ fn size(compiled: &Evaluation, name: &str) -> Option<Value> {
     let inner = checked.model.nested.iter().map(|(nested, _)| format!("{}.{name}", nested.value));
     let candidates = std::iter::once(name.to_owned()).chain(inner);
     candidates.into_iter().find_map(|name| origin::origin(checked, &name)?.value).filter(|value| *value != Value::Null)
+}
+
+/// A layer's own name, without the index where it is repeated.
+fn name(info: &RowInfo) -> String {
+    match &info.row.segment {
+        Some(segment) => segment.lookup_name().map_or_else(|| segment.pattern(), |name| name.to_string()),
+        // It has its composite's.
+        None => info.path.rsplit('.').next().unwrap_or_default().to_owned(),
+    }
 }
 
 /// An activation by its short name, else its class's.

@@ -11,6 +11,7 @@ use crate::cost::workload::Workload;
 use crate::lower::{Execution, Lowered};
 use crate::session::Settings;
 use crate::syntax::diag::{Code, Diagnostic};
+use crate::syntax::json::write::write_pretty;
 
 pub fn run(args: &ImportArgs, terminal: &Terminal) -> Result<Exit, Stop> {
     let Some(session) = terminal.session() else { return Ok(Exit::Wrong) };
@@ -39,7 +40,7 @@ pub fn run(args: &ImportArgs, terminal: &Terminal) -> Result<Exit, Stop> {
         return Ok(terminal.report(&session.failed::<()>(diagnostic)));
     }
     write_to(args.output.output.as_deref(), |out| {
-        serde_json::to_writer_pretty(&mut *out, &json)?;
+        write_pretty(out, &json)?;
         writeln!(out)
     })?;
     Ok(Exit::Fine)

@@ -4,11 +4,12 @@ use super::args::SchemaArgs;
 use super::output::{Exit, Stop, Terminal, write_to};
 use crate::catalog::Catalog;
 use crate::report::model_schema;
+use crate::syntax::json::write::write_pretty;
 
 pub fn run(args: &SchemaArgs, _terminal: &Terminal) -> Result<Exit, Stop> {
     let schema = model_schema(&Catalog::new());
     write_to(args.output.output.as_deref(), |out| {
-        serde_json::to_writer_pretty(&mut *out, &schema)?;
+        write_pretty(out, &schema)?;
         writeln!(out)
     })?;
     Ok(Exit::Fine)

@@ -13,6 +13,7 @@ use crate::cost::bind::BoundModel;
 use crate::flat::{FlatModel, RowId, RowInfo, Tied};
 use crate::quantity::{Cost, Quantity};
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics};
+use crate::syntax::parallel;
 
 /// The cost of every row, and of all.
 #[derive(Debug)]
@@ -114,8 +115,8 @@ pub fn cost(flat: &FlatModel, bound: &BoundModel, diagnostics: &mut Diagnostics)
         modules: 0,
     };
     let mut problems: HashMap<u32, Problem> = HashMap::new();
-    for (at, signature) in (0u32..).zip(&bound.signatures) {
-        let found = evaluate(signature, &bound.builtins, bound.workload.phase);
+    let found = parallel::map(&bound.signatures, |signature| evaluate(signature, &bound.builtins, bound.workload.phase));
+    for (at, found) in (0u32..).zip(found) {
         report.evaluated.push(found.map_err(|problem| problems.insert(at, problem)).ok());
     }
     for (at, info) in flat.rows.iter().enumerate() {

@@ -465,7 +465,7 @@ fn weight_json(weight: &OwnWeight) -> Json {
 }
 
 fn integer(n: u128) -> Json {
-    u64::try_from(n).map_or_else(|_| json!(n.to_string()), |n| json!(n))
+    json!(n)
 }
 
 /// A layer reads the previous sibling unless it says otherwise; it always says so here.

@@ -25,12 +25,17 @@ pub struct Values<'d> {
     diagnostics: &'d mut Diagnostics,
     /// How many items of lists and objects were looked at: variables that double each other make lists that no walk comes to the end of.
     looked: u64,
+    /// How many bytes of text were made by filling in placeholders.
+    filled: usize,
     /// What the instances that are being made read.
     pub traces: Traces,
 }
 
 /// The most items of lists and objects that are looked at in all.
 const MOST_ITEMS: u64 = 100_000_000;
+/// The most bytes of a text whose placeholders are filled in, and of all such texts of a model.
+const MOST_TEXT: usize = 100_000;
+const MOST_TEXTS: usize = 50_000_000;
 const LIST_TOO_LARGE: EvalError = EvalError::TooLarge("a list or an object has more than 1000000 values");
 const LISTS_TOO_LARGE: EvalError = EvalError::TooLarge("lists and objects have more items than are looked through");
 const EXPRESSION_TOO_LARGE: EvalError =
@@ -38,7 +43,7 @@ const EXPRESSION_TOO_LARGE: EvalError =
 
 impl<'d> Values<'d> {
     pub fn new(diagnostics: &'d mut Diagnostics) -> Self {
-        Values { diagnostics, looked: 0, traces: Traces::default() }
+        Values { diagnostics, looked: 0, filled: 0, traces: Traces::default() }
     }
 
     pub fn diagnostics(&mut self) -> &mut Diagnostics {
@@ -81,10 +86,29 @@ impl<'d> Values<'d> {
         for piece in &field.pieces.pieces {
             match piece {
                 Piece::Literal(literal) => text.push_str(literal),
-                Piece::Name(name, path) => text.push_str(&self.placeholder(field, name, path, scope)?),
+                Piece::Name(name, path) => {
+                    let filled = self.placeholder(field, name, path, scope)?;
+                    self.fills(field, text.len().saturating_add(filled.len()), filled.len())?;
+                    text.push_str(&filled);
+                }
             }
         }
         Some(text.into())
+    }
+
+    /// Counts what is filled into a text of so many bytes. `None`: that is too much, which is reported.
+    fn fills(&mut self, field: &TextField, length: usize, more: usize) -> Option<()> {
+        let before = self.filled;
+        self.filled = self.filled.saturating_add(more);
+        let message = match (length > MOST_TEXT, self.filled > MOST_TEXTS) {
+            (false, false) => return Some(()),
+            (true, _) => format!("the text has more than {MOST_TEXT} bytes once its placeholders are filled in"),
+            // Said once.
+            (_, true) if before > MOST_TEXTS => return None,
+            _ => format!("the model's texts have more than {MOST_TEXTS} bytes once their placeholders are filled in"),
+        };
+        self.push(Diagnostic::new(Code::ExpressionTooLarge, message).at(field.span, "too long"));
+        None
     }
 
     /// A name as a path segment: placeholders that are indices stay symbolic.
@@ -101,7 +125,12 @@ impl<'d> Values<'d> {
                         pieces.push(PathPiece::Index(level));
                         continue;
                     }
-                    None => self.placeholder(field, name, path, scope)?.into(),
+                    None => {
+                        let filled = self.placeholder(field, name, path, scope)?;
+                        let before = if let Some(PathPiece::Text(last)) = pieces.last() { last.len() } else { 0 };
+                        self.fills(field, before.saturating_add(filled.len()), filled.len())?;
+                        filled
+                    }
                 },
             };
             match pieces.last_mut() {
@@ -118,7 +147,7 @@ impl<'d> Values<'d> {
         Some(Segment { pieces: pieces.into() })
     }
 
-    fn placeholder(&mut self, field: &TextField, name: &Name, path: &[Arc<str>], scope: &ValueScope<'_, '_>) -> Option<String> {
+    fn placeholder(&mut self, field: &TextField, name: &Name, path: &[Arc<str>], scope: &ValueScope<'_, '_>) -> Option<Arc<str>> {
         let span = name_part(field.span, field.plain, name);
         let Some((at, entry)) = scope.find(&name.text) else {
             self.push(unknown_variable(&name.text, span, scope));
@@ -138,8 +167,8 @@ impl<'d> Values<'d> {
         };
         let shown = format!("{}{}", name.text, path.iter().map(|key| format!(".{key}")).collect::<String>());
         let problem = match member(value, path) {
-            Ok(Value::Text(text)) => return Some(text.to_string()),
-            Ok(Value::Number(n)) if n.is_integer() => return Some(n.to_string()),
+            Ok(Value::Text(text)) => return Some(text),
+            Ok(Value::Number(n)) if n.is_integer() => return Some(n.to_string().into()),
             Ok(Value::Null) => format!("`<{shown}>` is null; only a text or an integer can be filled into a text"),
             Ok(other) => {
                 format!("`<{shown}>` is {}: {other}; only a text or an integer can be filled into a text", other.kind())

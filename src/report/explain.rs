@@ -51,12 +51,19 @@ pub(super) fn section(out: &mut String, title: &str, rows: impl IntoIterator<Ite
         return;
     }
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |at: usize| rows.iter().filter_map(|row| row.get(at)).map(|cell| cell.chars().count()).max().unwrap_or(0);
+    // What is longer stands out, and makes nothing else longer.
+    const WIDEST: usize = 120;
+    let lengths = |at: usize| rows.iter().filter_map(move |row| row.get(at)).map(|cell| cell.chars().count());
+    let width = |at: usize| lengths(at).filter(|length| *length <= WIDEST).max().unwrap_or(0);
     let widths: Vec<usize> = (0..columns).map(width).collect();
     let _ = writeln!(out, "\n{title}");
     for row in &rows {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
-        let _ = writeln!(out, "  {}", cells.collect::<Vec<_>>().join("  ").trim_end());
+        let mut line = String::from("  ");
+        for (cell, width) in row.iter().zip(&widths) {
+            line.push_str(cell);
+            line.extend(std::iter::repeat_n(' ', 2 + width.saturating_sub(cell.chars().count())));
+        }
+        let _ = writeln!(out, "{}", line.trim_end());
     }
 }
 

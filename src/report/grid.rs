@@ -1,5 +1,7 @@
 //! The table of a report before it is drawn: columns with a rank, rows with an indent. `table` and `markdown` draw it.
 
+use std::io;
+
 use super::units::{self, Units};
 use super::{By, Line, Options, expanded, folded, groups};
 use crate::analysis::summary::CountedBy;
@@ -33,11 +35,16 @@ pub enum RowKind {
     Total,
 }
 
-#[derive(Debug)]
-pub struct Grid {
+/// Its rows are made when they are asked for, each time anew: a great many are never held.
+pub struct Grid<'a> {
     pub columns: Vec<Column>,
-    pub rows: Vec<Row>,
+    /// Which of all columns these are.
+    keep: Vec<bool>,
+    maker: Maker<'a>,
 }
+
+/// What is done with each row.
+type Each<'e> = &'e mut dyn FnMut(Row) -> io::Result<()>;
 
 const fn left(title: &'static str, rank: u8) -> Column {
     Column { title, rank, right: false }
@@ -79,24 +86,8 @@ struct Facts<'a> {
 }
 
 /// Makes the grid of a compiled model. Columns that would be empty all the way are left out.
-pub fn grid(compiled: &Evaluation, options: &Options) -> Grid {
-    let maker = Maker { compiled, options };
-    let mut rows = match (options.by, options.expand) {
-        (By::Layer, false) => maker.tree(),
-        (By::Layer, true) => expanded(compiled).map(|line| maker.line(&line.path, 0, &line)).collect(),
-        (by, _) => maker.groups(by),
-    };
+pub fn grid<'a>(compiled: &'a Evaluation, options: &'a Options) -> Grid<'a> {
     let report = &compiled.report;
-    let all = Facts {
-        class: "",
-        count: report.layers,
-        calls: 1,
-        cost: &report.totals,
-        tied: false,
-        shape: None,
-        saved: compiled.flow.saved_bytes,
-    };
-    rows.push(maker.row(RowKind::Total, "total", 0, &all));
     let calls = report.rows().any(|row| row.calls != 1);
     let train = compiled.bound.workload.phase == Phase::Train;
     let cache = report.totals.get(Quantity::CacheBytes) > 0;
@@ -114,13 +105,41 @@ pub fn grid(compiled: &Evaluation, options: &Options) -> Grid {
     let mut columns: Vec<Column> = std::iter::once(name).chain(COLUMNS.iter().cloned()).collect();
     let mut at = keep.iter();
     columns.retain(|_| *at.next().unwrap_or(&false));
-    for row in &mut rows {
-        let mut at = keep.iter();
-        row.cells.retain(|_| *at.next().unwrap_or(&false));
-    }
-    Grid { columns, rows }
+    Grid { columns, keep, maker: Maker { compiled, options } }
 }
 
+impl Grid<'_> {
+    /// Makes every row, the totals last.
+    ///
+    /// # Errors
+    /// The first of `each`.
+    pub fn each(&self, each: Each<'_>) -> io::Result<()> {
+        let Maker { compiled, options } = self.maker;
+        let mut kept = |mut row: Row| {
+            let mut at = self.keep.iter();
+            row.cells.retain(|_| *at.next().unwrap_or(&false));
+            each(row)
+        };
+        match (options.by, options.expand) {
+            (By::Layer, false) => self.maker.tree(&mut kept)?,
+            (By::Layer, true) => expanded(compiled).try_for_each(|line| kept(self.maker.line(&line.path, 0, &line)))?,
+            (by, _) => self.maker.groups(by, &mut kept)?,
+        }
+        let report = &compiled.report;
+        let all = Facts {
+            class: "",
+            count: report.layers,
+            calls: 1,
+            cost: &report.totals,
+            tied: false,
+            shape: None,
+            saved: compiled.flow.saved_bytes,
+        };
+        kept(self.maker.row(RowKind::Total, "total", 0, &all))
+    }
+}
+
+#[derive(Clone, Copy)]
 struct Maker<'a> {
     compiled: &'a Evaluation,
     options: &'a Options,
@@ -128,8 +147,7 @@ struct Maker<'a> {
 
 impl Maker<'_> {
     /// Folded rows under their composites, named as in the path.
-    fn tree(&self) -> Vec<Row> {
-        let mut rows = Vec::new();
+    fn tree(&self, each: Each<'_>) -> io::Result<()> {
         let mut open: Vec<String> = Vec::new();
         for (info, line) in self.compiled.flat.rows.iter().zip(folded(self.compiled)) {
             let prefixes: Vec<&str> = info.prefixes().iter().filter_map(|end| info.path.get(..*end as usize)).collect();
@@ -139,13 +157,13 @@ impl Maker<'_> {
             let common = open.iter().zip(&prefixes).take_while(|(a, b)| a == b).count();
             for (depth, prefix) in prefixes.iter().enumerate().take(under).skip(common) {
                 let outer = depth.checked_sub(1).and_then(|at| prefixes.get(at)).copied().unwrap_or("");
-                rows.push(self.heading(relative(prefix, outer), depth));
+                each(self.heading(relative(prefix, outer), depth))?;
             }
             open = prefixes.iter().take(under).map(|p| (*p).to_owned()).collect();
             let outer = under.checked_sub(1).and_then(|at| prefixes.get(at)).copied().unwrap_or("");
-            rows.push(self.line(relative(&info.path, outer), under, &line));
+            each(self.line(relative(&info.path, outer), under, &line))?;
         }
-        rows
+        Ok(())
     }
 
     fn heading(&self, name: &str, indent: usize) -> Row {
@@ -154,23 +172,19 @@ impl Maker<'_> {
         Row { kind: RowKind::Heading, indent, cells }
     }
 
-    fn groups(&self, by: By) -> Vec<Row> {
-        let groups = groups(self.compiled, by, self.options.depth);
-        groups
-            .iter()
-            .map(|group| {
-                let facts = Facts {
-                    class: "",
-                    count: group.layers,
-                    calls: 1,
-                    cost: &group.cost,
-                    tied: false,
-                    shape: None,
-                    saved: group.saved_bytes,
-                };
-                self.row(RowKind::Layer, &group.name, 0, &facts)
-            })
-            .collect()
+    fn groups(&self, by: By, each: Each<'_>) -> io::Result<()> {
+        groups(self.compiled, by, self.options.depth).iter().try_for_each(|group| {
+            let facts = Facts {
+                class: "",
+                count: group.layers,
+                calls: 1,
+                cost: &group.cost,
+                tied: false,
+                shape: None,
+                saved: group.saved_bytes,
+            };
+            each(self.row(RowKind::Layer, &group.name, 0, &facts))
+        })
     }
 
     fn line(&self, name: &str, indent: usize, line: &Line<'_>) -> Row {

@@ -10,6 +10,7 @@ use crate::evaluation::Evaluation;
 use crate::flow::Peak;
 use crate::quantity::workload::Phase;
 use crate::quantity::{Cost, QUANTITIES, Total};
+use crate::syntax::json::write;
 
 /// The format's name and version.
 pub const FORMAT: &str = "layerspec.compile/1";
@@ -35,7 +36,7 @@ pub fn render(compiled: &Evaluation, options: &Options, out: &mut dyn Write) -> 
         write!(out, "\n  \"groups\": [")?;
         for group in groups(compiled, options.by, options.depth) {
             write!(out, "{separator}\n    ")?;
-            serde_json::to_writer(&mut *out, &GroupJson { group: &group, by: options.by, train })?;
+            write::write(out, &GroupJson { group: &group, by: options.by, train })?;
             separator = ",";
         }
     }
@@ -52,7 +53,7 @@ pub fn render_lines(compiled: &Evaluation, options: &Options, out: &mut dyn Writ
         }
     } else {
         for group in groups(compiled, options.by, options.depth) {
-            serde_json::to_writer(&mut *out, &GroupJson { group: &group, by: options.by, train })?;
+            write::write(out, &GroupJson { group: &group, by: options.by, train })?;
             writeln!(out)?;
         }
     }
@@ -62,12 +63,12 @@ pub fn render_lines(compiled: &Evaluation, options: &Options, out: &mut dyn Writ
 /// Writes a value in one go, by way of a buffer: a writer that is asked for each word takes longer than the words.
 fn whole<T: Serialize>(buffer: &mut Vec<u8>, value: &T, out: &mut dyn Write) -> io::Result<()> {
     buffer.clear();
-    serde_json::to_writer(&mut *buffer, value)?;
+    write::write(&mut *buffer, value)?;
     out.write_all(buffer)
 }
 
 fn json<T: Serialize>(value: &T) -> io::Result<String> {
-    Ok(serde_json::to_string(value)?)
+    write::text(value)
 }
 
 struct LineJson<'a> {

@@ -13,7 +13,7 @@ pub fn render(compiled: &Evaluation, options: &Options, out: &mut dyn Write) -> 
     writeln!(out, "| {} |", titles.join(" | "))?;
     let rules: Vec<&str> = grid.columns.iter().map(|column| if column.right { "---:" } else { "---" }).collect();
     writeln!(out, "| {} |", rules.join(" | "))?;
-    for row in &grid.rows {
+    grid.each(&mut |row| {
         let cells: Vec<String> = row
             .cells
             .iter()
@@ -24,8 +24,8 @@ pub fn render(compiled: &Evaluation, options: &Options, out: &mut dyn Write) -> 
                 format!("{lead}{}", escape_markdown(text))
             })
             .collect();
-        writeln!(out, "| {} |", cells.join(" | "))?;
-    }
+        writeln!(out, "| {} |", cells.join(" | "))
+    })?;
     writeln!(out)?;
     for (label, text) in summary(compiled, options.units) {
         writeln!(out, "- {label}: {}", escape_markdown(&text))?;

@@ -24,6 +24,7 @@ use crate::evaluation::Evaluation;
 use crate::flow::Alive;
 use crate::quantity::Exact;
 use crate::quantity::workload::Phase;
+use crate::syntax::json::write;
 
 /// All that `memory` found out.
 #[derive(Debug)]
@@ -677,6 +678,6 @@ fn json(report: &MemoryReport<'_>, out: &mut dyn Write) -> io::Result<()> {
             longest_context_why: fit.longest_context.why().map(|why| &*why.message),
         }),
     };
-    serde_json::to_writer_pretty(&mut *out, &document)?;
+    write::write_pretty(out, &document)?;
     writeln!(out)
 }

@@ -13,6 +13,7 @@ use crate::analysis::summary::{Component, CountedBy, Summary};
 use crate::catalog::Role;
 use crate::quantity::workload::words;
 use crate::syntax::expr::{Value, json_of};
+use crate::syntax::json::write;
 
 /// How `summary` and `compare` are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -242,13 +243,12 @@ pub fn render_summary(summary: &Summary, format: PageFormat, width: usize, out: 
 }
 
 fn pretty(json: &Json, out: &mut dyn Write) -> io::Result<()> {
-    serde_json::to_writer_pretty(&mut *out, json)?;
+    write::write_pretty(out, json)?;
     writeln!(out)
 }
 
-/// An integer as such; beyond 64 bits as a text, since `serde_json` would round it.
 fn integer(n: u128) -> Json {
-    u64::try_from(n).map_or_else(|_| json!(n.to_string()), |n| json!(n))
+    json!(n)
 }
 
 fn summary_json(summary: &Summary) -> Json {

@@ -2,11 +2,10 @@
 
 use std::io::{self, Write};
 
-use comfy_table::{Cell, CellAlignment, ContentArrangement};
+use unicode_width::UnicodeWidthStr;
 
 use super::Options;
-use super::grid::{Column, Grid, RowKind, grid, summary, title};
-use super::sheet::{bold, colored, dim, sheet};
+use super::grid::{Grid, Row, RowKind, grid, summary, title};
 use crate::evaluation::Evaluation;
 
 /// Blanks between two columns.
@@ -15,11 +14,10 @@ const GAP: usize = 2;
 const SHORTEST_NAME: usize = 24;
 
 pub fn render(compiled: &Evaluation, options: &Options, out: &mut dyn Write) -> io::Result<()> {
-    let mut grid = grid(compiled, options);
-    indent(&mut grid);
-    fit(&mut grid, options.width);
+    let grid = grid(compiled, options);
+    let layout = Layout::of(&grid, options)?;
     writeln!(out, "{}\n", styled(&title(compiled), options.color, "1"))?;
-    draw(&grid, options, out)?;
+    layout.draw(&grid, out)?;
     writeln!(out)?;
     let lines = summary(compiled, options.units);
     let label_width = lines.iter().map(|(label, _)| label.len()).max().unwrap_or(0);
@@ -37,61 +35,93 @@ fn styled(text: &str, color: bool, code: &str) -> String {
     if color { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
 }
 
-/// Names stand under their composites.
-fn indent(grid: &mut Grid) {
-    for row in &mut grid.rows {
-        if let Some(name) = row.cells.first_mut() {
-            *name = format!("{}{name}", "  ".repeat(row.indent));
-        }
-    }
-}
-
+/// How wide a text is in a terminal.
 fn width_of(text: &str) -> usize {
-    text.chars().count()
+    text.width()
 }
 
-/// The widest cell of a column.
-fn column_width(grid: &Grid, at: usize) -> usize {
-    let title = grid.columns.get(at).map_or(0, |column| width_of(column.title));
-    grid.rows.iter().filter_map(|row| row.cells.get(at)).map(|cell| width_of(cell)).max().unwrap_or(0).max(title)
+/// Which columns there is room for, and how wide they are.
+struct Layout {
+    /// By the grid's columns; `None`: there is no room.
+    widths: Vec<Option<usize>>,
+    color: bool,
 }
 
-/// Keeps the columns that there is room for, the most important first, then cuts the middle out of long names.
-fn fit(grid: &mut Grid, width: usize) {
-    let widths: Vec<usize> = (0..grid.columns.len()).map(|at| column_width(grid, at)).collect();
-    let mut ranked: Vec<usize> = (0..grid.columns.len()).collect();
-    ranked.sort_by_key(|at| grid.columns.get(*at).map_or(0, |column| column.rank));
-    let mut keep = vec![false; grid.columns.len()];
-    let mut used = 0;
-    for at in ranked {
-        let needed = widths.get(at).copied().unwrap_or(0) + if used == 0 { 0 } else { GAP };
-        let indispensable = grid.columns.get(at).is_some_and(|column| column.rank == 0);
-        if indispensable || used + needed <= width {
-            used += needed;
-            if let Some(flag) = keep.get_mut(at) {
-                *flag = true;
+/// A row's name under its composites.
+fn name(row: &Row) -> String {
+    format!("{}{}", "  ".repeat(row.indent), row.cells.first().map_or("", String::as_str))
+}
+
+impl Layout {
+    /// Keeps the columns that there is room for, the most important first; then the middle of long names gives way.
+    fn of(grid: &Grid<'_>, options: &Options) -> io::Result<Self> {
+        let mut widest: Vec<usize> = grid.columns.iter().map(|column| width_of(column.title)).collect();
+        grid.each(&mut |row| {
+            for (at, (cell, widest)) in row.cells.iter().zip(&mut widest).enumerate() {
+                let lead = if at == 0 { 2 * row.indent } else { 0 };
+                *widest = (lead + width_of(cell)).max(*widest);
+            }
+            Ok(())
+        })?;
+        let mut ranked: Vec<usize> = (0..grid.columns.len()).collect();
+        ranked.sort_by_key(|at| grid.columns.get(*at).map_or(0, |column| column.rank));
+        let mut widths = vec![None; grid.columns.len()];
+        let mut used = 0;
+        for at in ranked {
+            let own = widest.get(at).copied().unwrap_or(0);
+            let needed = own + if used == 0 { 0 } else { GAP };
+            let indispensable = grid.columns.get(at).is_some_and(|column| column.rank == 0);
+            if indispensable || used + needed <= options.width {
+                used += needed;
+                if let Some(width) = widths.get_mut(at) {
+                    *width = Some(own);
+                }
             }
         }
-    }
-    retain(&mut grid.columns, &keep);
-    for row in &mut grid.rows {
-        retain(&mut row.cells, &keep);
-    }
-    let over = used.saturating_sub(width);
-    if over == 0 {
-        return;
-    }
-    let room = widths.first().map_or(0, |name| name.saturating_sub(over)).max(SHORTEST_NAME);
-    for row in &mut grid.rows {
-        if let Some(name) = row.cells.first_mut() {
-            *name = shorten(name, room);
+        let over = used.saturating_sub(options.width);
+        if let (Some(Some(names)), true) = (widths.first_mut(), over > 0) {
+            *names = (*names).min(names.saturating_sub(over).max(SHORTEST_NAME));
         }
+        Ok(Layout { widths, color: options.color })
     }
-}
 
-fn retain<T>(list: &mut Vec<T>, keep: &[bool]) {
-    let mut flags = keep.iter();
-    list.retain(|_| flags.next().copied().unwrap_or(false));
+    fn draw(&self, grid: &Grid<'_>, out: &mut dyn Write) -> io::Result<()> {
+        let titles = grid.columns.iter().map(|column| column.title.to_owned()).collect();
+        self.line(grid, RowKind::Heading, titles, out)?;
+        grid.each(&mut |mut row| {
+            let name = name(&row);
+            let room = self.widths.first().copied().flatten().unwrap_or(0);
+            if let Some(first) = row.cells.first_mut() {
+                *first = shorten(&name, room);
+            }
+            self.line(grid, row.kind, row.cells, out)
+        })
+    }
+
+    fn line(&self, grid: &Grid<'_>, kind: RowKind, cells: Vec<String>, out: &mut dyn Write) -> io::Result<()> {
+        let mut line = String::new();
+        let mut gap = 0;
+        // Blanks are written before what follows them, so that none end a line.
+        for (at, ((text, column), width)) in cells.iter().zip(&grid.columns).zip(&self.widths).enumerate() {
+            let Some(width) = width else { continue };
+            let room = width.saturating_sub(width_of(text));
+            let (before, after) = if column.right { (room, 0) } else { (0, room) };
+            let code = match kind {
+                RowKind::Heading | RowKind::Total => "1",
+                RowKind::Layer if at > 0 && matches!(text.as_str(), "0" | "tied") => "2",
+                RowKind::Layer => "",
+            };
+            if !text.is_empty() {
+                line.extend(std::iter::repeat_n(' ', gap + before));
+                line.push_str(&styled(text, self.color && !code.is_empty(), code));
+                gap = 0;
+            } else {
+                gap += before;
+            }
+            gap += after + GAP;
+        }
+        writeln!(out, "{line}")
+    }
 }
 
 /// Leaves out the middle of a text that is too long.
@@ -100,40 +130,16 @@ fn shorten(text: &str, room: usize) -> String {
     if length <= room {
         return text.to_owned();
     }
-    let tail = (room - 3) / 2;
-    let head = room - 3 - tail;
-    let start: String = text.chars().take(head).collect();
-    let end: String = text.chars().skip(length - tail).collect();
-    format!("{start}...{end}")
-}
-
-fn draw(grid: &Grid, options: &Options, out: &mut dyn Write) -> io::Result<()> {
-    let table = sheet(ContentArrangement::Disabled);
-    let mut table = if options.color { colored(table) } else { table };
-    table.set_header(grid.columns.iter().map(|column| bold(cell(column.title, column))));
-    for row in &grid.rows {
-        let cells = row.cells.iter().zip(&grid.columns).enumerate().map(|(at, (text, column))| {
-            let cell = cell(text, column);
-            match row.kind {
-                RowKind::Heading | RowKind::Total => bold(cell),
-                RowKind::Layer if at > 0 && matches!(text.as_str(), "0" | "tied") => dim(cell),
-                RowKind::Layer => cell,
-            }
-        });
-        table.add_row(cells.collect::<Vec<_>>());
-    }
-    let last = grid.columns.len().saturating_sub(1);
-    for (at, column) in table.column_iter_mut().enumerate() {
-        column.set_padding((0, if at == last { 0 } else { u16::try_from(GAP).unwrap_or(2) }));
-    }
-    for line in table.lines() {
-        writeln!(out, "{}", line.trim_end())?;
-    }
-    Ok(())
-}
-
-fn cell(text: &str, column: &Column) -> Cell {
-    Cell::new(text).set_alignment(if column.right { CellAlignment::Right } else { CellAlignment::Left })
+    let tail = (room.saturating_sub(3)) / 2;
+    let head = room.saturating_sub(3 + tail);
+    let start = text
+        .char_indices()
+        .map(|(at, c)| at + c.len_utf8())
+        .take_while(|end| width_of(text.get(..*end).unwrap_or("")) <= head)
+        .last();
+    let mut ends = text.char_indices().rev().map(|(at, _)| at).take_while(|at| width_of(text.get(*at..).unwrap_or("")) <= tail);
+    let end = ends.by_ref().last();
+    format!("{}...{}", text.get(..start.unwrap_or(0)).unwrap_or(""), text.get(end.unwrap_or(text.len())..).unwrap_or(""))
 }
 
 /// Breaks a text at blanks.

@@ -19,7 +19,7 @@ pub use expression::{Expression, ExpressionError};
 pub use lowered::FlatRow;
 pub use model::{Model, Place};
 pub use outcome::{Failure, Outcome};
-pub use stage::Stage;
+pub use stage::{Shown, Stage};
 
 use crate::catalog::Catalog;
 use crate::language;

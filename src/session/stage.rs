@@ -1,5 +1,6 @@
 //! Any stage of the pipeline as Rust has it, for those who work on it.
 
+use std::fmt;
 use std::sync::Arc;
 
 use super::{Outcome, Session, Settings};
@@ -29,6 +30,27 @@ pub enum Stage {
     Bound,
 }
 
+/// What a stage made, as text when it is displayed: a large one is never held as a whole.
+pub struct Shown(Box<dyn fmt::Debug + Send + Sync>);
+
+impl Shown {
+    fn new(made: impl fmt::Debug + Send + Sync + 'static) -> Self {
+        Shown(Box::new(made))
+    }
+}
+
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        deep(|| write!(f, "{:#?}", self.0))
+    }
+}
+
+impl fmt::Debug for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
 impl Session {
     /// A stage of a model as text. It is shown even if something is wrong, as far as it could be made.
     #[must_use]
@@ -39,7 +61,7 @@ impl Session {
         settings: &Settings,
         (execution, workload): (&Execution, &Workload),
         stage: Stage,
-    ) -> Outcome<String> {
+    ) -> Outcome<Shown> {
         let source = match self.source(name, text.as_ref()) {
             Ok(source) => source,
             Err(diagnostic) => return self.failed(*diagnostic),
@@ -56,23 +78,23 @@ impl Session {
         (execution, workload): (&Execution, &Workload),
         stage: Stage,
         diagnostics: &mut Diagnostics,
-    ) -> Option<String> {
+    ) -> Option<Shown> {
         let document = json::read(source, diagnostics)?;
         if stage == Stage::Document {
-            return Some(format!("{document:#?}"));
+            return Some(Shown::new(document));
         }
         let model = language::model(&document, &self.catalog, settings.family.as_deref(), diagnostics)?;
         if stage == Stage::Spec {
-            return Some(format!("{model:#?}"));
+            return Some(Shown::new(model));
         }
         let checked = check(model, &self.catalog, settings.variables.clone(), diagnostics);
         if stage == Stage::Checked {
-            return Some(format!("{checked:#?}"));
+            return Some(Shown::new(checked));
         }
         let flat = flatten(&checked, &Arc::default(), diagnostics);
         if stage == Stage::Flat {
-            return Some(format!("{flat:#?}"));
+            return Some(Shown::new(flat));
         }
-        Some(format!("{:#?}", bind(&flat, *execution, workload, diagnostics)))
+        Some(Shown::new(bind(&flat, *execution, workload, diagnostics)))
     }
 }

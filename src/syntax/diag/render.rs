@@ -6,6 +6,7 @@ use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet, rendere
 use serde::Serialize;
 
 use super::{Diagnostic, Label, Severity};
+use crate::syntax::json::write;
 use crate::syntax::source::{Source, SourceId, Span};
 
 /// Finds the text of a source by its id.
@@ -278,7 +279,7 @@ pub fn render_json(diagnostic: &Diagnostic, sources: &dyn Sources) -> String {
         notes: &diagnostic.notes,
     };
     // Strings and integers always serialize.
-    serde_json::to_string(&line).unwrap_or_default()
+    write::text(&line).unwrap_or_default()
 }
 
 fn json_label<'a>(label: &'a Label, sources: &dyn Sources) -> Option<JsonLabel<'a>> {

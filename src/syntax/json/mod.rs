@@ -8,6 +8,7 @@ mod recover;
 #[cfg(test)]
 mod tests;
 mod tree;
+pub mod write;
 
 pub use read::read;
 pub use recover::recover;
