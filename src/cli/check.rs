@@ -43,7 +43,7 @@ fn models<'a>(models: &'a [String], settings: &'a Settings, session: &'a Session
         match json_files(path, 0, &mut files) {
             Ok(()) => {
                 files.sort();
-                Box::new(files.into_iter().map(move |file| match input::file(&file) {
+                Box::new(files.into_iter().map(move |file| match input::file_of_folder(&file) {
                     Ok((name, bytes)) => session.read_with(&name, bytes, settings),
                     Err(diagnostic) => session.failed(*diagnostic),
                 }))

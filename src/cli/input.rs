@@ -36,6 +36,16 @@ pub fn file(path: &Path) -> Read {
     Ok((name, bytes))
 }
 
+/// As [`file`], of what a folder has: a pipe or a device in there isn't waited for.
+pub fn file_of_folder(path: &Path) -> Read {
+    let name = path.display().to_string();
+    let kind = std::fs::metadata(path).map_err(|error| cannot_read(&name, &error))?;
+    if !kind.is_file() {
+        return Err(Diagnostic::new(Code::CannotRead, format!("`{name}` is no file")).boxed());
+    }
+    file(path)
+}
+
 fn limited(from: impl std::io::Read) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     from.take(Source::MAX_BYTES as u64 + 1).read_to_end(&mut bytes)?;

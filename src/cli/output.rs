@@ -3,8 +3,10 @@
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::{Mutex, Once};
 
 use super::args::{Args, ColorChoice, MessageFormat};
+use super::input;
 use crate::catalog::Catalog;
 use crate::session::{Model, Outcome, Session};
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics, Severity, Sources, render, render_json};
@@ -233,14 +235,65 @@ impl Sources for Overlay {
 
 impl OverlayFile {
     fn read(file: &Path, path: String) -> Result<Self, Box<Diagnostic>> {
-        let bytes = std::fs::read(file).map_err(|error| cannot_read(file, &error))?;
-        Ok(OverlayFile { name: file.display().to_string(), path, bytes })
+        let (name, bytes) = input::file_of_folder(file)?;
+        Ok(OverlayFile { name, path, bytes })
     }
 }
 
 fn cannot_read(path: &Path, error: &io::Error) -> Box<Diagnostic> {
     Diagnostic::new(Code::CannotRead, format!("cannot read `{}`: {error}", path.display())).boxed()
 }
+
+/// What a path means, links followed, one too that leads to where nothing is yet.
+fn followed(path: &Path) -> PathBuf {
+    const MOST_LINKS: usize = 40;
+    if let Ok(target) = path.canonicalize() {
+        return target;
+    }
+    let mut target = path.to_owned();
+    for _ in 0..MOST_LINKS {
+        let Ok(next) = target.read_link() else { break };
+        target = target.parent().map_or_else(|| next.clone(), |folder| folder.join(&next));
+    }
+    target
+}
+
+/// The temporary file that is being written: it goes, too, where the program is told to stop.
+struct LeftBehind;
+
+static TEMPORARY: Mutex<Option<PathBuf>> = Mutex::new(None);
+
+impl LeftBehind {
+    fn watch(path: &Path) -> Self {
+        static HANDLER: Once = Once::new();
+        HANDLER.call_once(|| {
+            // Where signals can't be had the file stays, as it would without this.
+            let _ = ctrlc::set_handler(|| {
+                if let Some(path) = TEMPORARY.lock().ok().and_then(|path| path.clone()) {
+                    let _ = std::fs::remove_file(path);
+                }
+                std::process::exit(INTERRUPTED);
+            });
+        });
+        Self::remember(Some(path.to_owned()));
+        LeftBehind
+    }
+
+    fn remember(path: Option<PathBuf>) {
+        if let Ok(mut known) = TEMPORARY.lock() {
+            *known = path;
+        }
+    }
+}
+
+impl Drop for LeftBehind {
+    fn drop(&mut self) {
+        Self::remember(None);
+    }
+}
+
+/// As shells report a program that was interrupted.
+const INTERRUPTED: i32 = 130;
 
 /// Writes to standard output, or to a file: that appears whole or not at all.
 ///
@@ -253,7 +306,7 @@ pub fn write_to(file: Option<&Path>, write: impl FnOnce(&mut dyn Write) -> io::R
         return out.flush();
     };
     // A pipe or device is written to; a link is followed to what it means.
-    let target = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let target = followed(path);
     if target.metadata().is_ok_and(|meta| !meta.is_file()) {
         let mut out = BufWriter::new(std::fs::OpenOptions::new().write(true).open(&target)?);
         write(&mut out)?;
@@ -270,6 +323,7 @@ pub fn write_to(file: Option<&Path>, write: impl FnOnce(&mut dyn Write) -> io::R
         builder.permissions(std::fs::Permissions::from_mode(mode));
     }
     let mut temporary = builder.tempfile_in(folder)?;
+    let _left_behind = LeftBehind::watch(temporary.path());
     let mut out = BufWriter::with_capacity(1 << 16, temporary.as_file_mut());
     write(&mut out)?;
     out.flush()?;

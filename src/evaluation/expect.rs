@@ -12,6 +12,9 @@ use crate::syntax::expr::Value;
 use crate::syntax::source::Spanned;
 use crate::syntax::spec::{Datum, Fact, Point};
 
+/// The most layers that are evaluated for all points together.
+const MOST_EVALUATED: usize = 1_000_000;
+
 /// Checks `expect` against the report and, for its points, against reports of their own.
 pub(super) fn expectations(lowered: &Lowered, report: &CostReport, diagnostics: &mut Diagnostics) {
     let Lowered { checked, flat, .. } = lowered;
@@ -24,6 +27,17 @@ pub(super) fn expectations(lowered: &Lowered, report: &CostReport, diagnostics: 
         return;
     }
     compare(&expect.facts, report, None, "", diagnostics);
+    let evaluated = expect.points.len().saturating_mul(flat.rows.len());
+    let first = expect.points.iter().find_map(|point| point.facts.first());
+    if let Some(fact) = first.filter(|_| evaluated > MOST_EVALUATED) {
+        let message = format!(
+            "{} points of {} layers are more than the {MOST_EVALUATED} layers that expectations are computed for",
+            expect.points.len(),
+            flat.rows.len()
+        );
+        diagnostics.push(Diagnostic::new(Code::ModelTooLarge, message).at(fact.value.span, "in the first of them"));
+        return;
+    }
     for point in &expect.points {
         let Some((workload, execution)) = stated(point, checked.classes.catalog(), diagnostics) else {
             continue;

@@ -2,7 +2,8 @@
 //!
 //! The folded tree comes in, a plan of the same form goes out. Shapes and sizes play no part here.
 
-use std::collections::BTreeMap;
+use std::cell::OnceCell;
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -169,16 +170,24 @@ fn alike(flat: &FlatModel, a: &Node<RowId>, b: &Node<RowId>) -> bool {
     }
 }
 
-/// The position of a sibling, or of the group that it stands in, by its name: what `hold` says.
-fn sibling(flat: &FlatModel, body: &[Node<RowId>], name: &str) -> Option<usize> {
-    body.iter().position(|node| {
-        let own = segment(flat, node).and_then(Segment::lookup_name).is_some_and(|n| **n == *name);
-        let group = |node: &Node<RowId>| match node {
-            Node::Composite(group) => group.segment.is_none() && sibling(flat, &group.body, name).is_some(),
-            _ => false,
-        };
-        own || group(node)
-    })
+/// The positions of siblings, or of the groups that they stand in, by their names: what `hold` says.
+fn siblings<'f>(flat: &'f FlatModel, body: &'f [Node<RowId>]) -> HashMap<&'f str, usize> {
+    let mut names = HashMap::with_capacity(body.len());
+    for (at, node) in body.iter().enumerate() {
+        name_all(flat, node, at, &mut names);
+    }
+    names
+}
+
+fn name_all<'f>(flat: &'f FlatModel, node: &'f Node<RowId>, at: usize, names: &mut HashMap<&'f str, usize>) {
+    if let Some(name) = segment(flat, node).and_then(Segment::lookup_name) {
+        names.entry(name).or_insert(at);
+    }
+    if let Node::Composite(group) = node
+        && group.segment.is_none()
+    {
+        group.body.iter().for_each(|node| name_all(flat, node, at, names));
+    }
 }
 
 /// What is read of each instance of a repeat.
@@ -229,8 +238,11 @@ impl Planner<'_, '_> {
                 self.export(nodes, at, &read.rest, &mut exported);
             }
         }
+        // Most bodies name no sibling.
+        let names = OnceCell::new();
+        let flat = self.flat;
         for (at, node) in nodes.iter().enumerate() {
-            self.hold(nodes, at, node, &mut last);
+            self.hold(&|name| names.get_or_init(|| siblings(flat, nodes)).get(name).copied(), at, node, &mut last);
         }
         let returned = match output {
             Some(ValueRef { target: ValueTarget::Node(at), rest, .. }) => {
@@ -278,7 +290,7 @@ impl Planner<'_, '_> {
         }
     }
 
-    fn hold(&mut self, nodes: &[Node<RowId>], at: usize, node: &Node<RowId>, last: &mut [usize]) {
+    fn hold(&mut self, sibling: &dyn Fn(&str) -> Option<usize>, at: usize, node: &Node<RowId>, last: &mut [usize]) {
         let hold = match node {
             Node::Layer(id) => self.flat.row(*id).and_then(|info| info.row.hold.as_ref()),
             Node::Composite(composite) => composite.hold.as_ref(),
@@ -288,7 +300,7 @@ impl Planner<'_, '_> {
             None => return,
             Some(Hold::Composite) => usize::MAX,
             Some(Hold::Until { siblings, span }) => {
-                let later = |name: &Arc<str>| sibling(self.flat, nodes, name).filter(|later| *later > at);
+                let later = |name: &Arc<str>| sibling(name).filter(|later| *later > at);
                 match siblings.iter().find_map(later) {
                     Some(later) => later,
                     // What would end it doesn't exist here.

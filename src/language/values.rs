@@ -395,6 +395,7 @@ impl<'d> Values<'d> {
         match (&a, &b) {
             (Binding::Known(a), Binding::Known(b)) => {
                 self.look_through(a)?;
+                self.look_at(a)?;
                 apply_binary(op, a, b).map(Binding::Known)
             }
             _ => residual_of(Expr::Binary(op, Box::new((residual(&a), residual(&b))))),
@@ -438,9 +439,12 @@ impl<'d> Values<'d> {
                 match known {
                     Some(values) => {
                         // Only these walk through what they are given; the rest take one item or a length.
-                        let walks = matches!(function, Function::Contains | Function::Product);
+                        let walks = matches!(function, Function::Contains | Function::Product | Function::FindLast);
                         for value in &values {
-                            if walks { self.look_through(value)? } else { self.look_at(value)? }
+                            if walks {
+                                self.look_through(value)?;
+                            }
+                            self.look_at(value)?;
                         }
                         apply_function(function, &values).map(Binding::Known)
                     }

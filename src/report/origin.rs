@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::escape_terminal;
 use super::explain::section;
 use crate::analysis::origin::Origin;
-use crate::syntax::diag::{Sources, position};
+use crate::syntax::diag::Sources;
 use crate::syntax::source::Span;
 
 /// A variable's value, its definitions, the winning one first, and where they stand.
@@ -37,6 +37,6 @@ pub fn explain_variable(origin: &Origin, sources: &dyn Sources) -> String {
 /// `config.json:17:3`.
 fn place(span: Span, sources: &dyn Sources) -> Option<String> {
     let source = sources.source(span.source)?;
-    let at = position(&source.text, span.range().start);
+    let at = source.position(span.range().start);
     Some(format!("{}:{}:{}", source.name, at.line, at.column))
 }

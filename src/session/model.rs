@@ -11,7 +11,7 @@ use crate::emit::import_family;
 use crate::language::check::Checked;
 use crate::lower::{Execution, Lowered, lower};
 use crate::report::explain_variable;
-use crate::syntax::diag::{Code, Diagnostic, Diagnostics, Position, Sources, position};
+use crate::syntax::diag::{Code, Diagnostic, Diagnostics, Position, Sources};
 use crate::syntax::source::{Source, Span};
 use crate::syntax::spec::Model as Spec;
 use crate::syntax::stack::deep;
@@ -30,7 +30,7 @@ pub struct Place {
 impl Place {
     fn of(span: Span, sources: &dyn Sources) -> Option<Self> {
         let source = sources.source(span.source)?;
-        let position = position(&source.text, span.range().start);
+        let position = source.position(span.range().start);
         Some(Place { file: source.name, range: span.range(), position })
     }
 }

@@ -4,7 +4,9 @@
 //! columns. This module knows nothing of JSON.
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+
+use serde::Serialize;
 
 use crate::syntax::diag::{Code, Diagnostic};
 
@@ -108,9 +110,50 @@ pub struct Source {
     pub name: Arc<str>,
     /// The text, without a byte order mark.
     pub text: Arc<str>,
+    /// Lines and columns on the way, found when first asked for.
+    marks: Arc<OnceLock<Vec<Position>>>,
 }
 
+/// Where a byte offset lies in a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Position {
+    /// From 1.
+    pub line: usize,
+    /// From 1, in characters.
+    pub column: usize,
+}
+
+impl Position {
+    /// Where the text goes on after these bytes.
+    fn after(mut self, bytes: &[u8]) -> Self {
+        for byte in bytes {
+            match byte {
+                b'\n' => self = Position { line: self.line + 1, column: 1 },
+                // The second byte of a character, or a later one.
+                0x80..=0xbf => {}
+                _ => self.column += 1,
+            }
+        }
+        self
+    }
+}
+
+/// Where a byte offset lies in a text.
+#[must_use]
+pub fn position(text: &str, offset: usize) -> Position {
+    Position { line: 1, column: 1 }.after(text.as_bytes().get(..offset).unwrap_or(text.as_bytes()))
+}
+
+/// Bytes from one mark to the next.
+const STRIDE: usize = 1 << 12;
+
 impl Source {
+    /// A text that is known to be one.
+    #[must_use]
+    pub(crate) fn of(id: SourceId, name: &str, text: &str) -> Source {
+        Source { id, name: name.into(), text: text.into(), marks: Arc::default() }
+    }
+
     /// The largest file that is read: 64 MiB.
     pub const MAX_BYTES: usize = 64 << 20;
 
@@ -136,7 +179,22 @@ impl Source {
         })?;
         // Editors on Windows put a byte order mark first; it carries no meaning in UTF-8.
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        Ok(Source { id, name: name.into(), text: text.into() })
+        Ok(Source { id, name: name.into(), text: text.into(), marks: Arc::default() })
+    }
+
+    /// Where a byte offset lies: its line and column are found in the same time wherever that is, and however long the line.
+    #[must_use]
+    pub fn position(&self, offset: usize) -> Position {
+        let bytes = self.text.as_bytes();
+        let start = Position { line: 1, column: 1 };
+        let marks = self.marks.get_or_init(|| {
+            let next = |at: &mut Position, chunk: &[u8]| Some(std::mem::replace(at, at.after(chunk)));
+            bytes.chunks(STRIDE).scan(start, next).collect()
+        });
+        let offset = offset.min(bytes.len());
+        let at = (offset / STRIDE).min(marks.len().saturating_sub(1));
+        let mark = marks.get(at).copied().unwrap_or(start);
+        mark.after(bytes.get(at * STRIDE..offset).unwrap_or_default())
     }
 
     /// The text that a span covers, empty if it isn't of this source.

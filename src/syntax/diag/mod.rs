@@ -7,9 +7,10 @@ mod codes;
 mod nearest;
 mod render;
 
+pub use crate::syntax::source::{Position, position};
 pub use codes::{CODES, Code, CodeInfo};
 pub use nearest::nearest;
-pub use render::{Position, Sources, position, render, render_json};
+pub use render::{Sources, render, render_json};
 
 use std::collections::HashSet;
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{Diagnostic, Label, Severity};
 use crate::syntax::json::write;
-use crate::syntax::source::{Source, SourceId, Span};
+use crate::syntax::source::{Position, Source, SourceId, Span};
 
 /// Finds the text of a source by its id.
 pub trait Sources {
@@ -25,24 +25,6 @@ const FAR: u32 = 100_000;
 
 /// Labels on one line further apart than this are shown apart: the renderer never cuts a line between them.
 const NEAR: u32 = 130;
-
-/// A line and a column, both counted from 1; columns count characters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Position {
-    /// From 1.
-    pub line: usize,
-    /// From 1, in characters.
-    pub column: usize,
-}
-
-/// Where a byte offset lies in a text.
-#[must_use]
-pub fn position(text: &str, offset: usize) -> Position {
-    let before = text.get(..offset).unwrap_or(text);
-    let line_start = before.rfind('\n').map_or(0, |i| i + 1);
-    let line = before.bytes().filter(|&b| b == b'\n').count() + 1;
-    Position { line, column: before.get(line_start..).unwrap_or("").chars().count() + 1 }
-}
 
 /// One diagnostic as rustc would show it, with a line break at its end.
 #[must_use]
@@ -151,11 +133,11 @@ fn window(source: &Source, labels: &[&(&Label, AnnotationKind)]) -> Option<Windo
     let from = line_start.max(floor_boundary(text, start.saturating_sub(CONTEXT)));
     let to = line_end.min(floor_boundary(text, end.saturating_add(CONTEXT)));
     let (first, _) = labels.first()?;
-    let place = position(text, first.span.range().start);
+    let place = source.position(first.span.range().start);
     let first_line_start = text.get(..first.span.range().start).and_then(|t| t.rfind('\n')).map_or(0, |i| i + 1);
     Some(Window {
         name: escape(&source.name),
-        first_line: position(text, from).line,
+        first_line: source.position(from).line,
         origin: (from > first_line_start).then_some(place),
         line: place.line,
         labels: labels
@@ -289,8 +271,8 @@ fn json_label<'a>(label: &'a Label, sources: &dyn Sources) -> Option<JsonLabel<'
         file: source.name.to_string(),
         byte_start: range.start,
         byte_end: range.end,
-        start: position(&source.text, range.start),
-        end: position(&source.text, range.end),
+        start: source.position(range.start),
+        end: source.position(range.end),
         text: &label.text,
     })
 }

@@ -439,21 +439,28 @@ fn length(value: &Value) -> Option<usize> {
 }
 
 fn find_last(list: &Value, x: &Value, before: &Value) -> Result<Value, EvalError> {
-    let Some(length) = length(list) else {
-        return Err(type_error("`find_last`", "a list or a text", list));
-    };
-    let end = number("`before` of `find_last`", before)?
-        .to_count()
-        .and_then(|n| usize::try_from(n).ok())
-        .unwrap_or(usize::MAX)
-        .min(length);
-    for index in (0..end).rev() {
-        let index = Value::count(index as u64);
-        if at(list, &index)? == *x {
-            return Ok(index);
+    let before = number("`before` of `find_last`", before)?.to_count().and_then(|n| usize::try_from(n).ok());
+    let before = before.unwrap_or(usize::MAX);
+    let (found, length) = match (list, x) {
+        (Value::List(items), _) => {
+            let end = before.min(items.len());
+            (items.iter().take(end).rposition(|item| item == x), end)
         }
-    }
-    Err(EvalError::OutOfRange { index: x.clone(), length: end })
+        (Value::Text(text), _) => {
+            let is_x = |c: char| matches!(x, Value::Text(x) if x.chars().eq([c]));
+            let first = text.chars().take(before);
+            let (mut found, mut length) = (None, 0);
+            for (at, c) in first.enumerate() {
+                length = at + 1;
+                if is_x(c) {
+                    found = Some(at);
+                }
+            }
+            (found, length)
+        }
+        (other, _) => return Err(type_error("`find_last`", "a list or a text", other)),
+    };
+    found.map(|at| Value::count(at as u64)).ok_or_else(|| EvalError::OutOfRange { index: x.clone(), length })
 }
 
 /// E (1 - (1 - k/E)^tokens) in fixed point, so that it is the same on every machine; rounded to a millionth.

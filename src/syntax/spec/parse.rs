@@ -546,8 +546,15 @@ impl Parser<'_> {
         known
     }
 
+    /// The dimensions of a tensor: PyTorch has as many at most.
     fn shape(&mut self, node: &Node) -> Vec<Attr> {
+        const MOST_DIMS: usize = 64;
         let items = self.list(node, "a shape");
+        if items.len() > MOST_DIMS {
+            let message = format!("a tensor has at most {MOST_DIMS} dimensions, not {}", items.len());
+            self.diagnostics.push(Diagnostic::new(Code::ExpressionTooLarge, message).at(node.span.part(0..1), "too many"));
+            return Vec::new();
+        }
         items.iter().map(|item| self.attr(item)).collect()
     }
 
