@@ -148,7 +148,7 @@ mod tests {
         "peak_flops_per_second": { "bf16": 989400000000000 }, "sources": ["a page"], "verified": true }"#;
 
     fn parsed(text: &str) -> (Option<Device>, Vec<(Code, String)>) {
-        let source = Source { id: SourceId::catalog(0), name: "x1.json".into(), text: text.into() };
+        let source = Source::of(SourceId::catalog(0), "x1.json", text);
         let mut diagnostics = Diagnostics::default();
         let document = json::read(&source, &mut diagnostics).unwrap();
         let device = parse_device(&document.root, &mut diagnostics);

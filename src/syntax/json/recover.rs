@@ -396,7 +396,7 @@ mod tests {
     use crate::syntax::diag::Diagnostics;
 
     fn source(text: &str) -> Source {
-        Source { id: SourceId::model(0), name: "broken.json".into(), text: text.into() }
+        Source::of(SourceId::model(0), "broken.json", text)
     }
 
     /// A tree on one line, `?` for what is missing.
