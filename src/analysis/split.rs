@@ -1,10 +1,14 @@
 //! What tensor parallelism leaves on one of several devices: the weights and the cache of each layer, with what its class says is divided.
 //!
 //! A rank's layer is the same layer with fewer heads or features, each at least 1: a key and value head is whole on a rank, and where there are
-//! fewer heads than ranks several hold the same. What a class doesn't divide is whole on each.
+//! fewer heads than ranks several hold the same, with the projections that make it. What a class doesn't divide is whole on each.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::cache::parent;
+use super::facts::Facts;
+use crate::catalog::{Fact, Role};
 use crate::cost::bind::{Arguments, Signature};
 use crate::cost::{Tensor, kept};
 use crate::evaluation::Evaluation;
@@ -38,9 +42,23 @@ impl Split {
     #[must_use]
     pub fn of(model: &Evaluation, devices: u64) -> Option<Self> {
         let (bound, report) = (&model.bound, &model.report);
-        let rank = |signature: &Signature| kept(&divided(signature, devices)?, &bound.builtins).ok();
+        let of_devices = |whole: u128| whole.div_ceil(u128::from(devices.max(1)));
+        let rank = |signature: &Signature| kept(&divided(signature, &of_devices)?, &bound.builtins).ok();
         let ranks: Vec<Option<(Vec<Tensor>, u128)>> = bound.signatures.iter().map(rank).collect();
-        let rank_of = |at: RowId| ranks.get(bound.rows.get(at.0 as usize)?.signature? as usize)?.as_ref();
+        let heads = kv_heads(model);
+        // A projection to keys or values makes the heads that the rank caches.
+        let of_heads = |at: usize| {
+            let (row, heads) = (bound.rows.get(at)?, *heads.get(&RowId(u32::try_from(at).ok()?))?);
+            let signature = bound.signatures.get(row.signature? as usize)?;
+            let share = |whole: u128| (whole / heads).saturating_mul(of_devices(heads));
+            kept(&divided(signature, &share)?, &bound.builtins).ok()
+        };
+        let of_heads: HashMap<RowId, (Vec<Tensor>, u128)> =
+            heads.keys().filter_map(|row| Some((*row, of_heads(row.0 as usize)?))).collect();
+        let rank_of = |at: RowId| match of_heads.get(&at) {
+            Some(own) => Some(own),
+            None => ranks.get(bound.rows.get(at.0 as usize)?.signature? as usize)?.as_ref(),
+        };
         let mut split = Split { devices, cache_copies: 1, ..Split::default() };
         for (at, info) in (0u32..).map(RowId).zip(&model.flat.rows) {
             let tied = report.row(at)?.tied;
@@ -77,12 +95,27 @@ impl Split {
     }
 }
 
-/// A layer as one of so many ranks has it. `None`: its class divides nothing.
-fn divided(signature: &Signature, devices: u64) -> Option<Signature> {
+/// The layers that make keys or values, each with how many heads of them: those that stand beside a cache.
+fn kv_heads(model: &Evaluation) -> HashMap<RowId, u128> {
+    let rows = || (0u32..).map(RowId).zip(&model.flat.rows);
+    let cached = rows().filter(|(_, info)| info.row.role == Some(Role::KvCache)).filter_map(|(at, info)| {
+        let heads = Facts::of(&model.bound, at.0 as usize)?.count(Fact::KvHeads).filter(|heads| *heads > 0)?;
+        Some((parent(&info.path), heads))
+    });
+    let cached: HashMap<&str, u128> = cached.collect();
+    let makes = |role: Option<Role>| matches!(role, Some(Role::KeyProjection | Role::ValueProjection));
+    rows()
+        .filter(|(_, info)| makes(info.row.role))
+        .filter_map(|(at, info)| Some((at, *cached.get(parent(&info.path))?)))
+        .collect()
+}
+
+/// A layer as one rank has it, of each count that is divided as much as `part` says. `None`: its class divides nothing.
+fn divided(signature: &Signature, part_of: &dyn Fn(u128) -> u128) -> Option<Signature> {
     let class = signature.class.as_ref().filter(|class| !class.divided.is_empty() && signature.weights.is_none())?;
     let part = |at: u16, value: &Value| {
         let whole = value.as_number().filter(|_| class.divided.contains(&at)).and_then(|n| n.to_count());
-        let part = whole.and_then(|whole| Exact::from_count(whole.div_ceil(u128::from(devices.max(1)))));
+        let part = whole.and_then(|whole| Exact::from_count(part_of(whole)));
         part.map_or_else(|| value.clone(), Value::Number)
     };
     let arguments = signature.arguments.iter().map(|(at, value)| (at, part(at, value))).collect();

@@ -25,13 +25,13 @@ impl CatalogFile {
     /// Its text as the source of this number.
     #[must_use]
     pub fn source(&self, index: usize) -> Source {
-        Source::of(SourceId::catalog(index), &self.path, &self.text)
+        Source::of(SourceId::catalog(index), self.path, self.text)
     }
 
     /// The same without what only people and tests read: places in it are those of the whole.
     fn computed(&self, index: usize) -> Source {
         match self.computed.and_then(|end| self.text.get(..end)) {
-            Some(part) => Source::of(SourceId::catalog(index), &self.path, &format!("{part}\n}}")),
+            Some(part) => Source::of(SourceId::catalog(index), self.path, &format!("{part}\n}}")),
             None => self.source(index),
         }
     }

@@ -86,19 +86,19 @@ impl Layout {
     }
 
     fn draw(&self, grid: &Grid<'_>, out: &mut dyn Write) -> io::Result<()> {
-        let titles = grid.columns.iter().map(|column| column.title.to_owned()).collect();
-        self.line(grid, RowKind::Heading, titles, out)?;
+        let titles: Vec<String> = grid.columns.iter().map(|column| column.title.to_owned()).collect();
+        self.line(grid, RowKind::Heading, &titles, out)?;
         grid.each(&mut |mut row| {
             let name = name(&row);
             let room = self.widths.first().copied().flatten().unwrap_or(0);
             if let Some(first) = row.cells.first_mut() {
                 *first = shorten(&name, room);
             }
-            self.line(grid, row.kind, row.cells, out)
+            self.line(grid, row.kind, &row.cells, out)
         })
     }
 
-    fn line(&self, grid: &Grid<'_>, kind: RowKind, cells: Vec<String>, out: &mut dyn Write) -> io::Result<()> {
+    fn line(&self, grid: &Grid<'_>, kind: RowKind, cells: &[String], out: &mut dyn Write) -> io::Result<()> {
         let mut line = String::new();
         let mut gap = 0;
         // Blanks are written before what follows them, so that none end a line.

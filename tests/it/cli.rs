@@ -650,3 +650,82 @@ fn options_of_training_imply_it() {
     let without = layerspec(&["memory", "llama-3.2-1b", "--cache", "off"]).output().unwrap();
     assert!(!String::from_utf8(without.stdout).unwrap().contains("cache at tokens"));
 }
+
+/// Every error of one long line has its place.
+#[test]
+fn places_in_a_long_line_are_found() {
+    let layers: Vec<String> = (0..20_000).map(|i| format!(r#"{{"name":"é{i}","clas":"SiLU"}}"#)).collect();
+    let text = format!(r#"{{"layers":[{}]}}"#, layers.join(","));
+    let found = run_with_stdin(&["check", "-", "--message-format", "json"], &text);
+    let said = String::from_utf8(found.stderr).unwrap();
+    let last = said.lines().rfind(|line| line.contains("unknown key")).unwrap();
+    let diagnostic: serde_json::Value = serde_json::from_str(last).unwrap();
+    let start = &diagnostic["primary"]["start"];
+    let place = text.rfind(r#""clas""#).unwrap();
+    let column = text[..place].chars().count() + 1;
+    assert_eq!((start["line"].as_u64(), start["column"].as_u64()), (Some(1), u64::try_from(column).ok()), "{last}");
+}
+
+#[test]
+fn json_has_nothing_that_steers_a_terminal() {
+    let model = "{ \"name\": \"a\u{9b}31m\u{7f}\u{202e}\u{2028}\u{e0041}\", \"layers\": [ { \"name\": \"x\u{61c}\", \"class\": \"SiLU\", \"parameters\": { \"features\": 8 } } ] }";
+    for args in [
+        &["compile", "-", "--format", "json"][..],
+        &["compile", "-", "--format", "csv"],
+        &["memory", "-", "--format", "json"],
+        &["summary", "-", "--format", "json"],
+    ] {
+        let shown = String::from_utf8(run_with_stdin(args, model).stdout).unwrap();
+        let steers = |c: char| (c.is_control() && c != '\n') || ['\u{202e}', '\u{2028}', '\u{e0041}', '\u{61c}'].contains(&c);
+        assert!(!shown.is_empty() && !shown.chars().any(steers), "{args:?}: {shown:?}");
+    }
+    let json: serde_json::Value =
+        serde_json::from_slice(&run_with_stdin(&["compile", "-", "--format", "json"], model).stdout).unwrap();
+    assert_eq!(json["model"]["name"], "a\u{9b}31m\u{7f}\u{202e}\u{2028}\u{e0041}");
+}
+
+/// Beyond what a width in a format may be.
+#[test]
+fn explanations_of_very_long_values() {
+    let long = "x".repeat(70_000);
+    let model = format!(
+        r#"{{ "variables": {{ "t": "{long}" }}, "layers": [ {{ "name": "a", "class": "SiLU", "parameters": {{ "features": 8 }} }} ] }}"#
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("m.json");
+    std::fs::write(&file, model).unwrap();
+    let found = run(&["explain", file.to_str().unwrap(), "t"]);
+    assert!(found.status.success() && stdout(&found).contains(&long));
+}
+
+/// Nobody writes into a pipe that stands in a folder: it isn't waited for.
+#[cfg(unix)]
+#[test]
+fn a_pipe_in_a_folder_is_no_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = Command::new("mkfifo").arg(folder.path().join("p.json")).status().unwrap();
+    assert!(made.success());
+    std::os::unix::fs::symlink("/dev/zero", folder.path().join("z.json")).unwrap();
+    std::os::unix::fs::symlink("loop.json", folder.path().join("loop.json")).unwrap();
+    let found = run(&["check", folder.path().to_str().unwrap()]);
+    let said = String::from_utf8(found.stderr).unwrap();
+    assert!(said.contains("p.json` is no file") && said.contains("z.json` is no file") && said.contains("loop.json"), "{said}");
+    assert!(said.contains("3 files checked, 3 with errors"), "{said}");
+    std::fs::create_dir(folder.path().join("classes")).unwrap();
+    std::fs::rename(folder.path().join("p.json"), folder.path().join("classes/p.json")).unwrap();
+    let found = run(&["list", "classes", "--catalog", folder.path().to_str().unwrap()]);
+    assert!(String::from_utf8(found.stderr).unwrap().contains("is no file"));
+}
+
+/// A link is followed, one too that leads to where nothing is yet; a signal leaves nothing beside it.
+#[cfg(unix)]
+#[test]
+fn output_goes_where_a_link_leads() {
+    let folder = tempfile::tempdir().unwrap();
+    let (link, target) = (folder.path().join("link.json"), folder.path().join("target.json"));
+    std::os::unix::fs::symlink("target.json", &link).unwrap();
+    let found = run(&["compile", "llama-2-7b-hf", "--format", "json", "-o", link.to_str().unwrap()]);
+    assert!(found.status.success());
+    assert!(link.symlink_metadata().unwrap().is_symlink() && target.metadata().unwrap().len() > 1000);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
+}

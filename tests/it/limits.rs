@@ -181,3 +181,52 @@ fn many_instances_read_by_index() {
           { "name": "next", "when": "<layer> > 0", "class": "torch.nn.SiLU", "inputs": ["layers.<before>"], "parameters": { "features": 2 } } ] } ] }"#;
     assert_eq!(codes(model), []);
 }
+
+const SILU: &str = r#""class": "torch.nn.SiLU", "parameters": { "features": 8 }"#;
+
+/// A few thousand characters make as many millions.
+#[test]
+fn texts_that_grow_while_they_are_filled_in() {
+    let long = "a".repeat(1000);
+    for field in [r#""name": "@""#, r#""name": "x", "class": "@""#, r#""name": "x", "output": "@", "sub_layers": []"#] {
+        let field = field.replace('@', &"<a>".repeat(200));
+        let text = format!(r#"{{ "variables": {{ "a": "{long}" }}, "layers": [ {{ {field} }} ] }}"#);
+        assert!(codes(&text).contains(&Code::ExpressionTooLarge), "{field:.40}");
+    }
+    // Each is short enough, all are not.
+    let tied = (0..600).map(|i| format!(r#"{{ "name": "l{i}", "tied_to": "{}", {SILU} }}"#, "<a>".repeat(99)));
+    let text = layers(tied).replacen('{', &format!(r#"{{ "variables": {{ "a": "{long}" }},"#), 1);
+    assert!(codes(&text).contains(&Code::ExpressionTooLarge));
+}
+
+#[test]
+fn tensors_of_more_dimensions_than_there_are() {
+    let dims = vec!["1"; 65].join(", ");
+    let weight = format!(r#"{{ "layers": [ {{ "name": "a", "weights": {{ "w": [{dims}] }}, "sub_layers": [] }} ] }}"#);
+    let input = format!(r#"{{ "inputs": {{ "x": {{ "shape": [{dims}] }} }}, "layers": [ {{ "name": "a", {SILU} }} ] }}"#);
+    assert_eq!(codes(&weight), [Code::ExpressionTooLarge]);
+    assert!(codes(&input).contains(&Code::ExpressionTooLarge));
+}
+
+#[test]
+fn more_points_than_are_computed() {
+    let point = r#"{ "workload": { "seq_len": 1 }, "params": 0 }"#;
+    let points = vec![point; 5000].join(", ");
+    let text = format!(
+        r#"{{ "layers": [ {{ "name": "l<layer>", "repeat": 300, {SILU} }}, {{ "name": "m", "repeat": 300, "index": "i", "parallel": true, "class": "torch.nn.SiLU",
+            "inputs": ["input"], "parameters": {{ "features": "8 + <i>" }} }} ], "expect": {{ "points": [ {points} ] }} }}"#
+    );
+    assert!(codes(&text).contains(&Code::ModelTooLarge), "{:?}", codes(&text));
+}
+
+/// What these do for each layer must not look at all of them.
+#[test]
+fn a_hundred_thousand_layers_that_name_each_other() {
+    let count = 100_000;
+    let held = layers((0..count).map(|i| format!(r#"{{ "name": "a{i}", "hold": "a{}", {SILU} }}"#, (i + 1).min(count - 1))));
+    assert_eq!(codes(&held), [Code::UnknownInput]);
+    let nowhere = layers((0..count).map(|i| format!(r#"{{ "name": "a{i}", "hold": "zz", {SILU} }}"#)));
+    assert_eq!(codes(&nowhere), [Code::UnknownInput]);
+    let searched = variables([format!(r#""t": "y{}""#, "x".repeat(1_000_000))].into_iter(), "find_last(<t>, 'y', len(<t>)) + 8");
+    assert_eq!(codes(&searched), []);
+}

@@ -414,6 +414,11 @@ fn heads_are_whole_on_a_device() {
         "num_experts_per_tok": 8, "num_hidden_layers": 94, "vocab_size": 151_936 });
     assert_eq!(cache(&qwen, 40_959, 4), (1_971_322_368, 0, 1));
     assert_eq!(cache(&qwen, 40_959, 8), (1_971_322_368, 0, 2));
+    // On 8 the projections of keys and values make one head each, not half of one; the router and the norms are copied.
+    let (embeddings, q_and_o, k_and_v) = (2 * 151_936 * 4096 / 8, 2 * 4096 * 8192 / 8, 2 * 4096 * 128);
+    let (experts, router, norms) = (128 * 3 * 4096 * 1536 / 8, 128 * 4096, 2 * 4096 + 2 * 128);
+    let weights = 2 * (embeddings + 94 * (q_and_o + k_and_v + experts + router + norms) + 4096);
+    assert_eq!(decoding(&qwen, 1, 1, "steps").memory_plan(8, &adamw()).unwrap().items[0].bytes, weights);
     // 4 layers that keep 64 + 16 channels of 1,024 tokens in 2 bytes.
     let mla = json!({ "model_type": "deepseek_v3", "architectures": ["DeepseekV3ForCausalLM"], "hidden_size": 256, "intermediate_size": 512,
         "moe_intermediate_size": 128, "num_hidden_layers": 4, "num_attention_heads": 8, "num_key_value_heads": 8, "n_routed_experts": 8,
