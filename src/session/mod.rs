@@ -180,6 +180,8 @@ impl Session {
     fn checked(&self, source: &Source, settings: &Settings, diagnostics: &mut Diagnostics) -> Option<language::check::Checked> {
         let document = json::read(source, diagnostics)?;
         let model = language::model(&document, &self.catalog, settings.family.as_deref(), diagnostics)?;
+        // As large as the model.
+        drop(document);
         Some(check(model, &self.catalog, settings.variables.clone(), diagnostics))
     }
 

@@ -1,6 +1,6 @@
 //! Strict JSON: well-formed, or the first place that isn't.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use jsonc_parser::ast;
@@ -31,7 +31,7 @@ pub fn read(source: &Source, diagnostics: &mut Diagnostics) -> Option<Document> 
                 diagnostics.push(Diagnostic::new(Code::MalformedJson, message).at(span, "nothing here"));
                 return None;
             };
-            let mut builder = Builder { source: source.id, diagnostics, non_finite: Vec::new() };
+            let mut builder = Builder { source: source.id, diagnostics, non_finite: Vec::new(), known: HashSet::new() };
             let root = builder.node(value);
             Some(Document { root, non_finite: builder.non_finite })
         }
@@ -135,9 +135,24 @@ struct Builder<'a> {
     source: SourceId,
     diagnostics: &'a mut Diagnostics,
     non_finite: Vec<Span>,
+    /// Short texts, each once: a file has few keys and classes, and has them often.
+    known: HashSet<Arc<str>>,
 }
 
 impl Builder<'_> {
+    fn shared(&mut self, text: &str) -> Arc<str> {
+        const SHORT: usize = 64;
+        if text.len() > SHORT {
+            return text.into();
+        }
+        if let Some(known) = self.known.get(text) {
+            return known.clone();
+        }
+        let new: Arc<str> = text.into();
+        self.known.insert(new.clone());
+        new
+    }
+
     fn node(&mut self, value: ast::Value<'_>) -> Node {
         let span = self.span(&value);
         let json = match value {
@@ -147,9 +162,9 @@ impl Builder<'_> {
                 if lit.value.ends_with(['N', 'y']) {
                     self.non_finite.push(span);
                 }
-                Json::Number(lit.value.into())
+                Json::Number(self.shared(lit.value))
             }
-            ast::Value::StringLit(lit) => Json::Text(text(&lit)),
+            ast::Value::StringLit(lit) => Json::Text(self.text(&lit)),
             ast::Value::Array(array) => Json::List(array.elements.into_iter().map(|e| self.node(e)).collect()),
             ast::Value::Object(object) => Json::Object(self.members(object)),
         };
@@ -157,39 +172,47 @@ impl Builder<'_> {
     }
 
     fn members(&mut self, object: ast::Object<'_>) -> Vec<Member> {
-        let mut seen: HashMap<Arc<str>, (Span, usize)> = HashMap::with_capacity(object.properties.len());
+        /// So few keys are compared with each other.
+        const FEW: usize = 16;
+        let few = object.properties.len() <= FEW;
+        let mut seen: HashMap<Arc<str>, usize> = HashMap::new();
         let mut members: Vec<Member> = Vec::with_capacity(object.properties.len());
+        // Where a key stands that comes again: of three the first.
+        let mut firsts: HashMap<usize, Span> = HashMap::new();
         for property in object.properties {
             let key_span = self.span(&property.name);
-            let key: Arc<str> = property.name.as_str().into();
+            let key = self.shared(property.name.as_str());
             let value = self.node(property.value);
-            let member = Member { key: key.clone(), key_span, value };
-            match seen.get(&key) {
-                Some((first, at)) => {
-                    let message = format!("the key `{key}` stands twice in one object");
-                    self.diagnostics
-                        .push(Diagnostic::new(Code::DuplicateKey, message).at(key_span, "again here").also(*first, "first here"));
-                    if let Some(place) = members.get_mut(*at) {
-                        *place = member;
-                    }
+            let first = match few {
+                true => members.iter().position(|member| member.key == key),
+                false => seen.insert(key.clone(), members.len()),
+            };
+            let member = Member { key, key_span, value };
+            let Some(at) = first else {
+                members.push(member);
+                continue;
+            };
+            if let Some(place) = members.get_mut(at) {
+                let message = format!("the key `{}` stands twice in one object", member.key);
+                let diagnostic = Diagnostic::new(Code::DuplicateKey, message).at(key_span, "again here");
+                self.diagnostics.push(diagnostic.also(*firsts.entry(at).or_insert(place.key_span), "first here"));
+                if !few {
+                    seen.insert(member.key.clone(), at);
                 }
-                None => {
-                    seen.insert(key, (key_span, members.len()));
-                    members.push(member);
-                }
+                *place = member;
             }
         }
         members
+    }
+
+    fn text(&mut self, lit: &ast::StringLit<'_>) -> Text {
+        // Every escape is longer than what it stands for, so equal lengths mean that there was none.
+        let plain = lit.range.end - lit.range.start == lit.value.len() + 2;
+        Text { value: self.shared(&lit.value), plain }
     }
 
     fn span(&self, node: &impl Ranged) -> Span {
         let range = node.range();
         Span::new(self.source, range.start..range.end)
     }
-}
-
-fn text(lit: &ast::StringLit<'_>) -> Text {
-    // Every escape is longer than what it stands for, so equal lengths mean that there was none.
-    let plain = lit.range.end - lit.range.start == lit.value.len() + 2;
-    Text { value: lit.value.as_ref().into(), plain }
 }

@@ -210,7 +210,7 @@ pub struct Layer {
     pub hold: Option<Hold>,
     /// It runs without gradients in training.
     pub no_grad: bool,
-    pub tied_to: Option<Tie>,
+    pub tied_to: Option<Box<Tie>>,
 }
 
 /// How long a layer's output lives beyond its last reader, because the source code has a name for it.

@@ -430,7 +430,7 @@ impl Parser<'_> {
             output: f.get("output").and_then(|n| self.text_field(n, "`output`")),
             hold: f.get("hold").and_then(|n| self.hold(n)),
             no_grad: f.get("no_grad").is_some_and(|n| self.flag(n, "`no_grad`")),
-            tied_to: f.get("tied_to").and_then(|n| self.tie(n)),
+            tied_to: f.get("tied_to").and_then(|n| self.tie(n)).map(Box::new),
         };
         self.complete(node, &f, &layer, alone);
         Some(layer)
