@@ -38,12 +38,6 @@ impl Indices {
         self.ranges.iter().any(|(first, last)| (*first..=*last).contains(&index))
     }
 
-    /// Whether an index is in both.
-    #[must_use]
-    pub fn overlaps(&self, other: &Indices) -> bool {
-        self.ranges.iter().any(|(first, last)| other.ranges.iter().any(|(from, to)| first <= to && from <= last))
-    }
-
     /// `5`, `[0-31]`, `[0-4,6-10]`, `[0-22:2]` for every second; long ones are cut.
     #[must_use]
     pub fn pattern(&self) -> String {

@@ -24,8 +24,8 @@ pub struct Body {
     taken: HashMap<Arc<str>, Span, RandomState>,
     /// Repeated layers with the index in the midst of their names, by what stands before and after it.
     patterns: HashMap<(String, String), u32>,
-    /// The lists of which some layers say their place, `blocks.3`: which places are taken, and where the last of them was.
-    lists: HashMap<Arc<str>, (Vec<Indices>, Span)>,
+    /// The lists of which some layers say their place: `blocks.3`.
+    lists: HashMap<Arc<str>, Places>,
     /// What the next sibling reads if it doesn't say.
     previous: Option<ValueRef>,
     /// The repeated layer whose instances are being made right now.
@@ -33,6 +33,30 @@ pub struct Body {
     faults: Faults,
     /// Nodes with faults inside.
     faulty: HashSet<u32>,
+}
+
+/// The places of a list that are taken.
+struct Places {
+    /// Ranges that don't touch each other's, by their beginnings.
+    taken: BTreeMap<u64, u64>,
+    /// Where the first of them is.
+    first: Span,
+}
+
+impl Places {
+    /// Takes places; whether one of them was taken before.
+    fn take(&mut self, indices: &Indices) -> bool {
+        let mut again = false;
+        for (first, last) in indices.ranges() {
+            let before = self.taken.range(..=*last).next_back();
+            if before.is_some_and(|(_, end)| end >= first) {
+                again = true;
+            } else {
+                self.taken.insert(*first, *last);
+            }
+        }
+        again
+    }
 }
 
 /// A repeated layer in the making: its distinct instances so far, with the indices that have them.
@@ -324,31 +348,35 @@ impl Body {
         list_places(node, &mut Vec::new(), &mut places);
         let mut errors = Vec::new();
         for (list, indices) in places {
-            // A layer or composite of the list's name, or a repeated one that has the place.
-            let whole = self.taken.get(&list).filter(|_| match self.names.get(&list) {
-                Some(Found::Node(at)) => match self.nodes.get(*at as usize) {
-                    Some(Node::Repeat(repeat)) => repeat.variants.iter().any(|variant| variant.indices.overlaps(&indices)),
-                    _ => true,
-                },
-                _ => true,
+            let beside = match self.names.get(&list) {
+                Some(Found::Node(at)) => self.nodes.get(*at as usize),
+                _ => None,
+            };
+            let named = self.taken.get(&list).copied();
+            let known = self.lists.entry(list.clone()).or_insert_with(|| {
+                let mut known = Places { taken: BTreeMap::new(), first: named.unwrap_or(span) };
+                // A repeated layer of this name has its places.
+                if let Some(Node::Repeat(repeat)) = beside {
+                    for variant in &repeat.variants {
+                        known.take(&variant.indices);
+                    }
+                }
+                known
             });
-            let known = self.lists.get(&list);
-            let again = known.filter(|(known, _)| known.iter().any(|known| known.overlaps(&indices))).map(|(_, first)| *first);
-            if let Some(first) = whole.copied().or(again) {
-                errors.push(duplicate(&format!("{list}.{}", indices.pattern()), first, span));
+            let is_whole = named.is_some() && !matches!(beside, Some(Node::Repeat(_)));
+            if known.take(&indices) || is_whole {
+                errors.push(duplicate(&format!("{list}.{}", indices.pattern()), known.first, span));
             }
-            self.lists.entry(list).or_insert((Vec::new(), span)).0.push(indices);
         }
         if let Some(list) = segment_of(node).and_then(Segment::lookup_name)
-            && let Some((known, first)) = self.lists.get(list)
+            && let Some(known) = self.lists.get_mut(list)
         {
             let clashes = match node {
-                Node::Repeat(repeat) => {
-                    repeat.variants.iter().any(|variant| known.iter().any(|known| known.overlaps(&variant.indices)))
-                }
+                // Each of them is to be taken.
+                Node::Repeat(repeat) => repeat.variants.iter().filter(|variant| known.take(&variant.indices)).count() > 0,
                 _ => true,
             };
-            errors.extend(clashes.then(|| duplicate(list, *first, span)));
+            errors.extend(clashes.then(|| duplicate(list, known.first, span)));
         }
         errors
     }
@@ -434,11 +462,15 @@ fn is_group(node: &Node<Box<Row>>) -> bool {
 fn find_in(body: &Body, head: &str, rest: &[&str], up: u16, looked: &Cell<u64>) -> Option<ValueRef> {
     let node = |at: u32| body.nodes.get(at as usize);
     let reference = |at: u32, steps: Vec<Step>| ValueRef { up, target: ValueTarget::Node(at), rest: steps };
-    if body.lists.contains_key(head)
-        && let Some(steps) = member_steps(&body.nodes, head, rest, looked)
-        && let Some((Step::Child(at), steps)) = steps.split_first()
-    {
-        return Some(reference(*at, steps.to_vec()));
+    if let Some((number, inside)) = rest.split_first().filter(|_| body.lists.contains_key(head)) {
+        if let Some(Found::Node(at)) = body.names.get(&*format!("{head}.{number}")) {
+            return Some(reference(*at, steps(node(*at)?, inside, looked)?));
+        }
+        if let Some(steps) = member_steps(&body.nodes, head, rest, looked)
+            && let Some((Step::Child(at), steps)) = steps.split_first()
+        {
+            return Some(reference(*at, steps.to_vec()));
+        }
     }
     match body.names.get(head) {
         Some(Found::Node(at)) => Some(reference(*at, steps(node(*at)?, rest, looked)?)),
