@@ -11,7 +11,7 @@ use crate::syntax::escape::is_unsafe;
 ///
 /// # Errors
 /// Those of `out`.
-pub fn write(out: &mut dyn Write, value: &impl Serialize) -> io::Result<()> {
+pub fn write<W: Write + ?Sized>(out: &mut W, value: &impl Serialize) -> io::Result<()> {
     value.serialize(&mut Serializer::with_formatter(out, Safe(CompactFormatter))).map_err(io::Error::from)
 }
 
@@ -19,7 +19,7 @@ pub fn write(out: &mut dyn Write, value: &impl Serialize) -> io::Result<()> {
 ///
 /// # Errors
 /// Those of `out`.
-pub fn write_pretty(out: &mut dyn Write, value: &impl Serialize) -> io::Result<()> {
+pub fn write_pretty<W: Write + ?Sized>(out: &mut W, value: &impl Serialize) -> io::Result<()> {
     value.serialize(&mut Serializer::with_formatter(out, Safe(PrettyFormatter::new()))).map_err(io::Error::from)
 }
 
@@ -38,6 +38,10 @@ struct Safe<F>(F);
 
 impl<F: Formatter> Formatter for Safe<F> {
     fn write_string_fragment<W: ?Sized + Write>(&mut self, out: &mut W, fragment: &str) -> io::Result<()> {
+        // Nearly all of what is written is plain ASCII, and looking at its bytes takes no time.
+        if fragment.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+            return out.write_all(fragment.as_bytes());
+        }
         let mut from = 0;
         for (at, c) in fragment.char_indices().filter(|(_, c)| is_unsafe(*c)) {
             out.write_all(fragment.get(from..at).unwrap_or_default().as_bytes())?;
