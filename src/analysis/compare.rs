@@ -2,7 +2,6 @@
 //!
 //! Two compiled models come in, a [`Difference`] goes out. Layers are matched by their path with indices left open.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use indexmap::{IndexMap, IndexSet};
@@ -58,19 +57,18 @@ struct Entry {
 /// Compares a first model with a second one.
 #[must_use]
 pub fn difference(first: &Evaluation, second: &Evaluation) -> Difference {
-    let (mut a, b) = (entries(first), entries(second));
-    let mut out = Difference::default();
-    let mut met = HashSet::new();
+    let b = entries(second);
+    let (a, removed): (IndexMap<_, _>, IndexMap<_, _>) = entries(first).into_iter().partition(|(path, _)| b.contains_key(path));
+    let mut out =
+        Difference { removed: removed.into_iter().map(|(path, entry)| single(path, entry)).collect(), ..Difference::default() };
     for (path, theirs) in b {
-        let Some(ours) = a.get_mut(&path).map(std::mem::take) else {
+        let Some(ours) = a.get(&path) else {
             out.added.push(single(path, theirs));
             continue;
         };
-        met.insert(path.clone());
-        let facts = changes(&ours, &theirs);
+        let facts = changes(ours, &theirs);
         if facts.is_empty() { out.equal += 1 } else { out.changed.push(Changed { path, facts }) }
     }
-    out.removed = a.into_iter().filter(|(path, _)| !met.contains(path)).map(|(path, entry)| single(path, entry)).collect();
     out
 }
 

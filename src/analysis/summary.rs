@@ -16,6 +16,7 @@ use crate::cost::bind::BoundInput;
 use crate::cost::workload::Workload;
 use crate::evaluation::{Evaluation, costs};
 use crate::flat::{Composite, FlatModel, Node, RowId, RowInfo, ValueTarget};
+use crate::language::enclosing;
 use crate::quantity::workload::{Logits, Phase, words};
 use crate::quantity::{Cost, Quantity};
 use crate::syntax::diag::Diagnostics;
@@ -412,7 +413,7 @@ impl<'f> Walk<'f> {
         let Some(info) = self.flat.row(id) else { return false };
         info.row.inputs.iter().any(|input| {
             let ValueTarget::Node(at) = input.target else { return false };
-            let body = self.bodies.len().checked_sub(1 + usize::from(input.up)).and_then(|n| self.bodies.get(n));
+            let body = enclosing(&self.bodies, input.up);
             let node = body.and_then(|body| body.get(at as usize));
             node.is_some_and(|node| self.is(node, &[Role::Positions]))
         })

@@ -56,6 +56,6 @@ fn looks_like_path(model: &str) -> bool {
     model.starts_with(['.', '/']) || Path::new(model).extension().is_some_and(|e| e.eq_ignore_ascii_case("json"))
 }
 
-fn cannot_read(name: &str, error: &std::io::Error) -> Box<Diagnostic> {
+pub fn cannot_read(name: &str, error: &std::io::Error) -> Box<Diagnostic> {
     Diagnostic::new(Code::CannotRead, format!("cannot read `{name}`: {error}")).boxed()
 }

@@ -197,7 +197,7 @@ struct OverlayFile {
 impl Overlay {
     /// The files of the catalog's folders, in the order of their names, and those beside them.
     fn read(folder: &Path) -> Result<Self, Box<Diagnostic>> {
-        folder.read_dir().map_err(|error| cannot_read(folder, &error))?;
+        folder.read_dir().map_err(|error| input::cannot_read(&folder.display().to_string(), &error))?;
         let mut files = Vec::new();
         for inner in Catalog::FOLDERS {
             let Ok(entries) = folder.join(inner).read_dir() else { continue };
@@ -238,10 +238,6 @@ impl OverlayFile {
         let (name, bytes) = input::file_of_folder(file)?;
         Ok(OverlayFile { name, path, bytes })
     }
-}
-
-fn cannot_read(path: &Path, error: &io::Error) -> Box<Diagnostic> {
-    Diagnostic::new(Code::CannotRead, format!("cannot read `{}`: {error}", path.display())).boxed()
 }
 
 /// What a path means, links followed, one too that leads to where nothing is yet.

@@ -24,11 +24,7 @@ pub(crate) struct LayerEnv<'c> {
 impl Env<Slot> for LayerEnv<'_> {
     fn value(&self, slot: &Slot, depth: u16) -> Result<Value, EvalError> {
         let at = usize::from(slot.0);
-        let builtins = BUILTINS;
-        if at < builtins {
-            return Ok(self.builtins.get(at).cloned().unwrap_or(Value::Null));
-        }
-        let at = at - builtins;
+        let Some(at) = at.checked_sub(BUILTINS) else { return Ok(self.builtins.get(at).cloned().unwrap_or(Value::Null)) };
         let Some(cell) = self.cells.get(at) else {
             return Err(EvalError::Reported);
         };

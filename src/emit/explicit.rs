@@ -384,7 +384,7 @@ impl<'a> Writer<'a> {
     }
 
     fn name_of(&self, segment: &Segment) -> String {
-        name_of(segment, &self.indices)
+        segment.within(&self.indices)
     }
 
     /// The name of one of the model's inputs.
@@ -460,27 +460,12 @@ fn exact_json(value: &Value) -> Json {
 
 /// A weight's shape, and its dtype where it says one.
 fn weight_json(weight: &OwnWeight) -> Json {
-    let shape: Vec<Json> = weight.shape.iter().map(|n| integer(*n)).collect();
-    if weight.float32 { json!({ "shape": shape, "dtype": KEPT_DTYPE }) } else { json!(shape) }
-}
-
-fn integer(n: u128) -> Json {
-    json!(n)
+    if weight.float32 { json!({ "shape": weight.shape, "dtype": KEPT_DTYPE }) } else { json!(weight.shape) }
 }
 
 /// A layer reads the previous sibling unless it says otherwise; it always says so here.
 fn insert_inputs(layer: &mut Map<String, Json>, inputs: &[String]) {
     layer.insert("inputs".to_owned(), json!(inputs));
-}
-
-/// A name with the indices of the repeats around, the innermost last, where one instance is meant.
-fn name_of(segment: &Segment, around: &[Option<u64>]) -> String {
-    let mut out = String::new();
-    segment.write(&mut out, &|level, out| {
-        let index = around.len().checked_sub(1 + usize::from(level)).and_then(|at| around.get(at)).copied().flatten();
-        out.push_str(&index.map_or_else(|| "*".to_owned(), |index| index.to_string()));
-    });
-    out
 }
 
 /// A repeated layer's name, and whether the index stands at its end without a dot.
@@ -527,7 +512,7 @@ fn node_name(flat: &FlatModel, node: &Node<RowId>, around: &[Option<u64>]) -> Op
         Node::Composite(composite) => composite.segment.as_ref(),
         Node::Repeat(repeat) => return Some(repeated_name(repeat.name.as_ref()?).ok()?.0),
     };
-    segment.map(|segment| name_of(segment, around))
+    segment.map(|segment| segment.within(around))
 }
 
 /// What a layer's weights are tied to.

@@ -12,7 +12,7 @@ use super::wire::Wiring;
 use crate::catalog::Role;
 use crate::language::check::{Checked, MAX_LAYERS};
 use crate::language::scope::Scope;
-use crate::language::{Binding, PathPiece, Segment, Values};
+use crate::language::{Binding, PathPiece, Segment, Values, enclosing};
 use crate::syntax::diag::{Code, Diagnostic};
 use crate::syntax::expr::{EvalError, Value};
 use crate::syntax::source::{Span, Spanned};
@@ -97,7 +97,7 @@ impl<'m> Flattener<'m, '_> {
     pub(super) fn concrete_segment(&self, segment: &Segment) -> String {
         let mut out = String::new();
         segment.write(&mut out, &|level, out| {
-            let index = self.indices.len().checked_sub(1 + usize::from(level)).and_then(|at| self.indices.get(at));
+            let index = enclosing(&self.indices, level);
             out.push_str(&index.copied().unwrap_or_default().to_string());
         });
         out

@@ -4,7 +4,7 @@ use super::indices::Indices;
 use super::model::FlatModel;
 use super::node::{Node, RowId};
 use super::paths::{Asker, Found, Level, Levels, Paths, base};
-use crate::language::Segment;
+use crate::language::{Segment, enclosing};
 
 /// What a path leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -121,7 +121,7 @@ fn add<'f>(model: &'f FlatModel, node: &'f Node<RowId>, levels: &mut Levels<'f>,
     let mut name = String::new();
     let write = |segment: &Segment| {
         segment.write(&mut name, &|level, out| {
-            let level = levels.len().checked_sub(1 + usize::from(level)).and_then(|at| levels.get(at));
+            let level = enclosing(levels, level);
             let shown = level.and_then(|level| match level.index {
                 Some(index) => Some(index.to_string()),
                 None => level.allowed.map(Indices::pattern),

@@ -10,7 +10,7 @@ use super::indices::Indices;
 use super::node::{Composite, Node, Repeat, Row, Variant};
 use super::value::{Step, ValueRef, ValueTarget};
 use super::wire::segment_of;
-use crate::language::Segment;
+use crate::language::{Segment, enclosing};
 use crate::syntax::spec::Hold;
 
 /// A body without groups.
@@ -188,7 +188,7 @@ impl Splicer {
     }
 
     fn absolute(&self, value: &ValueRef) -> Absolute {
-        let level = self.levels.len().checked_sub(1 + usize::from(value.up)).and_then(|at| self.levels.get(at));
+        let level = enclosing(&self.levels, value.up);
         match (&value.target, level) {
             (ValueTarget::Input, Some(level)) => level.input.clone().then(&value.rest),
             (ValueTarget::Node(at), Some(level)) if let Some(place) = level.places.get(*at as usize) => place.find(&value.rest),

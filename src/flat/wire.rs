@@ -10,7 +10,7 @@ use indexmap::IndexMap;
 use super::indices::Indices;
 use super::node::{Node, Row, Variant};
 use super::value::{Step, ValueRef, ValueTarget};
-use crate::language::{PathPiece, Segment};
+use crate::language::{PathPiece, Segment, enclosing};
 use crate::syntax::diag::{Code, Diagnostic, nearest};
 use crate::syntax::source::Span;
 use crate::syntax::spec::list_member;
@@ -616,10 +616,7 @@ fn member<'n>(
                 let (name, place) = segment_of(node).and_then(place_in_list)?;
                 let is_here = match place {
                     Ok(own) => own == number,
-                    Err(level) => {
-                        let indices = around.len().checked_sub(1 + usize::from(level)).and_then(|at| around.get(at));
-                        indices.is_some_and(|indices| indices.contains(number))
-                    }
+                    Err(level) => enclosing(around, level).is_some_and(|indices| indices.contains(number)),
                 };
                 (name == list && is_here).then_some((Vec::new(), node))?
             }

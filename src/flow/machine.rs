@@ -14,7 +14,7 @@ use crate::cost::CostReport;
 use crate::cost::bind::BoundModel;
 use crate::cost::ports::Ports;
 use crate::flat::{Composite, FlatModel, Node, RowId, Step, ValueRef, ValueTarget};
-use crate::language::Segment;
+use crate::language::{Segment, enclosing};
 use crate::quantity::workload::Phase;
 use crate::syntax::diag::Diagnostics;
 
@@ -154,7 +154,7 @@ impl<'f, 'd> Machine<'f, 'd> {
 
     /// What a reference means here. No share in its storage comes with it.
     pub(super) fn value(&self, reference: &ValueRef) -> Value {
-        let frame = self.frames.len().checked_sub(1 + usize::from(reference.up)).and_then(|at| self.frames.get(at));
+        let frame = enclosing(&self.frames, reference.up);
         let Some(frame) = frame else { return Value::unknown() };
         match &reference.target {
             ValueTarget::Input => frame.input.clone(),

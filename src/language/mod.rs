@@ -12,7 +12,7 @@ mod trace;
 mod values;
 
 pub use binding::{Argument, Binding, Residual};
-pub use segment::{PathPiece, Segment};
+pub use segment::{PathPiece, Segment, enclosing};
 pub use trace::Trace;
 pub use values::Values;
 

@@ -1,5 +1,6 @@
 //! A layer's part of a path, its indices left open so that the instances of a repeat share it.
 
+use std::fmt::Display;
 use std::sync::Arc;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -8,6 +9,12 @@ pub enum PathPiece {
     Dot,
     /// The index of an enclosing repeat: 0 is the innermost.
     Index(u16),
+}
+
+/// Of things around a place, the innermost last, the one so many levels out: 0 is the innermost.
+#[must_use]
+pub fn enclosing<T>(around: &[T], level: u16) -> Option<&T> {
+    around.iter().nth_back(usize::from(level))
 }
 
 /// A layer's part of the path: `self_attn`, or `layers.` and an index.
@@ -36,8 +43,17 @@ impl Segment {
     /// The segment with `*` for every index.
     #[must_use]
     pub fn pattern(&self) -> String {
+        self.within::<u64>(&[])
+    }
+
+    /// The segment with the indices of the repeats around it, the innermost last; `*` for one that isn't said.
+    #[must_use]
+    pub fn within<T: Display>(&self, around: &[Option<T>]) -> String {
         let mut out = String::new();
-        self.write(&mut out, &|_, out| out.push('*'));
+        self.write(&mut out, &|level, out| match enclosing(around, level) {
+            Some(Some(index)) => out.push_str(&index.to_string()),
+            _ => out.push('*'),
+        });
         out
     }
 

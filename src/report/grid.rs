@@ -216,7 +216,7 @@ impl Maker<'_> {
             super::escape_terminal(class).into_owned(),
             units::exact(facts.count),
             facts.calls.to_string(),
-            if facts.tied && params == 0 { "tied".to_owned() } else { self.params(params) },
+            if facts.tied && params == 0 { "tied".to_owned() } else { self.count(params) },
             of(Quantity::WeightBytes),
             self.count(forward),
             units::percent(forward, whole),
@@ -235,10 +235,6 @@ impl Maker<'_> {
 
     fn count(&self, n: u128) -> String {
         if self.options.exact { units::exact(n) } else { units::count(n) }
-    }
-
-    fn params(&self, n: u128) -> String {
-        if self.options.exact { units::exact(n) } else { units::params(n) }
     }
 
     fn bytes(&self, n: u128) -> String {

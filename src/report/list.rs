@@ -36,7 +36,7 @@ pub fn list_models(catalog: &Catalog, width: usize, out: &mut dyn Write) -> io::
     for model in catalog.models() {
         let json: serde_json::Value = serde_json::from_str(model.text).unwrap_or_default();
         let text = |key: &str| json.get(key).and_then(|v| v.as_str()).unwrap_or("").to_owned();
-        let params = json.pointer("/expect/params").and_then(serde_json::Value::as_u64).map(|n| units::params(u128::from(n)));
+        let params = json.pointer("/expect/params").and_then(serde_json::Value::as_u64).map(|n| units::count(u128::from(n)));
         table.add_row([model.name.to_owned(), params.unwrap_or_default(), text("name")]);
     }
     draw(table, out)

@@ -191,7 +191,7 @@ fn ratios(summary: &Summary) -> Vec<Fact> {
 
 /// In a narrow terminal figures are rounded, and there are no bars.
 fn components(list: &[Component], total: u128, bars: bool, narrow: bool) -> Section {
-    let params = |n: u128| if narrow { units::params(n) } else { units::exact(n) };
+    let params = |n: u128| if narrow { units::count(n) } else { units::exact(n) };
     let right = |name: &str| (name.to_owned(), true);
     let left = |name: &str| (name.to_owned(), false);
     let mut columns = vec![left("component"), right("params"), right("of all"), right("active"), right("matmul FLOPs")];
@@ -247,10 +247,6 @@ fn pretty(json: &Json, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out)
 }
 
-fn integer(n: u128) -> Json {
-    json!(n)
-}
-
 fn summary_json(summary: &Summary) -> Json {
     let kinds: Vec<Json> = summary
         .cache
@@ -258,9 +254,9 @@ fn summary_json(summary: &Summary) -> Json {
         .iter()
         .map(|kind| {
             json!({
-                "kind": kind.name(), "layers": integer(kind.layers), "num_heads": integer(kind.num_heads),
-                "num_kv_heads": integer(kind.num_kv_heads), "window": kind.window.map(integer), "chunk": kind.chunk.map(integer),
-                "latent": kind.latent.map(integer),
+                "kind": kind.name(), "layers": kind.layers, "num_heads": kind.num_heads,
+                "num_kv_heads": kind.num_kv_heads, "window": kind.window, "chunk": kind.chunk,
+                "latent": kind.latent,
             })
         })
         .collect();
@@ -269,8 +265,8 @@ fn summary_json(summary: &Summary) -> Json {
         .iter()
         .map(|c| {
             json!({
-                "component": c.role.shown(), "params": integer(c.params), "active_params": integer(c.active_params),
-                "matmul_flops": integer(c.matmul_flops),
+                "component": c.role.shown(), "params": c.params, "active_params": c.active_params,
+                "matmul_flops": c.matmul_flops,
             })
         })
         .collect();
@@ -279,18 +275,18 @@ fn summary_json(summary: &Summary) -> Json {
     json!({
         "format": "layerspec.summary/1",
         "name": summary.name.as_deref(), "class": summary.class.as_deref(), "family": summary.family.as_deref(),
-        "source": summary.source.as_deref(), "sizes": sizes, "attention": kinds, "recurrent_layers": integer(summary.recurrent_layers),
-        "norms": summary.norms.iter().map(|(class, n)| json!({ "class": &**class, "count": integer(*n) })).collect::<Vec<_>>(),
+        "source": summary.source.as_deref(), "sizes": sizes, "attention": kinds, "recurrent_layers": summary.recurrent_layers,
+        "norms": summary.norms.iter().map(|(class, n)| json!({ "class": &**class, "count": n })).collect::<Vec<_>>(),
         "mlp": { "gated": summary.gated, "activations": summary.activations.iter().map(|a| a.to_string()).collect::<Vec<_>>() },
         "positions": positions(summary), "tied": summary.tied, "biases": summary.biases,
-        "experts": summary.experts.map(|(all, chosen)| json!({ "num_experts": integer(all), "top_k": integer(chosen) })),
-        "params": integer(summary.params), "active_params": integer(summary.active_params), "components": components,
+        "experts": summary.experts.map(|(all, chosen)| json!({ "num_experts": all, "top_k": chosen })),
+        "params": summary.params, "active_params": summary.active_params, "components": components,
         "cache_bytes_per_token": summary.cache.growth.map(|growth| units::number(growth.bytes_per_token)),
-        "cache_bytes_per_token_at_first": summary.cache.growth.map(|growth| integer(growth.at_first)),
-        "cache_constant_bytes": summary.cache.growth.map(|growth| integer(growth.constant_bytes)),
+        "cache_bytes_per_token_at_first": summary.cache.growth.map(|growth| growth.at_first),
+        "cache_constant_bytes": summary.cache.growth.map(|growth| growth.constant_bytes),
         "counted_by": summary.counted_by.word(),
-        "prefill": { "matmul_flops": integer(summary.prefill.0), "tokens": integer(summary.prefill.1) },
-        "decode": summary.decode.map(|(flops, past)| json!({ "matmul_flops": integer(flops), "past_len": integer(past) })),
+        "prefill": { "matmul_flops": summary.prefill.0, "tokens": summary.prefill.1 },
+        "decode": summary.decode.map(|(flops, past)| json!({ "matmul_flops": flops, "past_len": past })),
     })
 }
 
@@ -360,7 +356,7 @@ fn components_side_by_side(summaries: &[Summary]) -> Section {
                     if c.params == 0 {
                         "tied".to_owned()
                     } else {
-                        format!("{} ({})", units::params(c.params), units::percent(c.params, summary.params))
+                        format!("{} ({})", units::count(c.params), units::percent(c.params, summary.params))
                     }
                 },
             )
@@ -411,9 +407,7 @@ fn structure(first: &str, second: &str, difference: &Difference) -> Section {
 
 fn difference_json(difference: &Difference) -> Json {
     let singles = |list: &[crate::analysis::compare::Single]| -> Vec<Json> {
-        list.iter()
-            .map(|s| json!({ "path": s.path, "class": &*s.class, "layers": integer(s.instances), "params": integer(s.params) }))
-            .collect()
+        list.iter().map(|s| json!({ "path": s.path, "class": &*s.class, "layers": s.instances, "params": s.params })).collect()
     };
     let changed: Vec<Json> = difference
         .changed

@@ -32,8 +32,8 @@ struct Tree<'a> {
     flat: &'a FlatModel,
     checked: &'a Checked,
     flow: &'a Flow,
-    /// What stands for the indices of the repeats around, the innermost last.
-    around: RefCell<Vec<String>>,
+    /// The indices of the repeats around, the innermost last; `None`: a heading says them.
+    around: RefCell<Vec<Option<String>>>,
 }
 
 impl Tree<'_> {
@@ -158,32 +158,22 @@ impl Tree<'_> {
             let text = String::from_utf8_lossy(&text).replacen(": ", &format!(": {many} x "), 1);
             write!(out, "{text}")
         };
-        match instance {
-            // A group adds no level: its layers have the index in their names.
-            Node::Composite(group) if group.segment.is_none() => {
-                let own = Some(&*label).filter(|_| in_list);
-                self.around.borrow_mut().push(label.clone());
-                let written = group.body.iter().try_for_each(|node| times(node, own, out));
-                self.around.borrow_mut().pop();
-                written
-            }
-            instance => {
-                self.around.borrow_mut().push("*".to_owned());
-                let written = times(instance, Some(&label), out);
-                self.around.borrow_mut().pop();
-                written
-            }
-        }
+        // A group adds no level: its layers have the index in their names.
+        let group = match instance {
+            Node::Composite(group) if group.segment.is_none() => Some(group),
+            _ => None,
+        };
+        self.around.borrow_mut().push(group.map(|_| label.clone()));
+        let written = match group {
+            Some(group) => group.body.iter().try_for_each(|node| times(node, Some(&*label).filter(|_| in_list), out)),
+            None => times(instance, Some(&label), out),
+        };
+        self.around.borrow_mut().pop();
+        written
     }
 
     fn name_of(&self, segment: Option<&Segment>) -> String {
-        let around = self.around.borrow();
-        let mut out = String::new();
-        let index = |level: u16| around.len().checked_sub(1 + usize::from(level)).and_then(|at| around.get(at));
-        segment.iter().for_each(|segment| {
-            segment.write(&mut out, &|level, out| out.push_str(index(level).map_or("*", String::as_str)));
-        });
-        out
+        segment.map(|segment| segment.within(&self.around.borrow())).unwrap_or_default()
     }
 }
 

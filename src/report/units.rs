@@ -18,16 +18,10 @@ words!(Units, Si = "si", Iec = "iec");
 const SI: [&str; 11] = ["", "K", "M", "G", "T", "P", "E", "Z", "Y", "R", "Q"];
 const IEC: [&str; 9] = ["", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei", "Zi", "Yi"];
 
-/// A count of FLOPs or the like: `29.26 T`.
+/// A count of FLOPs, parameters or the like: `29.26 T`, and `6.738 G`, for a B is a byte.
 #[must_use]
 pub fn count(n: u128) -> String {
     scaled(n, 1000, &SI)
-}
-
-/// A number of parameters: `6.738 G`, for a B is a byte.
-#[must_use]
-pub fn params(n: u128) -> String {
-    count(n)
 }
 
 /// Bytes: `13.48 GB` or `12.55 GiB`.
@@ -143,7 +137,7 @@ mod tests {
     #[test]
     fn four_significant_digits() {
         assert_eq!(count(29_261_612_187_648), "29.26 T");
-        assert_eq!(params(6_738_415_616), "6.738 G");
+        assert_eq!(count(6_738_415_616), "6.738 G");
         assert_eq!(bytes(13_476_831_232, Units::Si), "13.48 GB");
         assert_eq!(bytes(13_476_831_232, Units::Iec), "12.55 GiB");
         assert_eq!(bytes(4096, Units::Si), "4.096 kB");

@@ -179,7 +179,7 @@ impl Source {
         })?;
         // Editors on Windows put a byte order mark first; it carries no meaning in UTF-8.
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        Ok(Source { id, name: name.into(), text: text.into(), marks: Arc::default() })
+        Ok(Source::of(id, name, text))
     }
 
     /// Where a byte offset lies: its line and column are found in the same time wherever that is, and however long the line.

@@ -27,12 +27,11 @@ fn check_saves(class: &Class, diagnostics: &mut Diagnostics) {
 
 /// Defaults and variables must not depend on each other in a circle.
 fn check_cycles(class: &Class, diagnostics: &mut Diagnostics) {
-    let first = BUILTINS;
     let defaults = class.parameters.iter().map(|p| p.default.as_ref());
     let definitions: Vec<Option<&Formula>> = defaults.chain(class.variables.iter().map(|(_, f)| Some(f))).collect();
     let mut state = vec![0u8; definitions.len()];
     for start in 0..definitions.len() {
-        if let Some(span) = cycle(start, &definitions, first, &mut state) {
+        if let Some(span) = cycle(start, &definitions, &mut state) {
             let message = "parameters' defaults and variables depend on each other in a circle";
             diagnostics.push(Diagnostic::new(Code::CyclicVariables, message).at(span, "comes back to itself"));
             return;
@@ -41,7 +40,7 @@ fn check_cycles(class: &Class, diagnostics: &mut Diagnostics) {
 }
 
 /// Depth-first search: 1 is on the way, 2 is done.
-fn cycle(at: usize, definitions: &[Option<&Formula>], first: usize, state: &mut [u8]) -> Option<Span> {
+fn cycle(at: usize, definitions: &[Option<&Formula>], state: &mut [u8]) -> Option<Span> {
     match state.get_mut(at) {
         Some(s @ 0) => *s = 1,
         Some(1) => return definitions.get(at).copied().flatten().map(|f| f.span),
@@ -50,9 +49,9 @@ fn cycle(at: usize, definitions: &[Option<&Formula>], first: usize, state: &mut 
     // Collected first: the search must not stand on the stack of a walk through a formula.
     let mut uses: Vec<usize> = Vec::new();
     if let Some(formula) = definitions.get(at).copied().flatten() {
-        formula.expr.for_each_variable(&mut |slot| uses.extend(usize::from(slot.0).checked_sub(first)));
+        formula.expr.for_each_variable(&mut |slot| uses.extend(usize::from(slot.0).checked_sub(BUILTINS)));
     }
-    let found = uses.into_iter().find_map(|next| cycle(next, definitions, first, state));
+    let found = uses.into_iter().find_map(|next| cycle(next, definitions, state));
     if let Some(s) = state.get_mut(at) {
         *s = 2;
     }

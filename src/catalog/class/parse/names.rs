@@ -15,10 +15,9 @@ pub(super) struct Names {
 impl Names {
     /// What a name stands for; `outside` is the parameter in whose own default it stands, where it means what it means outside.
     pub(super) fn slot(&self, name: &str, outside: Option<&str>) -> Option<Slot> {
-        let builtins = BUILTINS;
         let parameter = self.parameters.iter().position(|p| &**p == name).filter(|_| outside != Some(name));
-        let variable = || self.variables.iter().position(|v| &**v == name).map(|i| builtins + self.parameters.len() + i);
-        let index = parameter.map(|i| builtins + i).or_else(variable).or_else(|| builtin_slot(name))?;
+        let variable = || self.variables.iter().position(|v| &**v == name).map(|i| BUILTINS + self.parameters.len() + i);
+        let index = parameter.map(|i| BUILTINS + i).or_else(variable).or_else(|| builtin_slot(name))?;
         u16::try_from(index).ok().map(Slot)
     }
 
