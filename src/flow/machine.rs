@@ -99,13 +99,13 @@ impl<'f, 'd> Machine<'f, 'd> {
         machine
     }
 
-    /// Caches that exist before the step.
+    /// Caches that exist before the step: one for each call of each instance.
     pub(super) fn earlier_steps(&mut self) {
         for (id, info) in (0u32..).map(RowId).zip(&self.flat.rows) {
             let Some(ports) = self.ports(id) else { continue };
-            let runs = self.bound.rows.get(id.0 as usize).is_some_and(|row| row.calls > 0);
-            if ports.past > 0 && runs {
-                self.heap.earlier(id, ports.past, info.repeats);
+            let calls = self.bound.rows.get(id.0 as usize).map_or(0, |row| row.calls);
+            if ports.past > 0 && calls > 0 {
+                self.heap.earlier(id, ports.past, info.repeats.saturating_mul(calls));
             }
         }
     }
@@ -114,7 +114,7 @@ impl<'f, 'd> Machine<'f, 'd> {
         self.report.ports(row)
     }
 
-    /// Bytes of storage from earlier steps that each instance of a row frees.
+    /// Bytes of storage from earlier steps that each call of a row frees.
     pub(super) fn past_bytes(&self, row: RowId) -> u128 {
         self.ports(row).map_or(0, |ports| ports.past)
     }

@@ -355,6 +355,33 @@ fn kinds_of_attention_have_their_names() {
     assert_eq!(report.at[0], (512, 10 * 3 * 512 * 2 * 8 * 4));
 }
 
+/// A layer called twice keeps two caches and finds two from the step before: folded or written out, of 3 blocks 6.
+#[test]
+fn a_cache_called_twice_has_two_of_the_earlier_step() {
+    let kv = |name: &str, repeat: Option<u64>| {
+        let body = serde_json::json!([
+            { "name": "kv", "class": "kv_cache", "inputs": ["k", "k"], "calls": 2, "parameters": { "num_kv_heads": 4, "head_dim": 8 } } ]);
+        let mut layer = serde_json::json!({ "name": name, "sub_layers": body });
+        if let Some(repeat) = repeat {
+            layer["repeat"] = repeat.into();
+        }
+        layer
+    };
+    let at = |layers: &[Json]| {
+        let text = serde_json::json!({ "inputs": { "k": { "shape": ["<batch_size>", 4, 1, 8] } }, "layers": layers }).to_string();
+        let asked = serde_json::json!({ "phase": "decode", "batch_size": 1, "seq_len": 1, "past_len": 9, "kv_dtype": "fp32" });
+        let at = evaluate(&SESSION, "model.json", text, &workload(&asked)).into_result().unwrap();
+        (at.cache_storage(), at.named("cache_bytes").unwrap(), at.peak().unwrap().bytes)
+    };
+    // Keys and values of 4 heads and 8 channels in 4 bytes.
+    let token = 2 * 4 * 8 * 4;
+    let folded = at(&[kv("n", Some(3))]);
+    assert_eq!(folded, at(&[kv("a", None), kv("b", None), kv("c", None)]));
+    assert_eq!((folded.0, folded.1), (6 * 10 * token, 6 * 10 * token));
+    // At the last call: five that have grown, the sixth, and the first half of what replaces it, its keys, beside the new token's in fp32.
+    assert_eq!(folded.2, (5 * 10 + 9) * token + (10 + 1) * token / 2);
+}
+
 /// Lengths that a workload sets by name are those of the workload, not of the lengths that a report shows.
 #[test]
 fn a_cache_at_other_lengths_forgets_the_workloads() {
