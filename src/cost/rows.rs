@@ -109,22 +109,22 @@ impl CostReport {
 pub fn cost(flat: &FlatModel, bound: &BoundModel, diagnostics: &mut Diagnostics) -> CostReport {
     let mut report = CostReport {
         rows: Vec::with_capacity(flat.rows.len()),
-        evaluated: Vec::with_capacity(bound.signatures.len()),
+        evaluated: Vec::new(),
         totals: Cost::default(),
         layers: 0,
         modules: 0,
     };
-    let mut problems: HashMap<u32, Problem> = HashMap::new();
+    let mut problems: HashMap<usize, Problem> = HashMap::new();
     let found = parallel::map(&bound.signatures, |signature| evaluate(signature, &bound.builtins, bound.workload.phase));
-    for (at, found) in (0u32..).zip(found) {
-        report.evaluated.push(found.map_err(|problem| problems.insert(at, problem)).ok());
-    }
+    // As many as rows, and collected where they are.
+    let kept = |(at, found): (usize, Result<Evaluated, Problem>)| found.map_err(|problem| problems.insert(at, problem)).ok();
+    report.evaluated = found.into_iter().enumerate().map(kept).collect();
     for (at, info) in flat.rows.iter().enumerate() {
         let (signature, calls) = bound.rows.get(at).map_or((None, 0), |row| (row.signature, row.calls));
         let find = |row: usize| report.evaluated.get(bound.rows.get(row)?.signature? as usize)?.as_ref();
         let own = find(at).and_then(|found| untied(info, found, &find, diagnostics));
         // What a missing value is the consequence of was reported where it went missing.
-        if let Some(problem) = signature.and_then(|at| problems.get(&at)).filter(|problem| !problem.follows) {
+        if let Some(problem) = signature.and_then(|at| problems.get(&(at as usize))).filter(|problem| !problem.follows) {
             diagnostics.push(problem.diagnostic(info));
         }
         report.rows.push(Entry { signature, repeats: info.repeats, calls, own: own.map(Box::new) });

@@ -155,7 +155,7 @@ impl<'a> Writer<'a> {
                 if repeat.parallel {
                     layer.insert("parallel".to_owned(), json!(true));
                 }
-                self.hold(&mut layer, repeat.hold.as_ref(), &name);
+                self.hold(&mut layer, repeat.hold.as_deref(), &name);
                 insert_inputs(&mut layer, &inputs);
                 return Ok((Some(name), vec![Json::Object(layer)]));
             }
@@ -172,7 +172,7 @@ impl<'a> Writer<'a> {
         let children = self.instances(repeat)?;
         let mut layer = Map::new();
         layer.insert("name".to_owned(), json!(name));
-        self.hold(&mut layer, repeat.hold.as_ref(), name);
+        self.hold(&mut layer, repeat.hold.as_deref(), name);
         insert_inputs(&mut layer, inputs);
         layer.insert("sub_layers".to_owned(), Json::Array(children));
         Ok(layer)
@@ -237,7 +237,7 @@ impl<'a> Writer<'a> {
         if let Some(calls) = &composite.calls {
             layer.insert("calls".to_owned(), self.argument(calls, false, &mut Map::new()));
         }
-        self.hold(&mut layer, composite.hold.as_ref(), name);
+        self.hold(&mut layer, composite.hold.as_deref(), name);
         let weights = composite.body.iter().filter_map(|node| self.own_weight(node));
         let weights: Map<String, Json> = weights.collect();
         if !weights.is_empty() {
@@ -318,7 +318,7 @@ impl<'a> Writer<'a> {
         if row.no_grad {
             layer.insert("no_grad".to_owned(), json!(true));
         }
-        self.hold(&mut layer, row.hold.as_ref(), name.unwrap_or_default());
+        self.hold(&mut layer, row.hold.as_deref(), name.unwrap_or_default());
         if let Some(tie) = tie(flat, row)? {
             layer.insert("tied_to".to_owned(), tie);
         }

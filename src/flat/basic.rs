@@ -46,7 +46,7 @@ impl<'m> Flattener<'m, '_> {
                 inputs: Vec::new(),
                 hold: None,
                 no_grad: false,
-                tie,
+                tie: tie.map(Box::new),
                 span: layer.place(),
             };
             for diagnostic in self.wiring.place_weight(Row { marks, ..Row::new(Arc::new(common)) }) {
@@ -132,14 +132,14 @@ impl<'m> Flattener<'m, '_> {
             segment,
             class_name: full_name.unwrap_or(class_name),
             kind: Some(kind),
-            role: said_role(layer.role.as_ref()).or(role).or((layer.of_head || self.head_group).then_some(Role::Head)),
+            role: said_role(layer.role.as_deref()).or(role).or((layer.of_head || self.head_group).then_some(Role::Head)),
             overrides,
             weights: weights?,
-            calls,
+            calls: calls.map(Box::new),
             inputs,
             hold: layer.hold.clone(),
             no_grad: self.no_grad > 0,
-            tie,
+            tie: tie.map(Box::new),
             span: field.span,
             class: Some(ClassRef(class)),
         });
@@ -162,6 +162,10 @@ impl<'m> Flattener<'m, '_> {
 
     /// The same as in the instance before, if it is the same.
     fn shared(&mut self, common: Common) -> Arc<Common> {
+        // Written out for itself, it is made once.
+        if self.counts.is_empty() && self.uses.is_empty() {
+            return Arc::new(common);
+        }
         match self.common.entry(common.span) {
             Entry::Occupied(known) if **known.get() == common => known.get().clone(),
             entry => entry.insert_entry(Arc::new(common)).get().clone(),

@@ -125,7 +125,7 @@ impl<'m> Flattener<'m, '_> {
             segment,
             inline: layer.inline,
             class,
-            role: said_role(layer.role.as_ref()).or_else(|| self.block_role(layer, scope)).or(of_head.then_some(Role::Head)),
+            role: said_role(layer.role.as_deref()).or_else(|| self.block_role(layer, scope)).or(of_head.then_some(Role::Head)),
             calls,
             inputs,
             output,

@@ -42,7 +42,7 @@ impl RowInfo {
 
     /// How often each instance runs: the product of these.
     pub fn calls(&self) -> impl Iterator<Item = &Argument> {
-        self.around.calls.iter().chain(&self.row.calls)
+        self.around.calls.iter().chain(self.row.calls.as_deref())
     }
 }
 

@@ -104,12 +104,12 @@ pub struct Common {
     pub overrides: Vec<(u16, Argument)>,
     /// Tensors that replace the class's.
     pub weights: Option<Arc<[OwnWeight]>>,
-    pub calls: Option<Argument>,
+    pub calls: Option<Box<Argument>>,
     pub inputs: Vec<ValueRef>,
-    pub hold: Option<Hold>,
+    pub hold: Option<Box<Hold>>,
     /// It runs without gradients in training.
     pub no_grad: bool,
-    pub(super) tie: Option<TieSpec>,
+    pub(super) tie: Option<Box<TieSpec>>,
     pub span: Span,
 }
 
@@ -181,7 +181,7 @@ pub struct Composite<L> {
     pub inputs: Vec<ValueRef>,
     /// The child whose value it returns; `None`: the last one.
     pub output: Option<ValueRef>,
-    pub hold: Option<Hold>,
+    pub hold: Option<Box<Hold>>,
     /// All its layers' weights are those of another composite.
     pub(super) tie: Option<TieSpec>,
     pub body: Vec<Node<L>>,
@@ -204,7 +204,7 @@ pub struct Repeat<L> {
     pub parallel: bool,
     /// What the first instance reads (all, if parallel).
     pub inputs: Vec<ValueRef>,
-    pub hold: Option<Hold>,
+    pub hold: Option<Box<Hold>>,
     pub variants: Vec<Variant<L>>,
 }
 

@@ -159,7 +159,7 @@ impl Level {
             return;
         }
         for node in body {
-            if let Some(Hold::Until { siblings, .. }) = hold_of(node) {
+            if let Some(Hold::Until { siblings, .. }) = hold_of(node).as_deref_mut() {
                 siblings.iter_mut().for_each(|name| {
                     if let Some(now) = self.renamed.get(name) {
                         *name = now.clone();
@@ -170,7 +170,7 @@ impl Level {
     }
 }
 
-fn hold_of(node: &mut Node<Box<Row>>) -> &mut Option<Hold> {
+fn hold_of(node: &mut Node<Box<Row>>) -> &mut Option<Box<Hold>> {
     match node {
         Node::Layer(row) => &mut row.common_mut().hold,
         Node::Composite(composite) => &mut composite.hold,

@@ -76,7 +76,7 @@ impl<'m> Search<'m, '_> {
     fn node(&mut self, node: &'m Node<RowId>, scopes: &mut Vec<&'m [Node<RowId>]>) {
         match node {
             Node::Layer(id) => {
-                if let Some(tie) = self.row(*id).and_then(|row| row.tie.as_ref()) {
+                if let Some(tie) = self.row(*id).and_then(|row| row.tie.as_deref()) {
                     self.tie_row(*id, tie, scopes);
                 }
             }

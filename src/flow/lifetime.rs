@@ -292,9 +292,9 @@ impl Planner<'_, '_> {
 
     fn hold(&mut self, sibling: &dyn Fn(&str) -> Option<usize>, at: usize, node: &Node<RowId>, last: &mut [usize]) {
         let hold = match node {
-            Node::Layer(id) => self.flat.row(*id).and_then(|info| info.row.hold.as_ref()),
-            Node::Composite(composite) => composite.hold.as_ref(),
-            Node::Repeat(repeat) => repeat.hold.as_ref(),
+            Node::Layer(id) => self.flat.row(*id).and_then(|info| info.row.hold.as_deref()),
+            Node::Composite(composite) => composite.hold.as_deref(),
+            Node::Repeat(repeat) => repeat.hold.as_deref(),
         };
         let until = match hold {
             None => return,

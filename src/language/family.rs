@@ -11,7 +11,7 @@ use crate::language::check::root_entries;
 use crate::language::checkpoint::excerpt;
 use crate::language::scope::Scope;
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics, nearest};
-use crate::syntax::expr::{Interpolated, Name, Piece, Value, value_of};
+use crate::syntax::expr::{Interpolated, Name, Value, value_of};
 use crate::syntax::json::{Json, Node};
 use crate::syntax::source::{Span, Spanned};
 use crate::syntax::spec::{
@@ -482,12 +482,8 @@ fn layers(family: &Family, head: Option<&Head>) -> Vec<Layer> {
     let mut layers = match &head.base {
         None => family.layers.clone(),
         Some(base) => {
-            let text = |text: Arc<str>| TextField {
-                span: base.span,
-                pieces: Interpolated { pieces: vec![Piece::Literal(text.clone())] },
-                text,
-                plain: true,
-            };
+            let text =
+                |text: Arc<str>| TextField { span: base.span, pieces: Interpolated::of_literal(text.clone()), text, plain: true };
             vec![Layer {
                 span: base.span,
                 name: Some(text(base.value.clone())),
@@ -507,7 +503,7 @@ fn layers(family: &Family, head: Option<&Head>) -> Vec<Layer> {
                 inputs: None,
                 output: None,
                 // The head's forward has it in a variable of its own.
-                hold: Some(Hold::Composite),
+                hold: Some(Box::new(Hold::Composite)),
                 no_grad: false,
                 tied_to: None,
             }]

@@ -30,7 +30,7 @@ pub struct Resolution {
     uses: HashMap<(FileNumber, Span), Target, RandomState>,
     /// By the place of a class's name.
     classes: HashMap<Span, Arc<Class>, RandomState>,
-    /// A place that uses a name, a class or a block, and the place that defines it. A block's layers may mean another thing at each use.
+    /// A place that uses a name or a block, and the place that defines it. A block's layers may mean another thing at each use.
     definitions: HashSet<(Span, Span), RandomState>,
 }
 
@@ -51,11 +51,12 @@ impl Resolution {
     #[must_use]
     pub fn definitions_at(&self, source: SourceId, offset: usize) -> Vec<Span> {
         let around = |span: &Span| span.source == source && span.range().contains(&offset);
-        let uses = self.definitions.iter().filter(|(place, _)| around(place));
-        let Some(inner) = uses.clone().map(|(place, _)| *place).min_by_key(|place| (place.range().len(), *place)) else {
+        let classes = self.classes.iter().map(|(place, class)| (*place, class.span));
+        let uses = self.definitions.iter().copied().chain(classes).filter(|(place, _)| around(place));
+        let Some(inner) = uses.clone().map(|(place, _)| place).min_by_key(|place| (place.range().len(), *place)) else {
             return Vec::new();
         };
-        let mut found: Vec<Span> = uses.filter(|(place, _)| *place == inner).map(|(_, definition)| *definition).collect();
+        let mut found: Vec<Span> = uses.filter(|(place, _)| *place == inner).map(|(_, definition)| definition).collect();
         found.sort_unstable();
         found
     }
@@ -66,9 +67,7 @@ impl Resolution {
     }
 
     pub(super) fn note_class(&mut self, place: Span, class: &Arc<Class>) {
-        if self.classes.insert(place, class.clone()).is_none() {
-            self.note(place, class.span);
-        }
+        self.classes.insert(place, class.clone());
     }
 
     pub(super) fn note(&mut self, place: Span, definition: Span) {

@@ -8,8 +8,8 @@ use crate::language::trace::Traces;
 use crate::language::{Binding, PathPiece, Residual, Segment};
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics, Label};
 use crate::syntax::expr::{
-    BinaryOp, EvalError, Exact, Expr, Function, MAX_EVAL_DEPTH, MOST_VALUES, Name, Piece, Value, apply_binary, apply_function,
-    apply_unary, member,
+    BinaryOp, EvalError, Exact, Expr, Function, MAX_EVAL_DEPTH, MOST_VALUES, Name, Piece, Placeholder, Value, apply_binary,
+    apply_function, apply_unary, member,
 };
 use crate::syntax::source::Span;
 use crate::syntax::spec::{Attr, Datum, Model, Template, TextField, name_part};
@@ -83,11 +83,11 @@ impl<'d> Values<'d> {
     /// A text with its placeholders filled in.
     pub fn text(&mut self, field: &TextField, scope: &ValueScope<'_, '_>) -> Option<Arc<str>> {
         let mut text = String::new();
-        for piece in &field.pieces.pieces {
+        for piece in field.pieces.pieces() {
             match piece {
                 Piece::Literal(literal) => text.push_str(literal),
-                Piece::Name(name, path) => {
-                    let filled = self.placeholder(field, name, path, scope)?;
+                Piece::Name(placeholder) => {
+                    let filled = self.placeholder(field, placeholder, scope)?;
                     self.fills(field, text.len().saturating_add(filled.len()), filled.len())?;
                     text.push_str(&filled);
                 }
@@ -116,17 +116,17 @@ impl<'d> Values<'d> {
         if let Some(text) = field.pieces.literal() {
             return Some(Segment::text(text));
         }
-        let mut pieces: Vec<PathPiece> = Vec::with_capacity(field.pieces.pieces.len());
-        for piece in &field.pieces.pieces {
+        let mut pieces: Vec<PathPiece> = Vec::with_capacity(field.pieces.pieces().len());
+        for piece in field.pieces.pieces() {
             let text = match piece {
                 Piece::Literal(literal) => literal.clone(),
-                Piece::Name(name, path) => match index_level(&name.text, scope).filter(|_| path.is_empty()) {
+                Piece::Name(placeholder) => match placeholder.plain_name().and_then(|name| index_level(name, scope)) {
                     Some(level) => {
                         pieces.push(PathPiece::Index(level));
                         continue;
                     }
                     None => {
-                        let filled = self.placeholder(field, name, path, scope)?;
+                        let filled = self.placeholder(field, placeholder, scope)?;
                         let before = if let Some(PathPiece::Text(last)) = pieces.last() { last.len() } else { 0 };
                         self.fills(field, before.saturating_add(filled.len()), filled.len())?;
                         filled
@@ -147,7 +147,8 @@ impl<'d> Values<'d> {
         Some(Segment { pieces: pieces.into() })
     }
 
-    fn placeholder(&mut self, field: &TextField, name: &Name, path: &[Arc<str>], scope: &ValueScope<'_, '_>) -> Option<Arc<str>> {
+    fn placeholder(&mut self, field: &TextField, placeholder: &Placeholder, scope: &ValueScope<'_, '_>) -> Option<Arc<str>> {
+        let Placeholder { name, members: path } = placeholder;
         let span = name_part(field.span, field.plain, name);
         let Some((at, entry)) = scope.find(&name.text) else {
             self.push(unknown_variable(&name.text, span, scope));
@@ -155,7 +156,7 @@ impl<'d> Values<'d> {
         };
         let (binding, path) = match &entry.definition {
             Definition::Nested(model) if !path.is_empty() => (self.nested(model, path, at, 0), &[][..]),
-            _ => (self.entry(at, entry, 0), path),
+            _ => (self.entry(at, entry, 0), &path[..]),
         };
         let value = match binding.ok()? {
             Binding::Known(value) => value,

@@ -20,21 +20,21 @@ pub fn map<T: Sync, R: Send>(items: &[T], run: impl Fn(&T) -> R + Sync) -> Vec<R
         return items.iter().map(run).collect();
     }
     let part = items.len().div_ceil(threads);
-    let run = &run;
+    // Each thread writes where its results stay: they may be many, and aren't copied.
+    let mut made: Vec<Option<R>> = Vec::new();
+    made.resize_with(items.len(), || None);
+    let fill = |items: &[T], made: &mut [Option<R>]| items.iter().zip(made).for_each(|(item, made)| *made = Some(run(item)));
     thread::scope(|scope| {
-        let (first, rest) = items.split_at(part.min(items.len()));
-        let rest: Vec<_> =
-            rest.chunks(part).map(|chunk| scope.spawn(move || deep(|| chunk.iter().map(run).collect::<Vec<R>>()))).collect();
-        let mut made: Vec<R> = Vec::with_capacity(items.len());
-        made.extend(first.iter().map(run));
-        for thread in rest {
-            match thread.join() {
-                Ok(part) => made.extend(part),
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
+        let mut parts = items.chunks(part).zip(made.chunks_mut(part));
+        let first = parts.next();
+        for (items, made) in parts {
+            scope.spawn(move || deep(|| fill(items, made)));
         }
-        made
-    })
+        if let Some((items, made)) = first {
+            fill(items, made);
+        }
+    });
+    made.into_iter().flatten().collect()
 }
 
 #[cfg(test)]

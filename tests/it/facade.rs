@@ -235,3 +235,27 @@ fn what_is_called_often_is_as_if_written_out() {
         assert_eq!(prefill.peak().unwrap().bytes, 32, "{form}");
     }
 }
+
+/// Against mpmath 1.3 with 600 bits (2026-11-30; of 200,000 random arguments none differed): small, near E tokens, and as large as may be.
+#[test]
+fn expected_experts_is_right_to_its_last_digit() {
+    let expected = |experts: u64, top_k: u64, tokens: u64| {
+        let formula = format!("1000000 * expected_experts({experts}, {top_k}, {tokens})");
+        let value = layerspec::Expression::formula(&formula).unwrap().evaluate(&|_| None).unwrap();
+        value.as_number().and_then(|n| n.to_count())
+    };
+    for (experts, top_k, tokens, millionths) in [
+        (8, 2, 1, 2_000_000),
+        (8, 2, 7, 6_932_129),
+        (256, 8, 2048, 256_000_000),
+        (65_536, 1, 65_536, 41_426_836_884),
+        (1_000_003, 17, 54_321, 602_860_086_350),
+        (1 << 20, 1, 3000, 2_995_713_982),
+        ((1 << 31) - 1, 1, 5_000_000_000, 1_938_188_466_849_023),
+        (1 << 32, 3, 1_000_000_000, 2_158_930_794_292_552),
+        (1 << 32, 1, 2_147_495_993, 1_689_945_436_274_801),
+        (1 << 32, 1, 1 << 32, 2_714_937_127_481_839),
+    ] {
+        assert_eq!(expected(experts, top_k, tokens), Some(millionths), "{experts}, {top_k}, {tokens}");
+    }
+}

@@ -53,6 +53,17 @@ fn blocks_that_use_each_other_twice() {
 }
 
 #[test]
+fn more_layers_written_out_than_a_file_may_have() {
+    let layer = r#"{"class":"torch.nn.SiLU"}"#;
+    let text = layers((0..150_001).map(|_| layer.to_owned()));
+    let outcome = evaluate(&SESSION, "m.json", &text, &Default::default());
+    let said: Vec<String> = outcome.diagnostics.sorted().into_iter().map(|d| outcome.shown(d, false)).collect();
+    assert_eq!(said.len(), 1, "{}", said.join("\n"));
+    // The first layer too many, not the list.
+    assert!(said[0].contains("more than 150000 layers are written out") && said[0].contains("one too many"), "{}", said[0]);
+}
+
+#[test]
 fn blocks_as_deep_as_may_be() {
     assert_eq!(codes(&blocks(120, r#"{ "name": "x", "repeat": 1, "use": "<b>@" }"#)), []);
     assert_eq!(codes(&blocks(200, r#"{ "name": "x", "use": "<b>@" }"#)), [Code::LayersTooDeep]);

@@ -409,7 +409,7 @@ impl<'m> Checker<'m, '_> {
     }
 
     fn attributes(&mut self, layer: &'m Layer, scope: &KindScope<'m, '_>) {
-        self.role(layer.role.as_ref());
+        self.role(layer.role.as_deref());
         if let Some(when) = &layer.when {
             self.names.structural(when, scope, "`when`");
         }
@@ -425,7 +425,7 @@ impl<'m> Checker<'m, '_> {
                 self.names.structural(when, scope, "a weight's `when`");
             }
         }
-        let fields = [&layer.name, &layer.class, &layer.output].into_iter().flatten();
+        let fields = [layer.name.as_ref(), layer.class.as_ref(), layer.output.as_deref()].into_iter().flatten();
         // A repeat's inputs are its first instance's, so they don't see the index: checked around it.
         let inputs = layer.inputs.iter().flatten().filter(|_| layer.repeat.is_none());
         for field in fields.chain(inputs) {
@@ -515,7 +515,7 @@ impl<'m> Checker<'m, '_> {
     /// The names in a block that nothing uses may come from any use site, but its classes and parameters can be checked.
     fn unused(&mut self, layers: &'m [Layer]) {
         for layer in layers {
-            self.role(layer.role.as_ref());
+            self.role(layer.role.as_deref());
             match &layer.body {
                 Body::Basic => {
                     parameters::check_layer(layer, &self.checked.classes, &|_| true, self.names.diagnostics());

@@ -81,10 +81,11 @@ impl<'d> Names<'d> {
 
     /// A text whose placeholders must be structural.
     pub fn text(&mut self, field: &TextField, scope: &KindScope<'_, '_>) {
-        for piece in &field.pieces.pieces {
-            let Piece::Name(name, _) = piece else {
+        for piece in field.pieces.pieces() {
+            let Piece::Name(placeholder) = piece else {
                 continue;
             };
+            let name = &placeholder.name;
             let span = name_part(field.span, field.plain, name);
             if self.name(name, span, scope, None).kind == Kind::Workload {
                 let message = format!("`{}` depends on the workload, and this text may not", name.text);

@@ -463,10 +463,12 @@ fn find_last(list: &Value, x: &Value, before: &Value) -> Result<Value, EvalError
     found.map(|at| Value::count(at as u64)).ok_or_else(|| EvalError::OutOfRange { index: x.clone(), length })
 }
 
-/// E (1 - (1 - k/E)^tokens) in fixed point, so that it is the same on every machine; rounded to a millionth.
+/// E (1 - (1 - k/E)^tokens), rounded to a millionth: in fixed point, so that it is the same on every machine. Some fifty products are each off by
+/// 2^-124 at the most, which (1 - k/E)^tokens multiplies by at most E/k: before it is rounded the result is off by less than 50 E^2 2^-124, for
+/// 2^32 experts 10^-16.
 fn expected_experts(experts: &Value, top_k: &Value, tokens: &Value) -> Result<Value, EvalError> {
     const LABEL: &str = "`expected_experts`";
-    const BITS: u32 = 62;
+    const BITS: u32 = 124;
     const MILLION: u128 = 1_000_000;
     let count =
         |value: &Value| number(LABEL, value)?.to_count().ok_or_else(|| type_error(LABEL, "a non-negative integer", value));
@@ -474,20 +476,32 @@ fn expected_experts(experts: &Value, top_k: &Value, tokens: &Value) -> Result<Va
     if all == 0 || all > 1 << 32 || chosen > all {
         return Err(type_error(LABEL, "1 to 2^32 experts, of which no more are chosen", top_k));
     }
-    // The probability that none of the tokens is routed to an expert, in units of 2^-62.
-    let times = |a: u128, b: u128| (a * b) >> BITS;
-    let (mut missed, mut power) = (1u128 << BITS, ((all - chosen) << BITS) / all);
+    // The probability that none of the tokens is routed to an expert, in units of 2^-124; the quotient in two halves, as 156 bits are no number.
+    let (others, half) = ((all - chosen) << (BITS / 2), BITS / 2);
+    let (mut missed, mut power) = (1u128 << BITS, ((others / all) << half) + ((others % all) << half) / all);
     while tokens_left > 0 {
         if tokens_left & 1 == 1 {
-            missed = times(missed, power);
+            missed = wide_product(missed, power, BITS, 0);
         }
-        power = times(power, power);
+        power = wide_product(power, power, BITS, 0);
         tokens_left >>= 1;
     }
-    let idle = (all * missed * MILLION + (1 << (BITS - 1))) >> BITS;
+    let idle = wide_product(all * MILLION, missed, BITS, 1 << (BITS - 1));
     let expected = (all * MILLION).saturating_sub(idle);
     let expected = Exact::from_count(expected).and_then(|n| n.checked_div(Exact::from_count(MILLION)?));
     expected.map(Value::Number).ok_or(EvalError::Overflow)
+}
+
+/// (a b + more) / 2^bits, whole: of factors whose product has 256 bits, and a quotient of no more than 128.
+fn wide_product(a: u128, b: u128, bits: u32, more: u128) -> u128 {
+    let halves = |n: u128| (n >> 64, n & u128::from(u64::MAX));
+    let ((a1, a0), (b1, b0)) = (halves(a), halves(b));
+    let (low, middle) = (a0 * b0, halves(a0 * b1));
+    let (other, carried) = (halves(a1 * b0), (low >> 64));
+    let (carry, mid) = halves(middle.1 + other.1 + carried);
+    let (low, over) = ((mid << 64) | (low & u128::from(u64::MAX))).overflowing_add(more);
+    let high = a1 * b1 + middle.0 + other.0 + carry + u128::from(over);
+    (high << (128 - bits)) | (low >> bits)
 }
 
 fn at(list: &Value, index: &Value) -> Result<Value, EvalError> {

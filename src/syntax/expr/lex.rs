@@ -470,24 +470,58 @@ fn unreadable_placeholder(bracket: char, closing: char, inner: &str, end: usize,
     }
 }
 
-/// A text with placeholders to be filled in.
+/// A text with placeholders to be filled in. Most have none, and then need no list.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Interpolated {
-    pub pieces: Vec<Piece>,
+pub struct Interpolated(Pieces);
+
+#[derive(Debug, Clone, PartialEq)]
+enum Pieces {
+    One(Piece),
+    Several(Box<[Piece]>),
 }
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Piece {
     Literal(Arc<str>),
-    Name(Name, Vec<Arc<str>>),
+    Name(Box<Placeholder>),
+}
+
+/// `<a.b.c>`: a variable's name, and the members that are meant of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Placeholder {
+    pub name: Name,
+    pub members: Vec<Arc<str>>,
+}
+
+impl Placeholder {
+    /// The name, if nothing of it is meant but itself.
+    #[must_use]
+    pub fn plain_name(&self) -> Option<&str> {
+        self.members.is_empty().then_some(&*self.name.text)
+    }
 }
 
 impl Interpolated {
+    /// A text as it stands.
+    #[must_use]
+    pub fn of_literal(text: Arc<str>) -> Self {
+        Interpolated(Pieces::One(Piece::Literal(text)))
+    }
+
+    /// Text and placeholders, in order.
+    #[must_use]
+    pub fn pieces(&self) -> &[Piece] {
+        match &self.0 {
+            Pieces::One(piece) => std::slice::from_ref(piece),
+            Pieces::Several(pieces) => pieces,
+        }
+    }
+
     /// The whole text, if it has no placeholder.
     #[must_use]
     pub fn literal(&self) -> Option<&Arc<str>> {
-        match self.pieces.as_slice() {
-            [Piece::Literal(text)] => Some(text),
+        match &self.0 {
+            Pieces::One(Piece::Literal(text)) => Some(text),
             _ => None,
         }
     }
@@ -497,7 +531,10 @@ impl Interpolated {
 ///
 /// # Errors
 /// `UnbalancedPlaceholder`.
-pub fn interpolate(text: &str) -> Result<Interpolated, ParseError> {
+pub fn interpolate(text: &Arc<str>) -> Result<Interpolated, ParseError> {
+    if !text.contains(['<', '{']) {
+        return Ok(Interpolated::of_literal(text.clone()));
+    }
     let mut pieces = Vec::new();
     let mut literal = String::new();
     let mut at = 0;
@@ -520,11 +557,15 @@ pub fn interpolate(text: &str) -> Result<Interpolated, ParseError> {
             pieces.push(Piece::Literal(std::mem::take(&mut literal).into()));
         }
         let clip = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        pieces.push(Piece::Name(Name { text: name.into(), start: clip(at + 1), end: clip(at + 1 + name_end) }, members));
+        let name = Name { text: name.into(), start: clip(at + 1), end: clip(at + 1 + name_end) };
+        pieces.push(Piece::Name(Box::new(Placeholder { name, members })));
         at += 1 + end + 1;
     }
     if !literal.is_empty() || pieces.is_empty() {
         pieces.push(Piece::Literal(literal.into()));
     }
-    Ok(Interpolated { pieces })
+    Ok(Interpolated(match pieces.len() {
+        1 => pieces.pop().map_or_else(|| Pieces::Several(Box::default()), Pieces::One),
+        _ => Pieces::Several(pieces.into()),
+    }))
 }

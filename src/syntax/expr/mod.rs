@@ -14,7 +14,7 @@ pub use eval::{
     Env, EvalError, MAX_EVAL_DEPTH, apply_binary, apply_function, apply_unary, eval, eval_condition, eval_integer, member,
 };
 pub use functions::Function;
-pub use lex::{Interpolated, Piece, interpolate, is_name, is_reserved, looks_like_template};
+pub use lex::{Interpolated, Piece, Placeholder, interpolate, is_name, is_reserved, looks_like_template};
 pub use parse::{ParseError, Syntax, parse};
 pub use value::{MOST_VALUES, Value, json_of, value_of};
 

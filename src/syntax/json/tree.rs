@@ -9,7 +9,7 @@ use crate::syntax::source::Span;
 pub const MAX_DEPTH: usize = 128;
 
 /// How many members and items a file may have: a tree of values takes some fifty times the memory of its text.
-pub(super) const MAX_VALUES: usize = 2_000_000;
+pub(super) const MAX_VALUES: usize = 1_000_000;
 
 /// A JSON text.
 #[derive(Debug, Clone)]

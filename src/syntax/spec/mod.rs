@@ -186,6 +186,7 @@ pub struct TextField {
     pub pieces: Interpolated,
 }
 
+/// A layer, as it is written. What few layers say stands apart: a file may have very many of them.
 #[derive(Debug, Clone)]
 pub struct Layer {
     pub span: Span,
@@ -193,21 +194,21 @@ pub struct Layer {
     pub inline: bool,
     pub class: Option<TextField>,
     /// What it says that it is to a reader.
-    pub role: Option<Spanned<Arc<str>>>,
+    pub role: Option<Box<Spanned<Arc<str>>>>,
     /// Whether it follows the bare model of a family: where nothing else is said of it, it is a part of the head.
     pub of_head: bool,
     pub body: Body,
-    pub repeat: Option<Attr>,
+    pub repeat: Option<Box<Attr>>,
     pub parallel: bool,
-    pub index: Option<Spanned<Arc<str>>>,
-    pub calls: Option<Attr>,
-    pub when: Option<Attr>,
+    pub index: Option<Box<Spanned<Arc<str>>>>,
+    pub calls: Option<Box<Attr>>,
+    pub when: Option<Box<Attr>>,
     pub variables: Vec<Variable>,
     pub parameters: Vec<Variable>,
     pub weights: Option<Vec<Weight>>,
     pub inputs: Option<Vec<TextField>>,
-    pub output: Option<TextField>,
-    pub hold: Option<Hold>,
+    pub output: Option<Box<TextField>>,
+    pub hold: Option<Box<Hold>>,
     /// It runs without gradients in training.
     pub no_grad: bool,
     pub tied_to: Option<Box<Tie>>,
@@ -236,7 +237,7 @@ pub enum Body {
     Basic,
     Composite(Vec<Layer>),
     /// The layers of a block.
-    Use(TextField),
+    Use(Box<TextField>),
 }
 
 /// A tensor that a layer owns.

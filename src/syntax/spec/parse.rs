@@ -11,7 +11,7 @@ use super::{
 use crate::quantity::{Stated, facts, total};
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics, nearest};
 use crate::syntax::expr::{
-    Exact, Expr, Interpolated, Name, ParseError, Piece, Syntax, interpolate, is_name, is_reserved, looks_like_template,
+    Exact, Expr, Interpolated, Name, ParseError, Syntax, interpolate, is_name, is_reserved, looks_like_template,
 };
 use crate::syntax::json::{Document, Json, Member, Node, Text};
 use crate::syntax::source::{Span, Spanned};
@@ -22,18 +22,18 @@ pub const UNREAD: &str = "*";
 /// Parses a document as a model. What is wrong goes to `diagnostics`; what could be read comes back all the same, so that the next
 /// phase finds its own errors. `None` if it isn't an object.
 pub fn parse(document: &Document, diagnostics: &mut Diagnostics) -> Option<Model> {
-    Parser { diagnostics, templates: HashMap::new() }.model(&document.root)
+    Parser { diagnostics, templates: HashMap::new(), layers: 0 }.model(&document.root)
 }
 
 /// Parses a family's file; `name` is the file's. What it extends is not looked at.
 pub fn parse_family(node: &Node, name: &str, diagnostics: &mut Diagnostics) -> Option<Family> {
-    Parser { diagnostics, templates: HashMap::new() }.family(node, name)
+    Parser { diagnostics, templates: HashMap::new(), layers: 0 }.family(node, name)
 }
 
 /// Parses a block's file; `name` is the file's.
 pub fn parse_block(node: &Node, name: &str, diagnostics: &mut Diagnostics) -> Option<Block> {
     let name = Spanned::new(name.into(), node.span.part(0..1));
-    Parser { diagnostics, templates: HashMap::new() }.block_of(name, node)
+    Parser { diagnostics, templates: HashMap::new(), layers: 0 }.block_of(name, node)
 }
 
 /// The place of `range` in a string: exact where the string has no escapes, else the whole string.
@@ -121,7 +121,12 @@ struct Parser<'d> {
     diagnostics: &'d mut Diagnostics,
     /// The same few expressions stand in many places.
     templates: HashMap<Arc<str>, Arc<Expr<Name>>>,
+    /// How many layers were read.
+    layers: usize,
 }
+
+/// So many layers may be written out in a file: each takes a kilobyte, and its row two more.
+const MOST_WRITTEN: usize = 150_000;
 
 impl Parser<'_> {
     fn model(&mut self, node: &Node) -> Option<Model> {
@@ -380,15 +385,14 @@ impl Parser<'_> {
             let unread = Attr { span: node.span, datum: Datum::Invalid };
             return vec![Variable { name: Spanned::new(UNREAD.into(), node.span), value: unread }];
         }
-        members
-            .iter()
-            .filter_map(|member| {
-                if names {
-                    self.variable_name(&member.key, member.key_span)?;
-                }
-                Some(Variable { name: Spanned::new(member.key.clone(), member.key_span), value: self.attr(&member.value) })
-            })
-            .collect()
+        let mut variables = Vec::with_capacity(members.len());
+        variables.extend(members.iter().filter_map(|member| {
+            if names {
+                self.variable_name(&member.key, member.key_span)?;
+            }
+            Some(Variable { name: Spanned::new(member.key.clone(), member.key_span), value: self.attr(&member.value) })
+        }));
+        variables
     }
 
     fn variable_name(&mut self, name: &str, span: Span) -> Option<()> {
@@ -404,7 +408,20 @@ impl Parser<'_> {
     fn layers(&mut self, node: &Node, top: bool) -> Vec<Layer> {
         let items = self.list(node, "a list of layers");
         let alone = items.len() == 1 && !top;
-        items.iter().filter_map(|item| self.layer(item, alone)).collect()
+        let before = self.layers;
+        self.layers += items.len();
+        if self.layers > MOST_WRITTEN {
+            if let (true, Some(first)) = (before <= MOST_WRITTEN, items.get(MOST_WRITTEN - before)) {
+                let message = format!("more than {MOST_WRITTEN} layers are written out");
+                let diagnostic = Diagnostic::new(Code::ModelTooLarge, message).at(first.span.part(0..1), "one too many");
+                self.diagnostics.push(diagnostic.help("layers that repeat are said once, with `repeat`"));
+            }
+            return Vec::new();
+        }
+        // As many as there are, where all can be read: they are large, and may be very many.
+        let mut layers = Vec::with_capacity(items.len());
+        layers.extend(items.iter().filter_map(|item| self.layer(item, alone)));
+        layers
     }
 
     fn layer(&mut self, node: &Node, alone: bool) -> Option<Layer> {
@@ -415,20 +432,20 @@ impl Parser<'_> {
             name: f.get("name").map(|n| self.layer_name(n)),
             inline: f.get("inline").is_some_and(|n| self.flag(n, "`inline`")),
             class: f.get("class").and_then(|n| self.text_field(n, "`class`")),
-            role: f.get("role").and_then(|n| self.text(n, "`role`")),
+            role: f.get("role").and_then(|n| self.text(n, "`role`")).map(Box::new),
             of_head: false,
             body,
-            repeat: f.get("repeat").map(|n| self.attr(n)),
+            repeat: f.get("repeat").map(|n| Box::new(self.attr(n))),
             parallel: f.get("parallel").is_some_and(|n| self.flag(n, "`parallel`")),
-            index: f.get("index").and_then(|n| self.index(n)),
-            calls: f.get("calls").map(|n| self.attr(n)),
-            when: f.get("when").map(|n| self.attr(n)),
+            index: f.get("index").and_then(|n| self.index(n)).map(Box::new),
+            calls: f.get("calls").map(|n| Box::new(self.attr(n))),
+            when: f.get("when").map(|n| Box::new(self.attr(n))),
             variables: f.get("variables").map(|n| self.variables(n, "`variables`", true)).unwrap_or_default(),
             parameters: f.get("parameters").map(|n| self.variables(n, "`parameters`", false)).unwrap_or_default(),
             weights: f.get("weights").map(|n| self.weights(n)),
             inputs: f.get("inputs").map(|n| self.inputs(n)),
-            output: f.get("output").and_then(|n| self.text_field(n, "`output`")),
-            hold: f.get("hold").and_then(|n| self.hold(n)),
+            output: f.get("output").and_then(|n| self.text_field(n, "`output`")).map(Box::new),
+            hold: f.get("hold").and_then(|n| self.hold(n)).map(Box::new),
             no_grad: f.get("no_grad").is_some_and(|n| self.flag(n, "`no_grad`")),
             tied_to: f.get("tied_to").and_then(|n| self.tie(n)).map(Box::new),
         };
@@ -439,7 +456,9 @@ impl Parser<'_> {
     fn body(&mut self, f: &Fields<'_>) -> Body {
         match (f.get("sub_layers"), f.get("use")) {
             (Some(layers), None) => Body::Composite(self.layers(layers, false)),
-            (None, Some(block)) => self.text_field(block, "`use`").map_or(Body::Composite(Vec::new()), Body::Use),
+            (None, Some(block)) => {
+                self.text_field(block, "`use`").map_or(Body::Composite(Vec::new()), |name| Body::Use(Box::new(name)))
+            }
             (None, None) => Body::Basic,
             (Some(layers), Some(block)) => {
                 let key = |name: &str, node: &Node| f.iter().find(|m| &*m.key == name).map_or(node.span, |m| m.key_span);
@@ -493,7 +512,7 @@ impl Parser<'_> {
         let Some(field) = self.text_field(node, "a layer's `name`") else {
             // It has a name, though not one that can be read: a name of its own keeps others from stumbling over that.
             let stand_in: Arc<str> = format!("?{}", node.span.start).into();
-            let pieces = Interpolated { pieces: vec![Piece::Literal(stand_in.clone())] };
+            let pieces = Interpolated::of_literal(stand_in.clone());
             return TextField { span: node.span, text: stand_in, plain: false, pieces };
         };
         if let Some(problem) = field.pieces.literal().and_then(|name| name_problem(name)) {
