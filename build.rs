@@ -13,6 +13,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     blocks(&root, &mut out)?;
     families(&root, &mut out)?;
     models(&root, &mut out)?;
+    version(&root, &mut out)?;
     let target = PathBuf::from(env::var("OUT_DIR")?).join("catalog_index.rs");
     fs::write(target, out)?;
     fs::write(PathBuf::from(env::var("OUT_DIR")?).join("roles.rs"), roles(&root)?)?;
@@ -145,6 +146,32 @@ fn models(root: &Path, out: &mut String) -> Result<(), Box<dyn std::error::Error
         )?;
     }
     writeln!(out, "];")?;
+    Ok(())
+}
+
+/// What the catalog's figures are compared with, and by which one catalog is told from another.
+fn version(root: &Path, out: &mut String) -> Result<(), Box<dyn std::error::Error>> {
+    let path = root.join("catalog/reference.json");
+    let json: serde_json::Value = serde_json::from_str(&fs::read_to_string(&path)?)?;
+    let reference: Vec<(&str, &str)> =
+        json.as_object().into_iter().flatten().filter_map(|(name, version)| Some((name.as_str(), version.as_str()?))).collect();
+    writeln!(
+        out,
+        "/// What figures are compared with, and its version.\npub const REFERENCE: &[(&str, &str)] = &{reference:?};"
+    )?;
+    let mut files = Vec::new();
+    for folder in ["catalog", "catalog/classes", "catalog/blocks", "catalog/families", "catalog/hardware"] {
+        files.extend(json_files(&root.join(folder))?.into_iter().map(|(stem, path)| (format!("{folder}/{stem}"), path)));
+    }
+    // FNV-1a. A check-out may have other ends of lines.
+    let mut digest = 0xcbf2_9ce4_8422_2325_u64;
+    for (name, path) in files {
+        let text = fs::read_to_string(path)?;
+        for byte in name.bytes().chain([0]).chain(text.bytes().filter(|byte| *byte != b'\r')).chain([0]) {
+            digest = (digest ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
+        }
+    }
+    writeln!(out, "/// Of all files and their names.\npub const DIGEST: u64 = {digest:#x};")?;
     Ok(())
 }
 

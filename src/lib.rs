@@ -74,6 +74,7 @@ mod report;
 mod session;
 mod syntax;
 
+pub use analysis::layers::{Feed, Layer, Maker, Read};
 pub use catalog::{Catalog, Device, Dtype, Fact, Interconnect, Method, Optimizer, Role};
 pub use cost::Tensor;
 pub use cost::workload::{CompleteWorkload, Workload};
@@ -83,7 +84,9 @@ pub use flow::{Alive, Peak};
 pub use lower::{Execution, Lowered};
 pub use quantity::workload::{After, Attention, Backend, Cache, Kernel, Logits, Phase};
 pub use quantity::{Bytes, Cost, Exact, Flops, Fold, Params, QUANTITIES, Quantity, QuantityInfo, Unit};
-pub use session::{Expression, ExpressionError, Failure, FlatRow, Model, Outcome, Place, Session, Settings, Shown, Stage};
+pub use session::{
+    Blessed, Expression, ExpressionError, Failure, FlatRow, Model, Outcome, Place, Session, Settings, Shown, Stage,
+};
 pub use syntax::expr::Value;
 
 /// What is said of a model: errors and warnings, and the places that they point at.
@@ -95,7 +98,9 @@ pub mod diagnostics {
 /// What can be said of a model beyond its rows.
 pub mod analyses {
     pub use crate::analysis::cache::{AttentionKind, CacheGrowth, CacheReport, CacheRow};
+    pub use crate::analysis::changes::{Change, What, changes, is_output};
     pub use crate::analysis::compare::{Changed, Difference, Single};
+    pub use crate::analysis::find::{Found, Remedy, Size};
     pub use crate::analysis::fit::{Fit, Largest};
     pub use crate::analysis::memory::{Checkpointing, Item, Kept, Lora, Plan, Training, loss_saved_bytes};
     pub use crate::analysis::origin::{Origin, Step as OriginStep};
@@ -111,8 +116,8 @@ pub mod reports {
     pub use crate::report::units::{self, Units};
     pub use crate::report::{
         By, FORMATS, Format, MEMORY_FORMATS, MemoryFormat, MemoryReport, Options, PageFormat, errors_page, families_page,
-        list_blocks, list_classes, list_devices, list_dtypes, list_families, list_models, model_schema, render_compare,
-        render_dot, render_mermaid, render_summary, render_tree, roles_page,
+        list_blocks, list_classes, list_devices, list_dtypes, list_families, list_models, model_schema, render_changes,
+        render_compare, render_dot, render_found, render_mermaid, render_summary, render_tree, roles_page,
     };
 }
 

@@ -244,11 +244,13 @@ fn say(at: &Evaluation, dice: &mut Unstructured<'_>) -> Result<()> {
     Ok(())
 }
 
-/// A model with every layer written out, which may have fewer rows that are alike, costs the same.
+/// A model with every layer written out costs the same, what its checkpoint says of the weights aside, which isn't part of it.
 fn same(at: &Evaluation, explicit: Map<String, Value>) {
+    let bf16 = SESSION.catalog().dtype("bf16").ok();
+    let workload = Workload { dtype: bf16.clone(), weight_dtype: bf16, ..Workload::default() };
     let again = SESSION.read("explicit.json", Value::Object(explicit).to_string());
-    let again = again.and_then(|model| model.lowered(&at.execution())).and_then(|lowered| lowered.sketch(&Workload::default()));
-    let first = at.lowered().sketch(&Workload::default());
+    let again = again.and_then(|model| model.lowered(&at.execution())).and_then(|lowered| lowered.sketch(&workload));
+    let first = at.lowered().sketch(&workload);
     if let (Some(first), Some(again)) = (first.value, again.value) {
         assert_eq!(first.totals(), again.totals());
     }
@@ -261,6 +263,10 @@ fn run(bytes: &[u8]) -> Result<()> {
         change(&mut model, dice)?;
     }
     let (execution, workload) = asked(dice)?;
+    // To see what a finding is of: `SHOW=1 cargo fuzz run structure fuzz/artifacts/structure/...`.
+    if std::env::var_os("SHOW").is_some() {
+        println!("{model}\n{execution:?} {workload:?}");
+    }
     let read = SESSION.read("fuzz.json", model.to_string());
     let outcome = read.and_then(|model| {
         let _ = model.import(None);

@@ -3,10 +3,13 @@
 //! A flat model comes in, plain data goes out; how it is shown is `report`'s business.
 
 pub mod cache;
+pub mod changes;
 pub mod compare;
 mod facts;
+pub mod find;
 pub mod fit;
 mod graph;
+pub mod layers;
 pub mod memory;
 pub mod origin;
 mod reasons;

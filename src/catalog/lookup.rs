@@ -5,7 +5,9 @@ use std::cmp::Reverse;
 use std::sync::Arc;
 
 use super::fit::fit;
-use super::index::{BLOCK_FILES, CLASS_FILES, CLASS_NAMES, CLASS_PATTERNS, DEVICE_FILES, FAMILY_FILES, MODEL_FILES, ModelFile};
+use super::index::{
+    BLOCK_FILES, CLASS_FILES, CLASS_NAMES, CLASS_PATTERNS, DEVICE_FILES, DIGEST, FAMILY_FILES, MODEL_FILES, ModelFile, REFERENCE,
+};
 use super::shelf::{Hiding, LaidFile, Shelf};
 use super::table::{Entry, Table};
 use super::{Class, ClassText, Device, Dtype, Method, Optimizer, dtypes, optimizers, parse_class, parse_device, quantization};
@@ -63,6 +65,24 @@ impl Catalog {
             methods: Table::new(&quantization::FILE, LISTS_FROM + 2),
             laid: Vec::new(),
         }
+    }
+
+    /// By which this catalog is told from others: eight digits of a digest of its files, and behind a plus of those that lie over them.
+    #[must_use]
+    pub fn version(&self) -> String {
+        // FNV-1a, as in `build.rs`.
+        let bytes = self.laid.iter().flat_map(|source| source.text.bytes().chain([0]));
+        let laid = bytes.fold(DIGEST, |digest, byte| (digest ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
+        match self.laid.is_empty() {
+            true => format!("{:08x}", DIGEST >> 32),
+            false => format!("{:08x}+{:08x}", DIGEST >> 32, laid >> 32),
+        }
+    }
+
+    /// Whose figures are the truth, and in which versions: `torch` and `transformers`.
+    #[must_use]
+    pub fn reference(&self) -> &'static [(&'static str, &'static str)] {
+        REFERENCE
     }
 
     /// The embedded catalog with files over it, whose entries come before those of their names. A file is a path as in the catalog

@@ -147,6 +147,9 @@ pub struct WorkloadArgs {
     /// Take a config as one of this family, whatever its model_type
     #[arg(long, value_name = "NAME")]
     pub family: Option<Arc<str>>,
+    /// Take a family's model with this head; none: the bare model, as AutoModel gives it
+    #[arg(long, value_name = "NAME")]
+    pub head: Option<Arc<str>>,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -192,6 +195,12 @@ pub struct CheckArgs {
     /// Files, folders, `-` for standard input, or names of embedded models
     #[arg(required = true, value_name = "MODEL")]
     pub models: Vec<String>,
+    /// Write the facts that hold into the files' `expect`: those that they state, and with --facts others
+    #[arg(long, help_heading = "Facts")]
+    pub bless: bool,
+    /// Facts to state besides, at the workload that is asked for: params, matmul_flops, peak_bytes, ...
+    #[arg(long, value_name = "NAME,...", requires = "bless", value_delimiter = ',', help_heading = "Facts")]
+    pub facts: Vec<String>,
     #[command(flatten)]
     pub workload: WorkloadArgs,
 }
@@ -202,6 +211,10 @@ pub struct MemoryArgs {
     pub model: String,
     #[command(flatten)]
     pub workload: WorkloadArgs,
+    /// Why did it run out of memory? What is of this size (2097152000, 1.95GiB), or of the size in an error's text on standard input (`-`),
+    /// and which options avoid it
+    #[arg(long, value_name = "SIZE", help_heading = "Out of memory")]
+    pub find: Option<String>,
     /// A device (`layerspec list hardware`): does it fit, and the largest batch and context that do
     #[arg(long, help_heading = "Device")]
     pub device: Option<String>,
@@ -325,6 +338,9 @@ pub struct GraphArgs {
     /// Take a config as one of this family, whatever its model_type
     #[arg(long, value_name = "NAME")]
     pub family: Option<Arc<str>>,
+    /// Take a family's model with this head; none: the bare model, as AutoModel gives it
+    #[arg(long, value_name = "NAME")]
+    pub head: Option<Arc<str>>,
     #[command(flatten)]
     pub output: OutputArgs,
 }
@@ -407,7 +423,9 @@ pub struct SummaryArgs {
 
 #[derive(Debug, ClapArgs)]
 pub struct CompareArgs {
-    /// Two or more files or names of embedded models; the others are compared with the first
+    /// Two or more files or names of embedded models; the others are compared with the first. Behind a question mark
+    /// stands what is different: 'llama-2-7b-hf?num_hidden_layers=12&kernel=eager'. Or two files that `compile --format json`
+    /// wrote: what changed, exit code 3 if anything did
     #[arg(required = true, num_args = 2.., value_name = "MODEL")]
     pub models: Vec<String>,
     #[command(flatten)]
@@ -416,7 +434,7 @@ pub struct CompareArgs {
 
 #[derive(Debug, ClapArgs)]
 pub struct ImportArgs {
-    /// A config.json, or `-` for standard input
+    /// A config.json, or `-` for standard input; with `--explicit` or `--flat` any model
     pub file: String,
     /// Take it as one of this family, whatever its model_type
     #[arg(long, value_name = "NAME")]
@@ -425,8 +443,11 @@ pub struct ImportArgs {
     #[arg(long)]
     pub name: Option<String>,
     /// Every layer written out, in place of the family's name
-    #[arg(long)]
+    #[arg(long, conflicts_with = "flat")]
     pub explicit: bool,
+    /// The flat list: every basic layer by itself, without composites, repeats and variables
+    #[arg(long)]
+    pub flat: bool,
     #[command(flatten)]
     pub output: OutputArgs,
 }
@@ -513,7 +534,7 @@ fn one_of<T: Sync>(rows: &'static [T], name: fn(&T) -> &'static str) -> impl Typ
 }
 
 /// What clap says of a value that a parser refuses. Names of the catalog are looked up when that is read, which is later.
-fn refused<A: ClapArgs>(id: &str, value: &str, why: &str) -> clap::Error {
+pub fn refused<A: ClapArgs>(id: &str, value: &str, why: &str) -> clap::Error {
     let mut command = A::augment_args(clap::Command::new("layerspec"));
     command.build();
     let argument = command.get_arguments().find(|arg| arg.get_id() == id).map(ToString::to_string).unwrap_or_default();
@@ -526,7 +547,7 @@ fn refused<A: ClapArgs>(id: &str, value: &str, why: &str) -> clap::Error {
 }
 
 /// `NAME=VALUE`: the value is JSON where it reads as such, else a text.
-fn parse_setting(text: &str) -> Result<(Arc<str>, Value), String> {
+pub fn parse_setting(text: &str) -> Result<(Arc<str>, Value), String> {
     let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
     if !crate::syntax::expr::is_name(name) {
         return Err(format!("`{name}` is no variable's name"));
@@ -604,7 +625,7 @@ impl WorkloadArgs {
     /// How the model is taken.
     #[must_use]
     pub fn settings(&self) -> Settings {
-        Settings { family: self.family.clone(), variables: self.settings.clone() }
+        Settings { family: self.family.clone(), head: self.head.clone(), variables: self.settings.clone() }
     }
 }
 

@@ -5,15 +5,19 @@ use std::path::{Path, PathBuf};
 
 use super::args::CheckArgs;
 use super::input;
-use super::output::{Exit, Stop, Terminal};
+use super::output::{Exit, Stop, Terminal, write_to};
 use crate::session::{Model, Outcome, Session, Settings};
 use crate::syntax::diag::{Code, Diagnostic};
+use crate::syntax::escape::escape_terminal;
 
 pub fn run(args: &CheckArgs, terminal: &Terminal) -> Result<Exit, Stop> {
     let Some(session) = terminal.session() else { return Ok(Exit::Wrong) };
     let (settings, execution, workload) =
         (args.workload.settings(), args.workload.execution(), args.workload.workload(session.catalog())?);
     let (mut exit, mut files, mut failed) = (Exit::Fine, 0usize, 0usize);
+    if args.bless {
+        return bless(args, terminal, &session);
+    }
     for model in models(&args.models, &settings, &session) {
         files += 1;
         let loaded = model.value.clone();
@@ -28,6 +32,53 @@ pub fn run(args: &CheckArgs, terminal: &Terminal) -> Result<Exit, Stop> {
     }
     if files != 1 {
         terminal.note(&format!("{files} files checked, {failed} with errors"));
+    }
+    Ok(exit)
+}
+
+/// Writes the facts that hold into the files that state some, or into which some are to be put.
+fn bless(args: &CheckArgs, terminal: &Terminal, session: &Session) -> Result<Exit, Stop> {
+    let (settings, workload) = (args.workload.settings(), args.workload.workload(session.catalog())?);
+    let facts: Vec<&str> = args.facts.iter().map(String::as_str).collect();
+    let mut exit = Exit::Fine;
+    for name in &args.models {
+        let path = Path::new(name);
+        let mut files = vec![path.to_owned()];
+        let folder = path.is_dir();
+        if folder {
+            files.clear();
+            json_files(path, 0, &mut files)?;
+            files.sort();
+        } else if !path.is_file() {
+            let message = format!("`{name}` is no file that facts could be written into");
+            exit = exit.max(terminal.report(&session.failed::<()>(Diagnostic::new(Code::CannotRead, message))));
+            continue;
+        }
+        for file in files {
+            let read = input::file_of_folder(&file).map_or_else(
+                |diagnostic| session.failed(*diagnostic),
+                |(name, bytes)| session.read_with(&name, bytes, &settings),
+            );
+            // In a folder those that state nothing are left alone.
+            if folder && facts.is_empty() && read.value.as_ref().is_some_and(|model| !model.states_facts()) {
+                continue;
+            }
+            let outcome = read
+                .and_then(|model| model.lowered(&args.workload.execution()))
+                .and_then(|lowered| lowered.blessed(&facts, &workload));
+            exit = exit.max(terminal.report(&outcome));
+            let Some(blessed) = &outcome.value else { continue };
+            let shown = escape_terminal(&file.display().to_string()).into_owned();
+            if blessed.changed.is_empty() {
+                terminal.note(&format!("{shown}: all of its {} facts hold", blessed.facts));
+                continue;
+            }
+            write_to(Some(&file), |out| out.write_all(blessed.text.as_bytes()))?;
+            for (fact, before, now) in &blessed.changed {
+                let before = before.map_or_else(|| "new".to_owned(), |before| before.to_string());
+                terminal.note(&format!("{shown}: {fact} {before} -> {now}"));
+            }
+        }
     }
     Ok(exit)
 }

@@ -2,20 +2,20 @@
 
 use std::path::Path;
 
-use serde_json::{Map, Value as Json};
+use serde_json::Value as Json;
 
 use super::args::ImportArgs;
 use super::input;
 use super::output::{Exit, Stop, Terminal, write_to};
 use crate::cost::workload::Workload;
-use crate::lower::{Execution, Lowered};
+use crate::lower::Execution;
 use crate::session::Settings;
 use crate::syntax::diag::{Code, Diagnostic};
 use crate::syntax::json::write::write_pretty;
 
 pub fn run(args: &ImportArgs, terminal: &Terminal) -> Result<Exit, Stop> {
     let Some(session) = terminal.session() else { return Ok(Exit::Wrong) };
-    let settings = Settings { family: args.family.clone(), variables: Vec::new() };
+    let settings = Settings { family: args.family.clone(), ..Settings::default() };
     let model = input::read(&args.file, &settings, &session);
     let loaded = model.value.clone();
     // What is written is a model that compiles.
@@ -24,32 +24,35 @@ pub fn run(args: &ImportArgs, terminal: &Terminal) -> Result<Exit, Stop> {
     // A file's name says more than nothing.
     let stem = Path::new(&args.file).file_stem().map(|stem| stem.to_string_lossy().into_owned());
     let name = args.name.clone().or_else(|| stem.filter(|stem| !matches!(stem.as_str(), "-" | "config")));
-    let imported = loaded.filter(|_| outcome.value.is_some()).map(|model| model.import(name.as_deref()));
-    let json = imported.and_then(|imported| {
-        outcome.diagnostics.extend(imported.diagnostics.iter().cloned());
-        imported.value
-    });
+    let json = match (loaded, &outcome.value) {
+        (Some(model), Some(evaluation)) if args.explicit || args.flat => {
+            let written = if args.flat { evaluation.flat_list() } else { evaluation.lowered().explicit() };
+            match written {
+                Ok(layers) => {
+                    let mut file = model.heading(name.as_deref());
+                    file.extend(layers);
+                    Some(Json::Object(file))
+                }
+                Err(unsaid) => {
+                    let message = format!("this model can't be written out: {unsaid}");
+                    let help = "without `--explicit` or `--flat` a config is written as of its family";
+                    outcome.diagnostics.push(Diagnostic::new(Code::CannotWriteOut, message).help(help));
+                    None
+                }
+            }
+        }
+        (Some(model), Some(_)) => {
+            let imported = model.import(name.as_deref());
+            outcome.diagnostics.extend(imported.diagnostics.iter().cloned());
+            imported.value
+        }
+        _ => None,
+    };
     let exit = terminal.report(&outcome);
-    let (Some(mut json), Some(evaluation), Exit::Fine) = (json, outcome.value, exit) else { return Ok(exit) };
-    if let (true, Json::Object(family)) = (args.explicit, &mut json)
-        && let Err(unsaid) = write_out(family, &evaluation.lowered())
-    {
-        let message = format!("this model can't be written out: {unsaid}");
-        let diagnostic =
-            Diagnostic::new(Code::CannotWriteOut, message).help("without `--explicit` it is written as of its family");
-        return Ok(terminal.report(&session.failed::<()>(diagnostic)));
-    }
+    let Some(json) = json else { return Ok(exit) };
     write_to(args.output.output.as_deref(), |out| {
         write_pretty(out, &json)?;
         writeln!(out)
     })?;
-    Ok(Exit::Fine)
-}
-
-/// Every layer in place of the family's name.
-fn write_out(family: &mut Map<String, Json>, lowered: &Lowered) -> Result<(), String> {
-    let written = lowered.explicit()?;
-    family.retain(|key, _| matches!(key.as_str(), "name" | "checkpoint"));
-    family.extend(written);
-    Ok(())
+    Ok(exit)
 }

@@ -46,6 +46,14 @@ pub fn file_of_folder(path: &Path) -> Read {
     file(path)
 }
 
+/// The text of an error on standard input; of a long one the beginning is enough.
+pub fn error_text() -> std::io::Result<String> {
+    const MOST: u64 = 1 << 20;
+    let mut bytes = Vec::new();
+    std::io::stdin().take(MOST).read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
 fn limited(from: impl std::io::Read) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     from.take(Source::MAX_BYTES as u64 + 1).read_to_end(&mut bytes)?;

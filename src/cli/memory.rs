@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
-use super::args::MemoryArgs;
+use super::args::{MemoryArgs, refused};
 use super::input;
 use super::output::{Exit, Stop, Terminal, write_to};
 use crate::analysis::cache::CacheReport;
+use crate::analysis::find::Size;
 use crate::catalog::{Catalog, Device};
+use crate::evaluation::Evaluation;
 use crate::quantity::workload::Cache;
-use crate::report::MemoryReport;
+use crate::report::{MemoryReport, PageFormat, render_found};
+use crate::session::Outcome;
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics};
 
 pub fn run(args: &MemoryArgs, terminal: &Terminal) -> Result<Exit, Stop> {
@@ -23,6 +26,9 @@ pub fn run(args: &MemoryArgs, terminal: &Terminal) -> Result<Exit, Stop> {
     let mut outcome = input::read(&args.model, &args.workload.settings(), &session)
         .and_then(|model| model.lowered(&args.workload.execution()))
         .and_then(|lowered| lowered.at(&workload));
+    if let Some(size) = &args.find {
+        return find(args, size, &mut outcome, terminal);
+    }
     let plan = match outcome.value.as_ref().map(|model| model.memory_plan(count, &training)) {
         Some(Err(diagnostic)) => {
             outcome.diagnostics.push(*diagnostic);
@@ -55,6 +61,29 @@ pub fn run(args: &MemoryArgs, terminal: &Terminal) -> Result<Exit, Stop> {
         units: args.units,
     };
     write_to(args.output.output.as_deref(), |out| (args.format.render)(&report, out))?;
+    Ok(exit)
+}
+
+/// What is of a size. That nothing is, is an answer, too.
+fn find(args: &MemoryArgs, text: &str, outcome: &mut Outcome<Evaluation>, terminal: &Terminal) -> Result<Exit, Stop> {
+    let text = match text {
+        "-" => input::error_text()?,
+        text => text.to_owned(),
+    };
+    let Some(size) = Size::read(&text) else {
+        let message = "no size is said of what could not be allocated";
+        let help = "`--find 2097152000`, `--find 1.95GiB`, or `--find -` with the text of the error on standard input";
+        outcome.diagnostics.push(Diagnostic::new(Code::CannotRead, message).help(help));
+        return Ok(terminal.report(outcome));
+    };
+    let exit = terminal.report(outcome);
+    let (Some(model), Exit::Fine) = (&outcome.value, exit) else { return Ok(exit) };
+    let found = model.of_size(&size);
+    let remedies = if found.is_empty() { Vec::new() } else { model.remedies(&found) };
+    let format = PageFormat::from_word(args.format.name)
+        .ok_or_else(|| refused::<MemoryArgs>("format", args.format.name, "what `--find` finds is a table, JSON or Markdown"))?;
+    let how = (format, args.units, terminal.width());
+    write_to(args.output.output.as_deref(), |out| render_found(&size, &found, &remedies, how, out))?;
     Ok(exit)
 }
 

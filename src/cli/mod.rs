@@ -17,6 +17,7 @@ mod shell;
 mod show;
 mod summary;
 mod tree;
+mod variant;
 
 use std::process::ExitCode;
 

@@ -1,15 +1,21 @@
 //! `layerspec summary` and `layerspec compare`.
 
-use super::args::{CompareArgs, SummaryArgs, WorkloadArgs};
+use std::path::Path;
+
+use super::args::{CompareArgs, SummaryArgs};
 use super::input;
 use super::output::{Exit, Stop, Terminal, write_to};
+use super::variant::Variant;
+use crate::analysis::changes::{changes, is_output};
 use crate::evaluation::Evaluation;
-use crate::report::{render_compare, render_summary};
+use crate::report::{render_changes, render_compare, render_summary};
 use crate::session::Session;
+use crate::syntax::diag::{Code, Diagnostic};
 
 pub fn run(args: &SummaryArgs, terminal: &Terminal) -> Result<Exit, Stop> {
     let Some(session) = terminal.session() else { return Ok(Exit::Wrong) };
-    let (model, exit) = evaluated(&args.model, &args.page.workload, &session, terminal)?;
+    let variant = Variant::plain(&args.model, &args.page.workload, session.catalog())?;
+    let (model, exit) = evaluated(&variant, &session, terminal);
     let Some(model) = model else { return Ok(exit) };
     let page = model.summary();
     write_to(args.page.output.output.as_deref(), |out| render_summary(&page, args.page.format, terminal.width(), out))?;
@@ -18,16 +24,25 @@ pub fn run(args: &SummaryArgs, terminal: &Terminal) -> Result<Exit, Stop> {
 
 pub fn compare(args: &CompareArgs, terminal: &Terminal) -> Result<Exit, Stop> {
     let Some(session) = terminal.session() else { return Ok(Exit::Wrong) };
-    let (mut models, mut worst) = (Vec::new(), Exit::Fine);
+    if let Some(texts) = outputs(&args.models) {
+        return compare_outputs(args, texts, &session, terminal);
+    }
+    let (mut models, mut labels, mut worst) = (Vec::new(), Vec::new(), Exit::Fine);
     for model in &args.models {
-        let (model, exit) = evaluated(model, &args.page.workload, &session, terminal)?;
+        let variant = Variant::read(model, &args.page.workload, session.catalog())?;
+        let (model, exit) = evaluated(&variant, &session, terminal);
         worst = worst.max(exit);
         models.extend(model);
+        labels.push(variant.label);
     }
     if models.len() != args.models.len() {
         return Ok(if worst == Exit::Fine { Exit::Wrong } else { worst });
     }
-    let pages: Vec<_> = models.iter().map(Evaluation::summary).collect();
+    let mut pages: Vec<_> = models.iter().map(Evaluation::summary).collect();
+    for (page, label) in pages.iter_mut().zip(labels) {
+        // Variants of one model have one name.
+        page.name = label.map(Into::into).or_else(|| page.name.take());
+    }
     let (first, rest) = models.split_first().map_or((None, &[][..]), |(first, rest)| (Some(first), rest));
     let differences: Vec<_> = first.map(|first| rest.iter().map(|second| first.difference(second)).collect()).unwrap_or_default();
     write_to(args.page.output.output.as_deref(), |out| {
@@ -36,20 +51,44 @@ pub fn compare(args: &CompareArgs, terminal: &Terminal) -> Result<Exit, Stop> {
     Ok(worst)
 }
 
+/// The texts of two files that are outputs of `compile`; `None`: they aren't.
+fn outputs(files: &[String]) -> Option<[String; 2]> {
+    let [old, new] = files else { return None };
+    let text = |file: &String| {
+        let path = Path::new(file);
+        let (_, bytes) = input::file_of_folder(path).ok()?;
+        String::from_utf8(bytes).ok().filter(|text| is_output(text))
+    };
+    Some([text(old)?, text(new)?])
+}
+
+/// What changed between two outputs; that something did is a failed expectation.
+fn compare_outputs(args: &CompareArgs, [old, new]: [String; 2], session: &Session, terminal: &Terminal) -> Result<Exit, Stop> {
+    let names = |at: usize| args.models.get(at).map_or("", String::as_str);
+    match changes(&old, &new) {
+        Ok(changes) => {
+            let (format, width) = (args.page.format, terminal.width());
+            write_to(args.page.output.output.as_deref(), |out| {
+                render_changes([names(0), names(1)], &changes, format, width, out)
+            })?;
+            Ok(if changes.is_empty() { Exit::Fine } else { Exit::Unexpected })
+        }
+        Err((which, why)) => {
+            let file = if which == "old" { names(0) } else { names(1) };
+            let diagnostic = Diagnostic::new(Code::CannotRead, format!("cannot compare with `{file}`: {why}"));
+            Ok(terminal.report(&session.failed::<()>(diagnostic)))
+        }
+    }
+}
+
 /// A model at the workload, what is wrong with it reported.
-fn evaluated(
-    model: &str,
-    args: &WorkloadArgs,
-    session: &Session,
-    terminal: &Terminal,
-) -> Result<(Option<Evaluation>, Exit), Stop> {
-    let workload = args.workload(session.catalog())?;
-    let loaded = input::read(model, &args.settings(), session);
+fn evaluated(variant: &Variant<'_>, session: &Session, terminal: &Terminal) -> (Option<Evaluation>, Exit) {
+    let loaded = input::read(variant.model, &variant.settings, session);
     let model = loaded.value.clone();
-    let outcome = loaded.and_then(|model| model.lowered(&args.execution())).and_then(|lowered| lowered.at(&workload));
+    let outcome = loaded.and_then(|model| model.lowered(&variant.execution)).and_then(|lowered| lowered.at(&variant.workload));
     let exit = terminal.report(&outcome);
     if let (Some(model), Some(_)) = (&model, &outcome.value) {
         terminal.unused(model);
     }
-    Ok((outcome.value, exit))
+    (outcome.value, exit)
 }

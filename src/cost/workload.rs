@@ -67,11 +67,23 @@ impl Workload {
     /// # Errors
     /// The name whose value makes no sense, and what was expected.
     pub fn from_pairs(pairs: &[(Arc<str>, Value)], catalog: &Catalog) -> Result<(Workload, Execution), (Arc<str>, String)> {
-        let (mut workload, mut execution) = (Workload::default(), Execution::default());
+        Workload::default().with_pairs(Execution::default(), pairs, catalog)
+    }
+
+    /// The same over what is asked for already.
+    ///
+    /// # Errors
+    /// The name whose value makes no sense, and what was expected.
+    pub fn with_pairs(
+        mut self,
+        mut execution: Execution,
+        pairs: &[(Arc<str>, Value)],
+        catalog: &Catalog,
+    ) -> Result<(Workload, Execution), (Arc<str>, String)> {
         for (name, value) in pairs {
-            workload.set(name, value, &mut execution, catalog).map_err(|expected| (name.clone(), expected))?;
+            self.set(name, value, &mut execution, catalog).map_err(|expected| (name.clone(), expected))?;
         }
-        Ok((workload, execution))
+        Ok((self, execution))
     }
 
     fn set(&mut self, name: &Arc<str>, value: &Value, execution: &mut Execution, catalog: &Catalog) -> Result<(), String> {

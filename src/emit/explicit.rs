@@ -7,54 +7,26 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value as Json, json};
 
-use crate::flat::{Composite, FlatModel, Node, OwnWeight, Repeat, RowId, Step, ValueRef, ValueTarget};
+use super::terms::{Terms, Unsaid, insert_inputs, weight_json};
+use crate::flat::{Composite, FlatModel, Node, Repeat, RowId, Step, ValueRef, ValueTarget};
 use crate::language::check::Checked;
-use crate::language::{Argument, Binding, PathPiece, Segment};
-use crate::quantity::workload::{LENGTHS, VARIABLES, WorkloadVar};
-use crate::syntax::expr::{BinaryOp, Exact, Expr, Value, json_of};
-use crate::syntax::spec::{DEFAULT_INPUT, Hold, KEPT_DTYPE};
-
-/// What can't be said in a model file, in words.
-type Unsaid = String;
-
-/// Where a layer has lengths of its own, the workload's are called so.
-const WORKLOAD: &str = "workload_";
+use crate::language::{Argument, PathPiece, Segment};
+use crate::syntax::spec::{DEFAULT_INPUT, Hold};
 
 /// The model file of a flat model.
 ///
 /// # Errors
 /// What of it a file can't say: a value whose name means another one where it is read.
 pub fn explicit(checked: &Checked, flat: &FlatModel) -> Result<Map<String, Json>, Unsaid> {
-    let mut writer =
-        Writer { checked, flat, frames: vec![Frame::new(&flat.body, 0)], outer: false, aliases: Vec::new(), indices: Vec::new() };
+    let mut writer = Writer {
+        terms: Terms::new(checked),
+        flat,
+        frames: vec![Frame::new(&flat.body, 0)],
+        aliases: Vec::new(),
+        indices: Vec::new(),
+    };
     let layers = writer.body(&flat.body)?;
-    let mut out = Map::new();
-    if let Some(class) = &flat.class {
-        out.insert("class".to_owned(), json!(&**class));
-    }
-    let mut variables = Map::new();
-    if writer.outer {
-        variables.extend(LENGTHS.iter().map(|name| (format!("{WORKLOAD}{name}"), json!(format!("<{name}>")))));
-    }
-    if let Some((positions, _)) = flat.positions {
-        variables.insert("max_position_embeddings".to_owned(), json!(positions));
-    }
-    if !variables.is_empty() {
-        out.insert("variables".to_owned(), Json::Object(variables));
-    }
-    if !flat.workload.is_empty() {
-        let defaults =
-            flat.workload.iter().map(|(name, argument)| (name.to_string(), writer.argument(argument, false, &mut Map::new())));
-        out.insert("workload".to_owned(), Json::Object(defaults.collect()));
-    }
-    if let Some(inputs) = &flat.inputs {
-        let tensor = |input: &crate::flat::InputTensor| {
-            let shape: Option<Vec<Json>> =
-                input.shape.as_ref().map(|dims| dims.iter().map(|dim| writer.argument(dim, false, &mut Map::new())).collect());
-            (input.name.to_string(), json!({ "shape": shape, "dtype": &*input.dtype }))
-        };
-        out.insert("inputs".to_owned(), Json::Object(inputs.iter().map(tensor).collect()));
-    }
+    let mut out = writer.terms.head(flat);
     out.insert("layers".to_owned(), Json::Array(layers));
     Ok(out)
 }
@@ -76,11 +48,9 @@ impl<'a> Frame<'a> {
 }
 
 struct Writer<'a> {
-    checked: &'a Checked,
+    terms: Terms<'a>,
     flat: &'a FlatModel,
     frames: Vec<Frame<'a>>,
-    /// Whether some layer has lengths of its own.
-    outer: bool,
     /// Names for values of earlier instances of the repeat that is being written, and what they mean.
     aliases: Vec<(String, String)>,
     /// The instances that are being written of the repeats around; `None`: all in one.
@@ -110,7 +80,10 @@ impl<'a> Writer<'a> {
         match node {
             Node::Layer(id) => match self.flat.row(*id) {
                 Some(info) if info.row.class.is_none() => {
-                    Ok((info.row.segment.as_ref().map(|name| self.name_of(name)), Vec::new()))
+                    // That of a composite is said there. The model itself has none: it is a group's.
+                    let own = self.own_weight(node).filter(|_| self.frames.len() == 1);
+                    let group = own.map(|(name, shape)| json!({ "inputs": [], "weights": { name: shape }, "sub_layers": [] }));
+                    Ok((info.row.segment.as_ref().map(|name| self.name_of(name)), group.into_iter().collect()))
                 }
                 Some(info) => {
                     let name = info.row.segment.as_ref().map(|name| self.name_of(name));
@@ -235,7 +208,7 @@ impl<'a> Writer<'a> {
             layer.insert("class".to_owned(), json!(&**class));
         }
         if let Some(calls) = &composite.calls {
-            layer.insert("calls".to_owned(), self.argument(calls, false, &mut Map::new()));
+            layer.insert("calls".to_owned(), self.terms.argument(calls, false, &mut Map::new()));
         }
         self.hold(&mut layer, composite.hold.as_deref(), name);
         let weights = composite.body.iter().filter_map(|node| self.own_weight(node));
@@ -279,45 +252,9 @@ impl<'a> Writer<'a> {
         if let Some(name) = name {
             layer.insert("name".to_owned(), json!(name));
         }
-        layer.insert("class".to_owned(), json!(&*row.class_name));
-        let builtin = |slot: u16| VARIABLES.get(usize::from(slot)).map(|(name, _)| *name);
-        let rebinds = row.overrides.iter().any(|(slot, _)| builtin(*slot).is_some_and(|name| LENGTHS.contains(&name)));
-        self.outer |= rebinds;
-        let (mut parameters, mut lengths) = (Map::new(), Map::new());
-        for (at, argument) in row.arguments.iter() {
-            if let Some(parameter) = row.class.as_ref().and_then(|class| class.0.parameters.get(usize::from(*at))) {
-                parameters.insert(parameter.name.to_string(), self.argument(argument, rebinds, &mut layer));
-            }
-        }
-        for (slot, argument) in &row.overrides {
-            let Some(name) = builtin(*slot) else { continue };
-            let target = if LENGTHS.contains(&name) { &mut lengths } else { &mut parameters };
-            target.insert(name.to_owned(), self.argument(argument, rebinds, &mut layer));
-        }
-        if !lengths.is_empty() {
-            match layer.get_mut("variables").and_then(Json::as_object_mut) {
-                Some(variables) => variables.extend(lengths),
-                None => {
-                    layer.insert("variables".to_owned(), Json::Object(lengths));
-                }
-            }
-        }
-        if let Some(calls) = &row.calls {
-            let calls = self.argument(calls, rebinds, &mut layer);
-            layer.insert("calls".to_owned(), calls);
-        }
         let inputs = self.inputs(&row.inputs)?;
-        insert_inputs(&mut layer, &inputs);
-        if !parameters.is_empty() {
-            layer.insert("parameters".to_owned(), Json::Object(parameters));
-        }
-        if let Some(weights) = &row.weights {
-            let weights = weights.iter().map(|weight| (weight.name.to_string(), weight_json(weight)));
-            layer.insert("weights".to_owned(), Json::Object(weights.collect()));
-        }
-        if row.no_grad {
-            layer.insert("no_grad".to_owned(), json!(true));
-        }
+        let calls: Vec<&Argument> = row.calls.as_deref().into_iter().collect();
+        self.terms.layer(row, &calls, &inputs, &mut layer);
         self.hold(&mut layer, row.hold.as_deref(), name.unwrap_or_default());
         if let Some(tie) = tie(flat, row)? {
             layer.insert("tied_to".to_owned(), tie);
@@ -396,76 +333,6 @@ impl<'a> Writer<'a> {
             }
         }
     }
-
-    /// A value or an expression; in a layer with lengths of its own the workload's go by other names. Lists in expressions become
-    /// variables of the layer.
-    fn argument(&self, argument: &Argument, rebinds: bool, layer: &mut Map<String, Json>) -> Json {
-        match &argument.binding {
-            Binding::Known(value) => exact_json(value),
-            Binding::Workload(residual) => self.expression(&residual.expr, rebinds, layer),
-        }
-    }
-
-    fn expression(&self, expr: &Expr<WorkloadVar>, rebinds: bool, layer: &mut Map<String, Json>) -> Json {
-        match expr {
-            Expr::List(items) => Json::Array(items.iter().map(|item| self.expression(item, rebinds, layer)).collect()),
-            Expr::Const(value) => exact_json(value),
-            _ => json!(self.named(expr, rebinds, layer).render(&|name: &String| format!("<{name}>"))),
-        }
-    }
-
-    /// An expression over names, its fractions quotients (their decimals needn't end).
-    fn named(&self, expr: &Expr<WorkloadVar>, rebinds: bool, layer: &mut Map<String, Json>) -> Expr<String> {
-        match expr {
-            Expr::Const(Value::Number(n)) if !n.is_integer() => quotient(*n),
-            Expr::Const(Value::List(_)) | Expr::List(_) => {
-                let list = self.expression(expr, rebinds, layer);
-                let variables = layer.entry("variables").or_insert_with(|| json!({}));
-                let name = format!("_list_{}", variables.as_object().map_or(0, Map::len));
-                if let Some(variables) = variables.as_object_mut() {
-                    variables.insert(name.clone(), list);
-                }
-                Expr::Var(name)
-            }
-            Expr::Const(value) => Expr::Const(value.clone()),
-            Expr::Var(variable) => {
-                let name = self.checked.workload_name(*variable);
-                Expr::Var(if rebinds && LENGTHS.contains(&name) { format!("{WORKLOAD}{name}") } else { name.to_owned() })
-            }
-            // A branch that is never taken.
-            Expr::Fail(_) => Expr::Const(Value::Null),
-            Expr::Member(object, path) => Expr::Member(Box::new(self.named(object, rebinds, layer)), path.clone()),
-            Expr::Unary(op, operand) => Expr::Unary(*op, Box::new(self.named(operand, rebinds, layer))),
-            Expr::Binary(op, pair) => {
-                Expr::Binary(*op, Box::new((self.named(&pair.0, rebinds, layer), self.named(&pair.1, rebinds, layer))))
-            }
-            Expr::Call(function, args) => Expr::Call(*function, args.iter().map(|arg| self.named(arg, rebinds, layer)).collect()),
-        }
-    }
-}
-
-fn quotient(n: Exact) -> Expr<String> {
-    let (above, below) = n.parts();
-    let constant = |n: i128| Expr::Const(Value::Number(Exact::integer(n)));
-    Expr::Binary(BinaryOp::Div, Box::new((constant(above), constant(below))))
-}
-
-fn exact_json(value: &Value) -> Json {
-    match value {
-        Value::Number(n) if !n.is_integer() => json!(n.to_f64()),
-        Value::List(items) => Json::Array(items.iter().map(exact_json).collect()),
-        other => json_of(other),
-    }
-}
-
-/// A weight's shape, and its dtype where it says one.
-fn weight_json(weight: &OwnWeight) -> Json {
-    if weight.float32 { json!({ "shape": weight.shape, "dtype": KEPT_DTYPE }) } else { json!(weight.shape) }
-}
-
-/// A layer reads the previous sibling unless it says otherwise; it always says so here.
-fn insert_inputs(layer: &mut Map<String, Json>, inputs: &[String]) {
-    layer.insert("inputs".to_owned(), json!(inputs));
 }
 
 /// A repeated layer's name, and whether the index stands at its end without a dot.
@@ -516,7 +383,7 @@ fn node_name(flat: &FlatModel, node: &Node<RowId>, around: &[Option<u64>]) -> Op
 }
 
 /// What a layer's weights are tied to.
-fn tie(flat: &FlatModel, row: &crate::flat::Row) -> Result<Option<Json>, Unsaid> {
+pub(super) fn tie(flat: &FlatModel, row: &crate::flat::Row) -> Result<Option<Json>, Unsaid> {
     let path = |tied: &crate::flat::Tied| {
         let path = flat.row(tied.target).map_or("", |info| &*info.path);
         if path.contains('[') {

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value as Json, json};
 
 use crate::language::checkpoint::{DTYPE_KEYS, QUANTIZATION_KEYS, says_of_weights};
-use crate::syntax::expr::{Value, json_of};
+use crate::syntax::expr::{Value, json_of, value_of};
 use crate::syntax::spec::{Datum, Family, Given, GivenValue, Model};
 
 /// The model file that means the same as the config from which a model was made by a family; `name` in place of one that the config lacks.
@@ -43,6 +43,27 @@ pub fn import_family(model: &Model, family: Option<&Family>, name: Option<&str>)
         out.insert("checkpoint".to_owned(), Json::Object(checkpoint));
     }
     Json::Object(out)
+}
+
+/// What a model file says beside its layers, where these are written out: the name, where figures come from, what the checkpoint says.
+#[must_use]
+pub fn heading(model: &Model, name: Option<&str>) -> Map<String, Json> {
+    let mut out = Map::new();
+    if let Some(name) = model.name.as_ref().map(|name| &*name.value).or(name) {
+        out.insert("name".to_owned(), json!(name));
+    }
+    if let Some(source) = &model.source {
+        out.insert("source".to_owned(), json!(&**source));
+    }
+    let document = model.builtins.iter().find(|(name, _)| *name == "config").map(|(_, value)| value);
+    let said = match &model.checkpoint {
+        Some(node) => json_of(&value_of(node)),
+        None => Json::Object(document.map(checkpoint).unwrap_or_default()),
+    };
+    if said.as_object().is_some_and(|said| !said.is_empty()) {
+        out.insert("checkpoint".to_owned(), said);
+    }
+    out
 }
 
 /// What a config says of its family's variables.

@@ -3,7 +3,8 @@
 use super::{Costs, costs, saves_are_known};
 use crate::catalog::Catalog;
 use crate::cost::CostReport;
-use crate::cost::workload::Workload;
+use crate::cost::bind::bind;
+use crate::cost::workload::{CompleteWorkload, Workload};
 use crate::flow::{self, Flow, Peak};
 use crate::lower::{Execution, Lowered};
 use crate::quantity::Total;
@@ -39,31 +40,68 @@ pub(super) fn expectations(lowered: &Lowered, report: &CostReport, diagnostics: 
         return;
     }
     for point in &expect.points {
-        let Some((workload, execution)) = stated(point, checked.classes.catalog(), diagnostics) else {
-            continue;
-        };
-        // Its own: what was wrong elsewhere doesn't keep this point from being computed.
-        let mut wrong = Diagnostics::default();
-        let Costs { bound, report } = costs(flat, execution, &workload, &mut wrong);
-        let flow = (!wrong.has_errors()).then(|| flow::run(flat, &bound, &report, &mut wrong));
-        let complete = !wrong.has_errors();
-        // What has no place of its own is said where it was asked for.
-        let placed = wrong.iter().any(|said| said.primary.is_some());
-        diagnostics.extend(wrong.iter().cloned());
-        if !complete {
-            if let (false, Some(fact)) = (placed, point.facts.first()) {
-                diagnostics.push(not_computed(fact.quantity.value, &fact.value, ""));
-            }
-            continue;
-        }
-        if let Some(flow) = flow.as_ref().filter(|_| point.facts.iter().any(|fact| fact.quantity.value == Total::SavedBytes)) {
-            saves_are_known(flat, flow, diagnostics);
-        }
+        let Some((Costs { bound, report }, flow)) = at_point(lowered, point, diagnostics) else { continue };
         let workload = &bound.workload;
         let place =
             format!(" at {} {}x{}, {} cached", workload.phase.word(), workload.batch_size, workload.seq_len, workload.past_len);
         compare(&point.facts, &report, flow.as_ref(), &place, diagnostics);
     }
+}
+
+/// A model at the workload of a point; `None`: something is wrong there, which goes to `diagnostics`.
+fn at_point(lowered: &Lowered, point: &Point, diagnostics: &mut Diagnostics) -> Option<(Costs, Option<Flow>)> {
+    let Lowered { checked, flat, .. } = lowered;
+    let (workload, execution) = stated(point, checked.classes.catalog(), diagnostics)?;
+    // Its own: what was wrong elsewhere doesn't keep this point from being computed.
+    let mut wrong = Diagnostics::default();
+    let costs = costs(flat, execution, &workload, &mut wrong);
+    let flow = (!wrong.has_errors()).then(|| flow::run(flat, &costs.bound, &costs.report, &mut wrong));
+    let complete = !wrong.has_errors();
+    // What has no place of its own is said where it was asked for.
+    let placed = wrong.iter().any(|said| said.primary.is_some());
+    diagnostics.extend(wrong.iter().cloned());
+    if !complete {
+        if let (false, Some(fact)) = (placed, point.facts.first()) {
+            diagnostics.push(not_computed(fact.quantity.value, &fact.value, ""));
+        }
+        return None;
+    }
+    if let Some(flow) = flow.as_ref().filter(|_| point.facts.iter().any(|fact| fact.quantity.value == Total::SavedBytes)) {
+        saves_are_known(flat, flow, diagnostics);
+    }
+    Some((costs, flow))
+}
+
+/// The workload of a point, complete, and how it runs. `None`: something is wrong with it.
+pub fn workload_of_point(lowered: &Lowered, point: &Point) -> Option<(CompleteWorkload, Execution)> {
+    let (workload, execution) = stated(point, lowered.checked.classes.catalog(), &mut Diagnostics::default())?;
+    let bound = bind(&lowered.flat, execution, &workload, &mut Diagnostics::default());
+    Some((bound.workload, execution))
+}
+
+/// What the facts really are that a model states of itself, each at the place of the value that the file has. What can't be computed goes to
+/// `diagnostics`.
+pub fn figures_of_facts(lowered: &Lowered, diagnostics: &mut Diagnostics) -> Vec<(Fact, u128)> {
+    let Some(expect) = &lowered.checked.model.expect else { return Vec::new() };
+    let mut found = Vec::new();
+    let mut add = |facts: &[Fact], report: &CostReport, flow: Option<&Flow>, diagnostics: &mut Diagnostics| {
+        for fact in facts {
+            match figure(fact.quantity.value, report, flow) {
+                Some(value) => found.push((fact.clone(), value)),
+                None => diagnostics.push(not_computed(fact.quantity.value, &fact.value, "")),
+            }
+        }
+    };
+    if !expect.facts.is_empty() {
+        let Costs { report, .. } = costs(&lowered.flat, Execution::default(), &Workload::default(), diagnostics);
+        add(&expect.facts, &report, None, diagnostics);
+    }
+    for point in &expect.points {
+        if let Some((Costs { report, .. }, flow)) = at_point(lowered, point, diagnostics) {
+            add(&point.facts, &report, flow.as_ref(), diagnostics);
+        }
+    }
+    found
 }
 
 /// The workload and execution that a point states; what is wrong with them goes to `diagnostics`.

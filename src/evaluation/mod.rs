@@ -10,6 +10,7 @@ mod tests;
 
 use std::sync::Arc;
 
+pub use expect::{figures_of_facts, workload_of_point};
 pub use rows::{Instance, Parameter, Row};
 
 use crate::cost::bind::{BoundModel, bind};

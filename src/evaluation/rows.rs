@@ -151,7 +151,7 @@ pub struct Instance<'e> {
     /// `model.layers.7.mlp.up_proj`.
     pub path: String,
     /// How many of its row ran before it.
-    before: u128,
+    pub(crate) before: u128,
 }
 
 impl Instance<'_> {

@@ -50,7 +50,7 @@ fn must_evaluate(model: &Json, asked: &Workload) -> Evaluation {
 
 fn evaluated(source: &Source, asked: &Workload, diagnostics: &mut Diagnostics) -> Option<Evaluation> {
     let document = json::read(source, diagnostics)?;
-    let model = language::model(&document, &CATALOG, None, diagnostics)?;
+    let model = language::model(&document, &CATALOG, language::Wanted::default(), diagnostics)?;
     let checked = Arc::new(check(model, &CATALOG, asked.settings.clone(), diagnostics));
     let lowered = lower(source.clone(), &checked, Execution::default(), Diagnostics::default());
     diagnostics.extend(lowered.said.iter().cloned());

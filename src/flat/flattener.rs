@@ -100,7 +100,8 @@ impl<'m> Flattener<'m, '_> {
             let index = enclosing(&self.indices, level);
             out.push_str(&index.copied().unwrap_or_default().to_string());
         });
-        out
+        // A flat list's layers have their paths as names, with slashes: what names layers means them as the modules they were.
+        if out.contains('/') { out.replace('/', ".") } else { out }
     }
 
     /// Whether instances are to be looked at one by one, whether or not their bodies ask for the index: a pattern or a checkpoint names some.

@@ -7,7 +7,7 @@ use super::node::{Node, Repeat, RowId};
 use crate::language::Segment;
 
 /// Adds a segment to a path; gives the length to cut it back to. `index` writes that of the n-th of `depth` enclosing repeats.
-pub(super) fn enter(path: &mut String, segment: Option<&Segment>, depth: usize, index: &dyn Fn(usize, &mut String)) -> usize {
+pub fn enter(path: &mut String, segment: Option<&Segment>, depth: usize, index: &dyn Fn(usize, &mut String)) -> usize {
     let length = path.len();
     if let Some(segment) = segment {
         if length > 0 {

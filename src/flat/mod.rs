@@ -23,6 +23,8 @@ mod value;
 mod wire;
 
 pub use flatten::flatten;
+pub use indices::Indices;
+pub use instances::enter;
 pub use locate::{Child, Located, Lost};
 pub use model::{FlatModel, InputTensor, RowInfo};
 pub use node::{Composite, Node, OwnWeight, Repeat, Row, RowId, Tied, Variant};

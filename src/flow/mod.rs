@@ -14,4 +14,4 @@ mod values;
 
 pub use machine::run;
 pub use peak::{Alive, Peak, alive_at};
-pub use result::{Flow, RowFlow};
+pub use result::{Flow, RowFlow, Shape};

@@ -53,6 +53,12 @@ pub struct RowFlow {
 pub type Shape = Option<Arc<[u128]>>;
 
 impl RowFlow {
+    /// Of what it was given last, in the order of the class.
+    #[must_use]
+    pub fn inputs(&self) -> &[Shape] {
+        self.shapes.as_deref().and_then(|shapes| shapes.get(..self.num_inputs)).unwrap_or_default()
+    }
+
     /// Of its outputs, in the order of the class.
     #[must_use]
     pub fn outputs(&self) -> &[Shape] {

@@ -41,7 +41,12 @@ pub fn is_config(root: &Node) -> bool {
 pub struct Wanted<'a> {
     /// In place of the config's own model type.
     pub family: Option<&'a str>,
+    /// In place of the head that the config or the file names; [`NO_HEAD`]: the bare model.
+    pub head: Option<&'a str>,
 }
+
+/// What is asked for where a family's bare model is meant, as `AutoModel` gives it.
+pub const NO_HEAD: &str = "none";
 
 /// The model that a config's family makes of it. What is wrong goes to `diagnostics`.
 pub fn of_config(root: &Node, wanted: Wanted<'_>, catalog: &Catalog, diagnostics: &mut Diagnostics) -> Option<Model> {
@@ -50,7 +55,10 @@ pub fn of_config(root: &Node, wanted: Wanted<'_>, catalog: &Catalog, diagnostics
         None => by_model_type(root, catalog, diagnostics)?,
     };
     let mut maker = Maker { catalog, diagnostics };
-    let head = maker.head_of_architecture(family, root);
+    let head = match wanted.head {
+        Some(name) => maker.wanted_head(family, name)?,
+        None => maker.head_of_architecture(family, root),
+    };
     let mut model = maker.make(family, head, Origin::Config(root), 0)?;
     let named = root.get("_name_or_path").and_then(Node::text).filter(|name| !name.is_empty());
     let span = root.get("_name_or_path").map_or(root.span, |node| node.span);
@@ -60,23 +68,36 @@ pub fn of_config(root: &Node, wanted: Wanted<'_>, catalog: &Catalog, diagnostics
 }
 
 /// The model that a file of a family describes: its `variables` take the place of the family's. What is wrong goes to `diagnostics`.
-pub fn of_file(file: Model, catalog: &Catalog, diagnostics: &mut Diagnostics) -> Option<Model> {
-    let Some(name) = file.family.clone() else { return Some(file) };
+pub fn of_file(file: Model, wanted: Wanted<'_>, catalog: &Catalog, diagnostics: &mut Diagnostics) -> Option<Model> {
+    let Some(name) = file.family.clone() else {
+        if let Some(head) = wanted.head {
+            let message = format!("there is no head `{head}`: the model is of no family");
+            diagnostics.push(Diagnostic::new(Code::UnknownHead, message).help("its layers are what its file says"));
+            return None;
+        }
+        return Some(file);
+    };
     let family = find(&name.value, Some(name.span), catalog, diagnostics)?;
     let mut maker = Maker { catalog, diagnostics };
-    let head = match &file.head {
-        Some(head) => Some(maker.named_head(family, head)?),
-        None => maker.default_head(family),
+    let head = match (wanted.head, &file.head) {
+        (Some(name), _) => maker.wanted_head(family, name)?,
+        (None, Some(head)) => Some(maker.named_head(family, head)?),
+        (None, None) => maker.default_head(family),
     };
     let made = maker.make(family, head, Origin::File(&file), 0)?;
+    let other = wanted.head.is_some();
+    if other && file.expect.is_some() {
+        let message = "`expect` was not checked: with `--head` it is another model";
+        diagnostics.push(Diagnostic::new(Code::ExpectationsSkipped, message));
+    }
     Some(Model {
         name: file.name,
         source: file.source,
         checkpoint: file.checkpoint,
         workload: [file.workload, made.workload].concat(),
         classes: file.classes,
-        expect: file.expect,
-        head: file.head.or(made.head),
+        expect: file.expect.filter(|_| !other),
+        head: file.head.filter(|_| !other).or(made.head),
         ..made
     })
 }
@@ -231,6 +252,25 @@ impl<'c> Maker<'c, '_> {
             self.diagnostics.push(diagnostic.help(format!("its heads are {}", names().collect::<Vec<_>>().join(", "))));
         }
         found
+    }
+
+    /// The head that is asked for by its name or by the class that it makes; `Some(None)`: the bare model, of a family that has no name for it.
+    fn wanted_head(&mut self, family: &'c Family, name: &str) -> Option<Option<&'c Head>> {
+        let bare = || family.heads.iter().find(|head| &*head.name.value == "Model");
+        if name == NO_HEAD {
+            return Some(bare());
+        }
+        let end = name.strip_prefix(family.stem()).unwrap_or(name);
+        let found = family.heads.iter().find(|head| *head.name.value == *name || *head.name.value == *end);
+        if found.is_none() {
+            let names = family.heads.iter().map(|head| &*head.name.value).chain([NO_HEAD]);
+            let message = format!("the family `{}` has no head `{name}`", family.name);
+            let diagnostic = Diagnostic::new(Code::UnknownHead, message);
+            let hint = nearest(name, names.clone()).map_or_else(String::new, |near| format!("did you mean `{near}`? "));
+            let all = names.collect::<Vec<_>>().join(", ");
+            self.diagnostics.push(diagnostic.help(format!("{hint}its heads are {all}")));
+        }
+        found.map(Some)
     }
 
     /// The head that a config's `architectures` names, else the family's default.

@@ -12,6 +12,7 @@ mod trace;
 mod values;
 
 pub use binding::{Argument, Binding, Residual};
+pub use family::Wanted;
 pub use segment::{PathPiece, Segment, enclosing};
 pub use trace::Trace;
 pub use values::Values;
@@ -22,13 +23,13 @@ use crate::syntax::json::Document;
 use crate::syntax::spec::{self, Model};
 
 /// The model of a document: one that is written out, that of a family's file, or what a config's family makes of it.
-pub fn model(document: &Document, catalog: &Catalog, family: Option<&str>, diagnostics: &mut Diagnostics) -> Option<Model> {
-    if family.is_some() || family::is_config(&document.root) {
-        return family::of_config(&document.root, family::Wanted { family }, catalog, diagnostics);
+pub fn model(document: &Document, catalog: &Catalog, wanted: Wanted<'_>, diagnostics: &mut Diagnostics) -> Option<Model> {
+    if wanted.family.is_some() || family::is_config(&document.root) {
+        return family::of_config(&document.root, wanted, catalog, diagnostics);
     }
     if let Some(diagnostic) = document.non_finite_number() {
         diagnostics.push(diagnostic);
         return None;
     }
-    family::of_file(spec::parse(document, diagnostics)?, catalog, diagnostics)
+    family::of_file(spec::parse(document, diagnostics)?, wanted, catalog, diagnostics)
 }

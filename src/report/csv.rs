@@ -2,10 +2,13 @@
 
 use std::io::{self, Write};
 
-use super::{By, Options, escape_csv, expanded, groups, units};
+use super::layer::{Inputs, Outputs, Parameters, Weights};
+use super::lines::wired;
+use super::{By, Options, escape_csv, groups, units};
 use crate::evaluation::Evaluation;
 use crate::quantity::workload::Phase;
 use crate::quantity::{Cost, QUANTITIES, QuantityInfo, Total};
+use crate::syntax::json::write;
 
 pub fn render(compiled: &Evaluation, options: &Options, out: &mut dyn Write) -> io::Result<()> {
     let train = compiled.bound.workload.phase == Phase::Train;
@@ -14,10 +17,9 @@ pub fn render(compiled: &Evaluation, options: &Options, out: &mut dyn Write) -> 
     let names = columns.iter().map(|info| info.name).chain(["arithmetic_intensity"]);
     let saved = train.then_some(Total::SavedBytes.name());
     if options.by == By::Layer {
-        writer.write_record(
-            ["path", "class", "kind", "calls"].into_iter().chain(names).chain(saved).chain(["tied_to", "output_shape"]),
-        )?;
-        for line in expanded(compiled) {
+        const LAST: [&str; 6] = ["tied_to", "output_shape", "parameters", "inputs", "outputs", "weights"];
+        writer.write_record(["path", "class", "kind", "calls"].into_iter().chain(names).chain(saved).chain(LAST))?;
+        wired(compiled, &mut |line, layer| {
             let head = [
                 escape_csv(&line.path).into_owned(),
                 escape_csv(line.class).into_owned(),
@@ -26,13 +28,23 @@ pub fn render(compiled: &Evaluation, options: &Options, out: &mut dyn Write) -> 
             ];
             let tied = escape_csv(line.tied_to.unwrap_or("")).into_owned();
             let shape = line.output_shape.map(units::shape).unwrap_or_default();
+            let row = layer.instance.row;
+            // Lists and objects stand as JSON in a cell.
+            let flows = [
+                write::text(&Parameters(row))?,
+                write::text(&Inputs { evaluation: compiled, layer })?,
+                write::text(&Outputs { evaluation: compiled, layer })?,
+                write::text(&Weights { evaluation: compiled, row })?,
+            ];
             writer.write_record(
                 head.into_iter()
                     .chain(cells(&columns, &line.cost))
                     .chain(train.then(|| line.saved_bytes.to_string()))
-                    .chain([tied, shape]),
+                    .chain([tied, shape])
+                    .chain(flows),
             )?;
-        }
+            io::Result::Ok(())
+        })?;
     } else {
         let key = if options.by == By::Class { "class" } else { "path" };
         writer.write_record([key, Total::Layers.name()].into_iter().chain(names).chain(saved))?;

@@ -4,7 +4,11 @@ use std::io::{self, Write};
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-use super::{By, Group, Line, Options, expanded, groups};
+use super::layer::{Inputs, Outputs, Parameters, Replaced, Weights};
+use super::lines::wired;
+use super::{By, Group, Line, Options, groups};
+use crate::analysis::changes::FORMAT;
+use crate::analysis::layers::Layer;
 use crate::cost::workload::CompleteWorkload;
 use crate::evaluation::Evaluation;
 use crate::flow::Peak;
@@ -12,26 +16,27 @@ use crate::quantity::workload::Phase;
 use crate::quantity::{Cost, QUANTITIES, Total};
 use crate::syntax::json::write;
 
-/// The format's name and version.
-pub const FORMAT: &str = "layerspec.compile/1";
-
 pub fn render(compiled: &Evaluation, options: &Options, out: &mut dyn Write) -> io::Result<()> {
     let model = &compiled.checked.model;
     let train = compiled.bound.workload.phase == Phase::Train;
     writeln!(out, "{{\n  \"format\": {},", json(&FORMAT)?)?;
     let name = model.name.as_ref().map(|name| &*name.value);
     write!(out, "  \"model\": {{ \"name\": {}, \"source\": {} }},", json(&name)?, json(&model.source.as_deref())?)?;
+    let catalog = compiled.checked.classes.catalog();
+    let reference: serde_json::Map<String, serde_json::Value> =
+        catalog.reference().iter().map(|(name, version)| ((*name).to_owned(), (*version).into())).collect();
+    write!(out, "\n  \"catalog\": {},\n  \"reference\": {},", json(&catalog.version())?, json(&reference)?)?;
     write!(out, "\n  \"workload\": {},", json(&WorkloadJson(&compiled.bound.workload, super::grid::checkpoint(compiled)))?)?;
     write!(out, "\n  \"conventions\": {},", json(&ConventionsJson(&compiled.bound.workload))?)?;
     let mut buffer = Vec::new();
     let mut separator = "";
     if options.by == By::Layer {
         write!(out, "\n  \"layers\": [")?;
-        for line in expanded(compiled) {
+        wired(compiled, &mut |line, layer| {
             write!(out, "{separator}\n    ")?;
-            whole(&mut buffer, &LineJson { line: &line, train }, out)?;
             separator = ",";
-        }
+            whole(&mut buffer, &LineJson { compiled, line, layer, train }, out)
+        })?;
     } else {
         write!(out, "\n  \"groups\": [")?;
         for group in groups(compiled, options.by, options.depth) {
@@ -47,10 +52,10 @@ pub fn render_lines(compiled: &Evaluation, options: &Options, out: &mut dyn Writ
     let train = compiled.bound.workload.phase == Phase::Train;
     let mut buffer = Vec::new();
     if options.by == By::Layer {
-        for line in expanded(compiled) {
-            whole(&mut buffer, &LineJson { line: &line, train }, out)?;
-            writeln!(out)?;
-        }
+        wired(compiled, &mut |line, layer| {
+            whole(&mut buffer, &LineJson { compiled, line, layer, train }, out)?;
+            writeln!(out)
+        })?;
     } else {
         for group in groups(compiled, options.by, options.depth) {
             write::write(out, &GroupJson { group: &group, by: options.by, train })?;
@@ -72,6 +77,8 @@ fn json<T: Serialize>(value: &T) -> io::Result<String> {
 }
 
 struct LineJson<'a> {
+    compiled: &'a Evaluation,
+    layer: &'a Layer<'a>,
     line: &'a Line<'a>,
     train: bool,
 }
@@ -82,6 +89,14 @@ impl Serialize for LineJson<'_> {
         map.serialize_entry("path", &*self.line.path)?;
         map.serialize_entry("class", self.line.class)?;
         map.serialize_entry("kind", self.line.kind)?;
+        let (evaluation, layer, row) = (self.compiled, self.layer, self.layer.instance.row);
+        map.serialize_entry("parameters", &Parameters(row))?;
+        if !Replaced(row).is_empty() {
+            map.serialize_entry("workload", &Replaced(row))?;
+        }
+        map.serialize_entry("inputs", &Inputs { evaluation, layer })?;
+        map.serialize_entry("outputs", &Outputs { evaluation, layer })?;
+        map.serialize_entry("weights", &Weights { evaluation, row })?;
         map.serialize_entry("output_shape", &self.line.output_shape)?;
         if self.line.calls != 1 {
             map.serialize_entry("calls", &self.line.calls)?;

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use indexmap::IndexMap;
 
+use crate::analysis::layers::{Layer, visit_layers};
 use crate::evaluation::Evaluation;
 use crate::flat::{RowInfo, Tied};
 use crate::flow::RowFlow;
@@ -73,6 +74,19 @@ pub fn expanded<'c>(compiled: &'c Evaluation) -> impl Iterator<Item = Line<'c>> 
         let saved = flow.saved_by(*nth, row.calls);
         *nth += 1;
         Some(line(info, Cow::Owned(instance.path), 1, row.calls, cost, flow, saved))
+    })
+}
+
+/// The same with what flows: visited one by one, as what a layer reads is known while it is walked.
+///
+/// # Errors
+/// The first of `visit`.
+pub fn wired<'c, E>(compiled: &'c Evaluation, visit: &mut dyn FnMut(&Line<'c>, &Layer<'c>) -> Result<(), E>) -> Result<(), E> {
+    visit_layers(compiled, &mut |layer| {
+        let row = layer.instance.row;
+        let (Some(cost), Some(flow)) = (layer.instance.total(), row.flow) else { return Ok(()) };
+        let path = Cow::Owned(layer.instance.path.clone());
+        visit(&line(row.info, path, 1, row.calls(), cost, flow, layer.instance.saved_bytes()), &layer)
     })
 }
 

@@ -3,14 +3,17 @@
 //! A [`Evaluation`] comes in, bytes go out. Rounding and human units happen here (`units`) and nowhere else; names
 //! from a file are data and are escaped in every format.
 
+mod changes;
 mod csv;
 mod dot;
 mod drawing;
 mod explain;
 mod families;
 mod family;
+mod found;
 mod grid;
 mod json;
+mod layer;
 mod lines;
 mod list;
 mod markdown;
@@ -30,18 +33,21 @@ mod why;
 use std::io::{self, Write};
 
 pub use crate::syntax::escape::{escape_csv, escape_dot, escape_markdown, escape_mermaid, escape_terminal};
+pub use changes::render_changes;
 pub use dot::render_dot;
 pub use explain::{errors_page, explain_class, explain_code, explain_device, explain_dtype};
 pub use families::families_page;
 pub use family::explain_family;
+pub use found::render_found;
 pub use lines::{By, Group, Line, expanded, folded, groups};
 pub use list::{list_blocks, list_classes, list_devices, list_dtypes, list_families, list_models};
 pub use memory::{MEMORY_FORMATS, MemoryFormat, MemoryReport};
 pub use mermaid::render_mermaid;
 pub use origin::explain_variable;
+pub use page::PageFormat;
 pub use roles::roles_page;
 pub use schema::model_schema;
-pub use summary::{PageFormat, render_compare, render_summary};
+pub use summary::{render_compare, render_summary};
 pub use tree::render_tree;
 
 pub use why::{explain_composite, explain_layer};

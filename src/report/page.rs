@@ -6,6 +6,20 @@ use comfy_table::{Cell, CellAlignment, ColumnConstraint, ContentArrangement};
 
 use super::sheet::sheet;
 use super::{escape_markdown, escape_terminal};
+use crate::quantity::workload::words;
+
+/// How `summary` and `compare` are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PageFormat {
+    /// For people, as wide as the terminal.
+    Table,
+    /// For programs.
+    Json,
+    /// For pages.
+    Markdown,
+}
+
+words!(PageFormat, Table = "table", Json = "json", Markdown = "markdown");
 
 /// A titled table; the columns that stand to the right are marked.
 #[derive(Debug, Default)]

@@ -6,27 +6,13 @@ use serde_json::{Value as Json, json};
 
 use super::escape_terminal;
 use super::memory::{bar, per_token};
-use super::page::{self, Section};
+use super::page::{self, PageFormat, Section};
 use super::units::{self, Units};
 use crate::analysis::compare::Difference;
 use crate::analysis::summary::{Component, CountedBy, Summary};
 use crate::catalog::Role;
-use crate::quantity::workload::words;
 use crate::syntax::expr::{Value, json_of};
 use crate::syntax::json::write;
-
-/// How `summary` and `compare` are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PageFormat {
-    /// For people, as wide as the terminal.
-    Table,
-    /// For programs.
-    Json,
-    /// For pages.
-    Markdown,
-}
-
-words!(PageFormat, Table = "table", Json = "json", Markdown = "markdown");
 
 /// What the table of components takes beside two columns with every digit of the parameters.
 const BESIDE_DIGITS: usize = 39;

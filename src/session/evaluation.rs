@@ -1,14 +1,19 @@
 //! What can be asked of a model at a workload: where memory goes, what fits, why a figure is what it is, how two models differ.
 
+use serde_json::{Map, Value as Json};
+
 use super::Outcome;
 use crate::analysis::cache::{CacheReport, cache};
 use crate::analysis::compare::{Difference, difference};
+use crate::analysis::find::{Found, Remedy, Size, find, remedies};
 use crate::analysis::fit::{Fit, Question, fit};
+use crate::analysis::layers::{Layer, visit_layers};
 use crate::analysis::memory::{Plan, Training, plan};
 use crate::analysis::summary::{Summary, summary};
 use crate::analysis::{Reasons, reasons};
 use crate::catalog::Device;
 use crate::cost::workload::Workload;
+use crate::emit::flat_list;
 use crate::evaluation::{Evaluation, Row};
 use crate::flat::{FlatModel, Located, Lost, Pattern, RowId};
 use crate::flow::{Alive, alive_at};
@@ -38,6 +43,18 @@ impl Evaluation {
         plan(self, devices, training)
     }
 
+    /// The tensors of a size, and the sums at the peak that are of it.
+    #[must_use]
+    pub fn of_size(&self, size: &Size) -> Vec<Found> {
+        find(self, size)
+    }
+
+    /// What options make of what was found: those that make it smaller, the smallest first.
+    #[must_use]
+    pub fn remedies(&self, found: &[Found]) -> Vec<Remedy> {
+        deep(|| remedies(self, found))
+    }
+
     /// Whether a plan fits on devices, and the largest batch and context that do. `reserve`: per cent of each that are kept free.
     #[must_use]
     pub fn fit(&self, plan: &Plan, device: &Device, count: u64, reserve: u32, training: &Training) -> Fit {
@@ -54,6 +71,25 @@ impl Evaluation {
     #[must_use]
     pub fn summary(&self) -> Summary {
         deep(|| summary(self))
+    }
+
+    /// Visits every layer in the order of execution: its concrete path, its row, whose values it reads. Values that are read from afar apart,
+    /// it takes memory for one path from the model to a layer.
+    ///
+    /// # Errors
+    /// The first of `visit`, which ends it.
+    pub fn visit_layers<'e, E>(&'e self, visit: &mut dyn FnMut(Layer<'e>) -> Result<(), E>) -> Result<(), E> {
+        visit_layers(self, visit)
+    }
+
+    /// The model as a list of its basic layers, as a model file without its name: it has the same layers in the same order, each under its path
+    /// with slashes (`model/layers/0/mlp/up_proj`), and compiles to the same costs, at other workloads too. How long PyTorch's variables live
+    /// is said by composites, so its peak is that of values that end with their last reader.
+    ///
+    /// # Errors
+    /// What of it a file can't say.
+    pub fn flat_list(&self) -> Result<Map<String, Json>, String> {
+        flat_list(self)
     }
 
     /// How another model's flat list differs from this one's.

@@ -2,6 +2,7 @@
 //!
 //! Everything that comes out is owned, and `Send + Sync`. What needs room for recursion takes it here, whatever thread it runs on.
 
+mod bless;
 mod evaluation;
 mod expression;
 mod lowered;
@@ -15,6 +16,7 @@ mod tests;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+pub use bless::Blessed;
 pub use expression::{Expression, ExpressionError};
 pub use lowered::FlatRow;
 pub use model::{Model, Place};
@@ -64,11 +66,18 @@ pub struct Session {
 pub struct Settings {
     /// A config is taken as one of this family, whatever its model type.
     pub family: Option<Arc<str>>,
+    /// A family's model is taken with this head (`LMHeadModel`, or a class as `GPT2LMHeadModel`), whatever its file or config names; `none`: the
+    /// bare model, as `AutoModel` gives it.
+    pub head: Option<Arc<str>>,
     /// Other values for variables of the model; of two for one name the last wins.
     pub variables: Vec<(Arc<str>, Value)>,
 }
 
 impl Settings {
+    fn wanted(&self) -> language::Wanted<'_> {
+        language::Wanted { family: self.family.as_deref(), head: self.head.as_deref() }
+    }
+
     /// Gives a variable of the model another value.
     #[must_use]
     pub fn set(mut self, name: &str, value: impl Into<Value>) -> Self {
@@ -179,7 +188,7 @@ impl Session {
 
     fn checked(&self, source: &Source, settings: &Settings, diagnostics: &mut Diagnostics) -> Option<language::check::Checked> {
         let document = json::read(source, diagnostics)?;
-        let model = language::model(&document, &self.catalog, settings.family.as_deref(), diagnostics)?;
+        let model = language::model(&document, &self.catalog, settings.wanted(), diagnostics)?;
         // As large as the model.
         drop(document);
         Some(check(model, &self.catalog, settings.variables.clone(), diagnostics))

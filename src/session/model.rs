@@ -3,11 +3,11 @@
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
-use serde_json::Value as Json;
+use serde_json::{Map, Value as Json};
 
 use super::Outcome;
 use crate::analysis::origin::{self, Origin};
-use crate::emit::import_family;
+use crate::emit::{heading, import_family};
 use crate::language::check::Checked;
 use crate::lower::{Execution, Lowered, lower};
 use crate::report::explain_variable;
@@ -64,6 +64,12 @@ impl Model {
     #[must_use]
     pub fn name(&self) -> Option<&str> {
         self.0.checked.model.name.as_ref().map(|name| &*name.value)
+    }
+
+    /// Whether it states facts of itself, which are checked at every evaluation.
+    #[must_use]
+    pub fn states_facts(&self) -> bool {
+        self.0.checked.model.expect.as_ref().is_some_and(|expect| !expect.facts.is_empty() || !expect.points.is_empty())
     }
 
     /// The class of the whole model.
@@ -161,6 +167,12 @@ impl Model {
     #[must_use]
     pub fn variables(&self) -> Vec<String> {
         origin::names(&self.0.checked.model)
+    }
+
+    /// What a model file says beside its layers, where these are written out; `name` in place of one that it lacks.
+    #[must_use]
+    pub fn heading(&self, name: Option<&str>) -> Map<String, Json> {
+        heading(&self.0.checked.model, name)
     }
 
     /// A config as a model file of its family; `name` in place of one that the config lacks. An error for a model that is a file already.

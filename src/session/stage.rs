@@ -83,7 +83,7 @@ impl Session {
         if stage == Stage::Document {
             return Some(Shown::new(document));
         }
-        let model = language::model(&document, &self.catalog, settings.family.as_deref(), diagnostics)?;
+        let model = language::model(&document, &self.catalog, settings.wanted(), diagnostics)?;
         if stage == Stage::Spec {
             return Some(Shown::new(model));
         }

@@ -729,3 +729,175 @@ fn output_goes_where_a_link_leads() {
     assert!(link.symlink_metadata().unwrap().is_symlink() && target.metadata().unwrap().len() > 1000);
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
 }
+
+#[test]
+fn bless_writes_the_facts_that_hold() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tiny.json");
+    let path = file.to_str().unwrap();
+    // A linear layer of 8 to 32 features has 8 * 32 weights and 32 biases; 4 tokens take 2 * 4 * 8 * 32 FLOPs.
+    let text =
+        |facts: &str| TINY.trim_end().trim_end_matches('}').trim_end().to_owned() + &format!(",\n  \"expect\": {facts} }}\n");
+    let write = |facts: &str| std::fs::write(&file, text(facts)).unwrap();
+    let read = || std::fs::read_to_string(&file).unwrap();
+    write("{ \"params\": 1, \"points\": [ { \"workload\": { \"seq_len\": 4 }, \"matmul_flops\": 2 } ] }");
+    assert_eq!(run(&["check", path]).status.code(), Some(3));
+    let blessed = run(&["check", "--bless", path]);
+    assert_eq!((blessed.status.code(), stdout(&blessed)), (Some(0), String::new()));
+    assert!(
+        stderr(&blessed).contains("params 1 -> 288") && stderr(&blessed).contains("matmul_flops 2 -> 2048"),
+        "{}",
+        stderr(&blessed)
+    );
+    let holds = "{ \"params\": 288, \"points\": [ { \"workload\": { \"seq_len\": 4 }, \"matmul_flops\": 2048 } ] }";
+    assert_eq!(read(), text(holds));
+    assert_eq!(run(&["check", path]).status.code(), Some(0));
+    // Once more nothing changes, and the file isn't written.
+    let before = std::fs::metadata(&file).unwrap().modified().unwrap();
+    assert!(stderr(&run(&["check", "--bless", path])).contains("all of its 2 facts hold"));
+    assert_eq!(std::fs::metadata(&file).unwrap().modified().unwrap(), before);
+    // Named ones are put beside their like: the workload is that of the point, whatever it leaves to defaults.
+    let named = run(&[
+        "check",
+        "--bless",
+        "--facts",
+        "layers,activations_read,params",
+        "--phase",
+        "prefill",
+        "--batch",
+        "1",
+        "--seq",
+        "4",
+        path,
+    ]);
+    assert_eq!(named.status.code(), Some(0), "{}", stderr(&named));
+    let holds = "{ \"params\": 288, \"points\": [ { \"workload\": { \"seq_len\": 4 }, \"matmul_flops\": 2048, \"activations_read\": 64 } ], \"layers\": 1 }";
+    assert_eq!(read(), text(holds));
+    // What can't be: a name that is no fact, a model that isn't the file's, a file that states nothing, something that is no file.
+    let refused = |args: &[&str], what: &str| {
+        let output = run(args);
+        assert_eq!((output.status.code(), stderr(&output).contains(what)), (Some(1), true), "{}", stderr(&output));
+        assert_eq!(read(), text(holds));
+    };
+    refused(&["check", "--bless", "--facts", "parms", path], "did you mean `params`?");
+    refused(&["check", "--bless", "--set", "h=9", path], "changed by `--set`");
+    refused(&["check", "--bless", "llama-2-7b-hf"], "is no file");
+    std::fs::write(folder.path().join("none.json"), TINY).unwrap();
+    refused(&["check", "--bless", folder.path().join("none.json").to_str().unwrap()], "states no facts");
+    // In a folder those that state nothing are left alone.
+    assert_eq!(run(&["check", "--bless", folder.path().to_str().unwrap()]).status.code(), Some(0));
+    assert_eq!(std::fs::read_to_string(folder.path().join("none.json")).unwrap(), TINY);
+}
+
+#[test]
+fn outputs_are_compared_in_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let keep = |name: &str, args: &[&str]| {
+        let file = path(name);
+        let args: Vec<&str> =
+            ["compile", "gpt2", "--format", "json", "-o", &file].into_iter().chain(args.iter().copied()).collect();
+        assert!(run(&args).status.success());
+    };
+    keep("old", &[]);
+    keep("same", &[]);
+    keep("fewer", &["--set", "n_layer=11"]);
+    keep("wider", &["--set", "n_inner=3000"]);
+    keep("longer", &["--batch", "2"]);
+    let compared = |name: &str| {
+        let output = run(&["compare", &path("old"), &path(name)]);
+        (output.status.code(), stdout(&output))
+    };
+    let (code, text) = compared("same");
+    assert_eq!((code, text.ends_with("nothing changed\n")), (Some(0), true), "{text}");
+    let (code, text) = compared("fewer");
+    assert_eq!(code, Some(3));
+    for words in
+        ["- transformer.h.11.mlp.c_fc", "removed: Conv1D", "layers ", "params 124,439,808 -> 117,351,936 (-7,087,872, -5.7%)"]
+    {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    let (code, text) = compared("wider");
+    let change = text.lines().find(|line| line.contains("transformer.h.[0-11].mlp.c_fc (12)")).unwrap_or_default();
+    assert_eq!((code, change.contains("3,072 -> 3,000 (-72, -2.3%)")), (Some(3), true), "{text}");
+    // At another workload the figures are others: said once.
+    let (code, text) = compared("longer");
+    assert_eq!((code, text.matches("other figures").count()), (Some(3), 1), "{text}");
+    assert!(text.contains("batch_size 1 -> 2 (+1, +100.0%)"), "{text}");
+    let json = run(&["compare", &path("old"), &path("wider"), "--format", "json"]);
+    let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!((json["format"].as_str(), json["changed"].as_bool()), (Some("layerspec.changes/1"), Some(true)));
+    assert!(json["changes"].as_array().unwrap().iter().any(|change| change["place"] == "totals" && change["name"] == "params"));
+    // A half-written file is no output, and no model.
+    let half = std::fs::read_to_string(path("old")).unwrap();
+    std::fs::write(path("half.json"), &half[..half.len() / 2]).unwrap();
+    assert_eq!(run(&["compare", &path("old"), &path("half.json")]).status.code(), Some(1));
+}
+
+/// Pythia-1.4b has 1,414,647,808 parameters (its model card); its head alone has 50,304 x 2,048, as nothing is tied.
+#[test]
+fn a_model_may_be_taken_without_its_head() {
+    let params = |args: &[&str]| {
+        let output = run(&[&["compile", "pythia-1.4b", "--format", "json", "--by", "class"], args].concat());
+        let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        (json["totals"]["params"].as_u64().unwrap(), stderr(&output).contains("with `--head` it is another model"))
+    };
+    assert_eq!(params(&[]), (1_414_647_808, false));
+    assert_eq!(params(&["--head", "none"]), (1_414_647_808 - 50_304 * 2_048, true));
+    assert_eq!(params(&["--head", "GPTNeoXModel"]).0, params(&["--head", "none"]).0);
+    assert_eq!(params(&["--head", "ForCausalLM"]).0, 1_414_647_808);
+    let unknown = run(&["compile", "pythia-1.4b", "--head", "ForCausalML"]);
+    assert!(stderr(&unknown).contains("did you mean `ForCausalLM`?") && unknown.status.code() == Some(1), "{}", stderr(&unknown));
+    let written_out = run(&["compile", "distilgpt2", "--head", "none"]);
+    assert!(stderr(&written_out).contains("the model is of no family"), "{}", stderr(&written_out));
+}
+
+#[test]
+fn variants_of_a_model_are_compared() {
+    let compared = |models: &[&str]| {
+        let output = run(&[&["compare", "--format", "json"], models].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let models = json["models"].as_array().unwrap().clone();
+        (models.iter().map(|m| m["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>(), models)
+    };
+    let (names, models) = compared(&["gpt2", "gpt2?n_layer=6", "gpt2?head=none&seq=16"]);
+    assert_eq!(names, ["openai-community/gpt2", "gpt2?n_layer=6", "gpt2?head=none&seq=16"]);
+    // Six of twelve blocks less: each has 12 h^2 + 13 h parameters, h = 768.
+    assert_eq!(models[0]["params"].as_u64().unwrap() - models[1]["params"].as_u64().unwrap(), 6 * (12 * 768 * 768 + 13 * 768));
+    // Options are those of the command line, and their values are checked as there.
+    for (variant, why) in [
+        ("gpt2?kernel=fast", "one of flash, eager, math"),
+        ("gpt2?n_layer", "expected NAME=VALUE"),
+        ("gpt2?batch=x", "a non-negative integer"),
+    ] {
+        let output = run(&["compare", "gpt2", variant]);
+        assert!(output.status.code() == Some(2) && stderr(&output).contains(why), "{variant}: {}", stderr(&output));
+    }
+    // A variable that the model doesn't have is said as with `--set`.
+    assert!(stderr(&run(&["compare", "gpt2", "gpt2?n_layers=6"])).contains("n_layer"));
+}
+
+/// The logits of 8 sequences of 4,096 tokens, 32,000 each, in bf16: 2,097,152,000 bytes, which CUDA's allocator calls 1.95 GiB.
+#[test]
+fn what_did_not_fit_is_found_by_its_size() {
+    let model = ["memory", "llama-2-7b-hf", "--batch", "8", "--seq", "4096", "--find"];
+    let found = stdout(&run(&[&model[..], &["2097152000"]].concat()));
+    assert!(found.contains("lm_head output") && found.contains("--logits last") && found.contains("8x4096x32000"), "{found}");
+    let error = "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 1.95 GiB. GPU 0 has a total capacity of 79.10 GiB";
+    let rest = |text: &str| text.split_once('\n').unwrap().1.to_owned();
+    assert_eq!(rest(&stdout(&run_with_stdin(&[&model[..], &["-"]].concat(), error))), rest(&found));
+    // The scores of eager attention, which the flash kernel doesn't store: 32 heads of 4,096 x 4,096 in bf16.
+    let scores = ["memory", "llama-2-7b-hf", "--seq", "4096", "--kernel", "eager", "--find", "1.00GiB", "--format", "json"];
+    let json: serde_json::Value = serde_json::from_slice(&run(&scores).stdout).unwrap();
+    assert_eq!(json["found"][0]["bytes"], 32 * 4096 * 4096 * 2);
+    let flash = json["avoided_by"].as_array().unwrap().iter().find(|remedy| remedy["option"] == "--kernel flash").unwrap();
+    assert!(flash["bytes"].is_null());
+    // A sum is found as well: all weights in float16.
+    let sum = stdout(&run(&["memory", "llama-2-7b-hf", "--find", "13476831232"]));
+    assert!(sum.contains("all weights"), "{sum}");
+    assert!(
+        stdout(&run(&["memory", "llama-2-7b-hf", "--find", "7"])).starts_with("nothing in the model is of 7 at this workload")
+    );
+    assert_eq!(run(&["memory", "llama-2-7b-hf", "--find", "lots"]).status.code(), Some(1));
+}

@@ -9,6 +9,7 @@ mod diagnostics;
 mod explain;
 mod facade;
 mod families;
+mod flat_list;
 mod floors;
 mod fresh;
 mod graph;

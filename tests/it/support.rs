@@ -29,7 +29,7 @@ pub fn lower(session: &Session, text: impl AsRef<[u8]>, settings: &Settings) -> 
 /// model's, as with `--set`.
 pub fn evaluate(session: &Session, name: &str, text: impl AsRef<[u8]>, asked: &(Workload, Execution)) -> Outcome<Evaluation> {
     let (workload, execution) = asked;
-    let settings = Settings { family: None, variables: workload.settings.clone() };
+    let settings = Settings { variables: workload.settings.clone(), ..Settings::default() };
     let lowered = session.read_with(name, text, &settings).and_then(|model| model.lowered(execution));
     let outcome = lowered.and_then(|lowered| lowered.at(workload));
     assert_eq!(outcome.value.is_none(), outcome.diagnostics.has_errors(), "{name}: an error and no result, or neither");

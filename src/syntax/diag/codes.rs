@@ -711,7 +711,7 @@ pub const CODES: &[CodeInfo] = &[
         id: "E0711",
         name: "CannotWriteOut",
         summary: "a model that a file can't say layer by layer",
-        explanation: "`import --explicit` writes a family's layers out, each with the values it has for this config. What a layer reads is said by name; where a nearer layer has the same name, or what is read has none, there is no way to say it. As a model of its family it can be written all the same.",
+        explanation: "`import --explicit` writes a model's layers out, each with the values that it has; `--flat` writes the basic layers alone. What a layer reads is said by name; where a nearer layer has the same name, or what is read has none, there is no way to say it. As a model of its family it can be written all the same.",
         wrong: None,
         right: None,
     },

@@ -11,7 +11,9 @@ pub use keys::{
     BLOCK_KEYS, EXPECT_KEYS, FAMILY_KEYS, HEAD_KEYS, INPUT_KEYS, KEPT_DTYPE, Key, KeyKind, LAYER_KEYS, MODEL_KEYS, NESTED_KEYS,
     POINT_KEYS, TIE_KEYS, WEIGHT_KEYS,
 };
-pub use parse::{Fields, UNREAD, fields, list_member, name_part, name_problem, parse, parse_block, parse_family, syntax_error};
+pub use parse::{
+    Fields, MOST_WRITTEN, UNREAD, fields, list_member, name_part, name_problem, parse, parse_block, parse_family, syntax_error,
+};
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -126,7 +126,7 @@ struct Parser<'d> {
 }
 
 /// So many layers may be written out in a file: each takes a kilobyte, and its row two more.
-const MOST_WRITTEN: usize = 150_000;
+pub const MOST_WRITTEN: usize = 150_000;
 
 impl Parser<'_> {
     fn model(&mut self, node: &Node) -> Option<Model> {
