@@ -47,7 +47,9 @@ fn bless(args: &CheckArgs, terminal: &Terminal, session: &Session) -> Result<Exi
         let folder = path.is_dir();
         if folder {
             files.clear();
-            json_files(path, 0, &mut files)?;
+            if let Err(error) = json_files(path, 0, &mut files) {
+                exit = exit.max(terminal.report(&session.failed::<()>(*input::cannot_read(name, &error))));
+            }
             files.sort();
         } else if !path.is_file() {
             let message = format!("`{name}` is no file that facts could be written into");

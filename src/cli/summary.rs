@@ -24,8 +24,15 @@ pub fn run(args: &SummaryArgs, terminal: &Terminal) -> Result<Exit, Stop> {
 
 pub fn compare(args: &CompareArgs, terminal: &Terminal) -> Result<Exit, Stop> {
     let Some(session) = terminal.session() else { return Ok(Exit::Wrong) };
-    if let Some(texts) = outputs(&args.models) {
-        return compare_outputs(args, texts, &session, terminal);
+    let saved: Vec<Option<String>> = args.models.iter().map(|file| output(file)).collect();
+    if let Some(at) = saved.iter().position(Option::is_some) {
+        if let Ok([Some(old), Some(new)]) = <[Option<String>; 2]>::try_from(saved) {
+            return compare_outputs(args, [old, new], &session, terminal);
+        }
+        let file = args.models.get(at).map_or("", String::as_str);
+        let message = format!("`{file}` is an output of `compile`, and is compared with one other");
+        let diagnostic = Diagnostic::new(Code::CannotRead, message).help("compare two outputs, or two or more models");
+        return Ok(terminal.report(&session.failed::<()>(diagnostic)));
     }
     let (mut models, mut labels, mut worst) = (Vec::new(), Vec::new(), Exit::Fine);
     for model in &args.models {
@@ -51,15 +58,10 @@ pub fn compare(args: &CompareArgs, terminal: &Terminal) -> Result<Exit, Stop> {
     Ok(worst)
 }
 
-/// The texts of two files that are outputs of `compile`; `None`: they aren't.
-fn outputs(files: &[String]) -> Option<[String; 2]> {
-    let [old, new] = files else { return None };
-    let text = |file: &String| {
-        let path = Path::new(file);
-        let (_, bytes) = input::file_of_folder(path).ok()?;
-        String::from_utf8(bytes).ok().filter(|text| is_output(text))
-    };
-    Some([text(old)?, text(new)?])
+/// The text of a file that is an output of `compile`; `None`: it isn't.
+fn output(file: &str) -> Option<String> {
+    let (_, bytes) = input::file_of_folder(Path::new(file)).ok()?;
+    String::from_utf8(bytes).ok().filter(|text| is_output(text))
 }
 
 /// What changed between two outputs; that something did is a failed expectation.

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use serde_json::{Map, Value as Json};
+use serde_json::Value as Json;
 
 use crate::syntax::json::{Json as Syntax, Member, Node};
 
@@ -40,7 +40,7 @@ pub struct Facts {
 #[derive(Debug)]
 pub struct PointFacts {
     /// As a point says it.
-    pub workload: Map<String, Json>,
+    pub workload: Vec<(String, Json)>,
     /// The position of the point that says the same already.
     pub known: Option<usize>,
     pub facts: Vec<(&'static str, u128)>,
@@ -59,7 +59,7 @@ impl Written {
         facts.into_iter().map(|(name, value)| (name.to_owned(), Written::Plain(value.to_string()))).collect()
     }
 
-    fn point(workload: Map<String, Json>, facts: Vec<(&'static str, u128)>) -> Self {
+    fn point(workload: Vec<(String, Json)>, facts: Vec<(&'static str, u128)>) -> Self {
         let workload = workload.into_iter().map(|(name, value)| (name, Written::Plain(value.to_string()))).collect();
         let workload = ("workload".to_owned(), Written::Object(workload));
         Written::Object(std::iter::once(workload).chain(Written::of(facts)).collect())
@@ -161,7 +161,7 @@ mod tests {
     fn with(text: &str, anywhere: Named, point: Option<(Option<usize>, Named)>) -> String {
         let source = Source::load(SourceId::model(0), "m.json", text.as_bytes()).unwrap();
         let document = json::read(&source, &mut Diagnostics::default()).unwrap();
-        let workload = json!({ "seq_len": 4 }).as_object().cloned().unwrap();
+        let workload = vec![("seq_len".to_owned(), json!(4))];
         let point = point.map(|(known, facts)| PointFacts { workload, known, facts });
         edited(text, insert(text, &document.root, Facts { anywhere, point }))
     }

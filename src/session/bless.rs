@@ -1,6 +1,6 @@
 //! A model file whose `expect` says what is so.
 
-use serde_json::{Map, Value as Json, json};
+use serde_json::{Value as Json, json};
 
 use super::Outcome;
 use crate::cost::workload::{CompleteWorkload, Workload};
@@ -146,13 +146,11 @@ fn is_same_step(a: &CompleteWorkload, on: Execution, b: &CompleteWorkload, with:
 }
 
 /// A workload as a point states it: its step, and of the rest what was asked for.
-fn stated_workload(asked: &Workload, complete: &CompleteWorkload, execution: Execution) -> Map<String, Json> {
+fn stated_workload(asked: &Workload, complete: &CompleteWorkload, execution: Execution) -> Vec<(String, Json)> {
     let usual = Execution::default();
-    let mut out = Map::new();
+    let mut out = Vec::new();
     let mut say = |name: &str, value: Option<Json>| {
-        if let Some(value) = value {
-            out.insert(name.to_owned(), value);
-        }
+        out.extend(value.map(|value| (name.to_owned(), value)));
     };
     say("phase", Some(json!(complete.phase.word())));
     say("batch_size", Some(json!(complete.batch_size)));

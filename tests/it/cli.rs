@@ -828,6 +828,12 @@ fn outputs_are_compared_in_words() {
     let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
     assert_eq!((json["format"].as_str(), json["changed"].as_bool()), (Some("layerspec.changes/1"), Some(true)));
     assert!(json["changes"].as_array().unwrap().iter().any(|change| change["place"] == "totals" && change["name"] == "params"));
+    // An output isn't compared with a model, nor with two.
+    for others in [vec!["gpt2".to_owned()], vec![path("same"), path("wider")]] {
+        let args = ["compare".to_owned(), path("old")].into_iter().chain(others).collect::<Vec<_>>();
+        let output = run(&args.iter().map(String::as_str).collect::<Vec<_>>());
+        assert!(output.status.code() == Some(1) && stderr(&output).contains("is compared with one other"), "{}", stderr(&output));
+    }
     // A half-written file is no output, and no model.
     let half = std::fs::read_to_string(path("old")).unwrap();
     std::fs::write(path("half.json"), &half[..half.len() / 2]).unwrap();
