@@ -17,8 +17,8 @@ pub const FORMAT: &str = "layerspec.compile/1";
 
 /// A text of `compile --format json`.
 struct Saved<'t> {
-    layers: Vec<&'t RawValue>,
-    groups: Vec<&'t RawValue>,
+    layers: Rows<'t>,
+    groups: Rows<'t>,
     /// In the order of the text.
     totals: IndexMap<String, Json>,
     /// Name, workload, conventions, catalog, reference.
@@ -80,8 +80,8 @@ pub fn changes(old: &str, new: &str) -> Result<Vec<Change>, (&'static str, Strin
     });
     // Of another workload all figures are others: that they are is one change.
     let elsewhere = out.iter().any(|change| change.place == "workload" || change.place == "conventions");
-    rows(old.layers, new.layers, elsewhere, &mut out).map_err(|why| ("new", why))?;
-    rows(old.groups, new.groups, elsewhere, &mut out).map_err(|why| ("new", why))?;
+    rows(&old.layers, &new.layers, elsewhere, &mut out)?;
+    rows(&old.groups, &new.groups, elsewhere, &mut out)?;
     let gone = old.totals.keys().filter(|key| !new.totals.contains_key(*key));
     for name in new.totals.keys().chain(gone) {
         let (before, after) = (old.totals.get(name), new.totals.get(name));
@@ -102,7 +102,7 @@ fn saved(text: &str) -> Result<Saved<'_>, String> {
     }
     let mut list =
         |key: &str| parts.shift_remove(key).map_or(Ok(Vec::new()), |list| serde_json::from_str(list.get()).map_err(isnt));
-    let (layers, groups) = (list("layers")?, list("groups")?);
+    let (layers, groups) = (index(list("layers")?)?, index(list("groups")?)?);
     let totals = parts.shift_remove("totals").map_or(Ok(IndexMap::new()), |totals| serde_json::from_str(totals.get()));
     let totals = totals.map_err(isnt)?;
     let rest: Result<Map<String, Json>, _> =
@@ -197,24 +197,28 @@ impl Folded {
     }
 }
 
-fn rows(old: Vec<&RawValue>, new: Vec<&RawValue>, elsewhere: bool, out: &mut Vec<Change>) -> Result<(), String> {
-    let (old, new) = (index(old)?, index(new)?);
+fn rows(old: &Rows<'_>, new: &Rows<'_>, elsewhere: bool, out: &mut Vec<Change>) -> Result<(), (&'static str, String)> {
     let mut folded = Folded::default();
-    let parsed = |row: &RawValue| serde_json::from_str::<Map<String, Json>>(row.get()).map_err(|error| error.to_string());
-    let class = |row: &RawValue| Ok::<_, String>(parsed(row)?.get("class").and_then(Json::as_str).unwrap_or_default().to_owned());
-    for ((path, nth), before) in &old {
+    let parsed = |which: &'static str, row: &RawValue| {
+        serde_json::from_str::<Map<String, Json>>(row.get()).map_err(|error| (which, error.to_string()))
+    };
+    // A group has no class.
+    let class = |which, row: &RawValue| {
+        parsed(which, row).map(|row| row.get("class").and_then(Json::as_str).unwrap_or_default().to_owned())
+    };
+    for ((path, nth), before) in old {
         let Some(after) = new.get(&(path.clone(), *nth)) else {
-            folded.add(path, What::Removed(class(before)?));
+            folded.add(path, What::Removed(class("old", before)?));
             continue;
         };
         if before.get() == after.get() {
             continue;
         }
-        row(path, parsed(before)?, parsed(after)?, &mut folded);
+        row(path, parsed("old", before)?, parsed("new", after)?, &mut folded);
     }
-    for ((path, nth), after) in &new {
+    for ((path, nth), after) in new {
         if !old.contains_key(&(path.clone(), *nth)) {
-            folded.add(path, What::Added(class(after)?));
+            folded.add(path, What::Added(class("new", after)?));
         }
     }
     let common = |a: &Rows<'_>, b: &Rows<'_>| a.keys().filter(|key| b.contains_key(*key)).cloned().collect::<Vec<_>>();
@@ -230,7 +234,7 @@ fn rows(old: Vec<&RawValue>, new: Vec<&RawValue>, elsewhere: bool, out: &mut Vec
         let what = What::Figures(names.into_iter().cloned().collect());
         out.push(Change { place: "layers".to_owned(), layers: figures.iter().map(|change| change.layers).sum(), what });
     }
-    if common(&old, &new) != common(&new, &old) {
+    if common(old, new) != common(new, old) {
         out.push(Change { place: "layers".to_owned(), layers: 0, what: What::Order });
     }
     Ok(())

@@ -2,11 +2,12 @@
 //!
 //! A size comes in, or the text of an error; the tensors of that size go out, the sums at the peak, and what each of a few options makes of them.
 
+use std::collections::HashMap;
 use std::ops::RangeInclusive;
 
 use crate::cost::ports::Save;
 use crate::cost::workload::Workload;
-use crate::evaluation::Evaluation;
+use crate::evaluation::{Checks, Evaluation, evaluate};
 use crate::flow::Shape;
 use crate::lower::{Execution, Lowered};
 use crate::quantity::Quantity;
@@ -190,19 +191,22 @@ fn sums(at: &Evaluation) -> Vec<Found> {
 /// What options make of what was found: those that make it smaller, the smallest first.
 #[must_use]
 pub fn remedies(at: &Evaluation, found: &[Found]) -> Vec<Remedy> {
-    let key = |thing: &Found| (thing.what, thing.path.clone(), thing.name.clone());
+    fn key(thing: &Found) -> (&'static str, &str, &str) {
+        (thing.what, &thing.path, &thing.name)
+    }
     let largest = found.iter().map(|thing| thing.bytes).max().unwrap_or(0);
     let mut out: Vec<Remedy> = Vec::new();
     for (option, execution, workload) in alternatives(at) {
         let lowered = Lowered { execution, ..at.lowered() };
         let mut ignored = Diagnostics::default();
-        let Some(other) = crate::evaluation::evaluate(&lowered, &workload, crate::evaluation::Checks::Figures, &mut ignored)
-        else {
-            continue;
-        };
+        let Some(other) = evaluate(&lowered, &workload, Checks::Figures, &mut ignored) else { continue };
         let all: Vec<Found> = things(&other).chain(sums(&other)).collect();
-        let now =
-            found.iter().filter_map(|thing| all.iter().find(|other| key(other) == key(thing))).map(|thing| thing.bytes).max();
+        let mut bytes: HashMap<_, u128> = HashMap::with_capacity(all.len());
+        for thing in &all {
+            // Of several that go by one name the first.
+            bytes.entry(key(thing)).or_insert(thing.bytes);
+        }
+        let now = found.iter().filter_map(|thing| bytes.get(&key(thing)).copied()).max();
         if now.is_none_or(|now| now < largest) {
             out.push(Remedy { option, bytes: now.filter(|bytes| *bytes > 0) });
         }

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use crate::catalog::Element;
 use crate::evaluation::{Evaluation, Instance};
-use crate::flat::{Composite, Node, Repeat, RowId, Step, ValueRef, ValueTarget, enter};
-use crate::language::{Segment, enclosing};
+use crate::flat::{Composite, Node, Repeat, RowId, Step, ValueRef, ValueTarget, enter_instance};
+use crate::language::enclosing;
 use crate::syntax::stack::deep;
 
 /// A value that a layer reads: who makes it, and of which element type it is.
@@ -94,8 +94,7 @@ struct Walk<'e, 'v, E> {
 /// The first of `visit`, which ends it.
 pub fn visit_layers<'e, E>(evaluation: &'e Evaluation, visit: &mut dyn FnMut(Layer<'e>) -> Result<(), E>) -> Result<(), E> {
     let body = evaluation.flat.body.as_slice();
-    let element = evaluation.bound.inputs.first().map_or(Element::Index, |input| input.element);
-    let input = [Feed { from: Maker::Input(0), element }].into();
+    let input = model_input(evaluation, 0);
     let mut walk = Walk {
         evaluation,
         visit,
@@ -107,6 +106,12 @@ pub fn visit_layers<'e, E>(evaluation: &'e Evaluation, visit: &mut dyn FnMut(Lay
         before: vec![0; evaluation.flat.rows.len()],
     };
     deep(|| walk.body(body))
+}
+
+/// A tensor that the model is called with.
+fn model_input(evaluation: &Evaluation, at: u32) -> Read {
+    let element = evaluation.bound.inputs.get(at as usize).map_or(Element::Index, |input| input.element);
+    [Feed { from: Maker::Input(at), element }].into()
 }
 
 /// The nodes in which something is read from outside.
@@ -181,7 +186,7 @@ impl<'e, E> Walk<'e, '_, E> {
 
     fn layer(&mut self, id: RowId, reads: Vec<Read>) -> Result<Given, E> {
         let Some(row) = self.evaluation.row(id) else { return Ok(Given::default()) };
-        let length = self.enter(row.info.row.segment.as_ref());
+        let length = enter_instance(&mut self.path, row.info.row.segment.as_ref(), &self.indices);
         let path: Arc<str> = self.path.as_str().into();
         self.path.truncate(length);
         let made = |output: usize, element| {
@@ -191,11 +196,9 @@ impl<'e, E> Walk<'e, '_, E> {
         let own: Vec<Read> = match (row.class(), self.evaluation.report.ports(id)) {
             (Some(class), Some(ports)) => {
                 let outputs = ports.outputs().enumerate().map(|(at, port)| {
-                    let of_name =
-                        |output: &crate::catalog::ValueDef| class.inputs.iter().position(|input| input.name == output.name);
-                    let viewed = class.outputs.get(at).filter(|_| port.view).and_then(of_name).unwrap_or(0);
                     // A view of a mask is a mask, of the cache a cached value.
-                    let source = reads.get(viewed).and_then(|read| read.first()).filter(|_| port.view);
+                    let viewed = reads.get(class.viewed_input(at)).filter(|_| port.view);
+                    let source = viewed.and_then(|read| read.first());
                     made(at, source.map_or(port.element, |source| source.element))
                 });
                 outputs.collect()
@@ -213,7 +216,7 @@ impl<'e, E> Walk<'e, '_, E> {
     }
 
     fn composite(&mut self, composite: &'e Composite<RowId>, input: Read) -> Result<Given, E> {
-        let length = self.enter(composite.path_segment());
+        let length = enter_instance(&mut self.path, composite.path_segment(), &self.indices);
         let given = Vec::with_capacity(composite.body.len());
         self.frames.push(Frame { input, given });
         let walked = self.body(&composite.body);
@@ -275,21 +278,11 @@ impl<'e, E> Walk<'e, '_, E> {
         Ok(Given { own, inside: inside.unwrap_or_default() })
     }
 
-    fn enter(&mut self, segment: Option<&Segment>) -> usize {
-        let indices = &self.indices;
-        enter(&mut self.path, segment, indices.len(), &|at, out| {
-            out.push_str(&indices.get(at).copied().unwrap_or_default().to_string());
-        })
-    }
-
     fn value(&self, reference: &ValueRef) -> Read {
         let Some(frame) = enclosing(&self.frames, reference.up) else { return Read::default() };
         match &reference.target {
             ValueTarget::Input => frame.input.clone(),
-            ValueTarget::ModelInput(at) => {
-                let element = self.evaluation.bound.inputs.get(*at as usize).map_or(Element::Index, |input| input.element);
-                [Feed { from: Maker::Input(*at), element }].into()
-            }
+            ValueTarget::ModelInput(at) => model_input(self.evaluation, *at),
             ValueTarget::Node(at) => {
                 let given = frame.given.get(*at as usize);
                 given.and_then(|given| pick(given, &reference.rest)).unwrap_or_default()

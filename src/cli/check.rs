@@ -43,24 +43,23 @@ fn bless(args: &CheckArgs, terminal: &Terminal, session: &Session) -> Result<Exi
     let mut exit = Exit::Fine;
     for name in &args.models {
         let path = Path::new(name);
-        let mut files = vec![path.to_owned()];
         let folder = path.is_dir();
-        if folder {
-            files.clear();
-            if let Err(error) = json_files(path, 0, &mut files) {
-                exit = exit.max(terminal.report(&session.failed::<()>(*input::cannot_read(name, &error))));
+        let no_file =
+            || Diagnostic::new(Code::CannotRead, format!("`{name}` is no file that facts could be written into")).boxed();
+        let files = match (folder, path.is_file()) {
+            (true, _) => files_of(path),
+            (false, true) => Ok(vec![path.to_owned()]),
+            (false, false) => Err(no_file()),
+        };
+        let files = match files {
+            Ok(files) => files,
+            Err(diagnostic) => {
+                exit = exit.max(terminal.report(&session.failed::<()>(*diagnostic)));
+                continue;
             }
-            files.sort();
-        } else if !path.is_file() {
-            let message = format!("`{name}` is no file that facts could be written into");
-            exit = exit.max(terminal.report(&session.failed::<()>(Diagnostic::new(Code::CannotRead, message))));
-            continue;
-        }
+        };
         for file in files {
-            let read = input::file_of_folder(&file).map_or_else(
-                |diagnostic| session.failed(*diagnostic),
-                |(name, bytes)| session.read_with(&name, bytes, &settings),
-            );
+            let read = read_file(&file, &settings, session);
             // In a folder those that state nothing are left alone.
             if folder && facts.is_empty() && read.value.as_ref().is_some_and(|model| !model.states_facts()) {
                 continue;
@@ -92,21 +91,26 @@ fn models<'a>(models: &'a [String], settings: &'a Settings, session: &'a Session
         if model == "-" || !path.is_dir() {
             return Box::new(std::iter::once_with(move || input::read(model, settings, session)));
         }
-        let mut files = Vec::new();
-        match json_files(path, 0, &mut files) {
-            Ok(()) => {
-                files.sort();
-                Box::new(files.into_iter().map(move |file| match input::file_of_folder(&file) {
-                    Ok((name, bytes)) => session.read_with(&name, bytes, settings),
-                    Err(diagnostic) => session.failed(*diagnostic),
-                }))
-            }
-            Err(error) => {
-                let diagnostic = Diagnostic::new(Code::CannotRead, format!("cannot read `{model}`: {error}"));
-                Box::new(std::iter::once(session.failed(diagnostic)))
-            }
+        match files_of(path) {
+            Ok(files) => Box::new(files.into_iter().map(move |file| read_file(&file, settings, session))),
+            Err(diagnostic) => Box::new(std::iter::once(session.failed(*diagnostic))),
         }
     })
+}
+
+fn read_file(file: &Path, settings: &Settings, session: &Session) -> Outcome<Model> {
+    match input::file_of_folder(file) {
+        Ok((name, bytes)) => session.read_with(&name, bytes, settings),
+        Err(diagnostic) => session.failed(*diagnostic),
+    }
+}
+
+/// The JSON files of a folder and the folders in it, in the order of their names.
+fn files_of(folder: &Path) -> Result<Vec<PathBuf>, Box<Diagnostic>> {
+    let mut files = Vec::new();
+    json_files(folder, 0, &mut files).map_err(|error| input::cannot_read(&folder.display().to_string(), &error))?;
+    files.sort();
+    Ok(files)
 }
 
 /// The JSON files of a folder and the folders in it; links to folders are not followed.

@@ -11,7 +11,7 @@ use super::terms::{Terms, Unsaid, insert_inputs, weight_json};
 use crate::flat::{Composite, FlatModel, Node, Repeat, RowId, Step, ValueRef, ValueTarget};
 use crate::language::check::Checked;
 use crate::language::{Argument, PathPiece, Segment};
-use crate::syntax::spec::{DEFAULT_INPUT, Hold};
+use crate::syntax::spec::Hold;
 
 /// The model file of a flat model.
 ///
@@ -256,7 +256,7 @@ impl<'a> Writer<'a> {
         let calls: Vec<&Argument> = row.calls.as_deref().into_iter().collect();
         self.terms.layer(row, &calls, &inputs, &mut layer);
         self.hold(&mut layer, row.hold.as_deref(), name.unwrap_or_default());
-        if let Some(tie) = tie(flat, row)? {
+        if let Some(tie) = tie(flat, row, str::to_owned)? {
             layer.insert("tied_to".to_owned(), tie);
         }
         Ok(layer)
@@ -326,12 +326,7 @@ impl<'a> Writer<'a> {
 
     /// The name of one of the model's inputs.
     fn model_input(&self, at: usize) -> Result<String, Unsaid> {
-        match &self.flat.inputs {
-            None => Ok(DEFAULT_INPUT.to_owned()),
-            Some(inputs) => {
-                inputs.get(at).map(|input| input.name.to_string()).ok_or_else(|| "an input that isn't there is read".to_owned())
-            }
-        }
+        self.flat.input_name(at).map(str::to_owned).ok_or_else(|| "an input that isn't there is read".to_owned())
     }
 }
 
@@ -382,15 +377,11 @@ fn node_name(flat: &FlatModel, node: &Node<RowId>, around: &[Option<u64>]) -> Op
     segment.map(|segment| segment.within(around))
 }
 
-/// What a layer's weights are tied to.
-pub(super) fn tie(flat: &FlatModel, row: &crate::flat::Row) -> Result<Option<Json>, Unsaid> {
+/// What a layer's weights are tied to; `name` is what the layer at a path is called.
+pub(super) fn tie(flat: &FlatModel, row: &crate::flat::Row, name: fn(&str) -> String) -> Result<Option<Json>, Unsaid> {
     let path = |tied: &crate::flat::Tied| {
         let path = flat.row(tied.target).map_or("", |info| &*info.path);
-        if path.contains('[') {
-            Err(format!("weights are tied to `{path}`, of which there are several"))
-        } else {
-            Ok(path.to_owned())
-        }
+        if path.contains('[') { Err(format!("weights are tied to `{path}`, of which there are several")) } else { Ok(name(path)) }
     };
     let mut weights = Map::new();
     for tied in &row.tied {

@@ -70,8 +70,8 @@ impl List<'_> {
                 }
             }
         }
-        if let Some(tie) = tie(&self.at.flat, row)? {
-            out.insert("tied_to".to_owned(), slashed(tie));
+        if let Some(tie) = tie(&self.at.flat, row, named)? {
+            out.insert("tied_to".to_owned(), tie);
         }
         self.layers.push(Json::Object(out));
         Ok(())
@@ -88,10 +88,7 @@ impl List<'_> {
 
     fn source(&self, feed: &Feed) -> String {
         match &feed.from {
-            Maker::Input(at) => {
-                let declared = self.at.flat.inputs.as_ref().and_then(|inputs| inputs.get(*at as usize));
-                declared.map_or(DEFAULT_INPUT, |input| &*input.name).to_owned()
-            }
+            Maker::Input(at) => self.at.flat.input_name(*at as usize).unwrap_or(DEFAULT_INPUT).to_owned(),
             Maker::Layer { row, path, output } => {
                 let row = self.at.flat.row(*row).map(|info| &info.row);
                 let outputs = row.and_then(|row| row.class.as_ref()).map_or(&[][..], |class| &class.0.outputs);
@@ -109,22 +106,4 @@ impl List<'_> {
 /// A path as the name of one layer.
 fn named(path: &str) -> String {
     path.replace('.', "/")
-}
-
-/// What a layer is tied to, by the name that it has in the list: of a weight the last part is its own name.
-fn slashed(tie: Json) -> Json {
-    match tie {
-        Json::String(path) => json!(named(&path)),
-        Json::Object(members) => Json::Object(members.into_iter().map(|(key, value)| (key, slashed_weights(value))).collect()),
-        other => other,
-    }
-}
-
-fn slashed_weights(weights: Json) -> Json {
-    let Json::Object(weights) = weights else { return weights };
-    let path = |path: Json| match path.as_str().and_then(|path| path.rsplit_once('.')) {
-        Some((layer, weight)) => json!(format!("{}.{weight}", named(layer))),
-        None => path,
-    };
-    Json::Object(weights.into_iter().map(|(name, target)| (name, path(target))).collect())
 }

@@ -116,7 +116,7 @@ impl<'a> Terms<'a> {
     /// variables of the layer.
     pub(super) fn argument(&self, argument: &Argument, rebinds: bool, layer: &mut Map<String, Json>) -> Json {
         match &argument.binding {
-            Binding::Known(value) => exact_json(value),
+            Binding::Known(value) => json_of(value),
             Binding::Workload(residual) => self.expression(&residual.expr, rebinds, layer),
         }
     }
@@ -124,7 +124,7 @@ impl<'a> Terms<'a> {
     fn expression(&self, expr: &Expr<WorkloadVar>, rebinds: bool, layer: &mut Map<String, Json>) -> Json {
         match expr {
             Expr::List(items) => Json::Array(items.iter().map(|item| self.expression(item, rebinds, layer)).collect()),
-            Expr::Const(value) => exact_json(value),
+            Expr::Const(value) => json_of(value),
             _ => json!(self.named(expr, rebinds, layer).render(&|name: &String| format!("<{name}>"))),
         }
     }
@@ -163,14 +163,6 @@ fn quotient(n: Exact) -> Expr<String> {
     let (above, below) = n.parts();
     let constant = |n: i128| Expr::Const(Value::Number(Exact::integer(n)));
     Expr::Binary(BinaryOp::Div, Box::new((constant(above), constant(below))))
-}
-
-fn exact_json(value: &Value) -> Json {
-    match value {
-        Value::Number(n) if !n.is_integer() => json!(n.to_f64()),
-        Value::List(items) => Json::Array(items.iter().map(exact_json).collect()),
-        other => json_of(other),
-    }
 }
 
 /// A weight's shape, and its dtype where it says one.

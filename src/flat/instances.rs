@@ -7,7 +7,7 @@ use super::node::{Node, Repeat, RowId};
 use crate::language::Segment;
 
 /// Adds a segment to a path; gives the length to cut it back to. `index` writes that of the n-th of `depth` enclosing repeats.
-pub fn enter(path: &mut String, segment: Option<&Segment>, depth: usize, index: &dyn Fn(usize, &mut String)) -> usize {
+pub(super) fn enter(path: &mut String, segment: Option<&Segment>, depth: usize, index: &dyn Fn(usize, &mut String)) -> usize {
     let length = path.len();
     if let Some(segment) = segment {
         if length > 0 {
@@ -20,6 +20,13 @@ pub fn enter(path: &mut String, segment: Option<&Segment>, depth: usize, index: 
         });
     }
     length
+}
+
+/// The same where the indices of the enclosing repeats are known.
+pub fn enter_instance(path: &mut String, segment: Option<&Segment>, indices: &[u64]) -> usize {
+    enter(path, segment, indices.len(), &|at, out| {
+        let _ = write!(out, "{}", indices.get(at).copied().unwrap_or_default());
+    })
 }
 
 /// A layer of the full flat list.
@@ -50,10 +57,7 @@ impl<'f> Instances<'f> {
     }
 
     fn enter(&mut self, segment: Option<&Segment>) -> usize {
-        let indices = &self.indices;
-        enter(&mut self.path, segment, indices.len(), &|at, out| {
-            let _ = write!(out, "{}", indices.get(at).copied().unwrap_or_default());
-        })
+        enter_instance(&mut self.path, segment, &self.indices)
     }
 
     /// Goes into a node; a layer comes back.

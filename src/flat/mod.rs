@@ -24,7 +24,7 @@ mod wire;
 
 pub use flatten::flatten;
 pub use indices::Indices;
-pub use instances::enter;
+pub use instances::enter_instance;
 pub use locate::{Child, Located, Lost};
 pub use model::{FlatModel, InputTensor, RowInfo};
 pub use node::{Composite, Node, OwnWeight, Repeat, Row, RowId, Tied, Variant};

@@ -12,6 +12,7 @@ use crate::language::Argument;
 use crate::language::checkpoint::Checkpoint;
 use crate::syntax::diag::{Code, Diagnostic};
 use crate::syntax::source::Span;
+use crate::syntax::spec::DEFAULT_INPUT;
 
 /// A row and what it is in the model.
 #[derive(Debug)]
@@ -87,6 +88,15 @@ impl FlatModel {
     /// What of a workload it depends on; found when first asked for.
     pub fn uses(&self) -> &Uses {
         self.uses.get_or_init(|| Uses::of(self))
+    }
+
+    /// The name of the `at`th tensor that the model is called with. `None`: there are not so many.
+    #[must_use]
+    pub fn input_name(&self, at: usize) -> Option<&str> {
+        match &self.inputs {
+            None => Some(DEFAULT_INPUT),
+            Some(inputs) => inputs.get(at).map(|input| &*input.name),
+        }
     }
 
     #[must_use]

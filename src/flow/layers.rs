@@ -71,12 +71,7 @@ impl Machine<'_, '_> {
         let mut own = Vec::with_capacity(ports.outputs().len());
         for (n, port) in ports.outputs().enumerate() {
             let output = class.outputs.get(n);
-            let shared = if port.view && !class.inputs.is_empty() {
-                let source = output.and_then(|output| class.inputs.iter().position(|input| input.name == output.name));
-                inputs.get(source.unwrap_or(0))
-            } else {
-                None
-            };
+            let shared = if port.view && !class.inputs.is_empty() { inputs.get(class.viewed_input(n)) } else { None };
             let storage = match shared {
                 Some(input) => {
                     self.heap.retain(input.storage);

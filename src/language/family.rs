@@ -256,9 +256,8 @@ impl<'c> Maker<'c, '_> {
 
     /// The head that is asked for by its name or by the class that it makes; `Some(None)`: the bare model, of a family that has no name for it.
     fn wanted_head(&mut self, family: &'c Family, name: &str) -> Option<Option<&'c Head>> {
-        let bare = || family.heads.iter().find(|head| &*head.name.value == "Model");
         if name == NO_HEAD {
-            return Some(bare());
+            return Some(bare(family));
         }
         let end = name.strip_prefix(family.stem()).unwrap_or(name);
         let found = family.heads.iter().find(|head| *head.name.value == *name || *head.name.value == *end);
@@ -471,7 +470,7 @@ impl<'c> Maker<'c, '_> {
         let family = find(found, Some(nested.family.span), self.catalog, self.diagnostics)?;
         let head = match &head {
             Some(head) => Some(self.named_head(family, head)?),
-            None => family.heads.iter().find(|head| &*head.name.value == "Model"),
+            None => bare(family),
         };
         match (node, &config) {
             (Some(node), _) => self.make(family, head, Origin::Config(node), depth + 1),
@@ -506,6 +505,11 @@ fn derived(family: &Family, head: Option<&Head>) -> Vec<Variable> {
         }
     }
     out
+}
+
+/// The head that is the bare model.
+fn bare(family: &Family) -> Option<&Head> {
+    family.heads.iter().find(|head| &*head.name.value == "Model")
 }
 
 /// The bare model's class.

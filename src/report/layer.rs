@@ -142,8 +142,7 @@ impl Serialize for Input<'_> {
 }
 
 fn input_name(evaluation: &Evaluation, at: u32) -> &str {
-    let declared = evaluation.flat.inputs.as_ref().and_then(|inputs| inputs.get(at as usize));
-    declared.map_or(crate::syntax::spec::DEFAULT_INPUT, |input| &*input.name)
+    evaluation.flat.input_name(at as usize).unwrap_or(crate::syntax::spec::DEFAULT_INPUT)
 }
 
 /// The name of an output of a layer that has several.

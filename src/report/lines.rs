@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use indexmap::IndexMap;
 
 use crate::analysis::layers::{Layer, visit_layers};
-use crate::evaluation::Evaluation;
+use crate::evaluation::{Evaluation, Instance};
 use crate::flat::{RowInfo, Tied};
 use crate::flow::RowFlow;
 use crate::quantity::Cost;
@@ -62,18 +62,10 @@ pub fn folded<'c>(compiled: &'c Evaluation) -> impl Iterator<Item = Line<'c>> {
 }
 
 /// One line an instance, in the order of execution.
-pub fn expanded<'c>(compiled: &'c Evaluation) -> impl Iterator<Item = Line<'c>> {
-    // How many instances of each row have been.
-    let mut before = vec![0u128; compiled.flat.rows.len()];
-    compiled.flat.instances().filter_map(move |instance| {
-        let info = compiled.flat.row(instance.row)?;
-        let row = compiled.report.row(instance.row)?;
-        let cost = if row.calls == 1 { row.cost } else { row.cost.times(1, row.calls)? };
-        let flow = compiled.flow.rows.get(instance.row.0 as usize)?;
-        let nth = before.get_mut(instance.row.0 as usize)?;
-        let saved = flow.saved_by(*nth, row.calls);
-        *nth += 1;
-        Some(line(info, Cow::Owned(instance.path), 1, row.calls, cost, flow, saved))
+pub fn expanded(compiled: &Evaluation) -> impl Iterator<Item = Line<'_>> {
+    compiled.instances().filter_map(|mut instance| {
+        let path = std::mem::take(&mut instance.path);
+        of_instance(&instance, Cow::Owned(path))
     })
 }
 
@@ -81,13 +73,16 @@ pub fn expanded<'c>(compiled: &'c Evaluation) -> impl Iterator<Item = Line<'c>> 
 ///
 /// # Errors
 /// The first of `visit`.
-pub fn wired<'c, E>(compiled: &'c Evaluation, visit: &mut dyn FnMut(&Line<'c>, &Layer<'c>) -> Result<(), E>) -> Result<(), E> {
-    visit_layers(compiled, &mut |layer| {
-        let row = layer.instance.row;
-        let (Some(cost), Some(flow)) = (layer.instance.total(), row.flow) else { return Ok(()) };
-        let path = Cow::Owned(layer.instance.path.clone());
-        visit(&line(row.info, path, 1, row.calls(), cost, flow, layer.instance.saved_bytes()), &layer)
+pub fn wired<'c, E>(compiled: &'c Evaluation, visit: &mut dyn FnMut(&Line<'_>, &Layer<'c>) -> Result<(), E>) -> Result<(), E> {
+    visit_layers(compiled, &mut |layer| match of_instance(&layer.instance, Cow::Borrowed(&layer.instance.path)) {
+        Some(line) => visit(&line, &layer),
+        None => Ok(()),
     })
+}
+
+fn of_instance<'c>(instance: &Instance<'c>, path: Cow<'c, str>) -> Option<Line<'c>> {
+    let row = instance.row;
+    Some(line(row.info, path, 1, row.calls(), instance.total()?, row.flow?, instance.saved_bytes()))
 }
 
 fn line<'c>(

@@ -73,6 +73,13 @@ pub struct Alias {
 }
 
 impl Class {
+    /// The input whose storage an output that is a view shares: that of its name, else the first.
+    #[must_use]
+    pub fn viewed_input(&self, output: usize) -> usize {
+        let name = self.outputs.get(output).map(|output| &output.name);
+        name.and_then(|name| self.inputs.iter().position(|input| input.name == *name)).unwrap_or(0)
+    }
+
     /// What a layer that calls the class so is: an exact name decides before a pattern, a longer pattern before a shorter one.
     #[must_use]
     pub fn called(&self, name: &str) -> (ClassKind, Option<Role>) {

@@ -564,8 +564,8 @@ pub fn interpolate(text: &Arc<str>) -> Result<Interpolated, ParseError> {
     if !literal.is_empty() || pieces.is_empty() {
         pieces.push(Piece::Literal(literal.into()));
     }
-    Ok(Interpolated(match pieces.len() {
-        1 => pieces.pop().map_or_else(|| Pieces::Several(Box::default()), Pieces::One),
-        _ => Pieces::Several(pieces.into()),
+    Ok(Interpolated(match <[Piece; 1]>::try_from(pieces) {
+        Ok([piece]) => Pieces::One(piece),
+        Err(pieces) => Pieces::Several(pieces.into()),
     }))
 }

@@ -22,18 +22,18 @@ pub const UNREAD: &str = "*";
 /// Parses a document as a model. What is wrong goes to `diagnostics`; what could be read comes back all the same, so that the next
 /// phase finds its own errors. `None` if it isn't an object.
 pub fn parse(document: &Document, diagnostics: &mut Diagnostics) -> Option<Model> {
-    Parser { diagnostics, templates: HashMap::new(), layers: 0 }.model(&document.root)
+    Parser::new(diagnostics).model(&document.root)
 }
 
 /// Parses a family's file; `name` is the file's. What it extends is not looked at.
 pub fn parse_family(node: &Node, name: &str, diagnostics: &mut Diagnostics) -> Option<Family> {
-    Parser { diagnostics, templates: HashMap::new(), layers: 0 }.family(node, name)
+    Parser::new(diagnostics).family(node, name)
 }
 
 /// Parses a block's file; `name` is the file's.
 pub fn parse_block(node: &Node, name: &str, diagnostics: &mut Diagnostics) -> Option<Block> {
     let name = Spanned::new(name.into(), node.span.part(0..1));
-    Parser { diagnostics, templates: HashMap::new(), layers: 0 }.block_of(name, node)
+    Parser::new(diagnostics).block_of(name, node)
 }
 
 /// The place of `range` in a string: exact where the string has no escapes, else the whole string.
@@ -128,7 +128,11 @@ struct Parser<'d> {
 /// So many layers may be written out in a file: each takes a kilobyte, and its row two more.
 pub const MOST_WRITTEN: usize = 150_000;
 
-impl Parser<'_> {
+impl<'d> Parser<'d> {
+    fn new(diagnostics: &'d mut Diagnostics) -> Self {
+        Parser { diagnostics, templates: HashMap::new(), layers: 0 }
+    }
+
     fn model(&mut self, node: &Node) -> Option<Model> {
         let f = fields(node, "a model", MODEL_KEYS, &[], self.diagnostics)?;
         let layers = f.get("layers").map(|n| self.layers(n, true)).unwrap_or_default();
