@@ -9,7 +9,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?);
     let mut out = String::new();
     classes(&root, &mut out)?;
-    devices(&root, &mut out)?;
+    named(&root, &mut out, "hardware", "DEVICE_FILES", "The device files")?;
+    named(&root, &mut out, "conventions", "CONVENTION_FILES", "The files of conventions")?;
     blocks(&root, &mut out)?;
     families(&root, &mut out)?;
     models(&root, &mut out)?;
@@ -100,11 +101,12 @@ fn computed(text: &str) -> Option<usize> {
     (keys == read).then(|| before.trim_end_matches(',').len())
 }
 
-fn devices(root: &Path, out: &mut String) -> Result<(), Box<dyn std::error::Error>> {
-    writeln!(out, "/// The device files, by name.\npub const DEVICE_FILES: &[CatalogFile] = &[")?;
-    for (stem, path) in json_files(&root.join("catalog/hardware"))? {
+/// Files whose entries have a `name` and `aliases`.
+fn named(root: &Path, out: &mut String, folder: &str, list: &str, doc: &str) -> Result<(), Box<dyn std::error::Error>> {
+    writeln!(out, "/// {doc}, by name.\npub const {list}: &[CatalogFile] = &[")?;
+    for (stem, path) in json_files(&root.join("catalog").join(folder))? {
         let (name, aliases) = names_in(&path, "name")?;
-        let shown = format!("catalog/hardware/{stem}.json");
+        let shown = format!("catalog/{folder}/{stem}.json");
         entry(out, &shown, &name, &aliases, None, &path)?;
     }
     writeln!(out, "];")?;
@@ -160,7 +162,8 @@ fn version(root: &Path, out: &mut String) -> Result<(), Box<dyn std::error::Erro
         "/// What figures are compared with, and its version.\npub const REFERENCE: &[(&str, &str)] = &{reference:?};"
     )?;
     let mut files = Vec::new();
-    for folder in ["catalog", "catalog/classes", "catalog/blocks", "catalog/families", "catalog/hardware"] {
+    for folder in ["catalog", "catalog/classes", "catalog/blocks", "catalog/families", "catalog/hardware", "catalog/conventions"]
+    {
         files.extend(json_files(&root.join(folder))?.into_iter().map(|(stem, path)| (format!("{folder}/{stem}"), path)));
     }
     // FNV-1a. A check-out may have other ends of lines.

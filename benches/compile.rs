@@ -107,7 +107,16 @@ fn distinct_rows_46000(bencher: Bencher) {
 fn distinct_rows_46000_to_json(bencher: Bencher) {
     let (text, session) = (distinct_rows(BODIES), Session::new());
     let json = FORMATS.iter().find(|format| format.name == "json").unwrap();
-    let options = Options { by: By::Layer, depth: 1, expand: true, exact: true, units: Units::Si, color: false, width: 100 };
+    let options = Options {
+        by: By::Layer,
+        depth: 1,
+        expand: true,
+        exact: true,
+        units: Units::Si,
+        convention: None,
+        color: false,
+        width: 100,
+    };
     bencher.bench_local(|| {
         let at = evaluated(&session, black_box(&text));
         let mut out = Vec::new();

@@ -75,7 +75,7 @@ mod session;
 mod syntax;
 
 pub use analysis::layers::{Feed, Layer, Maker, Read};
-pub use catalog::{Catalog, Device, Dtype, Fact, Interconnect, Method, Optimizer, Role};
+pub use catalog::{Catalog, Convention, CountedTerm, Device, Dtype, Fact, Interconnect, Method, Optimizer, Role};
 pub use cost::Tensor;
 pub use cost::workload::{CompleteWorkload, Workload};
 pub use evaluation::{Evaluation, Instance, Parameter, Row};
@@ -100,6 +100,7 @@ pub mod analyses {
     pub use crate::analysis::cache::{AttentionKind, CacheGrowth, CacheReport, CacheRow};
     pub use crate::analysis::changes::{Change, What, changes, is_output};
     pub use crate::analysis::compare::{Changed, Difference, Single};
+    pub use crate::analysis::convention::{Counted, Line, Passes, Share, lines};
     pub use crate::analysis::find::{Found, Remedy, Size};
     pub use crate::analysis::fit::{Fit, Largest};
     pub use crate::analysis::memory::{Checkpointing, Item, Kept, Lora, Plan, Training, loss_saved_bytes};
@@ -116,8 +117,9 @@ pub mod reports {
     pub use crate::report::units::{self, Units};
     pub use crate::report::{
         By, FORMATS, Format, MEMORY_FORMATS, MemoryFormat, MemoryReport, Options, PageFormat, errors_page, families_page,
-        list_blocks, list_classes, list_devices, list_dtypes, list_families, list_models, model_schema, render_changes,
-        render_compare, render_dot, render_found, render_mermaid, render_summary, render_tree, roles_page,
+        list_blocks, list_classes, list_conventions, list_devices, list_dtypes, list_families, list_models, model_schema,
+        render_changes, render_compare, render_dot, render_found, render_mermaid, render_reconciled, render_summary, render_tree,
+        roles_page,
     };
 }
 

@@ -5,6 +5,7 @@
 pub mod cache;
 pub mod changes;
 pub mod compare;
+pub mod convention;
 mod facts;
 pub mod find;
 pub mod fit;

@@ -154,6 +154,20 @@ pub fn summary(compiled: &Evaluation) -> Summary {
     }
 }
 
+/// The component that each row is counted to, as the page shows them.
+#[must_use]
+pub fn components(compiled: &Evaluation) -> Vec<Role> {
+    let rows = compiled.flat.rows.iter().zip(places(&compiled.flat));
+    rows.map(|(info, place)| place.component(info.row.role)).collect()
+}
+
+/// Where each row stands.
+fn places(flat: &FlatModel) -> Vec<Place> {
+    let mut walk = Walk { flat, places: vec![Place::default(); flat.rows.len()], bodies: Vec::new() };
+    walk.body(&flat.body, Place { last: true, ..Place::default() });
+    walk.places
+}
+
 /// What the rows have, gathered one after the other.
 #[derive(Default)]
 struct Found {
@@ -170,13 +184,9 @@ struct Found {
 
 impl Found {
     fn of(compiled: &Evaluation) -> Self {
-        let flat = &compiled.flat;
-        let mut walk = Walk { flat, places: vec![Place::default(); flat.rows.len()], bodies: Vec::new() };
-        walk.body(&flat.body, Place { last: true, ..Place::default() });
         let mut found = Found::default();
-        for row in compiled.rows() {
+        for (row, place) in compiled.rows().zip(places(&compiled.flat)) {
             let (at, info) = (row.id().0 as usize, row.info);
-            let place = walk.places.get(at).cloned().unwrap_or_default();
             found.component(place.component(info.row.role), &row.total());
             if let Some(role) = info.row.role {
                 found.role(role, info, &place, || Facts::of(&compiled.bound, at));

@@ -6,11 +6,15 @@ use std::sync::Arc;
 
 use super::fit::fit;
 use super::index::{
-    BLOCK_FILES, CLASS_FILES, CLASS_NAMES, CLASS_PATTERNS, DEVICE_FILES, DIGEST, FAMILY_FILES, MODEL_FILES, ModelFile, REFERENCE,
+    BLOCK_FILES, CLASS_FILES, CLASS_NAMES, CLASS_PATTERNS, CONVENTION_FILES, DEVICE_FILES, DIGEST, FAMILY_FILES, MODEL_FILES,
+    ModelFile, REFERENCE,
 };
 use super::shelf::{Hiding, LaidFile, Shelf};
 use super::table::{Entry, Table};
-use super::{Class, ClassText, Device, Dtype, Method, Optimizer, dtypes, optimizers, parse_class, parse_device, quantization};
+use super::{
+    Class, ClassText, Convention, Device, Dtype, Method, Optimizer, dtypes, optimizers, parse_class, parse_convention,
+    parse_device, quantization,
+};
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics, nearest};
 use crate::syntax::json::{self, Json, Node};
 use crate::syntax::source::{Source, SourceId};
@@ -23,6 +27,7 @@ pub struct Catalog {
     devices: Shelf<Device>,
     blocks: Shelf<Block>,
     families: Shelf<Family>,
+    conventions: Shelf<Convention>,
     dtypes: Table<Dtype>,
     optimizers: Table<Arc<Optimizer>>,
     methods: Table<Method>,
@@ -30,11 +35,12 @@ pub struct Catalog {
     laid: Vec<Source>,
 }
 
-/// The sources of embedded files are numbered in this order: classes, devices, blocks, families, lists.
+/// The sources of embedded files are numbered in this order: classes, devices, blocks, families, conventions, lists.
 const DEVICES_FROM: usize = CLASS_FILES.len();
 const BLOCKS_FROM: usize = DEVICES_FROM + DEVICE_FILES.len();
 const FAMILIES_FROM: usize = BLOCKS_FROM + BLOCK_FILES.len();
-const LISTS_FROM: usize = FAMILIES_FROM + FAMILY_FILES.len();
+const CONVENTIONS_FROM: usize = FAMILIES_FROM + FAMILY_FILES.len();
+const LISTS_FROM: usize = CONVENTIONS_FROM + CONVENTION_FILES.len();
 const OVERLAY_FROM: usize = LISTS_FROM + Catalog::LISTS.len();
 
 /// Families extend each other through this many steps.
@@ -48,7 +54,7 @@ impl Default for Catalog {
 
 impl Catalog {
     /// The folders that a catalog has.
-    pub const FOLDERS: [&str; 4] = ["classes", "blocks", "families", "hardware"];
+    pub const FOLDERS: [&str; 5] = ["classes", "blocks", "families", "hardware", "conventions"];
     /// The files that it has beside them.
     pub const LISTS: [&str; 3] = ["dtypes.json", "optimizers.json", "quantization.json"];
 
@@ -60,6 +66,7 @@ impl Catalog {
             devices: Shelf::new(DEVICE_FILES, DEVICES_FROM, Hiding::ByName),
             blocks: Shelf::new(BLOCK_FILES, BLOCKS_FROM, Hiding::ByFile),
             families: Shelf::new(FAMILY_FILES, FAMILIES_FROM, Hiding::ByFile),
+            conventions: Shelf::new(CONVENTION_FILES, CONVENTIONS_FROM, Hiding::ByName),
             dtypes: Table::new(&dtypes::FILE, LISTS_FROM),
             optimizers: Table::new(&optimizers::FILE, LISTS_FROM + 1),
             methods: Table::new(&quantization::FILE, LISTS_FROM + 2),
@@ -150,6 +157,7 @@ impl Catalog {
             "blocks" => self.blocks.lay(laid(None, "")),
             "families" => self.families.lay(laid(None, "model_types")),
             "hardware" => self.devices.lay(laid(Some("name"), "aliases")),
+            "conventions" => self.conventions.lay(laid(Some("name"), "aliases")),
             _ => return Err(no_place(path)),
         }
         self.laid.push(source);
@@ -163,7 +171,8 @@ impl Catalog {
         }
         let lists = [list(&self.dtypes), list(&self.optimizers), list(&self.methods)].into_iter().flatten();
         let devices: Vec<Diagnostics> = self.devices.laid().filter_map(|at| self.device_at(at)?.err()).collect();
-        let mut said = lists.chain(&devices).flat_map(|said| said.sorted());
+        let conventions: Vec<Diagnostics> = self.conventions.laid().filter_map(|at| self.convention_at(at)?.err()).collect();
+        let mut said = lists.chain(&devices).chain(&conventions).flat_map(|said| said.sorted());
         said.next().map_or(Ok(()), |first| Err(first.clone().boxed()))
     }
 
@@ -174,7 +183,8 @@ impl Catalog {
         let laid = || self.laid.get(index.checked_sub(OVERLAY_FROM)?).cloned();
         let shelves = || {
             let embedded = self.classes.source(index).or_else(|| self.devices.source(index));
-            embedded.or_else(|| self.blocks.source(index)).or_else(|| self.families.source(index))
+            let models = || self.blocks.source(index).or_else(|| self.families.source(index));
+            embedded.or_else(models).or_else(|| self.conventions.source(index))
         };
         let lists = || self.dtypes.source(index).or_else(|| self.optimizers.source(index)).or_else(|| self.methods.source(index));
         laid().or_else(shelves).or_else(lists)
@@ -340,6 +350,33 @@ impl Catalog {
     /// All devices, or what is wrong with their files.
     pub fn devices(&self) -> impl Iterator<Item = Result<Arc<Device>, Diagnostics>> {
         self.devices.visible().filter_map(|at| self.device_at(at))
+    }
+
+    /// The convention of this name or alias, in any case.
+    ///
+    /// # Errors
+    /// There is none of that name; or what is wrong with its file, if it doesn't parse (a test excludes that).
+    pub fn convention(&self, name: &str) -> Result<Arc<Convention>, Diagnostics> {
+        let called = |at: &usize| self.conventions.names(*at).any(|known| known.eq_ignore_ascii_case(name));
+        let found = self.conventions.visible().find(called).and_then(|at| self.convention_at(at));
+        found.unwrap_or_else(|| Err(self.unknown_convention(name).into()))
+    }
+
+    fn convention_at(&self, at: usize) -> Option<Result<Arc<Convention>, Diagnostics>> {
+        Some(self.conventions.read(at, |node, _, said| parse_convention(node, said))?.clone())
+    }
+
+    /// All conventions, or what is wrong with their files.
+    pub fn conventions(&self) -> impl Iterator<Item = Result<Arc<Convention>, Diagnostics>> {
+        self.conventions.visible().filter_map(|at| self.convention_at(at))
+    }
+
+    fn unknown_convention(&self, name: &str) -> Diagnostic {
+        let names = || self.conventions.visible().filter_map(|at| self.conventions.name(at));
+        let diagnostic = Diagnostic::new(Code::UnknownConvention, format!("unknown convention `{name}`"));
+        let near = nearest(name, self.conventions.visible().flat_map(|at| self.conventions.names(at)));
+        let help = near.map(|near| format!("did you mean `{near}`?"));
+        help.into_iter().fold(diagnostic, Diagnostic::help).help(format!("there are {}", names().collect::<Vec<_>>().join(", ")))
     }
 
     /// Help for a name that no device has: the devices whose names begin with it (`h100`), else the nearest name, if any is near.

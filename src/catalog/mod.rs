@@ -1,4 +1,4 @@
-//! The catalog: classes, blocks, families, devices, dtypes, optimizers, ways to quantize, and models, as data.
+//! The catalog: classes, blocks, families, devices, conventions, dtypes, optimizers, ways to quantize, and models, as data.
 //!
 //! A [`Catalog`] is the embedded files, and perhaps others that lie over them: so entries are tried without building anything. `build.rs`
 //! makes the index (which file defines which names), so a run parses only what it uses. Nothing here knows a class, a device or a model by
@@ -6,6 +6,7 @@
 
 mod class;
 mod classes;
+mod convention;
 mod dtypes;
 mod fit;
 mod hardware;
@@ -25,6 +26,7 @@ pub use class::{
     SaveDef, ShapeDef, Slot, ValueDef, builtin_slot, check_parameter, parse_class,
 };
 pub use classes::Classes;
+pub use convention::{Convention, CountedTerm, RowFormula, Selector, parse_convention};
 pub use dtypes::Dtype;
 pub use hardware::{Device, Interconnect, parse_device};
 #[cfg(test)]

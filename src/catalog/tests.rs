@@ -4,8 +4,9 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use super::index::{CLASS_FILES, DEVICE_FILES};
-use super::{Catalog, CatalogFile, Class, Classes, Device, Fact, Role};
+use super::convention::ROW_NAMES;
+use super::index::{CLASS_FILES, CONVENTION_FILES, DEVICE_FILES};
+use super::{Catalog, CatalogFile, Class, Classes, Convention, Device, Fact, Role, builtin_slot};
 use crate::quantity::Exact;
 use crate::syntax::diag::{Code, Diagnostics};
 use crate::syntax::expr::Value;
@@ -168,6 +169,48 @@ fn device_names_are_claimed_once_and_by_nothing_else() {
             assert!(Code::find(name).is_none() && catalog.dtype(name).is_err() && classes.find(name).is_none(), "`{name}`");
         }
     }
+}
+
+#[test]
+fn every_convention_loads_under_its_own_name_and_says_what_it_means() {
+    let catalog = Arc::new(Catalog::new());
+    let mut claimed = HashSet::new();
+    let conventions: Vec<Arc<Convention>> =
+        catalog.conventions().map(|read| read.unwrap_or_else(|said| panic!("{:#?}", said.sorted()))).collect();
+    for (file, convention) in CONVENTION_FILES.iter().zip(&conventions) {
+        assert_eq!(file.path, format!("catalog/conventions/{}.json", convention.name));
+        for name in std::iter::once(&convention.name).chain(&convention.aliases) {
+            assert!(claimed.insert(name.to_lowercase()), "`{name}` is claimed twice");
+            // `explain` takes all of these.
+            let others = catalog.dtype(name).is_ok() || catalog.device(name).is_some() || catalog.family(name).is_some();
+            assert!(!others && Code::find(name).is_none() && catalog.class(name).is_none(), "`{name}`");
+        }
+        for term in &convention.terms {
+            let classes: Vec<Arc<Class>> = term.of.classes.iter().map(|name| catalog.class(name).unwrap().unwrap()).collect();
+            assert!(term.of.except_classes.iter().all(|name| catalog.class(name).is_some()), "{}: {}", file.path, term.term);
+            for formula in [Some(&term.forward), term.backward.as_ref(), term.when.as_ref()].into_iter().flatten() {
+                formula.expr.for_each_variable(&mut |name| {
+                    let of_all = ROW_NAMES.iter().any(|(known, _)| *known == &*name.text) || builtin_slot(&name.text).is_some();
+                    let of_each = || classes.iter().all(|class| class.slot_of(&name.text).is_some());
+                    assert!(
+                        of_all || (term.of.roles.is_empty() && of_each()),
+                        "{}: `{}` in {}",
+                        file.path,
+                        name.text,
+                        formula.text
+                    );
+                });
+            }
+        }
+    }
+    assert_eq!(conventions.iter().filter(|convention| convention.reference).count(), 1);
+    let terms = |convention: &Convention| convention.terms.iter().map(|term| term.term.clone()).collect::<HashSet<_>>();
+    let shared: Vec<HashSet<Arc<str>>> = conventions.iter().map(|convention| terms(convention)).collect();
+    // A term of one convention alone is a misspelling of another's, but for those that only one has.
+    let alone = |term: &Arc<str>| shared.iter().filter(|terms| terms.contains(term)).count() == 1;
+    let mut only: Vec<Arc<str>> = shared.iter().flatten().filter(|term| alone(term)).cloned().collect();
+    only.sort();
+    assert_eq!(only.iter().map(|term| &**term).collect::<Vec<_>>(), ["causal half", "embeddings", "recomputation"]);
 }
 
 /// A slip of a unit is a factor of a thousand; these bounds are closer than that to the least and the greatest there is.

@@ -59,11 +59,13 @@ pub enum Command {
     Summary(SummaryArgs),
     /// Models side by side, and how their layers differ
     Compare(CompareArgs),
+    /// FLOPs of a model as tools and papers count them, and how their counts differ, to the last FLOP
+    Reconcile(ReconcileArgs),
     /// A model file from a Hugging Face config.json
     Import(ImportArgs),
     /// Weights, cache, activations, training: what takes how much, where the peak is, does it fit
     Memory(MemoryArgs),
-    /// List models, families, blocks, classes, dtypes, or hardware
+    /// List models, families, blocks, classes, dtypes, hardware, or conventions
     List(ListArgs),
     /// A stage of the pipeline, for those who work on it
     Show(ShowArgs),
@@ -185,6 +187,9 @@ pub struct ReportArgs {
     /// si: GB = 10^9 bytes; iec: GiB = 2^30 bytes
     #[arg(long, value_enum, default_value_t = Units::Si)]
     pub units: Units,
+    /// Count FLOPs as a tool or a paper does (`layerspec list conventions`)
+    #[arg(long, value_name = "NAME")]
+    pub convention: Option<String>,
     /// The most rows that are written
     #[arg(long, value_name = "N", default_value_t = 1_000_000)]
     pub max_rows: u64,
@@ -422,6 +427,17 @@ pub struct SummaryArgs {
 }
 
 #[derive(Debug, ClapArgs)]
+pub struct ReconcileArgs {
+    /// A file, `-` for standard input, or the name of an embedded model
+    pub model: String,
+    /// Which (`layerspec list conventions`); the others are compared with the first [default: all]
+    #[arg(long, alias = "convention", value_name = "NAME,...", value_delimiter = ',')]
+    pub conventions: Vec<String>,
+    #[command(flatten)]
+    pub page: PageArgs,
+}
+
+#[derive(Debug, ClapArgs)]
 pub struct CompareArgs {
     /// Two or more files or names of embedded models; the others are compared with the first. Behind a question mark
     /// stands what is different: 'llama-2-7b-hf?num_hidden_layers=12&kernel=eager'. Or two files that `compile --format json`
@@ -468,6 +484,7 @@ pub enum Listed {
     Classes,
     Dtypes,
     Hardware,
+    Conventions,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -502,6 +519,7 @@ const COMMANDS: &[&str] = &[
     "explain",
     "summary",
     "compare",
+    "reconcile",
     "import",
     "memory",
     "list",

@@ -1,5 +1,7 @@
 //! `layerspec compile`.
 
+use std::sync::Arc;
+
 use super::args::CompileArgs;
 use super::input;
 use super::output::{Exit, Stop, Terminal, write_to};
@@ -10,12 +12,24 @@ use crate::syntax::diag::{Code, Diagnostic};
 pub fn run(args: &CompileArgs, terminal: &Terminal) -> Result<Exit, Stop> {
     let Some(session) = terminal.session() else { return Ok(Exit::Wrong) };
     let workload = args.workload.workload(session.catalog())?;
+    let convention = match args.report.convention.as_deref().map(|name| session.catalog().convention(name)).transpose() {
+        Ok(convention) => convention,
+        Err(said) => return Ok(terminal.report(&session.said::<()>(said))),
+    };
     let (format, by) = (args.report.format, args.report.by);
     let model = input::read(&args.model, &args.workload.settings(), &session);
     let keys = model.value.clone();
     let mut outcome = model.and_then(|model| model.lowered(&args.workload.execution())).and_then(|lowered| lowered.at(&workload));
     let too_many = outcome.value.as_ref().and_then(|evaluation| too_many_rows(evaluation, format, by, args));
     outcome.diagnostics.extend(too_many);
+    let counted = convention.and_then(|convention| Some(outcome.value.as_ref()?.counted(&convention)));
+    let counted = match counted.transpose() {
+        Ok(counted) => counted.map(Arc::new),
+        Err(diagnostic) => {
+            outcome.diagnostics.push(*diagnostic);
+            None
+        }
+    };
     let exit = terminal.report(&outcome);
     let (Some(evaluation), Some(model)) = (outcome.value, keys) else { return Ok(exit) };
     terminal.unused(&model);
@@ -29,6 +43,7 @@ pub fn run(args: &CompileArgs, terminal: &Terminal) -> Result<Exit, Stop> {
         expand: args.report.expand,
         exact: args.report.exact,
         units: args.report.units,
+        convention: counted,
         color: terminal.color(file),
         width: terminal.width(),
     };

@@ -2,7 +2,7 @@
 
 use super::args::{ListArgs, Listed};
 use super::output::{Exit, Stop, Terminal, write_to};
-use crate::report::{list_blocks, list_classes, list_devices, list_dtypes, list_families, list_models};
+use crate::report::{list_blocks, list_classes, list_conventions, list_devices, list_dtypes, list_families, list_models};
 
 pub fn run(args: &ListArgs, terminal: &Terminal) -> Result<Exit, Stop> {
     let Some(session) = terminal.session() else { return Ok(Exit::Wrong) };
@@ -14,6 +14,7 @@ pub fn run(args: &ListArgs, terminal: &Terminal) -> Result<Exit, Stop> {
         Listed::Classes => list_classes(catalog, width, out),
         Listed::Dtypes => list_dtypes(catalog, width, out),
         Listed::Hardware => list_devices(catalog, width, out),
+        Listed::Conventions => list_conventions(catalog, width, out),
     })?;
     Ok(Exit::Fine)
 }

@@ -12,6 +12,7 @@ mod input;
 mod list;
 mod memory;
 mod output;
+mod reconcile;
 mod schema;
 mod shell;
 mod show;
@@ -40,6 +41,7 @@ pub fn run() -> ExitCode {
         Command::Graph(options) => graph::run(options, &terminal),
         Command::Summary(options) => summary::run(options, &terminal),
         Command::Compare(options) => summary::compare(options, &terminal),
+        Command::Reconcile(options) => reconcile::run(options, &terminal),
         Command::Import(options) => import::run(options, &terminal),
         Command::Explain(options) => explain::run(options, &terminal),
         Command::Memory(options) => memory::run(options, &terminal),

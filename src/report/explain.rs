@@ -1,9 +1,12 @@
 //! Explanations: of a class, a dtype, a device, a diagnostic code. Every number can be asked where it comes from.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use super::units::{self, Units};
-use crate::catalog::{Alias, Class, Device, Dim, Dtype, ElementDef, Example, Formula, Parameter, ShapeDef, ValueDef};
+use crate::catalog::{
+    Alias, Class, Convention, Device, Dim, Dtype, ElementDef, Example, Formula, Parameter, Role, Selector, ShapeDef, ValueDef,
+};
 use crate::cost::rules::{Rule, rule};
 use crate::quantity::Quantity;
 use crate::syntax::diag::{CODES, CodeInfo};
@@ -134,7 +137,7 @@ fn formulas(class: &Class) -> Vec<Vec<String>> {
 }
 
 fn example(out: &mut String, example: &Example) {
-    let pairs = |list: &[(std::sync::Arc<str>, crate::syntax::expr::Value)]| {
+    let pairs = |list: &[(Arc<str>, crate::syntax::expr::Value)]| {
         list.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(", ")
     };
     let _ = writeln!(out, "  {}", example.doc);
@@ -172,6 +175,41 @@ pub fn explain_device(device: &Device) -> String {
     section(&mut out, "sources", device.sources.iter().map(|source| vec![source.to_string()]));
     section(&mut out, "note", device.note.iter().map(|note| vec![note.to_string()]));
     out
+}
+
+/// All there is to say about a convention: its terms, of which layers each is, and who says so.
+#[must_use]
+pub fn explain_convention(convention: &Convention) -> String {
+    let mut out = format!("{} (convention)\n\n  {}\n", convention.name, convention.doc);
+    if !convention.aliases.is_empty() {
+        let _ = writeln!(out, "  also: {}", convention.aliases.join(", "));
+    }
+    let _ = writeln!(out, "  a multiply-add counts as {}", convention.multiply_add);
+    let _ = writeln!(out, "  source: {}\n  compared: {}\n\nterms", convention.source, convention.checked);
+    for term in &convention.terms {
+        let _ = writeln!(out, "  {}\n    {}\n    of {}", term.term, term.doc, selected(&term.of));
+        let when = term.when.as_ref().map(|formula| ("when", formula));
+        let kind = if term.products { "products" } else { "flops" };
+        let formulas =
+            when.into_iter().chain([(kind, &term.forward)]).chain(term.backward.as_ref().map(|formula| ("backward", formula)));
+        for (label, formula) in formulas {
+            let _ = writeln!(out, "    {label}: {}", formula.text);
+        }
+    }
+    out
+}
+
+/// Of which layers a term is, in words.
+fn selected(of: &Selector) -> String {
+    let words = |classes: &[Arc<str>], roles: &[Role]| {
+        let roles = roles.iter().map(|role| role.word().to_owned());
+        roles.chain(classes.iter().map(|class| class.to_string())).collect::<Vec<_>>().join(", ")
+    };
+    let all = |roles: &[Role], components: &[Role]| [roles, components].concat();
+    let those = words(&of.classes, &all(&of.roles, &of.components));
+    let without = words(&of.except_classes, &all(&of.except_roles, &of.except_components));
+    let those = if those.is_empty() { "all layers".to_owned() } else { those };
+    if without.is_empty() { those } else { format!("{those} but {without}") }
 }
 
 fn figure(name: &str, n: u128, unit: &str, human: String) -> Vec<String> {

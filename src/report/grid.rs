@@ -2,12 +2,13 @@
 
 use std::io;
 
+use super::reconcile::in_words;
 use super::units::{self, Units};
 use super::{By, Line, Options, expanded, folded, groups};
-use crate::analysis::summary::CountedBy;
+use crate::analysis::convention::{Counted, Passes};
 use crate::cost::workload::CompleteWorkload;
 use crate::evaluation::Evaluation;
-use crate::quantity::workload::{After, Attention, Kernel, Logits, Phase};
+use crate::quantity::workload::{Attention, Kernel, Logits, Phase};
 use crate::quantity::{Cost, Quantity};
 
 /// A column: its title, and how soon it is given up where there is no room (0: never).
@@ -83,6 +84,8 @@ struct Facts<'a> {
     tied: bool,
     shape: Option<&'a [u128]>,
     saved: u128,
+    /// Its FLOPs, forward and backward.
+    flops: [u128; 2],
 }
 
 /// Makes the grid of a compiled model. Columns that would be empty all the way are left out.
@@ -91,7 +94,9 @@ pub fn grid<'a>(compiled: &'a Evaluation, options: &'a Options) -> Grid<'a> {
     let calls = report.rows().any(|row| row.calls != 1);
     let train = compiled.bound.workload.phase == Phase::Train;
     let cache = report.totals.get(Quantity::CacheBytes) > 0;
+    let own = options.convention.is_none();
     let shown = |column: &Column| match column.title {
+        "vector" | "transc." | "FLOP/B" if !own => false,
         "calls" => calls && options.by == By::Layer,
         "class" => options.by == By::Layer,
         "x" => !options.expand || options.by != By::Layer,
@@ -134,6 +139,7 @@ impl Grid<'_> {
             tied: false,
             shape: None,
             saved: compiled.flow.saved_bytes,
+            flops: self.maker.all_flops(),
         };
         kept(self.maker.row(RowKind::Total, "total", 0, &all))
     }
@@ -182,6 +188,7 @@ impl Maker<'_> {
                 tied: false,
                 shape: None,
                 saved: group.saved_bytes,
+                flops: self.flops(&group.cost, |counted| group.counted(counted)),
             };
             each(self.row(RowKind::Layer, &group.name, 0, &facts))
         })
@@ -196,6 +203,7 @@ impl Maker<'_> {
             tied: line.tied_to.is_some(),
             shape: line.output_shape,
             saved: line.saved_bytes,
+            flops: self.flops(&line.cost, |counted| line.counted(counted)),
         };
         self.row(RowKind::Layer, name, indent, &facts)
     }
@@ -205,10 +213,8 @@ impl Maker<'_> {
         let count = |quantity| self.count(cost.get(quantity));
         let bytes = |n: u128| self.bytes(n);
         let of = |quantity| bytes(cost.get(quantity));
-        let backward = cost.get(Quantity::BackwardMatmulFlops).saturating_add(cost.get(Quantity::BackwardVectorFlops));
-        let forward = cost.get(Quantity::MatmulFlops).saturating_add(cost.get(Quantity::VectorFlops));
-        let totals = &self.compiled.report.totals;
-        let whole = totals.get(Quantity::MatmulFlops).saturating_add(totals.get(Quantity::VectorFlops));
+        let [forward, backward] = facts.flops;
+        let [whole, _] = self.all_flops();
         let class = facts.class.rsplit('.').next().unwrap_or(facts.class);
         let params = cost.get(Quantity::Params);
         let cells = [
@@ -233,6 +239,22 @@ impl Maker<'_> {
         Row { kind, indent, cells: cells.into() }
     }
 
+    /// FLOPs forward and backward: by the convention that was asked for, else those of a cost.
+    fn flops(&self, cost: &Cost, by_convention: impl FnOnce(&Counted) -> Passes) -> [u128; 2] {
+        match &self.options.convention {
+            Some(counted) => {
+                let Passes { forward, backward } = by_convention(counted);
+                // Terms that correct others leave no layer less than nothing.
+                [forward, backward].map(|flops| flops.try_into().unwrap_or(0))
+            }
+            None => own_flops(cost),
+        }
+    }
+
+    fn all_flops(&self) -> [u128; 2] {
+        self.flops(&self.compiled.report.totals, |counted| counted.total)
+    }
+
     fn count(&self, n: u128) -> String {
         if self.options.exact { units::exact(n) } else { units::count(n) }
     }
@@ -246,42 +268,21 @@ impl Maker<'_> {
     }
 }
 
+/// Matrix products and elementwise operations, forward and backward.
+fn own_flops(cost: &Cost) -> [u128; 2] {
+    let sum = |a, b| cost.get(a).saturating_add(cost.get(b));
+    [sum(Quantity::MatmulFlops, Quantity::VectorFlops), sum(Quantity::BackwardMatmulFlops, Quantity::BackwardVectorFlops)]
+}
+
 /// What a path adds to that of its composite.
 fn relative<'p>(path: &'p str, outer: &str) -> &'p str {
     path.strip_prefix(outer).map_or(path, |rest| rest.trim_start_matches('.'))
 }
 
-/// The model and its workload, in a line.
-pub fn title(compiled: &Evaluation) -> String {
-    let workload = &compiled.bound.workload;
-    let name = compiled.checked.model.name.as_ref().map_or("(no name)", |name| &*name.value);
-    let tokens = |n: u64| format!("{} token{}", units::exact(u128::from(n)), if n == 1 { "" } else { "s" });
-    let sequences = CountedBy::of(compiled) == CountedBy::Token;
-    let phase = if sequences || workload.phase == Phase::Train { workload.phase.word() } else { "forward" };
-    let mut parts = vec![phase.to_owned(), format!("batch {}", workload.batch_size)];
-    parts.extend(sequences.then(|| tokens(workload.seq_len)));
-    if sequences && workload.past_len > 0 {
-        let prompt = if workload.after == After::Prompt { " by the prompt" } else { "" };
-        parts.push(format!("{} cached{prompt}", units::exact(u128::from(workload.past_len))));
-    }
-    parts.push(workload.dtype.name.to_string());
-    if workload.weight_dtype != workload.dtype {
-        parts.push(format!("weights {}", workload.weight_dtype.name));
-    }
-    for (pattern, dtype) in &workload.weight_dtypes {
-        parts.push(format!("{pattern} in {}", dtype.name));
-    }
-    if workload.kv_dtype != workload.dtype {
-        parts.push(format!("cache {}", workload.kv_dtype.name));
-    }
-    for (name, value) in &workload.more {
-        parts.push(format!("{name} {value}"));
-    }
-    super::escape_terminal(&format!("{name}: {}", parts.join(", "))).into_owned()
-}
-
 /// The totals with every digit, and by which conventions they were counted: label and text.
-pub fn summary(compiled: &Evaluation, units: Units) -> Vec<(&'static str, String)> {
+pub fn summary(compiled: &Evaluation, options: &Options) -> Vec<(&'static str, String)> {
+    let units = options.units;
+    let counted = options.convention.as_deref();
     let (report, workload) = (&compiled.report, &compiled.bound.workload);
     let totals = &report.totals;
     let exact = |quantity| units::exact(totals.get(quantity));
@@ -299,15 +300,7 @@ pub fn summary(compiled: &Evaluation, units: Units) -> Vec<(&'static str, String
                 others(workload)
             ),
         ),
-        (
-            "FLOPs",
-            format!(
-                "{} matmul ({} MACs) + {} vector",
-                exact(Quantity::MatmulFlops),
-                units::count(totals.macs()),
-                exact(Quantity::VectorFlops)
-            ),
-        ),
+        ("FLOPs", counted.map_or_else(|| forward(totals), |counted| in_words(counted, |flops| flops.forward))),
     ];
     lines.extend(checkpoint(compiled).map(|text| ("weights", text)));
     if totals.get(Quantity::ActiveParams) != totals.get(Quantity::Params) {
@@ -318,7 +311,7 @@ pub fn summary(compiled: &Evaluation, units: Units) -> Vec<(&'static str, String
         lines.push(("active", text));
     }
     if train {
-        let text = format!("{} matmul + {} vector", exact(Quantity::BackwardMatmulFlops), exact(Quantity::BackwardVectorFlops));
+        let text = counted.map_or_else(|| backward(totals), |counted| in_words(counted, |flops| flops.backward));
         lines.push(("backward", text));
     }
     let pass = if train { " (forward pass)" } else { "" };
@@ -345,7 +338,7 @@ pub fn summary(compiled: &Evaluation, units: Units) -> Vec<(&'static str, String
         let saved = compiled.flow.saved_bytes;
         lines.push(("saved", format!("{} bytes ({}) for the backward pass", units::exact(saved), units::bytes(saved, units))));
     }
-    lines.push(("counted", conventions(compiled, units)));
+    lines.push(("counted", conventions(compiled, options)));
     let uses = compiled.flat.uses();
     let has_effect = |name: &&String| match name.as_str() {
         "seq_len" | "past_len" => uses.reads(name),
@@ -365,11 +358,24 @@ fn others(workload: &CompleteWorkload) -> String {
     if *other == workload.weight_dtype { String::new() } else { format!(", biases, norms and embeddings in {}", other.name) }
 }
 
-fn conventions(compiled: &Evaluation, units: Units) -> String {
+fn forward(totals: &Cost) -> String {
+    let (matmul, vector) = (totals.get(Quantity::MatmulFlops), totals.get(Quantity::VectorFlops));
+    format!("{} matmul ({} MACs) + {} vector", units::exact(matmul), units::count(totals.macs()), units::exact(vector))
+}
+
+fn backward(totals: &Cost) -> String {
+    let (matmul, vector) = (totals.get(Quantity::BackwardMatmulFlops), totals.get(Quantity::BackwardVectorFlops));
+    format!("{} matmul + {} vector", units::exact(matmul), units::exact(vector))
+}
+
+fn conventions(compiled: &Evaluation, options: &Options) -> String {
     let workload = &compiled.bound.workload;
-    let mut parts = vec!["1 multiply-add = 2 FLOPs".to_owned()];
+    let mut parts = match &options.convention {
+        Some(counted) => vec![format!("FLOPs as {} does: {}", counted.convention.name, counted.convention.doc)],
+        None => vec!["1 multiply-add = 2 FLOPs".to_owned()],
+    };
     let uses = compiled.flat.uses();
-    if uses.reads("attention") {
+    if uses.reads("attention") && options.convention.is_none() {
         parts.push(match workload.attention {
             Attention::Dense => "attention dense (every query with every key)".to_owned(),
             Attention::Masked => "attention masked (only pairs that the mask keeps)".to_owned(),
@@ -381,11 +387,11 @@ fn conventions(compiled: &Evaluation, units: Units) -> String {
             Logits::Last => "logits of the last position".to_owned(),
         });
     }
-    if workload.phase == Phase::Train {
+    if workload.phase == Phase::Train && options.convention.is_none() {
         let recomputes = if workload.kernel == Kernel::Flash { " (recomputes the scores)" } else { "" };
         parts.push(format!("{} kernel{recomputes}", workload.kernel.word()));
     }
-    parts.push(match units {
+    parts.push(match options.units {
         Units::Si => "GB = 10^9 bytes".to_owned(),
         Units::Iec => "GiB = 2^30 bytes".to_owned(),
     });

@@ -6,8 +6,10 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::layer::{Inputs, Outputs, Parameters, Replaced, Weights};
 use super::lines::wired;
+use super::reconcile::convention_json;
 use super::{By, Group, Line, Options, groups};
 use crate::analysis::changes::FORMAT;
+use crate::analysis::convention::{Counted, Passes};
 use crate::analysis::layers::Layer;
 use crate::cost::workload::CompleteWorkload;
 use crate::evaluation::Evaluation;
@@ -19,6 +21,7 @@ use crate::syntax::json::write;
 pub fn render(compiled: &Evaluation, options: &Options, out: &mut dyn Write) -> io::Result<()> {
     let model = &compiled.checked.model;
     let train = compiled.bound.workload.phase == Phase::Train;
+    let counted = options.convention.as_deref();
     writeln!(out, "{{\n  \"format\": {},", json(&FORMAT)?)?;
     let name = model.name.as_ref().map(|name| &*name.value);
     write!(out, "  \"model\": {{ \"name\": {}, \"source\": {} }},", json(&name)?, json(&model.source.as_deref())?)?;
@@ -28,6 +31,9 @@ pub fn render(compiled: &Evaluation, options: &Options, out: &mut dyn Write) -> 
     write!(out, "\n  \"catalog\": {},\n  \"reference\": {},", json(&catalog.version())?, json(&reference)?)?;
     write!(out, "\n  \"workload\": {},", json(&WorkloadJson(&compiled.bound.workload, super::grid::checkpoint(compiled)))?)?;
     write!(out, "\n  \"conventions\": {},", json(&ConventionsJson(&compiled.bound.workload))?)?;
+    if let Some(counted) = &options.convention {
+        write!(out, "\n  \"convention\": {},", json(&convention_json(counted))?)?;
+    }
     let mut buffer = Vec::new();
     let mut separator = "";
     if options.by == By::Layer {
@@ -35,30 +41,31 @@ pub fn render(compiled: &Evaluation, options: &Options, out: &mut dyn Write) -> 
         wired(compiled, &mut |line, layer| {
             write!(out, "{separator}\n    ")?;
             separator = ",";
-            whole(&mut buffer, &LineJson { compiled, line, layer, train }, out)
+            whole(&mut buffer, &LineJson { compiled, line, layer, train, counted }, out)
         })?;
     } else {
         write!(out, "\n  \"groups\": [")?;
         for group in groups(compiled, options.by, options.depth) {
             write!(out, "{separator}\n    ")?;
-            write::write(out, &GroupJson { group: &group, by: options.by, train })?;
+            write::write(out, &GroupJson { group: &group, by: options.by, train, counted })?;
             separator = ",";
         }
     }
-    write!(out, "\n  ],\n  \"totals\": {}\n}}\n", json(&TotalsJson { compiled, train })?)
+    write!(out, "\n  ],\n  \"totals\": {}\n}}\n", json(&TotalsJson { compiled, train, counted })?)
 }
 
 pub fn render_lines(compiled: &Evaluation, options: &Options, out: &mut dyn Write) -> io::Result<()> {
     let train = compiled.bound.workload.phase == Phase::Train;
+    let counted = options.convention.as_deref();
     let mut buffer = Vec::new();
     if options.by == By::Layer {
         wired(compiled, &mut |line, layer| {
-            whole(&mut buffer, &LineJson { compiled, line, layer, train }, out)?;
+            whole(&mut buffer, &LineJson { compiled, line, layer, train, counted }, out)?;
             writeln!(out)
         })?;
     } else {
         for group in groups(compiled, options.by, options.depth) {
-            write::write(out, &GroupJson { group: &group, by: options.by, train })?;
+            write::write(out, &GroupJson { group: &group, by: options.by, train, counted })?;
             writeln!(out)?;
         }
     }
@@ -81,6 +88,7 @@ struct LineJson<'a> {
     layer: &'a Layer<'a>,
     line: &'a Line<'a>,
     train: bool,
+    counted: Option<&'a Counted>,
 }
 
 impl Serialize for LineJson<'_> {
@@ -102,6 +110,7 @@ impl Serialize for LineJson<'_> {
             map.serialize_entry("calls", &self.line.calls)?;
         }
         quantities(&mut map, &self.line.cost, self.train)?;
+        by_convention(&mut map, self.counted.map(|counted| self.line.counted(counted)), self.train)?;
         if self.train {
             map.serialize_entry(Total::SavedBytes.name(), &self.line.saved_bytes)?;
         }
@@ -116,6 +125,7 @@ struct GroupJson<'a> {
     group: &'a Group,
     by: By,
     train: bool,
+    counted: Option<&'a Counted>,
 }
 
 impl Serialize for GroupJson<'_> {
@@ -124,6 +134,7 @@ impl Serialize for GroupJson<'_> {
         map.serialize_entry(if self.by == By::Class { "class" } else { "path" }, &self.group.name)?;
         map.serialize_entry(Total::Layers.name(), &self.group.layers)?;
         quantities(&mut map, &self.group.cost, self.train)?;
+        by_convention(&mut map, self.counted.map(|counted| self.group.counted(counted)), self.train)?;
         if self.train {
             map.serialize_entry(Total::SavedBytes.name(), &self.group.saved_bytes)?;
         }
@@ -143,9 +154,21 @@ fn quantities<M: SerializeMap>(map: &mut M, cost: &Cost, train: bool) -> Result<
     map.serialize_entry("arithmetic_intensity", &cost.arithmetic_intensity())
 }
 
+/// The keys, and CSV's columns, of FLOPs as a convention counts them.
+pub(super) const BY_CONVENTION: [&str; 2] = ["convention_flops", "backward_convention_flops"];
+
+/// FLOPs as a convention counts them; nothing where none was asked for.
+fn by_convention<M: SerializeMap>(map: &mut M, flops: Option<Passes>, train: bool) -> Result<(), M::Error> {
+    let Some(Passes { forward, backward }) = flops else { return Ok(()) };
+    let [of_forward, of_backward] = BY_CONVENTION;
+    map.serialize_entry(of_forward, &forward)?;
+    if train { map.serialize_entry(of_backward, &backward) } else { Ok(()) }
+}
+
 struct TotalsJson<'a> {
     compiled: &'a Evaluation,
     train: bool,
+    counted: Option<&'a Counted>,
 }
 
 impl Serialize for TotalsJson<'_> {
@@ -155,6 +178,7 @@ impl Serialize for TotalsJson<'_> {
         map.serialize_entry(Total::Layers.name(), &report.layers)?;
         map.serialize_entry(Total::Modules.name(), &report.modules)?;
         quantities(&mut map, &report.totals, self.train)?;
+        by_convention(&mut map, self.counted.map(|counted| counted.total), self.train)?;
         let flow = &self.compiled.flow;
         if self.train {
             map.serialize_entry(Total::SavedBytes.name(), &flow.saved_bytes)?;

@@ -4,9 +4,10 @@ use std::borrow::Cow;
 
 use indexmap::IndexMap;
 
+use crate::analysis::convention::{Counted, Passes};
 use crate::analysis::layers::{Layer, visit_layers};
 use crate::evaluation::{Evaluation, Instance};
-use crate::flat::{RowInfo, Tied};
+use crate::flat::{RowId, RowInfo, Tied};
 use crate::flow::RowFlow;
 use crate::quantity::Cost;
 use crate::quantity::workload::words;
@@ -27,6 +28,7 @@ words!(By, Layer = "layer", Class = "class", Depth = "depth");
 /// A row: one layer, or all the instances that share it.
 #[derive(Debug, Clone)]
 pub struct Line<'c> {
+    pub row: RowId,
     pub path: Cow<'c, str>,
     pub class: &'c str,
     /// `module`, `function`, or `parameter` for a tensor that a composite owns.
@@ -48,16 +50,36 @@ pub struct Line<'c> {
 #[derive(Debug, Clone)]
 pub struct Group {
     pub name: String,
+    /// Those that it is of, each with how many instances.
+    pub rows: Vec<(RowId, u128)>,
     pub layers: u128,
     pub cost: Cost,
     pub saved_bytes: u128,
 }
 
+impl Line<'_> {
+    /// Its FLOPs as a convention counts them.
+    #[must_use]
+    pub fn counted(&self, counted: &Counted) -> Passes {
+        counted.of(self.row, self.repeats)
+    }
+}
+
+impl Group {
+    /// Its FLOPs as a convention counts them.
+    #[must_use]
+    pub fn counted(&self, counted: &Counted) -> Passes {
+        // The total was formed without overflow.
+        self.rows.iter().fold(Passes::default(), |sum, (row, instances)| sum.saturating_plus(counted.of(*row, *instances)))
+    }
+}
+
 /// One line a distinct layer.
 pub fn folded<'c>(compiled: &'c Evaluation) -> impl Iterator<Item = Line<'c>> {
     let rows = compiled.flat.rows.iter().zip(compiled.report.rows()).zip(compiled.flow.rows.iter());
-    rows.map(|((info, row), flow)| {
-        line(info, Cow::Borrowed(&*info.path), info.repeats, row.calls, row.total(), flow, flow.saved_total())
+    (0u32..).zip(rows).map(|(at, ((info, row), flow))| {
+        let (path, total) = (Cow::Borrowed(&*info.path), row.total());
+        line((RowId(at), info), path, info.repeats, row.calls, total, flow, flow.saved_total())
     })
 }
 
@@ -82,11 +104,11 @@ pub fn wired<'c, E>(compiled: &'c Evaluation, visit: &mut dyn FnMut(&Line<'_>, &
 
 fn of_instance<'c>(instance: &Instance<'c>, path: Cow<'c, str>) -> Option<Line<'c>> {
     let row = instance.row;
-    Some(line(row.info, path, 1, row.calls(), instance.total()?, row.flow?, instance.saved_bytes()))
+    Some(line((row.id, row.info), path, 1, row.calls(), instance.total()?, row.flow?, instance.saved_bytes()))
 }
 
 fn line<'c>(
-    info: &'c RowInfo,
+    (row, info): (RowId, &'c RowInfo),
     path: Cow<'c, str>,
     repeats: u128,
     calls: u128,
@@ -97,6 +119,7 @@ fn line<'c>(
     let output_shape = flow.outputs().iter().find_map(|shape| shape.as_deref());
     let tied_to = info.row.tied.first().map(|tied: &Tied| &*tied.path);
     Line {
+        row,
         path,
         class: &info.row.class_name,
         kind: info.row.kind_word(),
@@ -112,20 +135,30 @@ fn line<'c>(
 /// Rows put together by class, or by the first `depth` segments of their paths.
 #[must_use]
 pub fn groups(compiled: &Evaluation, by: By, depth: usize) -> Vec<Group> {
-    let mut groups: IndexMap<String, (u128, Cost, u128)> = IndexMap::new();
+    let mut groups: IndexMap<String, Group> = IndexMap::new();
     for (info, line) in compiled.flat.rows.iter().zip(folded(compiled)) {
         let key = match by {
             By::Class => line.class.to_owned(),
             By::Depth => prefix(info, depth),
             By::Layer => line.path.clone().into_owned(),
         };
-        let entry = groups.entry(key).or_default();
-        entry.0 = entry.0.saturating_add(line.repeats);
+        let group = match groups.get_mut(&key) {
+            Some(group) => group,
+            None => groups.entry(key.clone()).or_insert(Group {
+                name: key,
+                rows: Vec::new(),
+                layers: 0,
+                cost: Cost::default(),
+                saved_bytes: 0,
+            }),
+        };
+        group.rows.push((line.row, line.repeats));
+        group.layers = group.layers.saturating_add(line.repeats);
         // The totals were formed without overflow, and a part of them can't exceed them.
-        entry.1 = entry.1.plus(&line.cost).unwrap_or(entry.1);
-        entry.2 = entry.2.saturating_add(line.saved_bytes);
+        group.cost = group.cost.plus(&line.cost).unwrap_or(group.cost);
+        group.saved_bytes = group.saved_bytes.saturating_add(line.saved_bytes);
     }
-    groups.into_iter().map(|(name, (layers, cost, saved_bytes))| Group { name, layers, cost, saved_bytes }).collect()
+    groups.into_values().collect()
 }
 
 /// The path of the composite `depth` levels down, or the row's own if it isn't that deep.

@@ -109,6 +109,19 @@ pub fn list_dtypes(catalog: &Catalog, width: usize, out: &mut dyn Write) -> io::
     draw(table, out)
 }
 
+/// How tools and papers count FLOPs: the name to call a convention by, and what it counts.
+///
+/// # Errors
+/// Those of `out`.
+pub fn list_conventions(catalog: &Catalog, width: usize, out: &mut dyn Write) -> io::Result<()> {
+    let mut table = table(width);
+    table.set_header(["convention", "also", "what it counts"]);
+    for convention in catalog.conventions().filter_map(Result::ok) {
+        table.add_row([convention.name.to_string(), convention.aliases.join(", "), convention.doc.to_string()]);
+    }
+    draw(table, out)
+}
+
 /// The devices: the name to call them by, their main figures, and whether those were read from the vendor's own documents.
 ///
 /// # Errors

@@ -2,7 +2,8 @@
 
 use std::io::{self, Write};
 
-use super::grid::{grid, summary, title};
+use super::grid::{grid, summary};
+use super::title::title;
 use super::{Options, escape_markdown};
 use crate::evaluation::Evaluation;
 
@@ -27,7 +28,7 @@ pub fn render(compiled: &Evaluation, options: &Options, out: &mut dyn Write) -> 
         writeln!(out, "| {} |", cells.join(" | "))
     })?;
     writeln!(out)?;
-    for (label, text) in summary(compiled, options.units) {
+    for (label, text) in summary(compiled, options) {
         writeln!(out, "- {label}: {}", escape_markdown(&text))?;
     }
     Ok(())

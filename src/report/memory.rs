@@ -9,8 +9,8 @@ use comfy_table::{Cell, CellAlignment, ContentArrangement};
 use indexmap::IndexSet;
 use serde::Serialize;
 
-use super::grid::title;
 use super::sheet::sheet;
+use super::title::title;
 use super::units::{self, Units};
 use super::{escape_csv, escape_markdown, escape_terminal};
 use crate::analysis::cache::{CacheGrowth, CacheReport};

@@ -21,30 +21,34 @@ mod memory;
 mod mermaid;
 mod origin;
 mod page;
+mod reconcile;
 mod roles;
 mod schema;
 mod sheet;
 mod summary;
 mod table;
+mod title;
 mod tree;
 pub mod units;
 mod why;
 
 use std::io::{self, Write};
+use std::sync::Arc;
 
 pub use crate::syntax::escape::{escape_csv, escape_dot, escape_markdown, escape_mermaid, escape_terminal};
 pub use changes::render_changes;
 pub use dot::render_dot;
-pub use explain::{errors_page, explain_class, explain_code, explain_device, explain_dtype};
+pub use explain::{errors_page, explain_class, explain_code, explain_convention, explain_device, explain_dtype};
 pub use families::families_page;
 pub use family::explain_family;
 pub use found::render_found;
 pub use lines::{By, Group, Line, expanded, folded, groups};
-pub use list::{list_blocks, list_classes, list_devices, list_dtypes, list_families, list_models};
+pub use list::{list_blocks, list_classes, list_conventions, list_devices, list_dtypes, list_families, list_models};
 pub use memory::{MEMORY_FORMATS, MemoryFormat, MemoryReport};
 pub use mermaid::render_mermaid;
 pub use origin::explain_variable;
 pub use page::PageFormat;
+pub use reconcile::render_reconciled;
 pub use roles::roles_page;
 pub use schema::model_schema;
 pub use summary::{render_compare, render_summary};
@@ -52,6 +56,7 @@ pub use tree::render_tree;
 
 pub use why::{explain_composite, explain_layer};
 
+use crate::analysis::convention::Counted;
 use crate::evaluation::Evaluation;
 use units::Units;
 
@@ -68,6 +73,8 @@ pub struct Options {
     pub exact: bool,
     /// Decimal or binary multiples of bytes.
     pub units: Units,
+    /// FLOPs as a convention counts them, in place of our own.
+    pub convention: Option<Arc<Counted>>,
     /// Whether to colour.
     pub color: bool,
     /// Columns of the terminal.

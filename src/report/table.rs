@@ -5,7 +5,8 @@ use std::io::{self, Write};
 use unicode_width::UnicodeWidthStr;
 
 use super::Options;
-use super::grid::{Grid, Row, RowKind, grid, summary, title};
+use super::grid::{Grid, Row, RowKind, grid, summary};
+use super::title::title;
 use crate::evaluation::Evaluation;
 
 /// Blanks between two columns.
@@ -19,7 +20,7 @@ pub fn render(compiled: &Evaluation, options: &Options, out: &mut dyn Write) -> 
     writeln!(out, "{}\n", styled(&title(compiled), options.color, "1"))?;
     layout.draw(&grid, out)?;
     writeln!(out)?;
-    let lines = summary(compiled, options.units);
+    let lines = summary(compiled, options);
     let label_width = lines.iter().map(|(label, _)| label.len()).max().unwrap_or(0);
     for (label, text) in lines {
         let wrapped = wrap(&text, options.width.saturating_sub(label_width + GAP).max(30));

@@ -1,17 +1,20 @@
 //! What can be asked of a model at a workload: where memory goes, what fits, why a figure is what it is, how two models differ.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value as Json};
 
 use super::Outcome;
 use crate::analysis::cache::{CacheReport, cache};
 use crate::analysis::compare::{Difference, difference};
+use crate::analysis::convention::{Counted, count};
 use crate::analysis::find::{Found, Remedy, Size, find, remedies};
 use crate::analysis::fit::{Fit, Question, fit};
 use crate::analysis::layers::{Layer, visit_layers};
 use crate::analysis::memory::{Plan, Training, plan};
 use crate::analysis::summary::{Summary, summary};
 use crate::analysis::{Reasons, reasons};
-use crate::catalog::Device;
+use crate::catalog::{Convention, Device};
 use crate::cost::workload::Workload;
 use crate::emit::flat_list;
 use crate::evaluation::{Evaluation, Row};
@@ -65,6 +68,25 @@ impl Evaluation {
     #[must_use]
     pub fn cache(&self) -> CacheReport {
         deep(|| cache(self))
+    }
+
+    /// FLOPs as a convention counts them, row by row and term by term.
+    ///
+    /// ```
+    /// use layerspec::{Execution, Session, Workload};
+    ///
+    /// let session = Session::new();
+    /// let lowered = session.load("llama-2-7b-hf").and_then(|model| model.lowered(&Execution::default())).into_result()?;
+    /// let at = lowered.at(&Workload::prefill(1, 2048)).into_result()?;
+    /// let fvcore = session.catalog().convention("fvcore").unwrap();
+    /// assert_eq!(at.counted(&fvcore).unwrap().total.forward, 13_531_294_466_048);
+    /// # Ok::<(), layerspec::Failure>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Attention that isn't dense, a formula of the convention without a value, a count beyond 127 bits.
+    pub fn counted(&self, convention: &Arc<Convention>) -> Result<Counted, Box<Diagnostic>> {
+        deep(|| count(self, convention))
     }
 
     /// One page on the model: sizes, attention, parameters by component, ratios.

@@ -23,7 +23,7 @@ pub use model::{Model, Place};
 pub use outcome::{Failure, Outcome};
 pub use stage::{Shown, Stage};
 
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, Convention};
 use crate::language;
 use crate::language::check::check;
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics, nearest};
@@ -109,6 +109,19 @@ impl Session {
     #[must_use]
     pub fn catalog(&self) -> &Arc<Catalog> {
         &self.catalog
+    }
+
+    /// Conventions by name, or if none is named all: first the one that others are compared with.
+    ///
+    /// # Errors
+    /// A name that no convention has, or what is wrong with a file.
+    pub fn conventions<N: AsRef<str>>(&self, names: &[N]) -> Result<Vec<Arc<Convention>>, Diagnostics> {
+        if names.is_empty() {
+            let mut all: Vec<Arc<Convention>> = self.catalog.conventions().collect::<Result<_, _>>()?;
+            all.sort_by_key(|convention| !convention.reference);
+            return Ok(all);
+        }
+        names.iter().map(|name| self.catalog.convention(name.as_ref())).collect()
     }
 
     /// Loads an embedded model by its file's name or its own (`meta-llama/Llama-2-7b-hf`).

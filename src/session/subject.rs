@@ -2,13 +2,13 @@
 
 use super::{Outcome, Session};
 use crate::catalog::{Catalog, Classes};
-use crate::report::{explain_class, explain_code, explain_device, explain_dtype, explain_family};
+use crate::report::{explain_class, explain_code, explain_convention, explain_device, explain_dtype, explain_family};
 use crate::syntax::diag::{CODES, Code, Diagnostic, Diagnostics, nearest};
 use std::sync::Arc;
 
 impl Session {
-    /// What there is to say of a diagnostic's code (`E0304`), a class (`torch.nn.Linear`), a dtype (`q4_k`), a device (`h100-sxm`) or a
-    /// family (`llama`), in this order: their names don't meet, which a test asserts.
+    /// What there is to say of a diagnostic's code (`E0304`), a class (`torch.nn.Linear`), a dtype (`q4_k`), a device (`h100-sxm`), a
+    /// family (`llama`) or a convention (`fvcore`), in this order: their names don't meet, which a test asserts.
     ///
     /// ```
     /// let text = layerspec::Session::new().explain("torch.nn.Linear").into_result()?;
@@ -36,7 +36,8 @@ fn explanation(what: &str, catalog: &Arc<Catalog>) -> Option<String> {
     }
     let device = || catalog.device(what)?.ok().map(|device| explain_device(&device));
     let family = || catalog.family(what)?.ok().map(explain_family);
-    catalog.dtype(what).ok().map(|dtype| explain_dtype(&dtype)).or_else(device).or_else(family)
+    let convention = || catalog.convention(what).ok().map(|convention| explain_convention(&convention));
+    catalog.dtype(what).ok().map(|dtype| explain_dtype(&dtype)).or_else(device).or_else(family).or_else(convention)
 }
 
 fn unknown(what: &str, catalog: &Arc<Catalog>) -> Diagnostic {

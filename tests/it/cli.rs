@@ -180,6 +180,56 @@ fn an_unknown_device_is_explained() {
 }
 
 #[test]
+fn counts_of_others_are_shown_beside_our_own() {
+    let output = run(&["reconcile", "llama-2-7b-hf", "--seq", "2048", "--conventions", "torch,fvcore"]);
+    let text = stdout(&output);
+    for line in [
+        "  attention                        2,199,023,255,552                    0   -2,199,023,255,552",
+        "  total                           29,261,612,187,648   13,531,294,466,048  -15,730,317,721,600",
+    ] {
+        assert!(text.contains(line), "{text}");
+    }
+    // Where there is no room beside each other, they stand one below another, and figures stay whole.
+    let narrow = layerspec(&["reconcile", "llama-2-7b-hf", "--seq", "2048"]).env("COLUMNS", "60").output().unwrap();
+    let narrow = stdout(&narrow);
+    assert!(narrow.lines().skip(1).all(|line| line.chars().count() <= 60), "{narrow}");
+    assert!(narrow.contains("29,261,612,187,648") && narrow.contains("-15,730,317,721,600"), "{narrow}");
+
+    let json = stdout(&run(&[
+        "compile",
+        "llama-2-7b-hf",
+        "--seq",
+        "2048",
+        "--phase",
+        "train",
+        "--convention",
+        "palm",
+        "--format",
+        "json",
+    ]));
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["convention"]["name"], "palm");
+    let sum = |key: &str| json["layers"].as_array().unwrap().iter().map(|layer| layer[key].as_u64().unwrap()).sum::<u64>();
+    assert_eq!(sum("convention_flops"), json["totals"]["convention_flops"].as_u64().unwrap());
+    assert_eq!(sum("backward_convention_flops"), 2 * sum("convention_flops"));
+    let csv = stdout(&run(&["compile", "gpt2", "--convention", "deepspeed", "--format", "csv", "--by", "class"]));
+    assert!(
+        csv.starts_with("class,layers,") && csv.lines().next().unwrap().ends_with(",arithmetic_intensity,convention_flops"),
+        "{csv}"
+    );
+    let table = stdout(&run(&["compile", "llama-2-7b-hf", "--seq", "2048", "--convention", "fvcore"]));
+    assert!(table.contains("FLOPs     13,531,294,466,048: ") && !table.contains("vector"), "{table}");
+
+    let (code, unknown) = ("E0712", run(&["compile", "gpt2", "--convention", "fvcor", "--message-format", "json"]));
+    assert_eq!(unknown.status.code(), Some(1));
+    assert!(stderr(&unknown).contains(code) && stderr(&unknown).contains("did you mean `fvcore`?"), "{}", stderr(&unknown));
+    let masked = run(&["reconcile", "gpt2", "--attention", "masked"]);
+    assert!(masked.status.code() == Some(1) && stderr(&masked).contains("leave `--attention masked` out"), "{}", stderr(&masked));
+    assert!(stdout(&run(&["explain", "FlopCounterMode"])).starts_with("torch (convention)"));
+    assert_eq!(stdout(&run(&["list", "conventions"])).lines().filter(|line| line.starts_with("megatron")).count(), 2);
+}
+
+#[test]
 fn devices_are_listed_and_explained() {
     let list = run(&["list", "hardware"]);
     assert_eq!(list.status.code(), Some(0), "{}", stderr(&list));

@@ -10,7 +10,16 @@ use serde_json::{Value as Json, json};
 use crate::support::{SESSION, evaluate, model_file, workload};
 
 fn render(at: &Evaluation, format: &str) -> String {
-    let options = Options { by: By::Layer, depth: 1, expand: true, exact: true, units: Units::Si, color: false, width: 100 };
+    let options = Options {
+        by: By::Layer,
+        depth: 1,
+        expand: true,
+        exact: true,
+        units: Units::Si,
+        convention: None,
+        color: false,
+        width: 100,
+    };
     let format = FORMATS.iter().find(|known| known.name == format).unwrap();
     let mut out = Vec::new();
     (format.render)(at, &options, &mut out).unwrap();

@@ -5,6 +5,7 @@ mod catalog;
 mod census;
 mod cli;
 mod comparison;
+mod conventions;
 mod diagnostics;
 mod explain;
 mod facade;

@@ -7,6 +7,7 @@ use super::parameter::Parameter;
 use super::value::{ElementDef, SaveDef, ValueDef, WeightDef};
 use crate::catalog::fit::fit;
 use crate::catalog::role::{Fact, Role};
+use crate::quantity::workload::BUILTINS;
 use crate::syntax::expr::Value;
 use crate::syntax::source::Span;
 
@@ -73,6 +74,14 @@ pub struct Alias {
 }
 
 impl Class {
+    /// Where it has a parameter or a variable of this name.
+    #[must_use]
+    pub fn slot_of(&self, name: &str) -> Option<Slot> {
+        let parameters = self.parameters.iter().map(|parameter| &parameter.name);
+        let at = parameters.chain(self.variables.iter().map(|(name, _)| name)).position(|known| **known == *name)?;
+        u16::try_from(BUILTINS + at).ok().map(Slot)
+    }
+
     /// The input whose storage an output that is a view shares: that of its name, else the first.
     #[must_use]
     pub fn viewed_input(&self, output: usize) -> usize {

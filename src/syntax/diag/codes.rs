@@ -121,6 +121,8 @@ pub enum Code {
     UnknownHead,
     /// A model that a file can't say layer by layer.
     CannotWriteOut,
+    /// A convention that the catalog doesn't have.
+    UnknownConvention,
     /// The workload is longer than the model's positions.
     BeyondPositions,
     /// Expectations were not checked.
@@ -714,6 +716,15 @@ pub const CODES: &[CodeInfo] = &[
         explanation: "`import --explicit` writes a model's layers out, each with the values that it has; `--flat` writes the basic layers alone. What a layer reads is said by name; where a nearer layer has the same name, or what is read has none, there is no way to say it. As a model of its family it can be written all the same.",
         wrong: None,
         right: None,
+    },
+    CodeInfo {
+        code: Code::UnknownConvention,
+        id: "E0712",
+        name: "UnknownConvention",
+        summary: "a convention that the catalog doesn't have",
+        explanation: "`--convention` and `--conventions` take a name from `layerspec list conventions`: how a tool or a paper counts FLOPs. `layerspec explain NAME` says what it counts; a folder of your own is read with `--catalog FOLDER`.",
+        wrong: Some("--convention fvcor"),
+        right: Some("--convention fvcore"),
     },
     CodeInfo {
         code: Code::BeyondPositions,
