@@ -5,6 +5,7 @@
 mod bless;
 mod evaluation;
 mod expression;
+mod layout;
 mod lowered;
 mod model;
 mod outcome;

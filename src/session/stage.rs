@@ -1,8 +1,9 @@
 //! Any stage of the pipeline as Rust has it, for those who work on it.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
+use super::layout::Layout;
 use super::{Outcome, Session, Settings};
 use crate::cost::bind::bind;
 use crate::cost::workload::Workload;
@@ -41,7 +42,11 @@ impl Shown {
 
 impl fmt::Display for Shown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        deep(|| write!(f, "{:#?}", self.0))
+        deep(|| {
+            let mut layout = Layout::new(f);
+            write!(layout, "{:?}", self.0)?;
+            layout.finish()
+        })
     }
 }
 
