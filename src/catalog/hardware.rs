@@ -5,9 +5,10 @@
 use std::sync::Arc;
 
 use super::values::{figure, flag, key, text, texts};
+use crate::quantity::Exact;
 use crate::syntax::diag::Diagnostics;
 use crate::syntax::json::Node;
-use crate::syntax::source::Span;
+use crate::syntax::source::{SourceId, Span};
 use crate::syntax::spec::{Key, KeyKind, fields};
 
 /// A device, as its vendor states it.
@@ -25,8 +26,8 @@ pub struct Device {
     pub kind: Arc<str>,
     /// Bytes.
     pub memory_capacity: u128,
-    /// Bytes per second.
-    pub memory_bandwidth: u128,
+    /// Bytes per second; `None`: it isn't known.
+    pub memory_bandwidth: Option<u128>,
     /// Dense peaks by dtype, as `DEVICE_KEYS` explains them; a dtype that isn't there is not known, or not supported.
     pub peak_flops_per_second: Vec<(&'static str, u128)>,
     /// What connects it with its peers.
@@ -53,11 +54,60 @@ pub struct Interconnect {
 }
 
 impl Device {
+    /// The device that a text states by its memory, and perhaps its bandwidth: `24GB`, `24 GiB`, `24GB@900GB/s`. Its peaks aren't known.
+    #[must_use]
+    pub fn stated(text: &str) -> Option<Self> {
+        let (capacity, bandwidth) =
+            text.split_once('@').map_or((text, None), |(capacity, bandwidth)| (capacity, Some(bandwidth)));
+        let capacity = bytes(capacity)?;
+        let bandwidth = match bandwidth {
+            Some(text) => Some(bytes(text.trim().strip_suffix("/s")?)?),
+            None => None,
+        };
+        let name: Arc<str> = text.split_whitespace().collect::<String>().into();
+        Some(Device {
+            title: name.clone(),
+            name,
+            aliases: Vec::new(),
+            vendor: "".into(),
+            kind: "device".into(),
+            memory_capacity: capacity,
+            memory_bandwidth: bandwidth,
+            peak_flops_per_second: Vec::new(),
+            interconnect: None,
+            tdp_watts: None,
+            sources: vec!["stated".into()],
+            verified: true,
+            note: None,
+            span: Span::new(SourceId::catalog(0), 0..0),
+        })
+    }
+
     /// The dense peak of a dtype (or `vector_fp32`), in FLOP/s; for `int8` in integer operations per second.
     #[must_use]
     pub fn peak(&self, dtype: &str) -> Option<u128> {
         self.peak_flops_per_second.iter().find(|(name, _)| *name == dtype).map(|(_, peak)| *peak)
     }
+}
+
+/// Bytes as people write them: a number and a unit of thousands or of 1,024.
+fn bytes(text: &str) -> Option<u128> {
+    const UNITS: [(&str, u128); 6] = [
+        ("GiB", 1 << 30),
+        ("GB", 1_000_000_000),
+        ("MiB", 1 << 20),
+        ("MB", 1_000_000),
+        ("TiB", 1 << 40),
+        ("TB", 1_000_000_000_000),
+    ];
+    let text = text.trim();
+    let with = |(unit, scale): &(&str, u128)| {
+        let at = text.len().checked_sub(unit.len())?;
+        let is_unit = text.get(at..)?.eq_ignore_ascii_case(unit);
+        let number = Exact::parse(text.get(..at)?.trim()).filter(|_| is_unit)?;
+        number.checked_mul(Exact::from_count(*scale)?)?.to_count().filter(|bytes| *bytes > 0)
+    };
+    UNITS.iter().find_map(with)
 }
 
 pub const DEVICE_KEYS: &[Key] = &[
@@ -112,7 +162,7 @@ pub fn parse_device(node: &Node, diagnostics: &mut Diagnostics) -> Option<Device
         vendor: vendor?,
         kind: kind?,
         memory_capacity: memory_capacity?,
-        memory_bandwidth: memory_bandwidth?,
+        memory_bandwidth: Some(memory_bandwidth?),
         peak_flops_per_second: peaks?,
         interconnect,
         tdp_watts,
@@ -162,6 +212,17 @@ mod tests {
         assert_eq!(said, []);
         assert_eq!(device.peak("bf16"), Some(989_400_000_000_000));
         assert_eq!((device.peak("fp8"), device.tdp_watts), (None, None));
+    }
+
+    #[test]
+    fn a_device_is_stated_by_its_memory() {
+        let stated = |text: &str| Device::stated(text).map(|device| (device.memory_capacity, device.memory_bandwidth));
+        assert_eq!(stated("24GB"), Some((24_000_000_000, None)));
+        assert_eq!(stated("24 gib"), Some((24 << 30, None)));
+        assert_eq!(stated("1.5TB@3.35TB/s"), Some((1_500_000_000_000, Some(3_350_000_000_000))));
+        for wrong in ["24", "GB", "24GB@900", "24GB@900GB", "-1GB", "0GB", "24GBs", "rtx-4090", "1e400GB"] {
+            assert_eq!(stated(wrong), None, "{wrong}");
+        }
     }
 
     #[test]

@@ -334,13 +334,20 @@ impl Catalog {
         self.families.visible().flat_map(|at| self.families.aliases(at))
     }
 
-    /// The device of this name or alias, in any case.
+    /// The device of this name or alias, in any case and with any separators (`H100 SXM`).
     ///
     /// # Errors
     /// What is wrong with the file, if it doesn't parse (a test excludes that).
     pub fn device(&self, name: &str) -> Option<Result<Arc<Device>, Diagnostics>> {
         let called = |at: &usize| self.devices.names(*at).any(|known| known.eq_ignore_ascii_case(name));
-        self.device_at(self.devices.visible().find(called)?)
+        let spelt = |name: &str| name.chars().filter(|c| c.is_alphanumeric()).collect::<String>().to_lowercase();
+        let asked = spelt(name);
+        let alike = || {
+            let mut alike = self.devices.visible().filter(|at| self.devices.names(*at).any(|known| spelt(known) == asked));
+            // Of several none is meant.
+            alike.next().filter(|_| alike.next().is_none())
+        };
+        self.device_at(self.devices.visible().find(called).or_else(alike)?)
     }
 
     fn device_at(&self, at: usize) -> Option<Result<Arc<Device>, Diagnostics>> {

@@ -229,9 +229,9 @@ fn device_figures_are_plausible() {
         };
         assert!(capacity.contains(&device.memory_capacity), "{place}: capacity");
         let fastest = if device.memory_capacity < GB { 100_000 * GB } else { 10_000 * GB };
-        assert!((50 * GB..fastest).contains(&device.memory_bandwidth), "{place}: bandwidth");
+        assert!((50 * GB..fastest).contains(&device.memory_bandwidth.unwrap()), "{place}: bandwidth");
         for (dtype, peak) in &device.peak_flops_per_second {
-            assert!((TFLOPS / 10..20_000 * TFLOPS).contains(peak), "{place}: {dtype}");
+            assert!((TFLOPS / 20..20_000 * TFLOPS).contains(peak), "{place}: {dtype}");
         }
         // How often one peak has another, in quarters.
         let within = |a: &str, b: &str, least: u128, most: u128| match (device.peak(a), device.peak(b)) {
@@ -242,13 +242,14 @@ fn device_figures_are_plausible() {
         assert!(within("bf16", "fp16", 2, 8), "{place}: bf16 to fp16");
         // Gaudi 3's two are equal; MXFP8 of Trainium 3 is almost four times bf16.
         assert!(within("fp8", "bf16", 4, 16), "{place}: fp8 to bf16");
-        assert!(within("fp4", "fp8", 4, 16), "{place}: fp4 to fp8");
+        // Of RTX 50 four times, by rounded figures.
+        assert!(within("fp4", "fp8", 4, 17), "{place}: fp4 to fp8");
         assert!(within("vector_fp32", "fp32", 1, 4), "{place}: vectors to the best unit");
         assert!(
-            device.interconnect.as_ref().is_none_or(|link| (10 * GB..2_000 * GB).contains(&link.bytes_per_second)),
+            device.interconnect.as_ref().is_none_or(|link| (4 * GB..2_000 * GB).contains(&link.bytes_per_second)),
             "{place}: link"
         );
-        assert!(device.tdp_watts.is_none_or(|watts| (40..2_000).contains(&watts)), "{place}: power");
+        assert!(device.tdp_watts.is_none_or(|watts| (7..2_000).contains(&watts)), "{place}: power");
     }
 }
 

@@ -107,11 +107,11 @@ pub struct WorkloadArgs {
     /// Sequences in a step [default: 1]
     #[arg(long, visible_alias = "batch-size", value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub batch: Option<u64>,
-    /// New tokens per sequence [default: 2048, or the model's positions if fewer; decode: 1]
-    #[arg(long, visible_alias = "seq-len", value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    /// New tokens per sequence; 32k is 32,768 [default: 2048, or the model's positions if fewer; decode: 1]
+    #[arg(long, visible_alias = "seq-len", value_name = "N", value_parser = parse_some_length)]
     pub seq: Option<u64>,
     /// Cached tokens per sequence [default: 0; decode: 2047]
-    #[arg(long, visible_alias = "past-len", value_name = "N")]
+    #[arg(long, visible_alias = "past-len", value_name = "N", value_parser = parse_length)]
     pub past: Option<u64>,
     /// Element type of activations [default: bf16]
     #[arg(long)]
@@ -119,7 +119,7 @@ pub struct WorkloadArgs {
     /// Element type of weights [default: what the checkpoint says, else that of --dtype]; one of fewer than 16 bits is that of the
     /// matrices of linear layers and experts. Or that of all weights of some layers, by path or class: '*.mlp.*=q4_k',
     /// 'model.layers.[0-5].*=int8'
-    #[arg(long, value_name = "[PATTERN=]DTYPE")]
+    #[arg(long, visible_alias = "quant", value_name = "[PATTERN=]DTYPE")]
     pub weight_dtype: Vec<String>,
     /// Element type of cached keys and values [default: that of --dtype]
     #[arg(long, value_name = "DTYPE")]
@@ -220,11 +220,11 @@ pub struct MemoryArgs {
     /// and which options avoid it
     #[arg(long, value_name = "SIZE", help_heading = "Out of memory")]
     pub find: Option<String>,
-    /// A device (`layerspec list hardware`): does it fit, and the largest batch and context that do
+    /// A device (`layerspec list hardware`), or its memory (24GB, 24GB@900GB/s): does it fit, and the largest batch and context that do
     #[arg(long, help_heading = "Device")]
     pub device: Option<String>,
     /// How many such devices
-    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Device")]
+    #[arg(long, visible_alias = "num-devices", default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Device")]
     pub count: u64,
     /// Per cent of a device's memory kept free for what is not counted
     #[arg(long, default_value_t = 10, value_name = "PERCENT", value_parser = clap::value_parser!(u32).range(0..=90), help_heading = "Device")]
@@ -470,20 +470,32 @@ pub struct ImportArgs {
 
 #[derive(Debug, ClapArgs)]
 pub struct ListArgs {
+    /// What; left out: what there is
     #[arg(value_enum)]
-    pub what: Listed,
+    pub what: Option<Listed>,
+    /// What comes out
+    #[arg(long, value_enum, default_value_t = PageFormat::Table)]
+    pub format: PageFormat,
     #[command(flatten)]
     pub output: OutputArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Listed {
+    /// Models that are embedded, to be called by name
     Models,
+    /// Architectures whose configs are models
     Families,
+    /// Parts that families and models share
     Blocks,
+    /// Layer classes with their formulas
     Classes,
+    /// Element types and ways to quantize
     Dtypes,
+    /// Devices, with memory, bandwidth and peaks
+    #[value(alias = "devices")]
     Hardware,
+    /// How tools and papers count FLOPs
     Conventions,
 }
 
@@ -562,6 +574,22 @@ pub fn refused<A: ClapArgs>(id: &str, value: &str, why: &str) -> clap::Error {
         For more information, try '{literal}--help{literal:#}'.\n"
     );
     clap::Error::raw(ErrorKind::ValueValidation, message).with_cmd(&command)
+}
+
+/// A count of tokens: `4096`, `32k` for 32 times 1,024, `1m` for 1,024 times that.
+fn parse_length(text: &str) -> Result<u64, String> {
+    let digits = |end: char| text.strip_suffix([end, end.to_ascii_uppercase()]);
+    let (digits, unit) = match (digits('k'), digits('m')) {
+        (Some(digits), _) => (digits, 1024),
+        (_, Some(digits)) => (digits, 1024 * 1024),
+        _ => (text, 1),
+    };
+    let number = digits.parse::<u64>().map_err(|error| error.to_string())?;
+    number.checked_mul(unit).ok_or_else(|| "number too large".to_owned())
+}
+
+fn parse_some_length(text: &str) -> Result<u64, String> {
+    parse_length(text).and_then(|length| if length > 0 { Ok(length) } else { Err("0 is not in 1..".to_owned()) })
 }
 
 /// `NAME=VALUE`: the value is JSON where it reads as such, else a text.

@@ -18,7 +18,7 @@ pub fn run(args: &CheckArgs, terminal: &Terminal) -> Result<Exit, Stop> {
     if args.bless {
         return bless(args, terminal, &session);
     }
-    for model in models(&args.models, &settings, &session) {
+    for model in models(&args.models, &settings, (&session, terminal)) {
         files += 1;
         let loaded = model.value.clone();
         let outcome = model.and_then(|model| model.lowered(&execution)).and_then(|lowered| lowered.at(&workload));
@@ -85,21 +85,38 @@ fn bless(args: &CheckArgs, terminal: &Terminal, session: &Session) -> Result<Exi
 }
 
 /// The models that the arguments mean; a folder stands for the JSON files in it.
-fn models<'a>(models: &'a [String], settings: &'a Settings, session: &'a Session) -> impl Iterator<Item = Outcome<Model>> + 'a {
+fn models<'a>(
+    models: &'a [String],
+    settings: &'a Settings,
+    (session, terminal): (&'a Session, &'a Terminal),
+) -> impl Iterator<Item = Outcome<Model>> + 'a {
     models.iter().flat_map(move |model| -> Box<dyn Iterator<Item = Outcome<Model>>> {
         let path = Path::new(model);
         if model == "-" || !path.is_dir() {
             return Box::new(std::iter::once_with(move || input::read(model, settings, session)));
         }
         match files_of(path) {
-            Ok(files) => Box::new(files.into_iter().map(move |file| read_file(&file, settings, session))),
+            Ok(files) => Box::new(files.into_iter().filter_map(move |file| {
+                let read = input::file_of_folder(&file);
+                if let Ok((name, bytes)) = &read
+                    && !session.may_be_model(name, bytes)
+                {
+                    terminal.note(&format!("{}: no model, left out", escape_terminal(name)));
+                    return None;
+                }
+                Some(taken(read, settings, session))
+            })),
             Err(diagnostic) => Box::new(std::iter::once(session.failed(*diagnostic))),
         }
     })
 }
 
 fn read_file(file: &Path, settings: &Settings, session: &Session) -> Outcome<Model> {
-    match input::file_of_folder(file) {
+    taken(input::file_of_folder(file), settings, session)
+}
+
+fn taken(read: input::Read, settings: &Settings, session: &Session) -> Outcome<Model> {
+    match read {
         Ok((name, bytes)) => session.read_with(&name, bytes, settings),
         Err(diagnostic) => session.failed(*diagnostic),
     }

@@ -8,7 +8,7 @@ use crate::syntax::diag::{Code, Diagnostic};
 use crate::syntax::source::Source;
 
 /// A name and a text, or why they can't be had.
-type Read = Result<(String, Vec<u8>), Box<Diagnostic>>;
+pub type Read = Result<(String, Vec<u8>), Box<Diagnostic>>;
 
 /// Reads a model: a file, `-` for standard input, or an embedded model by its file's or its own name.
 pub fn read(model: &str, settings: &Settings, session: &Session) -> Outcome<Model> {
@@ -26,7 +26,20 @@ pub fn text(model: &str) -> Option<Read> {
         return Some(bytes.map(|bytes| ("<stdin>".to_owned(), bytes)));
     }
     let path = Path::new(model);
+    if path.is_dir() {
+        return Some(of_folder(path));
+    }
     (path.exists() || looks_like_path(model)).then(|| file(path))
+}
+
+/// The model of a folder as it is downloaded: its `config.json`.
+fn of_folder(folder: &Path) -> Read {
+    let config = folder.join("config.json");
+    if config.exists() {
+        return file_of_folder(&config);
+    }
+    let message = format!("`{}` is a folder without a `config.json`", folder.display());
+    Err(Diagnostic::new(Code::CannotRead, message).help("`layerspec check` takes a folder of models").boxed())
 }
 
 /// A file's name and text; one beyond the size limit isn't read to its end.

@@ -59,6 +59,7 @@ pub fn run(args: &MemoryArgs, terminal: &Terminal) -> Result<Exit, Stop> {
         training: &training,
         fit: fitted,
         units: args.units,
+        width: terminal.width(),
     };
     write_to(args.output.output.as_deref(), |out| (args.format.render)(&report, out))?;
     Ok(exit)
@@ -88,5 +89,8 @@ fn find(args: &MemoryArgs, text: &str, outcome: &mut Outcome<Evaluation>, termin
 }
 
 fn device(name: &str, catalog: &Catalog) -> Result<Arc<Device>, Diagnostics> {
+    if let Some(stated) = Device::stated(name) {
+        return Ok(Arc::new(stated));
+    }
     catalog.device(name).unwrap_or_else(|| Err(catalog.unknown_device(name).into()))
 }

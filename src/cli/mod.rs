@@ -20,19 +20,44 @@ mod summary;
 mod tree;
 mod variant;
 
+use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
+use clap::error::ErrorKind;
 
 use args::{Args, Command};
 use output::{Exit, Stop, Terminal};
 
+use crate::session::Session;
+
 pub use args::command;
+
+/// The command line; of a model alone it is `summary`.
+fn parse() -> Args {
+    let given: Vec<OsString> = std::env::args_os().collect();
+    let args = Args::try_parse_from(&given);
+    if args.as_ref().is_err_and(|error| error.kind() == ErrorKind::InvalidSubcommand) {
+        let model = given.iter().skip(1).position(|arg| arg.to_str().is_some_and(is_model));
+        if let Some(at) = model {
+            let mut summary = given.clone();
+            summary.insert(at + 1, "summary".into());
+            return Args::parse_from(summary);
+        }
+    }
+    args.unwrap_or_else(|error| error.exit())
+}
+
+/// Whether a word is a model: a file, or the name of an embedded one.
+fn is_model(word: &str) -> bool {
+    Path::new(word).exists() || Session::new().embedded(word).is_some()
+}
 
 /// Runs the command line of this process.
 #[must_use]
 pub fn run() -> ExitCode {
-    let args = Args::parse();
+    let args = parse();
     let terminal = Terminal::new(&args);
     let exit = match &args.command {
         Command::Compile(options) => compile::run(options, &terminal),

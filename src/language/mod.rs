@@ -19,8 +19,17 @@ pub use values::Values;
 
 use crate::catalog::Catalog;
 use crate::syntax::diag::Diagnostics;
-use crate::syntax::json::Document;
+use crate::syntax::json::{Document, Node};
 use crate::syntax::spec::{self, Model};
+
+/// Whether a document has what only a model or a config has.
+#[must_use]
+pub fn says_that_it_is_a_model(root: &Node) -> bool {
+    const SAID_BY: [&str; 8] = ["layers", "family", "variables", "blocks", "expect", "checkpoint", "model_type", "architectures"];
+    // What the program writes says so.
+    let report = root.get("format").and_then(Node::text).is_some_and(|format| format.starts_with("layerspec."));
+    !report && SAID_BY.iter().any(|key| root.get(key).is_some())
+}
 
 /// The model of a document: one that is written out, that of a family's file, or what a config's family makes of it.
 pub fn model(document: &Document, catalog: &Catalog, wanted: Wanted<'_>, diagnostics: &mut Diagnostics) -> Option<Model> {

@@ -217,12 +217,14 @@ fn figure(name: &str, n: u128, unit: &str, human: String) -> Vec<String> {
 }
 
 fn figures(device: &Device) -> Vec<Vec<String>> {
-    let (capacity, bandwidth) = (device.memory_capacity, device.memory_bandwidth);
+    let capacity = device.memory_capacity;
     let both = format!("{} = {}", units::bytes(capacity, Units::Si), units::bytes(capacity, Units::Iec));
-    let mut rows = vec![
-        figure("memory_capacity", capacity, "bytes", both),
-        figure("memory_bandwidth", bandwidth, "bytes/s", units::bytes_per_second(bandwidth, Units::Si)),
-    ];
+    let mut rows = vec![figure("memory_capacity", capacity, "bytes", both)];
+    rows.extend(
+        device
+            .memory_bandwidth
+            .map(|bandwidth| figure("memory_bandwidth", bandwidth, "bytes/s", units::bytes_per_second(bandwidth, Units::Si))),
+    );
     rows.extend(device.interconnect.as_ref().map(|link| {
         let human = units::bytes_per_second(link.bytes_per_second, Units::Si);
         figure("interconnect", link.bytes_per_second, "bytes/s", format!("{human} each direction, {}", link.name))

@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::sheet::sheet;
 use super::title::title;
 use super::units::{self, Units};
+use super::words::{shorten, width_of, wrap};
 use super::{escape_csv, escape_markdown, escape_terminal};
 use crate::analysis::cache::{CacheGrowth, CacheReport};
 use crate::analysis::fit::{Fit, Largest};
@@ -43,6 +44,8 @@ pub struct MemoryReport<'a> {
     pub fit: Option<(Arc<Device>, Fit)>,
     /// Decimal or binary multiples of bytes.
     pub units: Units,
+    /// Columns of the terminal.
+    pub width: usize,
 }
 
 /// A format of `memory`.
@@ -61,6 +64,61 @@ pub const MEMORY_FORMATS: &[MemoryFormat] = &[
     MemoryFormat { name: "csv", render: csv },
     MemoryFormat { name: "markdown", render: markdown },
 ];
+
+/// What was asked, in a line: how much it takes, and whether it fits.
+fn answer(report: &MemoryReport<'_>) -> String {
+    let bytes = |n: u128| units::bytes(n, report.units);
+    let Some((device, fit)) = &report.fit else {
+        return format!("takes {}", report.plan.total().map_or_else(|| "more than 128 bits of bytes".to_owned(), bytes));
+    };
+    let devices = if fit.count == 1 { device.name.to_string() } else { format!("{} x {}", fit.count, device.name) };
+    let each = if fit.count == 1 { "" } else { " on each" };
+    let workload = &report.evaluation.bound.workload;
+    let room = match (&fit.largest_batch, workload.batch_size) {
+        (Largest::AtMost(1), _) => "room for 1 sequence".to_owned(),
+        (Largest::AtMost(n), _) => format!("room for {} sequences", units::exact(u128::from(*n))),
+        (Largest::Unbounded, _) => "whatever the batch".to_owned(),
+        (Largest::Failed { .. }, _) => "the batch is limited by the model".to_owned(),
+        (Largest::Never, _) => "not even 1 sequence fits".to_owned(),
+    };
+    match fit.fits() {
+        true => format!("fits on {devices}: {} of {}{each}, {room}", bytes(fit.needed), bytes(fit.capacity)),
+        false => format!(
+            "doesn't fit on {devices}: {} are needed{each}, {} of {} may be used; {room}",
+            bytes(fit.needed),
+            bytes(fit.room()),
+            bytes(fit.capacity)
+        ),
+    }
+}
+
+impl Section {
+    /// The same with the middle of long names left out, and without bars, where there is no room.
+    fn within(mut self, width: usize) -> Self {
+        const GAP: usize = 2;
+        const SHORTEST: usize = 16;
+        let widest = |section: &Section, at: usize| {
+            let cells = section.rows.iter().filter_map(|row| row.get(at)).map(|cell| width_of(cell));
+            cells.chain(section.columns.get(at).map(|(title, _)| width_of(title))).max().unwrap_or(0)
+        };
+        let total =
+            |section: &Section| (0..section.columns.len()).map(|at| widest(section, at) + GAP).sum::<usize>().saturating_sub(GAP);
+        let has_bars = self.columns.last().is_some_and(|(title, right)| title.is_empty() && !right);
+        if total(&self) > width && has_bars {
+            self.columns.pop();
+            let columns = self.columns.len();
+            self.rows.iter_mut().for_each(|row| row.truncate(columns));
+        }
+        let over = total(&self).saturating_sub(width);
+        if over > 0 {
+            let room = widest(&self, 0).saturating_sub(over).max(SHORTEST);
+            for cell in self.rows.iter_mut().filter_map(|row| row.first_mut()) {
+                *cell = shorten(cell, room);
+            }
+        }
+        self
+    }
+}
 
 /// How many of the values that are alive at the peak people are shown.
 const MOST_ALIVE: usize = 12;
@@ -346,8 +404,11 @@ fn left(fit: &Fit) -> String {
 }
 
 fn table(report: &MemoryReport<'_>, out: &mut dyn Write) -> io::Result<()> {
-    writeln!(out, "{}", title(report.evaluation))?;
+    for line in wrap(&title(report.evaluation), report.width).iter().chain(&wrap(&answer(report), report.width)) {
+        writeln!(out, "{line}")?;
+    }
     for section in sections(report, true) {
+        let section = section.within(report.width);
         let mut table = sheet(ContentArrangement::Disabled);
         let cell = |text: &str, right: bool| {
             Cell::new(escape_terminal(text)).set_alignment(if right { CellAlignment::Right } else { CellAlignment::Left })
@@ -363,11 +424,12 @@ fn table(report: &MemoryReport<'_>, out: &mut dyn Write) -> io::Result<()> {
         for line in table.lines() {
             writeln!(out, "{}", line.trim_end())?;
         }
-        for note in &section.notes {
-            writeln!(out, "{}", escape_terminal(note))?;
+        for line in section.notes.iter().flat_map(|note| wrap(&escape_terminal(note), report.width)) {
+            writeln!(out, "{line}")?;
         }
     }
-    writeln!(out, "\n{}", conventions(&report.evaluation.bound.workload))
+    writeln!(out)?;
+    wrap(&conventions(&report.evaluation.bound.workload), report.width).iter().try_for_each(|line| writeln!(out, "{line}"))
 }
 
 fn conventions(workload: &CompleteWorkload) -> String {
@@ -380,7 +442,7 @@ fn conventions(workload: &CompleteWorkload) -> String {
 }
 
 fn markdown(report: &MemoryReport<'_>, out: &mut dyn Write) -> io::Result<()> {
-    writeln!(out, "**{}**", escape_markdown(&title(report.evaluation)))?;
+    writeln!(out, "**{}**\n\n{}", escape_markdown(&title(report.evaluation)), escape_markdown(&answer(report)))?;
     for section in sections(report, false) {
         let titles: Vec<&str> = section.columns.iter().map(|(title, _)| *title).collect();
         let rules: Vec<&str> = section.columns.iter().map(|(_, right)| if *right { "---:" } else { "---" }).collect();

@@ -31,6 +31,7 @@ mod title;
 mod tree;
 pub mod units;
 mod why;
+mod words;
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -43,7 +44,9 @@ pub use families::families_page;
 pub use family::explain_family;
 pub use found::render_found;
 pub use lines::{By, Group, Line, expanded, folded, groups};
-pub use list::{list_blocks, list_classes, list_conventions, list_devices, list_dtypes, list_families, list_models};
+pub use list::{
+    Listing, list_blocks, list_classes, list_conventions, list_devices, list_dtypes, list_families, list_models, render_list,
+};
 pub use memory::{MEMORY_FORMATS, MemoryFormat, MemoryReport};
 pub use mermaid::render_mermaid;
 pub use origin::explain_variable;

@@ -2,11 +2,10 @@
 
 use std::io::{self, Write};
 
-use unicode_width::UnicodeWidthStr;
-
 use super::Options;
 use super::grid::{Grid, Row, RowKind, grid, summary};
 use super::title::title;
+use super::words::{shorten, width_of, wrap};
 use crate::evaluation::Evaluation;
 
 /// Blanks between two columns.
@@ -34,11 +33,6 @@ pub fn render(compiled: &Evaluation, options: &Options, out: &mut dyn Write) -> 
 
 fn styled(text: &str, color: bool, code: &str) -> String {
     if color { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
-}
-
-/// How wide a text is in a terminal.
-fn width_of(text: &str) -> usize {
-    text.width()
 }
 
 /// Which columns there is room for, and how wide they are.
@@ -123,40 +117,4 @@ impl Layout {
         }
         writeln!(out, "{line}")
     }
-}
-
-/// Leaves out the middle of a text that is too long.
-fn shorten(text: &str, room: usize) -> String {
-    let length = width_of(text);
-    if length <= room {
-        return text.to_owned();
-    }
-    let tail = (room.saturating_sub(3)) / 2;
-    let head = room.saturating_sub(3 + tail);
-    let start = text
-        .char_indices()
-        .map(|(at, c)| at + c.len_utf8())
-        .take_while(|end| width_of(text.get(..*end).unwrap_or("")) <= head)
-        .last();
-    let mut ends = text.char_indices().rev().map(|(at, _)| at).take_while(|at| width_of(text.get(*at..).unwrap_or("")) <= tail);
-    let end = ends.by_ref().last();
-    format!("{}...{}", text.get(..start.unwrap_or(0)).unwrap_or(""), text.get(end.unwrap_or(text.len())..).unwrap_or(""))
-}
-
-/// Breaks a text at blanks.
-fn wrap(text: &str, width: usize) -> Vec<String> {
-    let mut lines: Vec<String> = vec![String::new()];
-    for word in text.split(' ') {
-        if let Some(line) = lines.last_mut()
-            && (line.is_empty() || width_of(line) + 1 + width_of(word) <= width)
-        {
-            if !line.is_empty() {
-                line.push(' ');
-            }
-            line.push_str(word);
-            continue;
-        }
-        lines.push(word.to_owned());
-    }
-    lines
 }

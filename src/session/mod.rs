@@ -8,6 +8,7 @@ mod expression;
 mod layout;
 mod lowered;
 mod model;
+mod names;
 mod outcome;
 mod stage;
 mod subject;
@@ -27,10 +28,11 @@ pub use stage::{Shown, Stage};
 use crate::catalog::{Catalog, Convention};
 use crate::language;
 use crate::language::check::check;
-use crate::syntax::diag::{Code, Diagnostic, Diagnostics, nearest};
+use crate::language::family::is_config;
+use crate::syntax::diag::{Diagnostic, Diagnostics};
 use crate::syntax::expr::Value;
 use crate::syntax::json::{self, Document};
-use crate::syntax::source::{Source, SourceId};
+use crate::syntax::source::{Source, SourceId, Spanned};
 use crate::syntax::stack::deep;
 
 /// Where models are loaded: a catalog, and as many models over it as one likes.
@@ -125,7 +127,7 @@ impl Session {
         names.iter().map(|name| self.catalog.convention(name.as_ref())).collect()
     }
 
-    /// Loads an embedded model by its file's name or its own (`meta-llama/Llama-2-7b-hf`).
+    /// Loads an embedded model by its file's name or its own (`meta-llama/Llama-2-7b-hf`), in any spelling.
     #[must_use]
     pub fn load(&self, name: &str) -> Outcome<Model> {
         self.load_with(name, &Settings::default())
@@ -169,6 +171,15 @@ impl Session {
         })
     }
 
+    /// Whether a text could be meant as a model: a model file, or a config that says of which type it is. Tokenizers, indices of checkpoints and
+    /// what this program wrote are none; a text that is no JSON may have been one.
+    #[must_use]
+    pub fn may_be_model(&self, name: &str, text: impl AsRef<[u8]>) -> bool {
+        let Ok(source) = self.source(name, text.as_ref()) else { return true };
+        let read = deep(|| json::read(&source, &mut Diagnostics::default()));
+        read.is_none_or(|document| language::says_that_it_is_a_model(&document.root))
+    }
+
     /// The tree of a JSON text, what could be read of it if it is broken: for editors.
     #[must_use]
     pub fn syntax_tree(&self, name: &str, text: impl AsRef<[u8]>) -> Outcome<Document> {
@@ -183,17 +194,12 @@ impl Session {
 
     /// The text of an embedded model and the path that diagnostics call it by.
     pub(crate) fn embedded(&self, name: &str) -> Option<(&'static str, &'static str)> {
-        let called = |own: &str| own.eq_ignore_ascii_case(name);
-        let found = self.catalog.models().iter().find(|file| called(file.name) || own_name(file.text).is_some_and(called));
-        found.map(|file| (file.path, file.text))
+        names::embedded(name, &self.catalog)
     }
 
     /// What to say of a name that no embedded model has.
     pub(crate) fn unknown_model(&self, name: &str) -> Diagnostic {
-        let names = self.catalog.models().iter().map(|file| file.name);
-        let diagnostic = Diagnostic::new(Code::UnknownModel, format!("`{name}` is neither a file nor an embedded model"));
-        let help = nearest(name, names).map(|near| format!("did you mean `{near}`?"));
-        help.into_iter().fold(diagnostic, Diagnostic::help).help("`layerspec list models` shows the embedded ones")
+        names::unknown(name, &self.catalog)
     }
 
     fn source(&self, name: &str, bytes: &[u8]) -> Result<Source, Box<Diagnostic>> {
@@ -202,7 +208,10 @@ impl Session {
 
     fn checked(&self, source: &Source, settings: &Settings, diagnostics: &mut Diagnostics) -> Option<language::check::Checked> {
         let document = json::read(source, diagnostics)?;
-        let model = language::model(&document, &self.catalog, settings.wanted(), diagnostics)?;
+        let mut model = language::model(&document, &self.catalog, settings.wanted(), diagnostics)?;
+        if model.name.is_none() && is_config(&document.root) {
+            model.name = stem(&source.name).map(|stem| Spanned::new(stem.into(), document.root.span));
+        }
         // As large as the model.
         drop(document);
         Some(check(model, &self.catalog, settings.variables.clone(), diagnostics))
@@ -219,8 +228,10 @@ impl Session {
     }
 }
 
-/// The `name` of an embedded model, without reading the rest.
-fn own_name(text: &str) -> Option<&str> {
-    let (_, rest) = text.split_once("\"name\": \"")?;
-    rest.split_once('"').map(|(name, _)| name)
+/// What a config without a name is called: as its file, or where that is called `config.json` as all are, its folder.
+fn stem(name: &str) -> Option<&str> {
+    let (folder, file) = name.rsplit_once(['/', '\\']).unwrap_or(("", name));
+    let stem = file.strip_suffix(".json")?;
+    let folder = folder.rsplit(['/', '\\']).next().filter(|folder| !folder.is_empty() && !folder.starts_with('.'));
+    if stem == "config" { folder.or(Some(stem)) } else { Some(stem) }
 }

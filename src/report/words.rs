@@ -1,0 +1,44 @@
+//! Texts on lines of a terminal.
+
+use unicode_width::UnicodeWidthStr;
+
+/// How wide a text is in a terminal.
+pub fn width_of(text: &str) -> usize {
+    text.width()
+}
+
+/// Breaks a text at blanks.
+pub fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = vec![String::new()];
+    for word in text.split(' ') {
+        if let Some(line) = lines.last_mut()
+            && (line.is_empty() || width_of(line) + 1 + width_of(word) <= width)
+        {
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+            continue;
+        }
+        lines.push(word.to_owned());
+    }
+    lines
+}
+
+/// Leaves out the middle of a text that is too long.
+pub fn shorten(text: &str, room: usize) -> String {
+    let length = width_of(text);
+    if length <= room {
+        return text.to_owned();
+    }
+    let tail = (room.saturating_sub(3)) / 2;
+    let head = room.saturating_sub(3 + tail);
+    let start = text
+        .char_indices()
+        .map(|(at, c)| at + c.len_utf8())
+        .take_while(|end| width_of(text.get(..*end).unwrap_or("")) <= head)
+        .last();
+    let mut ends = text.char_indices().rev().map(|(at, _)| at).take_while(|at| width_of(text.get(*at..).unwrap_or("")) <= tail);
+    let end = ends.by_ref().last();
+    format!("{}...{}", text.get(..start.unwrap_or(0)).unwrap_or(""), text.get(end.unwrap_or(text.len())..).unwrap_or(""))
+}
