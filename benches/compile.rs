@@ -114,6 +114,9 @@ fn distinct_rows_46000_to_json(bencher: Bencher) {
         exact: true,
         units: Units::Si,
         convention: None,
+        sort: None,
+        top: None,
+        columns: Vec::new(),
         color: false,
         width: 100,
     };

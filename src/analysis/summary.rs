@@ -131,7 +131,7 @@ pub fn summary(compiled: &Evaluation) -> Summary {
     let model = &compiled.checked.model;
     let found = Found::of(compiled);
     Summary {
-        name: flat.name.clone(),
+        name: compiled.name().map(Into::into),
         class: flat.class.clone(),
         family: model.family.as_ref().map(|family| family.value.clone()),
         source: flat.source.clone(),

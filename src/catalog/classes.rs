@@ -43,6 +43,12 @@ impl Classes {
         &self.catalog
     }
 
+    /// Those that the model defines itself.
+    #[must_use]
+    pub fn own(&self) -> &[Arc<Class>] {
+        &self.own
+    }
+
     #[must_use]
     pub fn new(catalog: Arc<Catalog>, own: Vec<Arc<Class>>, faulty: Vec<Arc<str>>) -> Self {
         let names = own.iter().enumerate().flat_map(|(at, class)| {

@@ -13,7 +13,9 @@ use crate::cost::workload::Workload;
 use crate::lower::Execution;
 use crate::quantity::workload::{After, Attention, Backend, Cache, Kernel, Logits, Phase};
 use crate::report::units::Units;
-use crate::report::{By, FORMATS, Format, MEMORY_FORMATS, MemoryFormat, PageFormat};
+use crate::report::{
+    By, FORMATS, Format, MEMORY_FORMATS, MemoryFormat, OUTPUT_FORMATS, OutputFormat, PageFormat, Sort, column_keys,
+};
 use crate::session::{Settings, Stage};
 use crate::syntax::expr::Value;
 
@@ -69,7 +71,7 @@ pub enum Command {
     List(ListArgs),
     /// A stage of the pipeline, for those who work on it
     Show(ShowArgs),
-    /// The JSON Schema of model files
+    /// The JSON Schema of model files, or of an output
     Schema(SchemaArgs),
     /// Completions for a shell
     Completions(CompletionsArgs),
@@ -181,6 +183,15 @@ pub struct ReportArgs {
     /// A row for each instance of a repeat
     #[arg(long)]
     pub expand: bool,
+    /// The largest first, where a table stands in the order of execution otherwise
+    #[arg(long, value_enum, value_name = "WHAT", conflicts_with = "expand")]
+    pub sort: Option<Sort>,
+    /// As many rows of a table, those with the most FLOPs or of what --sort says, and the total
+    #[arg(long, value_name = "N", conflicts_with = "expand", value_parser = clap::value_parser!(u16).range(1..))]
+    pub top: Option<u16>,
+    /// Columns of a table, in this order
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',', value_parser = PossibleValuesParser::new(column_keys()))]
+    pub columns: Vec<String>,
     /// Every digit
     #[arg(long)]
     pub exact: bool,
@@ -501,6 +512,9 @@ pub enum Listed {
 
 #[derive(Debug, ClapArgs)]
 pub struct SchemaArgs {
+    /// Of what a command writes as JSON (docs/output.md); left out: of model files
+    #[arg(value_parser = one_of(OUTPUT_FORMATS, |format| format.name))]
+    pub of: Option<&'static OutputFormat>,
     #[command(flatten)]
     pub output: OutputArgs,
 }
@@ -555,7 +569,7 @@ macro_rules! choices {
         })*
     };
 }
-choices!(Phase, Attention, Kernel, Logits, Cache, Backend, After, Checkpointing, By, Units, PageFormat);
+choices!(Phase, Attention, Kernel, Logits, Cache, Backend, After, Checkpointing, By, Units, PageFormat, Sort);
 
 /// One of the rows of a table, by name.
 fn one_of<T: Sync>(rows: &'static [T], name: fn(&T) -> &'static str) -> impl TypedValueParser<Value = &'static T> {
@@ -622,6 +636,18 @@ fn between_commas(text: &str) -> Vec<String> {
         }
     }
     parts
+}
+
+impl ReportArgs {
+    /// Refuses what a format for programs doesn't have: its rows are all of them, in the order of execution.
+    ///
+    /// # Errors
+    /// `--sort`, `--top` or `--columns` of such a format.
+    pub fn of_tables(&self) -> Result<(), clap::Error> {
+        let asked = self.sort.is_some() || self.top.is_some() || !self.columns.is_empty();
+        let why = "`--sort`, `--top` and `--columns` are of tables; a program sorts what it reads";
+        if asked && self.format.expands { Err(refused::<CompileArgs>("format", self.format.name, why)) } else { Ok(()) }
+    }
 }
 
 impl WorkloadArgs {

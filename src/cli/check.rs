@@ -21,7 +21,8 @@ pub fn run(args: &CheckArgs, terminal: &Terminal) -> Result<Exit, Stop> {
     for model in models(&args.models, &settings, (&session, terminal)) {
         files += 1;
         let loaded = model.value.clone();
-        let outcome = model.and_then(|model| model.lowered(&execution)).and_then(|lowered| lowered.at(&workload));
+        let mut outcome = model.and_then(|model| model.lowered(&execution)).and_then(|lowered| lowered.at(&workload));
+        outcome.diagnostics.extend(loaded.iter().flat_map(|model| model.check_examples().iter().cloned().collect::<Vec<_>>()));
         let this = terminal.report(&outcome);
         if let (Some(model), Some(_)) = (&loaded, &outcome.value) {
             terminal.unused(model);

@@ -17,6 +17,7 @@ pub fn run(args: &CompileArgs, terminal: &Terminal) -> Result<Exit, Stop> {
         Err(said) => return Ok(terminal.report(&session.said::<()>(said))),
     };
     let (format, by) = (args.report.format, args.report.by);
+    args.report.of_tables()?;
     let model = input::read(&args.model, &args.workload.settings(), &session);
     let keys = model.value.clone();
     let mut outcome = model.and_then(|model| model.lowered(&args.workload.execution())).and_then(|lowered| lowered.at(&workload));
@@ -44,6 +45,9 @@ pub fn run(args: &CompileArgs, terminal: &Terminal) -> Result<Exit, Stop> {
         exact: args.report.exact,
         units: args.report.units,
         convention: counted,
+        sort: args.report.sort,
+        top: args.report.top.map(usize::from),
+        columns: args.report.columns.clone(),
         color: terminal.color(file),
         width: terminal.width(),
     };

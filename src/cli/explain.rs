@@ -1,8 +1,11 @@
 //! `layerspec explain`.
 
+use std::borrow::Cow;
+
 use super::args::ExplainArgs;
 use super::input;
 use super::output::{Exit, Stop, Terminal, write_to};
+use crate::report::fit;
 
 pub fn run(args: &ExplainArgs, terminal: &Terminal) -> Result<Exit, Stop> {
     if let Some(path) = &args.path {
@@ -11,7 +14,7 @@ pub fn run(args: &ExplainArgs, terminal: &Terminal) -> Result<Exit, Stop> {
     let Some(session) = terminal.session() else { return Ok(Exit::Wrong) };
     let outcome = session.explain(&args.what);
     let Some(text) = &outcome.value else { return Ok(terminal.report(&outcome)) };
-    write_to(args.output.output.as_deref(), |out| out.write_all(text.as_bytes()))?;
+    write_page(text, args, terminal)?;
     Ok(Exit::Fine)
 }
 
@@ -32,6 +35,12 @@ fn explain_path(path: &str, args: &ExplainArgs, terminal: &Terminal) -> Result<E
     }
     let exit = terminal.report(&outcome);
     let (Some(text), Exit::Fine) = (text, exit) else { return Ok(exit) };
-    write_to(args.output.output.as_deref(), |out| out.write_all(text.as_bytes()))?;
+    write_page(&text, args, terminal)?;
     Ok(Exit::Fine)
+}
+
+/// Where the width is known, on lines of it.
+fn write_page(text: &str, args: &ExplainArgs, terminal: &Terminal) -> std::io::Result<()> {
+    let page = terminal.known_width().map_or(Cow::Borrowed(text), |width| Cow::Owned(fit(text, width)));
+    write_to(args.output.output.as_deref(), |out| out.write_all(page.as_bytes()))
 }

@@ -41,7 +41,7 @@ fn parse() -> Args {
     if args.as_ref().is_err_and(|error| error.kind() == ErrorKind::InvalidSubcommand) {
         let model = given.iter().skip(1).position(|arg| arg.to_str().is_some_and(is_model));
         if let Some(at) = model {
-            let mut summary = given.clone();
+            let mut summary = given;
             summary.insert(at + 1, "summary".into());
             return Args::parse_from(summary);
         }

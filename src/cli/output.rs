@@ -9,7 +9,7 @@ use super::args::{Args, ColorChoice, MessageFormat};
 use super::input;
 use crate::catalog::Catalog;
 use crate::session::{Model, Outcome, Session};
-use crate::syntax::diag::{Code, Diagnostic, Diagnostics, Severity, Sources, render, render_json};
+use crate::syntax::diag::{Code, Diagnostic, Diagnostics, Severity, Sources, render_json, render_within};
 use crate::syntax::escape::escape_terminal;
 use crate::syntax::source::{Source, SourceId};
 
@@ -66,6 +66,8 @@ impl From<clap::Error> for Stop {
 const MOST: usize = 20;
 /// The width where there is no terminal to ask.
 const PIPED_WIDTH: usize = 100;
+/// The same of diagnostics.
+const DIAGNOSTIC_WIDTH: usize = 140;
 
 pub struct Terminal {
     color: ColorChoice,
@@ -113,9 +115,15 @@ impl Terminal {
     /// Columns to write in: `COLUMNS`, else the terminal's, else 100.
     #[must_use]
     pub fn width(&self) -> usize {
+        self.known_width().unwrap_or(PIPED_WIDTH)
+    }
+
+    /// Columns to write in: `COLUMNS`, else the terminal's; `None`: a program reads it.
+    #[must_use]
+    pub fn known_width(&self) -> Option<usize> {
         let variable = std::env::var("COLUMNS").ok().and_then(|text| text.trim().parse::<usize>().ok());
         let terminal = || terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
-        variable.or_else(terminal).filter(|width| *width > 0).unwrap_or(PIPED_WIDTH)
+        variable.or_else(terminal).filter(|width| *width > 0)
     }
 
     /// Writes what was said to standard error; how the run ends comes back.
@@ -126,11 +134,12 @@ impl Terminal {
     fn report_in(&self, diagnostics: &Diagnostics, texts: &dyn Sources) -> Exit {
         let list = diagnostics.sorted();
         let color = self.wants_color(io::stderr().is_terminal());
+        let width = self.known_width().unwrap_or(DIAGNOSTIC_WIDTH);
         let mut out = String::new();
         for diagnostic in list.iter().take(if self.messages == MessageFormat::Json { usize::MAX } else { MOST }) {
             out.push_str(&match self.messages {
                 MessageFormat::Json => render_json(diagnostic, texts),
-                MessageFormat::Human => render(diagnostic, texts, color),
+                MessageFormat::Human => render_within(diagnostic, texts, color, width),
             });
             out.push('\n');
         }

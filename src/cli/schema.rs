@@ -7,7 +7,7 @@ use crate::report::model_schema;
 use crate::syntax::json::write::write_pretty;
 
 pub fn run(args: &SchemaArgs, _terminal: &Terminal) -> Result<Exit, Stop> {
-    let schema = model_schema(&Catalog::new());
+    let schema = args.of.map_or_else(|| model_schema(&Catalog::new()), |format| format.schema(false));
     write_to(args.output.output.as_deref(), |out| {
         write_pretty(out, &schema)?;
         writeln!(out)

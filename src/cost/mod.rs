@@ -3,6 +3,7 @@
 pub mod bind;
 mod env;
 mod evaluate;
+pub mod example;
 pub mod ports;
 mod problem;
 mod rows;

@@ -102,6 +102,12 @@ impl Evaluation {
         evaluate(&self.lowered(), workload, Checks::Figures, diagnostics)
     }
 
+    /// What the model is called: by its own name, else as its file, or where that is called `config.json` as all are, its folder.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.checked.model.name.as_ref().map(|name| &*name.value).or_else(|| stem(&self.source.name))
+    }
+
     /// The distinct layers, in the order of execution.
     pub fn rows(&self) -> impl Iterator<Item = Row<'_>> {
         (0..self.flat.rows.len()).filter_map(|at| self.row_at(at))
@@ -264,4 +270,12 @@ fn warn_beyond_positions(flat: &FlatModel, workload: &CompleteWorkload, diagnost
     }
     let message = format!("the workload has {} tokens a sequence, the model {positions} positions", workload.kv_len());
     diagnostics.push(Diagnostic::new(Code::BeyondPositions, message).at(span, "as many positions as the model has"));
+}
+
+/// A file's name without folders and ending; of a `config.json` its folder's.
+fn stem(name: &str) -> Option<&str> {
+    let (folder, file) = name.rsplit_once(['/', '\\']).unwrap_or(("", name));
+    let stem = file.strip_suffix(".json")?;
+    let folder = folder.rsplit(['/', '\\']).next().filter(|folder| !folder.is_empty() && !folder.starts_with('.'));
+    if stem == "config" { folder.or(Some(stem)) } else { Some(stem) }
 }

@@ -71,12 +71,14 @@ impl<'m> Flattener<'m, '_> {
         if let Some((_, first)) = self.block_of.take_if(|(repeated, _)| std::ptr::eq(*repeated, layer)) {
             self.values.traces.more(first, inner.entries.iter());
         }
+        let said = self.values.diagnostics().count();
         self.uses.push(block);
         let file = if local { self.file } else { None };
         let around = std::mem::replace(&mut self.file, file);
         self.layers(&block.layers, &inner);
         self.file = around;
         self.uses.pop();
+        self.values.diagnostics().used_at(said, field.span);
     }
 
     /// The layers of an inner config's family.

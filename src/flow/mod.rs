@@ -13,5 +13,5 @@ mod shapes;
 mod values;
 
 pub use machine::run;
-pub use peak::{Alive, Peak, alive_at};
+pub use peak::{Alive, Peak, alive_at, alive_by_row};
 pub use result::{Flow, RowFlow, Shape};

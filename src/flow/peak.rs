@@ -72,6 +72,19 @@ pub fn alive_at(flat: &FlatModel, bound: &BoundModel, report: &CostReport, peak:
     alive
 }
 
+/// Of each row, what its instances hold of a peak: what they made, and what the layer that runs needs.
+#[must_use]
+pub fn alive_by_row(flat: &FlatModel, bound: &BoundModel, report: &CostReport, peak: &Peak) -> Vec<u128> {
+    let mut by_row = vec![0u128; flat.rows.len()];
+    let made = alive_at(flat, bound, report, peak).into_iter().map(|alive| (alive.row, alive.bytes.saturating_mul(alive.count)));
+    for (row, bytes) in made.chain([(peak.row, peak.workspace)]) {
+        if let Some(cell) = by_row.get_mut(row.0 as usize) {
+            *cell = cell.saturating_add(bytes);
+        }
+    }
+    by_row
+}
+
 impl Machine<'_, '_> {
     /// The moment at which a layer runs: is it the peak?
     pub(super) fn moment(&mut self, id: RowId, ports: &Ports) {

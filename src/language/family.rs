@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::catalog::Catalog;
 use crate::language::Values;
 use crate::language::check::root_entries;
-use crate::language::checkpoint::excerpt;
+use crate::language::checkpoint::{DTYPE_KEYS, QUANTIZATION_KEYS, excerpt};
 use crate::language::scope::Scope;
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics, nearest};
 use crate::syntax::expr::{Interpolated, Name, Value, value_of};
@@ -21,6 +21,13 @@ use crate::syntax::spec::{
 
 /// Inner configs may hold others so deep.
 const MOST_NESTED: usize = 8;
+
+/// What a config says of the model as a whole, which is read before its family's variables are.
+const READ_ELSEWHERE: &[&str] = &["model_type", "architectures", "_name_or_path"];
+
+fn is_of_checkpoint(key: &str) -> bool {
+    DTYPE_KEYS.contains(&key) || QUANTIZATION_KEYS.contains(&key)
+}
 
 /// Whether a document is a config rather than a model description: it says of which type it is, or it has little that a description has.
 #[must_use]
@@ -366,7 +373,9 @@ impl<'c> Maker<'c, '_> {
                 } else {
                     self.foreign(family, &key, &value);
                 }
-                unused.push(key);
+                if !READ_ELSEWHERE.contains(&&*key.value) && !is_of_checkpoint(&key.value) {
+                    unused.push(key);
+                }
                 continue;
             }
             let known = given.iter_mut().find(|known: &&mut Given| known.name == name);

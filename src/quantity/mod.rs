@@ -12,7 +12,7 @@ use std::fmt;
 pub use exact::Exact;
 pub(crate) use exact::multiply;
 use table::COUNT;
-pub use table::{Fold, QUANTITIES, Quantity, QuantityInfo, Stated, Total, Unit, facts, total};
+pub use table::{Fold, QUANTITIES, Quantity, QuantityInfo, Stated, TOTALS, Total, TotalInfo, Unit, facts, total};
 
 /// Number of learned scalars.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]

@@ -1,9 +1,9 @@
-//! Explains a family: which configs are of it, what they may say, and what follows.
+//! Explains a family: which configs are of it, what they may say, and what follows; and a block: what it takes, and its layers.
 
 use std::fmt::Write as _;
 
 use super::explain::section;
-use crate::syntax::spec::{Family, Variable};
+use crate::syntax::spec::{Block, Body, Family, Layer, Variable};
 
 /// All there is to say about a family.
 #[must_use]
@@ -40,6 +40,48 @@ pub fn explain_family(family: &Family) -> String {
     });
     section(&mut out, "heads", heads);
     out
+}
+
+/// All there is to say about a block: what it takes from where it is used, what it computes of that, and its layers as they are written.
+#[must_use]
+pub fn explain_block(block: &Block) -> String {
+    let mut out = format!("blocks/{} (block)\n\n", block.name.value);
+    if let Some(doc) = &block.doc {
+        let _ = writeln!(out, "  {doc}");
+    }
+    if let Some(role) = &block.role {
+        let _ = writeln!(out, "  role: {}", role.value);
+    }
+    if !block.reads.is_empty() {
+        let reads: Vec<&str> = block.reads.iter().map(|name| &*name.value).collect();
+        let _ = writeln!(out, "  reads values of layers around: {}", reads.join(", "));
+    }
+    let takes = block.takes.iter().map(|take| {
+        let default = take.default.as_ref().map_or_else(|| "required".to_owned(), |value| format!("= {}", value.written()));
+        vec![take.name.value.to_string(), default]
+    });
+    section(&mut out, "takes", takes);
+    section(&mut out, "variables", block.variables.iter().map(row));
+    let mut layers = Vec::new();
+    lines(&block.layers, 0, &mut layers);
+    section(&mut out, "layers", layers);
+    out
+}
+
+fn lines(layers: &[Layer], depth: usize, out: &mut Vec<Vec<String>>) {
+    for layer in layers {
+        let name = layer.name.as_ref().map_or("(group)", |name| &*name.text);
+        let what = match (&layer.body, &layer.class) {
+            (Body::Use(block), _) => format!("use {}", block.text),
+            (_, Some(class)) => class.text.to_string(),
+            _ => String::new(),
+        };
+        let when = layer.when.as_ref().map_or_else(String::new, |when| format!("when {}", when.written()));
+        out.push(vec![format!("{}{name}", "  ".repeat(depth)), what, when]);
+        if let Body::Composite(layers) = &layer.body {
+            lines(layers, depth + 1, out);
+        }
+    }
 }
 
 fn row(variable: &Variable) -> Vec<String> {

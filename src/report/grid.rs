@@ -4,16 +4,20 @@ use std::io;
 
 use super::reconcile::in_words;
 use super::units::{self, Units};
-use super::{By, Line, Options, expanded, folded, groups};
+use super::{By, Group, Line, Options, expanded, folded, groups};
 use crate::analysis::convention::{Counted, Passes};
 use crate::cost::workload::CompleteWorkload;
 use crate::evaluation::Evaluation;
-use crate::quantity::workload::{Attention, Kernel, Logits, Phase};
+use crate::flat::RowId;
+use crate::flow::alive_by_row;
+use crate::quantity::workload::{Attention, Kernel, Logits, Phase, words};
 use crate::quantity::{Cost, Quantity};
+use crate::syntax::stack::deep;
 
-/// A column: its title, and how soon it is given up where there is no room (0: never).
+/// A column: its title, what `--columns` calls it, and how soon it is given up where there is no room (0: never).
 #[derive(Debug, Clone)]
 pub struct Column {
+    pub key: &'static str,
     pub title: &'static str,
     pub rank: u8,
     pub right: bool,
@@ -39,41 +43,62 @@ pub enum RowKind {
 /// Its rows are made when they are asked for, each time anew: a great many are never held.
 pub struct Grid<'a> {
     pub columns: Vec<Column>,
-    /// Which of all columns these are.
-    keep: Vec<bool>,
+    /// Which of all cells they show.
+    shown: Vec<usize>,
     maker: Maker<'a>,
 }
 
 /// What is done with each row.
 type Each<'e> = &'e mut dyn FnMut(Row) -> io::Result<()>;
 
-const fn left(title: &'static str, rank: u8) -> Column {
-    Column { title, rank, right: false }
+const fn left(key: &'static str, title: &'static str, rank: u8) -> Column {
+    Column { key, title, rank, right: false }
 }
 
-const fn right(title: &'static str, rank: u8) -> Column {
-    Column { title, rank, right: true }
+const fn right(key: &'static str, title: &'static str, rank: u8) -> Column {
+    Column { key, title, rank, right: true }
 }
 
 /// The columns after the name, in display order.
 const COLUMNS: &[Column] = &[
-    left("class", 4),
-    right("x", 0),
-    right("calls", 3),
-    right("params", 0),
-    right("weights", 6),
-    right("FLOPs", 0),
-    right("share", 3),
-    right("backward", 0),
-    right("vector", 5),
-    right("transc.", 9),
-    right("moved", 2),
-    left("shape", 1),
-    right("FLOP/B", 4),
-    right("output", 8),
-    right("saved", 2),
-    right("cache", 7),
+    left("class", "class", 4),
+    right("repeats", "x", 0),
+    right("calls", "calls", 3),
+    right("params", "params", 0),
+    right("weights", "weights", 6),
+    right("flops", "FLOPs", 0),
+    right("share", "share", 3),
+    right("backward", "backward", 0),
+    right("vector", "vector", 5),
+    right("transcendentals", "transc.", 9),
+    right("moved", "moved", 2),
+    left("shape", "shape", 1),
+    right("intensity", "FLOP/B", 4),
+    right("output", "output", 8),
+    right("peak", "at peak", 2),
+    right("saved", "saved", 2),
+    right("cache", "cache", 7),
 ];
+
+/// By what rows are sorted, the largest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sort {
+    /// FLOPs, forward and backward.
+    Flops,
+    /// Learned scalars.
+    Params,
+    /// Bytes read and written.
+    Moved,
+    /// Bytes that are alive at the peak.
+    Peak,
+}
+
+words!(Sort, Flops = "flops", Params = "params", Moved = "moved", Peak = "peak");
+
+/// What `--columns` may name.
+pub fn column_keys() -> impl Iterator<Item = &'static str> {
+    COLUMNS.iter().map(|column| column.key)
+}
 
 /// What a row says of itself, besides its name.
 struct Facts<'a> {
@@ -86,31 +111,45 @@ struct Facts<'a> {
     saved: u128,
     /// Its FLOPs, forward and backward.
     flops: [u128; 2],
+    /// What of it is alive at the peak.
+    at_peak: u128,
 }
 
-/// Makes the grid of a compiled model. Columns that would be empty all the way are left out.
+/// Makes the grid of a compiled model: the columns that were asked for, else those that aren't empty all the way.
 pub fn grid<'a>(compiled: &'a Evaluation, options: &'a Options) -> Grid<'a> {
     let report = &compiled.report;
     let calls = report.rows().any(|row| row.calls != 1);
     let train = compiled.bound.workload.phase == Phase::Train;
     let cache = report.totals.get(Quantity::CacheBytes) > 0;
     let own = options.convention.is_none();
-    let shown = |column: &Column| match column.title {
-        "vector" | "transc." | "FLOP/B" if !own => false,
-        "calls" => calls && options.by == By::Layer,
-        "class" => options.by == By::Layer,
-        "x" => !options.expand || options.by != By::Layer,
+    let by_layer = options.by == By::Layer;
+    let usual = |column: &Column| match column.key {
+        "vector" | "transcendentals" | "intensity" if !own => false,
+        "calls" => calls && by_layer,
+        "class" | "shape" => by_layer,
+        "repeats" => !options.expand || !by_layer,
         "backward" | "saved" => train,
-        "shape" => options.by == By::Layer,
         "cache" => cache,
+        "peak" => options.sort == Some(Sort::Peak),
         _ => true,
     };
-    let name = left(if options.by == By::Class { "class" } else { "layer" }, 0);
-    let keep: Vec<bool> = std::iter::once(true).chain(COLUMNS.iter().map(shown)).collect();
-    let mut columns: Vec<Column> = std::iter::once(name).chain(COLUMNS.iter().cloned()).collect();
-    let mut at = keep.iter();
-    columns.retain(|_| *at.next().unwrap_or(&false));
-    Grid { columns, keep, maker: Maker { compiled, options } }
+    let at = |key: &str| COLUMNS.iter().position(|column| column.key == key);
+    let chosen: Vec<usize> = match options.columns.is_empty() {
+        true => (0..COLUMNS.len()).filter(|at| COLUMNS.get(*at).is_some_and(usual)).collect(),
+        false => options.columns.iter().filter_map(|key| at(key)).collect(),
+    };
+    let name = left("layer", if options.by == By::Class { "class" } else { "layer" }, 0);
+    let named = |at: &usize| COLUMNS.get(*at).cloned();
+    // Those that were asked for are there, whatever the terminal.
+    let kept = |column: Column| if options.columns.is_empty() { column } else { Column { rank: 0, ..column } };
+    let columns = std::iter::once(name).chain(chosen.iter().filter_map(named).map(kept)).collect();
+    let shown = std::iter::once(0).chain(chosen.iter().map(|at| at + 1)).collect();
+    let wants_peak = options.sort == Some(Sort::Peak) || options.columns.iter().any(|key| key == "peak");
+    let at_peak = match &compiled.flow.peak {
+        Some(peak) if wants_peak => deep(|| alive_by_row(&compiled.flat, &compiled.bound, &compiled.report, peak)),
+        _ => Vec::new(),
+    };
+    Grid { columns, shown, maker: Maker { compiled, options, at_peak } }
 }
 
 impl Grid<'_> {
@@ -119,16 +158,16 @@ impl Grid<'_> {
     /// # Errors
     /// The first of `each`.
     pub fn each(&self, each: Each<'_>) -> io::Result<()> {
-        let Maker { compiled, options } = self.maker;
-        let mut kept = |mut row: Row| {
-            let mut at = self.keep.iter();
-            row.cells.retain(|_| *at.next().unwrap_or(&false));
+        let Maker { compiled, options, .. } = self.maker;
+        let mut chosen = |mut row: Row| {
+            row.cells = self.shown.iter().filter_map(|at| row.cells.get(*at).cloned()).collect();
             each(row)
         };
-        match (options.by, options.expand) {
-            (By::Layer, false) => self.maker.tree(&mut kept)?,
-            (By::Layer, true) => expanded(compiled).try_for_each(|line| kept(self.maker.line(&line.path, 0, &line)))?,
-            (by, _) => self.maker.groups(by, &mut kept)?,
+        match (options.by, options.expand, options.sorted()) {
+            (By::Layer, _, true) => self.maker.sorted(&mut chosen)?,
+            (By::Layer, false, false) => self.maker.tree(&mut chosen)?,
+            (By::Layer, true, false) => expanded(compiled).try_for_each(|line| chosen(self.maker.line(&line.path, 0, &line)))?,
+            (by, ..) => self.maker.groups(by, &mut chosen)?,
         }
         let report = &compiled.report;
         let all = Facts {
@@ -140,15 +179,17 @@ impl Grid<'_> {
             shape: None,
             saved: compiled.flow.saved_bytes,
             flops: self.maker.all_flops(),
+            at_peak: self.maker.at_peak.iter().sum(),
         };
-        kept(self.maker.row(RowKind::Total, "total", 0, &all))
+        chosen(self.maker.row(RowKind::Total, "total", 0, &all))
     }
 }
 
-#[derive(Clone, Copy)]
 struct Maker<'a> {
     compiled: &'a Evaluation,
     options: &'a Options,
+    /// Of each row, all instances; empty where nobody asks.
+    at_peak: Vec<u128>,
 }
 
 impl Maker<'_> {
@@ -178,24 +219,59 @@ impl Maker<'_> {
         Row { kind: RowKind::Heading, indent, cells }
     }
 
-    fn groups(&self, by: By, each: Each<'_>) -> io::Result<()> {
-        groups(self.compiled, by, self.options.depth).iter().try_for_each(|group| {
-            let facts = Facts {
-                class: "",
-                count: group.layers,
-                calls: 1,
-                cost: &group.cost,
-                tied: false,
-                shape: None,
-                saved: group.saved_bytes,
-                flops: self.flops(&group.cost, |counted| group.counted(counted)),
-            };
-            each(self.row(RowKind::Layer, &group.name, 0, &facts))
-        })
+    /// Folded rows under their whole paths, the largest first, as many as were asked for.
+    fn sorted(&self, each: Each<'_>) -> io::Result<()> {
+        let lines: Vec<Line<'_>> = folded(self.compiled).collect();
+        let key = |line: &&Line<'_>| self.sort_key(&self.facts(line));
+        self.largest(lines.iter(), key).into_iter().try_for_each(|line| each(self.line(&line.path, 0, line)))
     }
 
-    fn line(&self, name: &str, indent: usize, line: &Line<'_>) -> Row {
-        let facts = Facts {
+    fn groups(&self, by: By, each: Each<'_>) -> io::Result<()> {
+        let groups = groups(self.compiled, by, self.options.depth);
+        let key = |group: &&Group| self.sort_key(&self.of_group(group));
+        let largest = self.largest(groups.iter(), key);
+        largest.into_iter().try_for_each(|group| each(self.row(RowKind::Layer, &group.name, 0, &self.of_group(group))))
+    }
+
+    /// The largest first, those of a size in their order; as they come, if no order was asked for.
+    fn largest<T>(&self, all: impl Iterator<Item = T>, key: impl Fn(&T) -> u128) -> Vec<T> {
+        let mut all: Vec<T> = all.collect();
+        if self.options.sorted() {
+            all.sort_by_cached_key(|item| std::cmp::Reverse(key(item)));
+        }
+        all.truncate(self.options.top.unwrap_or(usize::MAX));
+        all
+    }
+
+    fn sort_key(&self, facts: &Facts<'_>) -> u128 {
+        match self.options.sort {
+            None | Some(Sort::Flops) => facts.flops.iter().fold(0, |sum, flops| sum.saturating_add(*flops)),
+            Some(Sort::Params) => facts.cost.get(Quantity::Params),
+            Some(Sort::Moved) => facts.cost.bytes_moved().map_or(u128::MAX, |bytes| bytes.0),
+            Some(Sort::Peak) => facts.at_peak,
+        }
+    }
+
+    fn at_peak_of(&self, row: RowId) -> u128 {
+        self.at_peak.get(row.0 as usize).copied().unwrap_or(0)
+    }
+
+    fn of_group<'g>(&self, group: &'g Group) -> Facts<'g> {
+        Facts {
+            class: "",
+            count: group.layers,
+            calls: 1,
+            cost: &group.cost,
+            tied: false,
+            shape: None,
+            saved: group.saved_bytes,
+            flops: self.flops(&group.cost, |counted| group.counted(counted)),
+            at_peak: group.rows.iter().map(|(row, _)| self.at_peak_of(*row)).sum(),
+        }
+    }
+
+    fn facts<'l>(&self, line: &'l Line<'_>) -> Facts<'l> {
+        Facts {
             class: line.class,
             count: line.repeats,
             calls: line.calls,
@@ -204,8 +280,12 @@ impl Maker<'_> {
             shape: line.output_shape,
             saved: line.saved_bytes,
             flops: self.flops(&line.cost, |counted| line.counted(counted)),
-        };
-        self.row(RowKind::Layer, name, indent, &facts)
+            at_peak: self.at_peak_of(line.row),
+        }
+    }
+
+    fn line(&self, name: &str, indent: usize, line: &Line<'_>) -> Row {
+        self.row(RowKind::Layer, name, indent, &self.facts(line))
     }
 
     fn row(&self, kind: RowKind, name: &str, indent: usize, facts: &Facts<'_>) -> Row {
@@ -214,7 +294,7 @@ impl Maker<'_> {
         let bytes = |n: u128| self.bytes(n);
         let of = |quantity| bytes(cost.get(quantity));
         let [forward, backward] = facts.flops;
-        let [whole, _] = self.all_flops();
+        let (part, whole) = self.share(facts);
         let class = facts.class.rsplit('.').next().unwrap_or(facts.class);
         let params = cost.get(Quantity::Params);
         let cells = [
@@ -225,7 +305,7 @@ impl Maker<'_> {
             if facts.tied && params == 0 { "tied".to_owned() } else { self.count(params) },
             of(Quantity::WeightBytes),
             self.count(forward),
-            units::percent(forward, whole),
+            units::percent(part, whole),
             self.count(backward),
             count(Quantity::VectorFlops),
             count(Quantity::Transcendentals),
@@ -233,10 +313,24 @@ impl Maker<'_> {
             facts.shape.map(units::shape).unwrap_or_default(),
             cost.arithmetic_intensity().map(units::ratio).unwrap_or_default(),
             of(Quantity::ActivationBytes),
+            bytes(facts.at_peak),
             bytes(facts.saved),
             of(Quantity::CacheBytes),
         ];
         Row { kind, indent, cells: cells.into() }
+    }
+
+    /// What a row has of that by which rows are sorted, else of the forward pass's FLOPs, and how much of it there is.
+    fn share(&self, facts: &Facts<'_>) -> (u128, u128) {
+        let totals = &self.compiled.report.totals;
+        let whole = match self.options.sort {
+            None => return (facts.flops.first().copied().unwrap_or(0), self.all_flops().first().copied().unwrap_or(0)),
+            Some(Sort::Flops) => self.all_flops().iter().fold(0, |sum: u128, flops| sum.saturating_add(*flops)),
+            Some(Sort::Params) => totals.get(Quantity::Params),
+            Some(Sort::Moved) => totals.bytes_moved().map_or(u128::MAX, |bytes| bytes.0),
+            Some(Sort::Peak) => self.at_peak.iter().sum(),
+        };
+        (self.sort_key(facts), whole)
     }
 
     /// FLOPs forward and backward: by the convention that was asked for, else those of a cost.

@@ -20,6 +20,8 @@ pub struct Listing {
     /// What a fact is called in JSON, and in the table.
     columns: Vec<(&'static str, &'static str)>,
     rows: Vec<Vec<Cell>>,
+    /// Whether the last column is given up before the others are.
+    last_says_little: bool,
 }
 
 /// A fact as programs and as people have it.
@@ -75,7 +77,7 @@ impl Listing {
 
     fn table(&self, width: usize, out: &mut dyn Write) -> io::Result<()> {
         /// What the last column needs to be read.
-        const ROOM: usize = 36;
+        const ROOM: usize = 24;
         const GAP: usize = 2;
         let last = self.columns.len().saturating_sub(1);
         let longest = |at: usize| {
@@ -83,14 +85,17 @@ impl Listing {
             cells.chain(self.columns.get(at).map(|(_, title)| title.len())).max().unwrap_or(0)
         };
         let before: usize = (0..last).map(|at| longest(at) + GAP).sum();
-        if before + longest(last).min(ROOM) > width {
+        let fits = before + longest(last).min(ROOM) <= width;
+        let fits_without_last = self.last_says_little && before <= width;
+        if !(fits || fits_without_last) {
             return self.one_below_another(width, out);
         }
+        let shown = if fits { self.columns.len() } else { last };
         let mut table = sheet(ContentArrangement::Dynamic);
         table.set_width(u16::try_from(width).unwrap_or(u16::MAX));
-        table.set_header(self.columns.iter().map(|(_, title)| *title));
+        table.set_header(self.columns.iter().take(shown).map(|(_, title)| *title));
         for row in &self.rows {
-            table.add_row(row.iter().map(|cell| cell.shown.as_str()));
+            table.add_row(row.iter().take(shown).map(|cell| cell.shown.as_str()));
         }
         // Only the last column is broken over several lines: names are there to be copied.
         for (at, column) in table.column_iter_mut().enumerate() {
@@ -130,7 +135,12 @@ pub fn list_models(catalog: &Catalog) -> Listing {
         let params = json.pointer("/expect/params").and_then(Json::as_u64).map(u128::from);
         vec![text(model.name), figure(params, units::count), text(&said("name"))]
     });
-    Listing { what: "models", columns: vec![("name", "name"), ("params", "params"), ("model", "model")], rows: rows.collect() }
+    Listing {
+        what: "models",
+        columns: vec![("name", "name"), ("params", "params"), ("model", "model")],
+        rows: rows.collect(),
+        last_says_little: false,
+    }
 }
 
 /// The classes of the catalog.
@@ -142,6 +152,7 @@ pub fn list_classes(catalog: &Catalog) -> Listing {
         what: "classes",
         columns: vec![("class", "class"), ("kind", "kind"), ("doc", "what it computes")],
         rows: rows.collect(),
+        last_says_little: false,
     }
 }
 
@@ -160,7 +171,7 @@ pub fn list_families(catalog: &Catalog) -> Listing {
         vec![text(&family.name), text(base), types]
     });
     let columns = vec![("family", "family"), ("extends", "extends"), ("model_types", "model types")];
-    Listing { what: "families", columns, rows: rows.collect() }
+    Listing { what: "families", columns, rows: rows.collect(), last_says_little: false }
 }
 
 /// The blocks that families share: the name to use them by, and what they are.
@@ -172,7 +183,12 @@ pub fn list_blocks(catalog: &Catalog) -> Listing {
     let blocks = names.into_iter().filter_map(|name| catalog.block(name)?.ok());
     let rows =
         blocks.map(|block| vec![text(&format!("blocks/{}", block.name.value)), text(block.doc.as_deref().unwrap_or_default())]);
-    Listing { what: "blocks", columns: vec![("block", "block"), ("doc", "what it is")], rows: rows.collect() }
+    Listing {
+        what: "blocks",
+        columns: vec![("block", "block"), ("doc", "what it is")],
+        rows: rows.collect(),
+        last_says_little: false,
+    }
 }
 
 /// The element types.
@@ -183,7 +199,7 @@ pub fn list_dtypes(catalog: &Catalog) -> Listing {
         vec![text(&dtype.name), bits, texts(dtype.aliases.iter()), text(&dtype.doc)]
     });
     let columns = vec![("dtype", "dtype"), ("bits", "bits"), ("aliases", "also"), ("doc", "what it is")];
-    Listing { what: "dtypes", columns, rows: rows.collect() }
+    Listing { what: "dtypes", columns, rows: rows.collect(), last_says_little: false }
 }
 
 /// How tools and papers count FLOPs: the name to call a convention by, and what it counts.
@@ -192,7 +208,7 @@ pub fn list_conventions(catalog: &Catalog) -> Listing {
     let conventions = catalog.conventions().filter_map(Result::ok);
     let rows = conventions.map(|convention| vec![text(&convention.name), texts(&convention.aliases), text(&convention.doc)]);
     let columns = vec![("convention", "convention"), ("aliases", "also"), ("doc", "what it counts")];
-    Listing { what: "conventions", columns, rows: rows.collect() }
+    Listing { what: "conventions", columns, rows: rows.collect(), last_says_little: false }
 }
 
 /// The devices: the name to call them by, their main figures, and whether those were read from the vendor's own documents.
@@ -210,6 +226,7 @@ pub fn list_devices(catalog: &Catalog) -> Listing {
         what: "hardware",
         columns,
         rows: catalog.devices().filter_map(Result::ok).map(|device| device_cells(&device)).collect(),
+        last_says_little: true,
     }
 }
 

@@ -20,6 +20,7 @@ mod markdown;
 mod memory;
 mod mermaid;
 mod origin;
+mod output;
 mod page;
 mod reconcile;
 mod roles;
@@ -41,8 +42,9 @@ pub use changes::render_changes;
 pub use dot::render_dot;
 pub use explain::{errors_page, explain_class, explain_code, explain_convention, explain_device, explain_dtype};
 pub use families::families_page;
-pub use family::explain_family;
+pub use family::{explain_block, explain_family};
 pub use found::render_found;
+pub use grid::{Sort, column_keys};
 pub use lines::{By, Group, Line, expanded, folded, groups};
 pub use list::{
     Listing, list_blocks, list_classes, list_conventions, list_devices, list_dtypes, list_families, list_models, render_list,
@@ -50,12 +52,14 @@ pub use list::{
 pub use memory::{MEMORY_FORMATS, MemoryFormat, MemoryReport};
 pub use mermaid::render_mermaid;
 pub use origin::explain_variable;
+pub use output::{OUTPUT_FORMATS, OutputFormat, output_page};
 pub use page::PageFormat;
 pub use reconcile::render_reconciled;
 pub use roles::roles_page;
 pub use schema::model_schema;
 pub use summary::{render_compare, render_summary};
 pub use tree::render_tree;
+pub use words::fit;
 
 pub use why::{explain_composite, explain_layer};
 
@@ -78,10 +82,23 @@ pub struct Options {
     pub units: Units,
     /// FLOPs as a convention counts them, in place of our own.
     pub convention: Option<Arc<Counted>>,
+    /// The order of a table's rows; `None`: that of execution.
+    pub sort: Option<Sort>,
+    /// How many rows a table has at most, besides the total.
+    pub top: Option<usize>,
+    /// The columns of a table by their names; empty: those that there is room for.
+    pub columns: Vec<String>,
     /// Whether to colour.
     pub color: bool,
     /// Columns of the terminal.
     pub width: usize,
+}
+
+impl Options {
+    /// Whether rows stand for themselves, and not under their composites.
+    fn sorted(&self) -> bool {
+        self.sort.is_some() || self.top.is_some()
+    }
 }
 
 /// An output format: one file, one line here.

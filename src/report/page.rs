@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use comfy_table::{Cell, CellAlignment, ColumnConstraint, ContentArrangement};
 
 use super::sheet::sheet;
+use super::words::wrap;
 use super::{escape_markdown, escape_terminal};
 use crate::quantity::workload::words;
 
@@ -31,11 +32,13 @@ pub struct Section {
 
 /// Writes sections for a terminal of this width.
 pub fn text(title: &str, sections: &[Section], width: usize, out: &mut dyn Write) -> io::Result<()> {
-    writeln!(out, "{}", escape_terminal(title))?;
+    for line in wrap(&escape_terminal(title), width) {
+        writeln!(out, "{line}")?;
+    }
     for section in sections.iter().filter(|section| !section.rows.is_empty()) {
         writeln!(out)?;
         if !section.title.is_empty() {
-            writeln!(out, "{}", section.title)?;
+            wrap(&section.title, width).iter().try_for_each(|line| writeln!(out, "{line}"))?;
         }
         let mut table = sheet(ContentArrangement::Dynamic);
         table.set_width(u16::try_from(width).unwrap_or(u16::MAX));

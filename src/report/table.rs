@@ -16,7 +16,10 @@ const SHORTEST_NAME: usize = 24;
 pub fn render(compiled: &Evaluation, options: &Options, out: &mut dyn Write) -> io::Result<()> {
     let grid = grid(compiled, options);
     let layout = Layout::of(&grid, options)?;
-    writeln!(out, "{}\n", styled(&title(compiled), options.color, "1"))?;
+    for line in wrap(&title(compiled), options.width) {
+        writeln!(out, "{}", styled(&line, options.color, "1"))?;
+    }
+    writeln!(out)?;
     layout.draw(&grid, out)?;
     writeln!(out)?;
     let lines = summary(compiled, options);

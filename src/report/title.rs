@@ -9,7 +9,7 @@ use crate::syntax::escape::escape_terminal;
 /// The model and its workload, in a line.
 pub fn title(compiled: &Evaluation) -> String {
     let workload = &compiled.bound.workload;
-    let name = compiled.checked.model.name.as_ref().map_or("(no name)", |name| &*name.value);
+    let name = compiled.name().unwrap_or("(no name)");
     let tokens = |n: u64| format!("{} token{}", units::exact(u128::from(n)), if n == 1 { "" } else { "s" });
     let sequences = CountedBy::of(compiled) == CountedBy::Token;
     let phase = if sequences || workload.phase == Phase::Train { workload.phase.word() } else { "forward" };

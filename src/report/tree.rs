@@ -4,13 +4,12 @@ use std::cell::RefCell;
 use std::io::{self, Write};
 use std::sync::Arc;
 
-use crate::catalog::ClassKind;
+use crate::catalog::{Class, ClassKind, Parameter};
 use crate::evaluation::Evaluation;
 use crate::flat::{Composite, FlatModel, Node, Repeat, RowId, Variant};
-use crate::flow::Flow;
-use crate::language::check::Checked;
 use crate::language::{Argument, Binding, PathPiece, Segment};
 use crate::quantity::workload::WorkloadVar;
+use crate::syntax::expr::{Expr, Value};
 
 use super::escape_terminal;
 
@@ -19,7 +18,7 @@ use super::escape_terminal;
 /// # Errors
 /// Those of `out`.
 pub fn render_tree(model: &Evaluation, out: &mut dyn Write) -> io::Result<()> {
-    let tree = Tree { flat: &model.flat, checked: &model.checked, flow: &model.flow, around: RefCell::default() };
+    let tree = Tree { evaluation: model, flat: &model.flat, around: RefCell::default() };
     let name = model.flat.name.as_deref().unwrap_or("model");
     let class = model.flat.class.as_deref().map_or(name, last_segment);
     writeln!(out, "{}(", escape_terminal(class))?;
@@ -29,9 +28,8 @@ pub fn render_tree(model: &Evaluation, out: &mut dyn Write) -> io::Result<()> {
 }
 
 struct Tree<'a> {
+    evaluation: &'a Evaluation,
     flat: &'a FlatModel,
-    checked: &'a Checked,
-    flow: &'a Flow,
     /// The indices of the repeats around, the innermost last; `None`: a heading says them.
     around: RefCell<Vec<Option<String>>>,
 }
@@ -56,30 +54,34 @@ impl Tree<'_> {
         let name = label.map_or_else(|| self.name_of(row.segment.as_ref()), str::to_owned);
         let module = row.kind == Some(ClassKind::Module);
         let (open, close) = if module { ('(', ')') } else { ('[', ']') };
-        let mut facts: Vec<String> = Vec::new();
-        for (at, argument) in row.arguments.iter() {
-            let name = row.class.as_ref().and_then(|class| class.0.parameters.get(usize::from(*at))).map_or("?", |p| &p.name);
-            facts.push(format!("{name}={}", self.shown(argument)));
-        }
+        let parameters = self.evaluation.row(id).map(|row| row.parameters().collect::<Vec<_>>()).unwrap_or_default();
+        let defaults = |name: &str| row.class.as_ref().and_then(|class| default(&class.0, name));
+        let dims =
+            |name: &str| row.class.as_ref().and_then(|class| parameter(&class.0, name)).map_or(1, |parameter| parameter.dims);
+        let told =
+            parameters.iter().filter(|parameter| !defaults(parameter.name).is_some_and(|value| same(value, parameter.value)));
+        let mut facts: Vec<String> =
+            told.map(|parameter| format!("{}={}", parameter.name, shown(parameter.value, dims(parameter.name)))).collect();
         for weight in row.weights.iter().flat_map(|own| own.iter()) {
             let dims: Vec<String> = weight.shape.iter().map(u128::to_string).collect();
-            facts.push(format!("{}=[{}]", weight.name, dims.join(", ")));
+            facts.push(format!("{}=({})", weight.name, dims.join(", ")));
         }
-        let calls = row.calls.as_ref().map(|calls| format!(", {} calls", self.shown(calls))).unwrap_or_default();
+        let calls = self.evaluation.row(id).map(|row| row.calls()).filter(|calls| row.calls.is_some() && *calls != 1);
+        let calls = calls.map(|calls| format!(", {calls} calls")).unwrap_or_default();
         let tied = row.tied.first().map(|tied| format!(", tied to {}", tied.path)).unwrap_or_default();
-        let outputs = self.flow.rows.get(id.0 as usize).map_or(&[][..], |row| row.outputs());
+        let outputs = self.evaluation.flow.rows.get(id.0 as usize).map_or(&[][..], |row| row.outputs());
         let shapes: Vec<String> = outputs.iter().flatten().map(|shape| tuple(shape)).collect();
         let output = if shapes.is_empty() { String::new() } else { format!(" -> {}", shapes.join(", ")) };
         let text = format!("{open}{name}{close}: {}({}){calls}{tied}{output}", last_segment(&row.class_name), facts.join(", "));
         writeln!(out, "{}{}", "  ".repeat(depth), escape_terminal(&text))
     }
 
-    /// A structural value, or the expression over the workload that is left.
+    /// Of a composite: a structural value, or the expression over the workload that is left.
     fn shown(&self, argument: &Argument) -> String {
         match &argument.binding {
             Binding::Known(value) => value.to_string(),
             Binding::Workload(residual) => {
-                residual.expr.render(&|variable: &WorkloadVar| format!("<{}>", self.checked.workload_name(*variable)))
+                residual.expr.render(&|variable: &WorkloadVar| format!("<{}>", self.evaluation.checked.workload_name(*variable)))
             }
         }
     }
@@ -184,6 +186,45 @@ fn indexed_name(repeat: &Repeat<RowId>) -> bool {
 
 fn is_indexed(name: &Segment) -> bool {
     !name.pieces.contains(&PathPiece::Dot)
+}
+
+/// The value that a class gives a parameter where nothing is said, if it depends on nothing.
+fn default<'c>(class: &'c Class, name: &str) -> Option<&'c Value> {
+    if let Expr::Const(value) = &parameter(class, name)?.default.as_ref()?.expr { Some(value) } else { None }
+}
+
+fn parameter<'c>(class: &'c Class, name: &str) -> Option<&'c Parameter> {
+    class.parameters.iter().find(|parameter| *parameter.name == *name)
+}
+
+/// Whether a default is a value: one number is a shape of one dimension.
+fn same(default: &Value, value: &Value) -> bool {
+    default == value || matches!(value, Value::List(items) if matches!(items.as_ref(), [only] if only == default))
+}
+
+/// A value of a parameter for which one number may stand for several dimensions.
+fn shown(value: &Value, dims: usize) -> String {
+    match value {
+        Value::List(items) if dims > 1 && items.len() == 1 => {
+            let all: Vec<String> = items.iter().cycle().take(dims).map(python).collect();
+            format!("({})", all.join(", "))
+        }
+        value => python(value),
+    }
+}
+
+/// A value as Python writes it: `True`, `None`, `(7, 7)`, `'none'`.
+fn python(value: &Value) -> String {
+    match value {
+        Value::Null => "None".to_owned(),
+        Value::Bool(true) => "True".to_owned(),
+        Value::Bool(false) => "False".to_owned(),
+        Value::List(items) => match items.as_ref() {
+            [only] => format!("({},)", python(only)),
+            items => format!("({})", items.iter().map(python).collect::<Vec<_>>().join(", ")),
+        },
+        other => other.to_string(),
+    }
 }
 
 /// `(1, 2048, 4096)`, as PyTorch writes a shape.

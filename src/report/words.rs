@@ -42,3 +42,26 @@ pub fn shorten(text: &str, room: usize) -> String {
     let end = ends.by_ref().last();
     format!("{}...{}", text.get(..start.unwrap_or(0)).unwrap_or(""), text.get(end.unwrap_or(text.len())..).unwrap_or(""))
 }
+
+/// A page on lines of this width: a line that is too long goes on below, under its last column where that leaves room.
+pub fn fit(page: &str, width: usize) -> String {
+    let mut out = String::with_capacity(page.len());
+    for line in page.lines() {
+        if width_of(line) <= width {
+            out.push_str(line);
+            out.push('\n');
+            continue;
+        }
+        let lead = line.len() - line.trim_start().len();
+        // Columns stand at least two blanks apart.
+        let last = line.trim_end().rfind("  ").map_or(0, |at| at + 2);
+        let indent = if last > lead && last <= width / 2 { last } else { lead + 4 };
+        let (head, tail) = line.split_at(if indent == last { last } else { lead });
+        for (at, part) in wrap(tail, width.saturating_sub(indent).max(16)).iter().enumerate() {
+            let before = if at == 0 { head.to_owned() } else { " ".repeat(indent) };
+            out.push_str(format!("{before}{part}").trim_end());
+            out.push('\n');
+        }
+    }
+    out
+}

@@ -28,11 +28,10 @@ pub use stage::{Shown, Stage};
 use crate::catalog::{Catalog, Convention};
 use crate::language;
 use crate::language::check::check;
-use crate::language::family::is_config;
 use crate::syntax::diag::{Diagnostic, Diagnostics};
 use crate::syntax::expr::Value;
 use crate::syntax::json::{self, Document};
-use crate::syntax::source::{Source, SourceId, Spanned};
+use crate::syntax::source::{Source, SourceId};
 use crate::syntax::stack::deep;
 
 /// Where models are loaded: a catalog, and as many models over it as one likes.
@@ -208,10 +207,7 @@ impl Session {
 
     fn checked(&self, source: &Source, settings: &Settings, diagnostics: &mut Diagnostics) -> Option<language::check::Checked> {
         let document = json::read(source, diagnostics)?;
-        let mut model = language::model(&document, &self.catalog, settings.wanted(), diagnostics)?;
-        if model.name.is_none() && is_config(&document.root) {
-            model.name = stem(&source.name).map(|stem| Spanned::new(stem.into(), document.root.span));
-        }
+        let model = language::model(&document, &self.catalog, settings.wanted(), diagnostics)?;
         // As large as the model.
         drop(document);
         Some(check(model, &self.catalog, settings.variables.clone(), diagnostics))
@@ -226,12 +222,4 @@ impl Session {
     pub(crate) fn failed<T>(&self, diagnostic: Diagnostic) -> Outcome<T> {
         self.said(diagnostic.into())
     }
-}
-
-/// What a config without a name is called: as its file, or where that is called `config.json` as all are, its folder.
-fn stem(name: &str) -> Option<&str> {
-    let (folder, file) = name.rsplit_once(['/', '\\']).unwrap_or(("", name));
-    let stem = file.strip_suffix(".json")?;
-    let folder = folder.rsplit(['/', '\\']).next().filter(|folder| !folder.is_empty() && !folder.starts_with('.'));
-    if stem == "config" { folder.or(Some(stem)) } else { Some(stem) }
 }

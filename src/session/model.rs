@@ -7,6 +7,7 @@ use serde_json::{Map, Value as Json};
 
 use super::Outcome;
 use crate::analysis::origin::{self, Origin};
+use crate::cost::example::differences;
 use crate::emit::{heading, import_family};
 use crate::language::check::Checked;
 use crate::lower::{Execution, Lowered, lower};
@@ -118,6 +119,24 @@ impl Model {
             .map(|(place, model)| (place, model.unused.iter().map(|key| &*key.value).collect()))
             .filter(|(_, keys): &(_, Vec<&str>)| !keys.is_empty())
             .collect()
+    }
+
+    /// What is wrong with the worked examples of the classes that the model defines itself: each that doesn't come out as it says.
+    #[must_use]
+    pub fn check_examples(&self) -> Diagnostics {
+        let classes = &self.0.checked.classes;
+        let mut said = Diagnostics::default();
+        for class in classes.own() {
+            for (at, example) in class.examples.iter().enumerate() {
+                let doc =
+                    if example.doc.is_empty() { format!("example {at}") } else { format!("example {at} ({})", example.doc) };
+                for difference in deep(|| differences(class, example, classes.catalog())) {
+                    let diagnostic = Diagnostic::new(Code::ExpectationFailed, format!("{doc} of `{}`: {difference}", class.name));
+                    said.push(diagnostic.at(class.span, "this class"));
+                }
+            }
+        }
+        said
     }
 
     /// The flat list as it is run under an execution: made when first asked for, then shared.

@@ -17,6 +17,9 @@ fn render(at: &Evaluation, format: &str) -> String {
         exact: true,
         units: Units::Si,
         convention: None,
+        sort: None,
+        top: None,
+        columns: Vec::new(),
         color: false,
         width: 100,
     };

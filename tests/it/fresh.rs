@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use layerspec::reports::{errors_page, families_page, model_schema, roles_page};
+use layerspec::reports::{OUTPUT_FORMATS, errors_page, families_page, model_schema, output_page, roles_page};
 
 use crate::support::{SESSION, evaluate, root};
 
@@ -29,6 +29,63 @@ fn the_schema_is_fresh() {
 #[test]
 fn the_errors_page_is_fresh() {
     fresh("docs/errors.md", &errors_page());
+}
+
+#[test]
+fn the_page_of_outputs_is_fresh() {
+    fresh("docs/output.md", &output_page());
+    for format in OUTPUT_FORMATS {
+        let schema = serde_json::to_string_pretty(&format.schema(false)).unwrap();
+        fresh(&format!("schema/{}.schema.json", format.name), &format!("{schema}\n"));
+    }
+}
+
+/// What each command writes is what its schema says, and has no key that isn't documented.
+#[test]
+fn outputs_are_as_their_schemas_say() {
+    let folder = tempfile::tempdir().unwrap();
+    let saved = |name: &str, more: &str| {
+        let file = folder.path().join(name).display().to_string();
+        let arguments = format!("compile gpt2 --format json -o {file} {more}");
+        assert!(Command::new(env!("CARGO_BIN_EXE_layerspec")).args(arguments.split_whitespace()).status().unwrap().success());
+        file
+    };
+    let (old, new) = (saved("old.json", ""), saved("new.json", "--set n_inner=3000"));
+    let outputs = [
+        ("compile", "compile gpt2".to_owned()),
+        ("compile", "compile mixtral-8x7b-v0.1 --phase train --convention palm --kv-dtype int8".to_owned()),
+        ("compile", "compile whisper-small --phase decode".to_owned()),
+        ("compile", "compile falcon-h1-0.5b-base --by class --convention torch".to_owned()),
+        ("compile", "compile llama-3.2-11b-vision --by depth --phase train".to_owned()),
+        ("memory", "memory gpt2".to_owned()),
+        ("memory", "memory llama-2-7b-hf --device h100-sxm --count 2".to_owned()),
+        ("memory", "memory llama-3.2-1b --phase train --checkpointing full --device 24GB".to_owned()),
+        ("found", "memory llama-2-7b-hf --find 131.1MB".to_owned()),
+        ("found", "memory gpt2 --find 1MB".to_owned()),
+        ("summary", "summary resnet-50".to_owned()),
+        ("summary", "summary deepseek-v3".to_owned()),
+        ("compare", "compare gpt2 distilgpt2 llama-3.2-1b".to_owned()),
+        ("changes", format!("compare {old} {new}")),
+        ("changes", format!("compare {old} {old}")),
+        ("reconcile", "reconcile bert-base-uncased --phase train".to_owned()),
+        ("list", "list dtypes".to_owned()),
+        ("list", "list hardware".to_owned()),
+    ];
+    for (name, arguments) in &outputs {
+        let format = OUTPUT_FORMATS.iter().find(|format| format.name == *name).unwrap();
+        let validator = jsonschema::validator_for(&format.schema(true)).unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_layerspec"))
+            .args(arguments.split_whitespace())
+            .args(["--format", "json"])
+            .output()
+            .unwrap();
+        let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let errors: Vec<String> =
+            validator.iter_errors(&json).take(5).map(|error| format!("{}: {error}", error.instance_path())).collect();
+        assert!(errors.is_empty(), "{arguments}: {}", errors.join("\n").chars().take(2000).collect::<String>());
+    }
+    // Each is tried.
+    assert!(OUTPUT_FORMATS.iter().all(|format| outputs.iter().any(|(name, _)| *name == format.name)));
 }
 
 #[test]
@@ -113,7 +170,7 @@ fn the_schema_rejects_errors_of_shape() {
     }
 }
 
-/// Runs each `$ layerspec ...` of a ```console block as it stands and compares what it prints; with `UPDATE` in the environment, writes it.
+/// Runs each `$ layerspec ...` of a ```console block as it stands and compares what it prints, up to a line `...` if there is one; with `UPDATE` in the environment, writes it.
 fn transcripts(path: &str) -> usize {
     let text = std::fs::read_to_string(root(path)).unwrap();
     let mut updated = text.clone();
@@ -130,6 +187,11 @@ fn transcripts(path: &str) -> usize {
                 .output()
                 .unwrap();
             let found = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+            // Of a long answer the beginning may be shown.
+            let found = match expected.trim_end().strip_suffix("\n...") {
+                Some(shown) => found.lines().take(shown.lines().count()).chain(["..."]).collect::<Vec<_>>().join("\n"),
+                None => found,
+            };
             if std::env::var_os("UPDATE").is_some() {
                 let of = |printed: &str| format!("$ {command}\n{}", printed.trim_end()).trim_end().to_owned();
                 updated = updated.replacen(&of(expected), &of(&found), 1);

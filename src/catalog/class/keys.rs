@@ -48,6 +48,7 @@ pub(super) const PARAMETER_KEYS: &[Key] = &[
     key("doc", KeyKind::Text, true, "what it is, with its unit"),
     key("default", KeyKind::Count, false, "a formula; left out: the parameter is required"),
     key("values", KeyKind::Text, false, "the texts allowed"),
+    key("dims", KeyKind::Count, false, "of a shape: the dimensions that one number stands for, where people are shown them"),
 ];
 
 /// The keys of a value: an input, an output, or what `saves` keeps.

@@ -16,6 +16,8 @@ pub struct Parameter {
     /// The texts allowed, all if empty.
     pub values: Vec<Arc<str>>,
     pub doc: Arc<str>,
+    /// Of a shape: how many dimensions one number stands for, to people; 1 unless the class says more.
+    pub dims: usize,
     /// It isn't written in the file: `...` in a shape brings it.
     pub implied: bool,
 }

@@ -73,7 +73,7 @@ impl<'m> Used<'m> {
 }
 
 /// The catalog's blocks are named so.
-const CATALOG_BLOCKS: &str = "blocks/";
+pub const CATALOG_BLOCKS: &str = "blocks/";
 
 impl Checked {
     /// What the `use` at a place means where its name is written out; `file`: the model whose layers these are, none inside a block of the
@@ -478,6 +478,7 @@ impl<'m> Checker<'m, '_> {
         let inner = Scope::of_variables(&taken, &block.variables);
         self.names.scope(&taken);
         self.names.scope(&inner);
+        let said = self.names.diagnostics().count();
         self.uses.push(block);
         self.used.insert(std::ptr::from_ref(block));
         let file = if local { self.file } else { None };
@@ -485,6 +486,7 @@ impl<'m> Checker<'m, '_> {
         self.layers(&block.layers, &inner, depth + 1);
         self.file = around;
         self.uses.pop();
+        self.names.diagnostics().used_at(said, field.span);
     }
 
     /// What a name in a `use` means here, as `flatten` is told.

@@ -10,7 +10,7 @@ mod render;
 pub use crate::syntax::source::{Position, position};
 pub use codes::{CODES, Code, CodeInfo};
 pub use nearest::nearest;
-pub use render::{Sources, render, render_json};
+pub use render::{Sources, render, render_json, render_within};
 
 use std::collections::HashSet;
 
@@ -157,6 +157,25 @@ impl Diagnostics {
     pub fn extend(&mut self, other: impl IntoIterator<Item = Diagnostic>) {
         for diagnostic in other {
             self.push(diagnostic);
+        }
+    }
+
+    /// How many there are: those that come are behind them.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.list.len()
+    }
+
+    /// What has come since there were so many, and points into the catalog alone, points at a use of it in a model, too.
+    pub fn used_at(&mut self, since: usize, place: Span) {
+        if !place.source.is_model() {
+            return;
+        }
+        for diagnostic in self.list.iter_mut().skip(since) {
+            let mut labels = diagnostic.primary.iter().chain(&diagnostic.secondary);
+            if labels.clone().count() > 0 && labels.all(|label| !label.span.source.is_model()) {
+                diagnostic.secondary.push(Label { span: place, text: "used here".to_owned() });
+            }
         }
     }
 

@@ -17,6 +17,9 @@ pub trait Sources {
 /// At most this much of a line is shown on either side of a label: a minified file is one line of megabytes.
 const CONTEXT: usize = 400;
 
+/// Columns where nobody says how many there are.
+const COLUMNS: usize = 140;
+
 /// No more of a label than this is shown: a wrong value may be most of a file.
 const LONGEST_LABEL: usize = 2000;
 
@@ -29,7 +32,13 @@ const NEAR: u32 = 130;
 /// One diagnostic as rustc would show it, with a line break at its end.
 #[must_use]
 pub fn render(diagnostic: &Diagnostic, sources: &dyn Sources, color: bool) -> String {
-    let renderer = if color { Renderer::styled() } else { Renderer::plain() }.decor_style(DecorStyle::Ascii);
+    render_within(diagnostic, sources, color, COLUMNS)
+}
+
+/// The same where source lines are cut to so many columns.
+#[must_use]
+pub fn render_within(diagnostic: &Diagnostic, sources: &dyn Sources, color: bool, width: usize) -> String {
+    let renderer = if color { Renderer::styled() } else { Renderer::plain() }.decor_style(DecorStyle::Ascii).term_width(width);
     let windows = windows(diagnostic, sources);
     let level = match diagnostic.severity {
         Severity::Error => Level::ERROR,

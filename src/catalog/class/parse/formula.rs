@@ -61,7 +61,13 @@ impl Reader<'_> {
         let parsed = match expr::parse(text, Syntax::Formula) {
             Ok(parsed) => parsed,
             Err(error) => {
-                self.diagnostics.push(syntax_error(error, span, plain));
+                let diagnostic = syntax_error(error, span, plain);
+                // In a model's expressions they stand in brackets.
+                let bracketed = text.split_once('<').and_then(|(_, rest)| rest.split_once('>')).map(|(name, _)| name);
+                let help = bracketed
+                    .filter(|name| expr::is_name(name))
+                    .map(|name| format!("names are bare in a class's formulas: `{name}`"));
+                self.diagnostics.push(help.into_iter().fold(diagnostic, Diagnostic::help));
                 return None;
             }
         };

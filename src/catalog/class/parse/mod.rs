@@ -217,8 +217,20 @@ impl Reader<'_> {
             default,
             values: self.texts(f.get("values")),
             doc: f.get("doc").and_then(|n| self.text(n)).unwrap_or_default(),
+            dims: f.get("dims").and_then(|n| self.dims(n)).unwrap_or(1),
             implied: false,
         })
+    }
+
+    /// How many dimensions one number stands for.
+    fn dims(&mut self, node: &Node) -> Option<usize> {
+        const MOST: u128 = 8;
+        let dims = values::figure(node, self.diagnostics)?;
+        if dims > MOST {
+            self.invalid(node.span, format!("{dims} dimensions, more than {MOST}"), "more than any tensor has");
+            return None;
+        }
+        usize::try_from(dims).ok()
     }
 
     /// The counts that tensor parallelism divides, by position.

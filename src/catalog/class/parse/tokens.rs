@@ -46,6 +46,7 @@ impl Reader<'_> {
             nullable: false,
             values: Vec::new(),
             doc: DOC.into(),
+            dims: 1,
             implied: true,
         })
     }

@@ -1,0 +1,416 @@
+//! What programs read: the keys of every JSON output, each with its type and meaning. docs/output.md and the schemas come from these tables, and
+//! tests hold the outputs against them.
+
+use std::fmt::Write as _;
+
+use serde_json::{Map, Value as Json, json};
+
+use crate::quantity::{Fold, QUANTITIES, TOTALS, Total, TotalInfo, Unit};
+
+/// A key of an output: where it stands (`layers[].inputs[].name`, `*` for any key, `fit!` of an object that may be null), its type, what it is.
+type Field = (&'static str, &'static str, &'static str);
+
+/// A JSON output.
+#[derive(Debug)]
+pub struct OutputFormat {
+    /// What `schema` calls it.
+    pub name: &'static str,
+    /// The text at its key `format`.
+    pub format: &'static str,
+    /// What writes it.
+    pub command: &'static str,
+    fields: &'static [Field],
+}
+
+/// All JSON outputs. A key that ends in `?` may be missing; a type that ends in `?` may be null.
+pub const OUTPUT_FORMATS: &[OutputFormat] = &[
+    OutputFormat { name: "compile", format: "layerspec.compile/1", command: "compile --format json", fields: COMPILE },
+    OutputFormat { name: "memory", format: "layerspec.memory/1", command: "memory --format json", fields: MEMORY },
+    OutputFormat { name: "found", format: "layerspec.found/1", command: "memory --find SIZE --format json", fields: FOUND },
+    OutputFormat { name: "summary", format: "layerspec.summary/1", command: "summary --format json", fields: SUMMARY },
+    OutputFormat { name: "compare", format: "layerspec.compare/1", command: "compare A B --format json", fields: COMPARE },
+    OutputFormat {
+        name: "changes",
+        format: "layerspec.changes/1",
+        command: "compare OLD.json NEW.json --format json",
+        fields: CHANGES,
+    },
+    OutputFormat { name: "reconcile", format: "layerspec.reconcile/1", command: "reconcile --format json", fields: RECONCILE },
+    OutputFormat { name: "list", format: "layerspec.list/1", command: "list WHAT --format json", fields: LIST },
+];
+
+const COMPILE: &[Field] = &[
+    ("format", "text", "which format, and its version: keys are added to a version, never taken away"),
+    ("model.name", "text?", "the model's name"),
+    ("model.source", "text?", "where its figures come from"),
+    ("catalog", "text", "by which one catalog is told from another"),
+    ("reference.*", "text", "whose figures are the truth, with the version: torch, transformers"),
+    ("workload.phase", "text", "prefill, decode or train"),
+    ("workload.batch_size", "count", "sequences in a step"),
+    ("workload.seq_len", "count", "new tokens per sequence"),
+    ("workload.past_len", "count", "cached tokens per sequence"),
+    ("workload.kv_len", "count", "past_len + seq_len"),
+    ("workload.logit_len", "count", "positions of each sequence whose logits are computed"),
+    ("workload.dtype", "text", "of activations"),
+    ("workload.weight_dtype", "text", "of weights"),
+    ("workload.other_weight_dtype?", "text", "of biases, norms and embeddings, where it is another"),
+    ("workload.weight_dtype_source?", "text", "what a checkpoint says of its weights"),
+    ("workload.kv_dtype", "text", "of cached keys and values"),
+    ("workload.defaulted[]", "text", "what wasn't asked for, and took its default"),
+    ("workload.*", "any", "the model's own variables"),
+    ("conventions.attention", "text", "dense or masked"),
+    ("conventions.kernel", "text", "flash, eager or math"),
+    ("conventions.logits", "text", "all or last"),
+    ("conventions.cache", "text", "on or off"),
+    ("conventions.backend", "text", "cpu or cuda"),
+    ("conventions.flops_per_multiply_add", "count", "2"),
+    ("convention?.name", "text", "with --convention: whose count"),
+    ("convention?.doc", "text", "what it counts"),
+    ("convention?.source", "text", "where that is written down"),
+    ("convention?.compared", "text", "on what it was compared with the tool"),
+    ("convention?.multiply_add", "count", "what a multiply-add counts as: 2 or 1"),
+    ("convention?.flops", "integer", "all of it"),
+    ("convention?.forward_flops", "integer", "of the forward pass"),
+    ("convention?.backward_flops", "integer", "of the backward pass"),
+    ("layers?[].path", "text", "where it stands: model.layers.7.mlp.up_proj"),
+    ("layers?[].class", "text", "its class, in full"),
+    ("layers?[].kind", "text", "module, function, or parameter for a tensor that a composite owns"),
+    ("layers?[].parameters.*", "any", "what the layer gives its class, filled in"),
+    ("layers?[].workload?.*", "any", "values of the workload that it has of its own"),
+    ("layers?[].inputs[].name?", "text", "as its class calls it"),
+    ("layers?[].inputs[].from?", "any", "the path of the layer whose value it reads; of a parallel repeat a list"),
+    ("layers?[].inputs[].model_input?", "text", "the tensor that the model is called with"),
+    ("layers?[].inputs[].output?", "any", "which of that layer's outputs, if it has several"),
+    ("layers?[].inputs[].shape", "any", "its shape"),
+    ("layers?[].inputs[].dtype", "text?", "its element type; null: nothing is there"),
+    ("layers?[].outputs[].name", "text", "as its class calls it"),
+    ("layers?[].outputs[].shape", "any", "its shape"),
+    ("layers?[].outputs[].dtype", "text?", "its element type"),
+    ("layers?[].outputs[].view?", "flag", "whether it shares its input's storage"),
+    ("layers?[].weights[].name", "text", "as its class calls it"),
+    ("layers?[].weights[].shape[]", "count", "its shape"),
+    ("layers?[].weights[].dtype", "text", "its element type"),
+    ("layers?[].weights[].bytes", "count", "all of it"),
+    ("layers?[].output_shape", "any", "the shape of its first output that has one"),
+    ("layers?[].calls?", "count", "how often it runs in a pass, where that isn't once"),
+    ("layers?[].@", "rows", ""),
+    ("layers?[].arithmetic_intensity", "number?", "FLOPs a byte moved"),
+    ("layers?[].convention_flops?", "integer", "with --convention: its count of the forward pass"),
+    ("layers?[].backward_convention_flops?", "integer", "the same of the backward pass, in training"),
+    ("layers?[].saved_bytes?", "count", "kept for the backward pass, in training"),
+    ("layers?[].tied_to?", "text", "the layer whose weights it shares"),
+    ("groups?[].class?", "text", "with --by class: which"),
+    ("groups?[].path?", "text", "with --by depth: where"),
+    ("groups?[].layers", "count", "basic layers in it"),
+    ("groups?[].@", "rows", ""),
+    ("groups?[].arithmetic_intensity", "number?", "FLOPs a byte moved"),
+    ("groups?[].convention_flops?", "integer", "as of a layer"),
+    ("groups?[].backward_convention_flops?", "integer", "as of a layer"),
+    ("groups?[].saved_bytes?", "count", "as of a layer"),
+    ("totals.@", "totals", ""),
+    ("totals.arithmetic_intensity", "number?", "FLOPs a byte moved"),
+    ("totals.convention_flops?", "integer", "the sum of the layers'"),
+    ("totals.backward_convention_flops?", "integer", "the sum of the layers'"),
+    ("totals.peak_path", "text?", "the layer that runs when most is alive"),
+];
+
+const MEMORY: &[Field] = &[
+    ("format", "text", "which format, and its version"),
+    ("model", "text?", "the model's name"),
+    ("phase", "text", "prefill, decode or train"),
+    ("batch_size", "count", "sequences in a step"),
+    ("seq_len", "count", "new tokens per sequence"),
+    ("past_len", "count", "cached tokens per sequence"),
+    ("conventions.*", "text", "kernel, cache, backend"),
+    ("memory[].kind", "text", "weights, cache, activations, gradients, ..."),
+    ("memory[].bytes", "count", "of one device"),
+    ("total_bytes", "count?", "their sum"),
+    ("split?", "any", "of several devices: what is divided, what each has whole"),
+    ("training", "any", "how a training step is done; null: it is inference"),
+    ("peak", "any", "when most is alive, and what"),
+    ("cache", "any", "what is kept between steps, at which length how much"),
+    ("fit!.device", "text", "with --device: its name"),
+    ("fit!.verified", "flag", "whether its figures were read from its vendor's documents"),
+    ("fit!.count", "count", "how many there are"),
+    ("fit!.capacity_bytes", "count", "of one"),
+    ("fit!.reserve_bytes", "count", "of one, kept free"),
+    ("fit!.needed_bytes", "count", "on each"),
+    ("fit!.fits", "flag", "whether that finds room"),
+    ("fit!.largest_batch", "count?", "at this context; null: there is no largest one"),
+    ("fit!.largest_batch_ended_by", "text", "memory, the model, or nothing"),
+    ("fit!.longest_context", "count?", "at this batch"),
+    ("fit!.longest_context_ended_by", "text", "memory, the model, or nothing"),
+];
+
+const FOUND: &[Field] = &[
+    ("format", "text", "which format, and its version"),
+    ("size.text", "text", "as it was asked for"),
+    ("size.from", "count", "the fewest bytes that it may mean"),
+    ("size.to", "count", "the most"),
+    ("found[].what", "text", "what is of that size: an output, a weight, a sum"),
+    ("found[].path", "text", "where"),
+    ("found[].name", "text", "which value of it"),
+    ("found[].shape", "any", "its shape"),
+    ("found[].count", "count", "how many there are"),
+    ("found[].bytes", "count", "of one"),
+    ("avoided_by[].option", "text", "an option that makes it smaller"),
+    ("avoided_by[].bytes", "count?", "the largest then; null: there is none"),
+];
+
+const SUMMARY: &[Field] = &[
+    ("format", "text", "which format, and its version"),
+    ("name", "text?", "the model's name"),
+    ("class", "text?", "its class"),
+    ("family", "text?", "its family"),
+    ("source", "text?", "where its figures come from"),
+    ("sizes.*", "any", "hidden_size, num_hidden_layers, ... as config.json spells them"),
+    ("attention[]", "any", "each kind, with heads, windows and how many layers have it"),
+    ("recurrent_layers", "count", "layers with a state instead"),
+    ("norms[].class", "text", "of its norms"),
+    ("norms[].count", "count", "how many"),
+    ("mlp.gated", "flag", "whether its MLPs are gated"),
+    ("mlp.activations[]", "text", "in its MLPs"),
+    ("positions[]", "text", "how positions come in"),
+    ("tied", "flag", "whether the head is the embedding"),
+    ("biases[]", "text", "layers with biases"),
+    ("experts", "any", "num_experts and top_k; null: there are none"),
+    ("params", "count", "learned scalars"),
+    ("active_params", "count", "those that a token uses"),
+    ("components[].component", "text", "attention, MLP, embedding, ..."),
+    ("components[].params", "count", "its learned scalars"),
+    ("components[].active_params", "count", "those that a token uses"),
+    ("components[].matmul_flops", "count", "at the prefill's tokens"),
+    ("cache_bytes_per_token", "number?", "of a sequence, in the long run"),
+    ("cache_bytes_per_token_at_first", "count?", "before windows are full"),
+    ("cache_constant_bytes", "count?", "whatever the length"),
+    ("counted_by", "text", "token, image or input"),
+    ("prefill.matmul_flops", "count", "of all tokens"),
+    ("prefill.tokens", "count", "how many"),
+    ("decode", "any", "matmul_flops of one more token after past_len; null: it can't decode"),
+];
+
+const COMPARE: &[Field] = &[
+    ("format", "text", "which format, and its version"),
+    ("models[]", "any", "each as in summary"),
+    ("differences[].added[]", "any", "layers of the second alone"),
+    ("differences[].removed[]", "any", "layers of the first alone"),
+    ("differences[].changed[].path", "text", "a layer of both that differs"),
+    ("differences[].changed[].changes[].what", "text", "what of it"),
+    ("differences[].changed[].changes[].from", "text", "the first's"),
+    ("differences[].changed[].changes[].to", "text", "the second's"),
+    ("differences[].same", "count", "paths that don't differ"),
+];
+
+const CHANGES: &[Field] = &[
+    ("format", "text", "which format, and its version"),
+    ("changed", "flag", "whether anything did"),
+    ("changes[].place", "text", "a layer's path, or totals"),
+    ("changes[].layers", "count", "how many layers have this change"),
+    ("changes[].change", "text", "added, removed, order, figures or value"),
+    ("changes[].class?", "text", "of a layer that is added or removed"),
+    ("changes[].names?[]", "text", "the figures that are others"),
+    ("changes[].name?", "text", "of a value: which"),
+    ("changes[].from?", "any", "the old one; null: there was none"),
+    ("changes[].to?", "any", "the new one; null: there is none"),
+];
+
+const RECONCILE: &[Field] = &[
+    ("format", "text", "which format, and its version"),
+    ("model.name", "text?", "the model's name"),
+    ("model.source", "text?", "where its figures come from"),
+    ("workload.phase", "text", "prefill, decode or train"),
+    ("workload.batch_size", "count", "sequences in a step"),
+    ("workload.seq_len", "count", "new tokens per sequence"),
+    ("workload.past_len", "count", "cached tokens per sequence"),
+    ("workload.kernel", "text", "flash, eager or math"),
+    ("conventions[].name", "text", "whose count; the others are compared with the first"),
+    ("conventions[].doc", "text", "what it counts"),
+    ("conventions[].source", "text", "where that is written down"),
+    ("conventions[].compared", "text", "on what it was compared with the tool"),
+    ("conventions[].multiply_add", "count", "what a multiply-add counts as: 2 or 1"),
+    ("conventions[].flops", "integer", "all of it"),
+    ("conventions[].forward_flops", "integer", "of the forward pass"),
+    ("conventions[].backward_flops", "integer", "of the backward pass"),
+    ("lines[].term", "text", "what is counted"),
+    ("lines[].pass", "text", "forward or backward"),
+    ("lines[].flops.*", "integer", "by each convention; a column's lines add up to its total"),
+];
+
+const LIST: &[Field] = &[
+    ("format", "text", "which format, and its version"),
+    ("*", "any", "under the name of what is listed: an object for each entry"),
+];
+
+/// A key with what stands below it.
+#[derive(Default)]
+struct Node {
+    optional: bool,
+    kind: &'static str,
+    doc: String,
+    list: bool,
+    nullable: bool,
+    children: Vec<(String, Node)>,
+}
+
+impl Node {
+    fn insert(&mut self, path: &str, kind: &'static str, doc: &str) {
+        let (head, rest) = path.split_once('.').unwrap_or((path, ""));
+        let list = head.ends_with("[]");
+        let head = head.trim_end_matches("[]");
+        let (head, nullable) = head.strip_suffix('!').map_or((head, false), |head| (head, true));
+        let (name, optional) = head.strip_suffix('?').map_or((head, false), |name| (name, true));
+        let at = self.children.iter().position(|(known, _)| known == name).unwrap_or_else(|| {
+            self.children.push((name.to_owned(), Node::default()));
+            self.children.len() - 1
+        });
+        let Some((_, child)) = self.children.get_mut(at) else { return };
+        (child.optional, child.list, child.nullable) = (optional, list, nullable);
+        match rest {
+            "" => (child.kind, child.doc) = (kind, doc.to_owned()),
+            rest => child.insert(rest, kind, doc),
+        }
+    }
+
+    fn schema(&self, strict: bool) -> Json {
+        let own = if self.children.is_empty() { scalar(self.kind) } else { self.object(strict) };
+        let own = if self.nullable { json!({ "anyOf": [own, { "type": "null" }] }) } else { own };
+        let mut schema = if self.list { json!({ "type": "array", "items": own }) } else { own };
+        if let (Some(object), false) = (schema.as_object_mut(), self.doc.is_empty()) {
+            object.insert("description".to_owned(), json!(self.doc));
+        }
+        schema
+    }
+
+    fn object(&self, strict: bool) -> Json {
+        let named = || self.children.iter().filter(|(name, _)| name != "*");
+        let properties: Map<String, Json> = named().map(|(name, child)| (name.clone(), child.schema(strict))).collect();
+        let required: Vec<&str> = named().filter(|(_, child)| !child.optional).map(|(name, _)| name.as_str()).collect();
+        let others = self.children.iter().find(|(name, _)| name == "*").map(|(_, child)| child.schema(strict));
+        let others = others.unwrap_or(if strict { json!(false) } else { json!(true) });
+        json!({ "type": "object", "properties": properties, "required": required, "additionalProperties": others })
+    }
+}
+
+fn scalar(kind: &str) -> Json {
+    let (kind, nullable) = kind.strip_suffix('?').map_or((kind, false), |kind| (kind, true));
+    let word = match kind {
+        "text" => "string",
+        "flag" => "boolean",
+        "count" | "integer" => "integer",
+        "number" => "number",
+        _ => return json!({}),
+    };
+    let mut schema = if nullable { json!({ "type": [word, "null"] }) } else { json!({ "type": word }) };
+    if let (Some(object), "count") = (schema.as_object_mut(), kind) {
+        object.insert("minimum".to_owned(), json!(0));
+    }
+    schema
+}
+
+/// The quantities of a row or of totals, in the order of the output.
+fn quantities(kind: &str) -> Vec<(String, String)> {
+    let unit = |unit: Unit, doc: &str| format!("{doc}; {}", unit_word(unit));
+    let train = |train_only: bool| if train_only { "?" } else { "" };
+    match kind {
+        "rows" => QUANTITIES
+            .iter()
+            .map(|info| (format!("{}{}", info.name, train(info.train_only)), unit(info.unit, info.doc)))
+            .collect(),
+        _ => TOTALS
+            .iter()
+            .filter(|info| !matches!(info.quantity, Total::BytesMoved))
+            .map(|info| (format!("{}{}", info.name, train(info.train_only)), unit(info.unit, info.doc)))
+            .collect(),
+    }
+}
+
+fn unit_word(unit: Unit) -> &'static str {
+    match unit {
+        Unit::Layers => "layers",
+        Unit::Scalars => "scalars",
+        Unit::Flops => "FLOPs",
+        Unit::Macs => "multiply-adds",
+        Unit::Evaluations => "evaluations",
+        Unit::Bytes => "bytes",
+    }
+}
+
+impl OutputFormat {
+    /// Every key with its type and meaning; quantities are filled in.
+    fn all(&self) -> Vec<(String, &'static str, String)> {
+        let mut all = Vec::new();
+        for (path, kind, doc) in self.fields {
+            match path.strip_suffix('@') {
+                Some(before) => {
+                    let of = quantities(kind).into_iter();
+                    // A peak is null where nothing flows.
+                    let kind_of = |name: &str| if name.starts_with("peak") { "count?" } else { "count" };
+                    all.extend(of.map(|(name, doc)| (format!("{before}{name}"), kind_of(&name), doc)));
+                }
+                None => all.push(((*path).to_owned(), *kind, (*doc).to_owned())),
+            }
+        }
+        all
+    }
+
+    /// Its JSON Schema, draft 2020-12. `strict`: with no keys but those that are documented.
+    #[must_use]
+    pub fn schema(&self, strict: bool) -> Json {
+        let mut root = Node::default();
+        self.all().iter().for_each(|(path, kind, doc)| root.insert(path, kind, doc));
+        let mut schema = root.object(strict);
+        if let Some(object) = schema.as_object_mut() {
+            let id = format!("https://layerspec.dev/schema/{}.schema.json", self.name);
+            object.insert("$schema".to_owned(), json!("https://json-schema.org/draft/2020-12/schema"));
+            object.insert("$id".to_owned(), json!(id));
+            object.insert("title".to_owned(), json!(self.format));
+            object.insert("description".to_owned(), json!(format!("What `layerspec {}` writes.", self.command)));
+            if let Some(format) = object.get_mut("properties").and_then(|properties| properties.get_mut("format")) {
+                *format = json!({ "const": self.format });
+            }
+        }
+        schema
+    }
+}
+
+/// The page of what programs read, `docs/output.md`.
+#[must_use]
+pub fn output_page() -> String {
+    let mut out = String::from(
+        "# Outputs for programs\n\nGenerated from the table of quantities and that of keys (`src/report/output.rs`); `layerspec schema NAME` prints the JSON Schema of one. Counts are \
+         integers, however large: beyond 2^53 a reader that takes them for floats loses digits. A format only gains keys. `?` behind a key: it may be missing; `!`: it may be null; `?` behind a type: null.\n\n\
+         `--format jsonl` is the rows of `layers` (or `groups`), an object a line. `--format csv` has the same quantities as columns, behind `path,class,kind,calls` and before \
+         `tied_to,output_shape,parameters,inputs,outputs,weights`, of which the last four are JSON in a cell.\n\n## Quantities\n\nOne layer's become those of all its instances as the last column says.\n\n\
+         | name | unit | what it is | of several |\n|---|---|---|---|\n",
+    );
+    for TotalInfo { name, unit, doc, fold, train_only, .. } in TOTALS {
+        let train = if *train_only { " (in training)" } else { "" };
+        let _ = writeln!(out, "| `{name}` | {} | {doc}{train} | {} |", unit_word(*unit), fold_words(*fold));
+    }
+    for format in OUTPUT_FORMATS {
+        let _ = write!(
+            out,
+            "\n## {}\n\n`layerspec {}`, `layerspec schema {}`.\n\n| key | type | meaning |\n|---|---|---|\n",
+            format.format, format.command, format.name
+        );
+        for (path, kind, doc) in &format.fields.iter().map(page_row).collect::<Vec<_>>() {
+            let _ = writeln!(out, "| `{path}` | {kind} | {doc} |");
+        }
+    }
+    out
+}
+
+fn page_row((path, kind, doc): &Field) -> (String, String, String) {
+    match path.strip_suffix(".@") {
+        Some(before) => (format!("{before}.NAME"), "count".to_owned(), "each of the quantities above".to_owned()),
+        None => ((*path).to_owned(), (*kind).to_owned(), (*doc).to_owned()),
+    }
+}
+
+fn fold_words(fold: Fold) -> &'static str {
+    match fold {
+        Fold::Module => "times the instances, however often they run",
+        Fold::Run => "times the instances and the runs",
+        Fold::Peak => "the most at any moment",
+    }
+}
