@@ -117,9 +117,9 @@ pub mod reports {
     pub use crate::report::units::{self, Units};
     pub use crate::report::{
         By, FORMATS, Format, Listing, MEMORY_FORMATS, MemoryFormat, MemoryReport, OUTPUT_FORMATS, Options, OutputFormat,
-        PageFormat, Sort, column_keys, errors_page, families_page, list_blocks, list_classes, list_conventions, list_devices,
-        list_dtypes, list_families, list_models, model_schema, output_page, render_changes, render_compare, render_dot,
-        render_found, render_list, render_mermaid, render_reconciled, render_summary, render_tree, roles_page,
+        PageFormat, Sort, column_keys, errors_page, families_page, fit, list_blocks, list_classes, list_conventions,
+        list_devices, list_dtypes, list_families, list_models, model_schema, output_page, render_changes, render_compare,
+        render_dot, render_found, render_list, render_mermaid, render_reconciled, render_summary, render_tree, roles_page,
     };
 }
 

@@ -8,7 +8,7 @@ use serde_json::{Map, Value as Json, json};
 use super::page::{self, PageFormat, Section};
 use super::sheet::sheet;
 use super::units::{self, Units};
-use super::words::wrap;
+use super::words::{shorten, wrap};
 use crate::catalog::{Catalog, Device};
 use crate::syntax::json::write::write_pretty;
 
@@ -117,7 +117,7 @@ impl Listing {
                 writeln!(out, "{name}: {facts}")?;
                 continue;
             }
-            writeln!(out, "{name}")?;
+            writeln!(out, "{}", shorten(name, width))?;
             for line in wrap(&facts, width.saturating_sub(INDENT.len())).iter().filter(|line| !line.is_empty()) {
                 writeln!(out, "{INDENT}{line}")?;
             }

@@ -109,6 +109,11 @@ impl Section {
             let columns = self.columns.len();
             self.rows.iter_mut().for_each(|row| row.truncate(columns));
         }
+        let shape = self.columns.iter().position(|(title, _)| *title == "shape");
+        if let Some(at) = shape.filter(|_| total(&self) > width + widest(&self, 0).saturating_sub(SHORTEST)) {
+            self.columns.remove(at);
+            self.rows.iter_mut().filter(|row| row.len() > at).for_each(|row| drop(row.remove(at)));
+        }
         let over = total(&self).saturating_sub(width);
         if over > 0 {
             let room = widest(&self, 0).saturating_sub(over).max(SHORTEST);

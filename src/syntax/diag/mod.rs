@@ -10,7 +10,9 @@ mod render;
 pub use crate::syntax::source::{Position, position};
 pub use codes::{CODES, Code, CodeInfo};
 pub use nearest::nearest;
-pub use render::{Sources, render, render_json, render_within};
+#[cfg(feature = "cli")]
+pub use render::render_within;
+pub use render::{Sources, render, render_json};
 
 use std::collections::HashSet;
 

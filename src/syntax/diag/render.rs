@@ -29,6 +29,23 @@ const FAR: u32 = 100_000;
 /// Labels on one line further apart than this are shown apart: the renderer never cuts a line between them.
 const NEAR: u32 = 130;
 
+/// A text broken at blanks.
+fn wrapped(text: &str, width: usize) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut column = 0;
+    for word in text.split(' ') {
+        let length = word.chars().count();
+        if column > 0 {
+            let breaks = column + 1 + length > width;
+            out.push(if breaks { '\n' } else { ' ' });
+            column = if breaks { 0 } else { column + 1 };
+        }
+        out.push_str(word);
+        column += length;
+    }
+    out
+}
+
 /// One diagnostic as rustc would show it, with a line break at its end.
 #[must_use]
 pub fn render(diagnostic: &Diagnostic, sources: &dyn Sources, color: bool) -> String {
@@ -54,8 +71,10 @@ pub fn render_within(diagnostic: &Diagnostic, sources: &dyn Sources, color: bool
         }
         group = group.element(snippet);
     }
-    let help: Vec<String> = diagnostic.help.iter().map(|text| escape(text)).collect();
-    let notes: Vec<String> = diagnostic.notes.iter().map(|text| escape(text)).collect();
+    // ` = help: ` and the margin stand before them.
+    let lines = |text: &String| if width < COLUMNS { wrapped(&escape(text), width.saturating_sub(12)) } else { escape(text) };
+    let help: Vec<String> = diagnostic.help.iter().map(lines).collect();
+    let notes: Vec<String> = diagnostic.notes.iter().map(lines).collect();
     for text in &help {
         group = group.element(Level::HELP.message(text.as_str()));
     }
