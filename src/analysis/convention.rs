@@ -190,7 +190,7 @@ impl<'c> Meant<'c> {
     /// What is taken off again of products where a multiply-add counts as 1.
     fn half(&self, convention: &Convention, flops: Passes) -> Passes {
         match self.term.products && convention.multiply_add == 1 {
-            true => Passes { forward: -flops.forward / 2, backward: -flops.backward / 2 },
+            true => Passes { forward: flops.forward / -2, backward: flops.backward / -2 },
             false => Passes::default(),
         }
     }

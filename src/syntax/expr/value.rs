@@ -194,8 +194,8 @@ pub fn json_of(value: &Value) -> serde_json::Value {
     match value {
         Value::Null => serde_json::Value::Null,
         Value::Bool(flag) => serde_json::json!(flag),
-        Value::Number(n) => match n.to_count().and_then(|n| u64::try_from(n).ok()) {
-            Some(count) => serde_json::json!(count),
+        Value::Number(n) => match n.to_integer() {
+            Some(integer) => serde_json::json!(integer),
             // The shortest decimal of a double is the one that the config had.
             None => serde_json::json!(n.to_f64()),
         },
@@ -204,5 +204,20 @@ pub fn json_of(value: &Value) -> serde_json::Value {
         Value::Object(members) => {
             serde_json::Value::Object(members.iter().map(|(key, value)| (key.to_string(), json_of(value))).collect())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn integers_keep_their_digits_in_json() {
+        for text in ["0", "-3", "40000000000000000000000000", "-170141183460469231731687303715884105728", "9007199254740993"] {
+            let value = Value::Number(Exact::parse(text).unwrap());
+            assert_eq!(json_of(&value).to_string(), text);
+            assert_eq!(Value::from_json(&json_of(&value)), Some(value));
+        }
+        assert_eq!(json_of(&Value::Number(Exact::ratio(1, 2).unwrap())).to_string(), "0.5");
     }
 }
