@@ -150,7 +150,7 @@ fn values(name: &str, before: &Json, after: &Json, visit: &mut Visit<'_>) {
                 values(&inner(&key), before, after, visit);
             }
         }
-        _ if before == after => {}
+        _ if before == after || alike(before, after) => {}
         _ => visit(name, Some(before), Some(after)),
     }
 }
@@ -312,4 +312,16 @@ fn place(open: &str, indices: &[Vec<u64>]) -> String {
         set.pattern()
     });
     parts.collect::<Vec<_>>().join(".")
+}
+
+/// Whether two numbers are the same, written differently (`0.0` and `0`): who formats a text anew may shorten them. Integers are as they are.
+fn alike(before: &Json, after: &Json) -> bool {
+    let number = |json: &Json| json.as_number().map(ToString::to_string);
+    let is_decimal = |text: &str| text.contains(['.', 'e', 'E']);
+    match (number(before), number(after)) {
+        (Some(before), Some(after)) if is_decimal(&before) || is_decimal(&after) => {
+            before.parse::<f64>().ok() == after.parse::<f64>().ok()
+        }
+        _ => false,
+    }
 }

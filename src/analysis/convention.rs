@@ -15,8 +15,8 @@ use crate::cost::ports::{Port, Ports};
 use crate::evaluation::{Evaluation, Row};
 use crate::flat::RowId;
 use crate::quantity::Quantity;
-use crate::quantity::workload::Attention;
-use crate::syntax::diag::{Code, Diagnostic};
+use crate::quantity::workload::{Attention, Phase};
+use crate::syntax::diag::{Code, Diagnostic, nearest};
 use crate::syntax::expr::{Env, EvalError, Exact, Name, Value, eval};
 use crate::syntax::glob;
 
@@ -98,7 +98,8 @@ pub fn count(evaluation: &Evaluation, convention: &Arc<Convention>) -> Result<Co
         let message = "a convention says by itself which pairs of queries and keys count";
         return Err(Diagnostic::new(Code::InvalidWorkload, message).help("leave `--attention masked` out").boxed());
     }
-    let terms: Vec<Meant> = convention.terms.iter().map(|term| Meant::new(term, evaluation.checked.classes.catalog())).collect();
+    let catalog = evaluation.checked.classes.catalog();
+    let terms: Vec<Meant> = convention.terms.iter().map(|term| Meant::new(term, catalog)).collect::<Result<_, _>>()?;
     let mut shares: Vec<Share> = Vec::new();
     let (mut halved, mut total) = (Passes::default(), Passes::default());
     let mut instances = Vec::with_capacity(evaluation.flat.rows.len());
@@ -111,7 +112,7 @@ pub fn count(evaluation: &Evaluation, convention: &Arc<Convention>) -> Result<Co
                 continue;
             }
             let mut counts = || {
-                let flops = once.times(row.calls())?;
+                let flops = once.times(if meant.term.of_all_runs { 1 } else { row.calls() })?;
                 let half = meant.half(convention, flops);
                 of_row = of_row.plus(flops)?.plus(half)?;
                 halved = halved.plus(half.times(row.repeats())?)?;
@@ -150,11 +151,20 @@ struct Meant<'c> {
 }
 
 impl<'c> Meant<'c> {
-    fn new(term: &'c CountedTerm, catalog: &Catalog) -> Self {
-        // A class of a name that the catalog hasn't is none that a layer has.
-        let full = |name: &Arc<str>| catalog.class(name).and_then(Result::ok).map(|class| class.name.clone());
-        let all = |names: &[Arc<str>]| names.iter().filter_map(full).collect();
-        Meant { term, classes: all(&term.of.classes), except: all(&term.of.except_classes) }
+    fn new(term: &'c CountedTerm, catalog: &Catalog) -> Result<Self, Box<Diagnostic>> {
+        let full = |name: &Arc<str>| match catalog.class(name) {
+            Some(Ok(class)) => Ok(class.name.clone()),
+            // What is wrong with a class is said where a layer is of it.
+            Some(Err(_)) => Ok(name.clone()),
+            None => {
+                let message = format!("the term `{}` is of an unknown class `{name}`", term.term);
+                let diagnostic = Diagnostic::new(Code::UnknownClass, message).at(term.forward.span, "in this term");
+                let near = nearest(name, catalog.class_names()).map(|near| format!("did you mean `{near}`?"));
+                Err(near.into_iter().fold(diagnostic, Diagnostic::help).boxed())
+            }
+        };
+        let all = |names: &[Arc<str>]| names.iter().map(full).collect::<Result<Vec<_>, _>>();
+        Ok(Meant { term, classes: all(&term.of.classes)?, except: all(&term.of.except_classes)? })
     }
 
     fn selects(&self, row: Row<'_>, component: Role) -> bool {
@@ -178,8 +188,7 @@ impl<'c> Meant<'c> {
         {
             return Ok(None);
         }
-        let training = facts.trains();
-        let backward = self.term.backward.as_ref().filter(|_| training).map_or(Ok(0), |formula| facts.figure(formula))?;
+        let backward = self.term.backward.as_ref().filter(|_| facts.training).map_or(Ok(0), |formula| facts.figure(formula))?;
         let flops = Passes { forward: facts.figure(&self.term.forward)?, backward };
         if self.term.products && (flops.forward % 2 != 0 || backward % 2 != 0) {
             return Err(facts.wrong(&self.term.forward, "is an odd count of FLOPs, so not of products"));
@@ -204,6 +213,8 @@ struct RowFacts<'e> {
     builtins: Cow<'e, [Value]>,
     ports: Option<&'e Ports>,
     model_tokens: Option<u128>,
+    /// A layer that runs without gradients has no backward products of its own; formulas may count some.
+    training: bool,
     env: OnceCell<LayerEnv<'e>>,
 }
 
@@ -219,18 +230,13 @@ impl<'e> RowFacts<'e> {
             builtins: signature.map_or(Cow::Borrowed(builtins), |signature| LayerEnv::builtins(signature, builtins)),
             ports: evaluation.report.ports(row.id),
             model_tokens: u128::from(workload.batch_size).checked_mul(u128::from(workload.seq_len)),
+            training: workload.phase == Phase::Train,
             env: OnceCell::new(),
         }
     }
 
     fn class(&self) -> Option<&'e Class> {
         self.row.class().map(|class| &**class)
-    }
-
-    /// Whether the layer has a backward pass.
-    fn trains(&self) -> bool {
-        let slot = builtin_slot("training").and_then(|slot| self.builtins.get(slot));
-        slot.and_then(Value::as_bool).unwrap_or(false) && self.signature.is_some_and(|signature| !signature.no_grad)
     }
 
     fn holds(&self, formula: &RowFormula) -> Result<bool, Box<Diagnostic>> {

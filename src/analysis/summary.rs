@@ -103,6 +103,8 @@ pub struct Summary {
     pub counted_by: CountedBy,
     /// Matmul FLOPs of the workload, and of how many tokens, images or other inputs.
     pub prefill: (u128, u128),
+    /// Bytes alive at most in a pass at the workload, caches included.
+    pub peak_bytes: Option<u128>,
     /// Matmul FLOPs of one more token after as many as the workload has, and how many those are.
     pub decode: Option<(u128, u128)>,
 }
@@ -150,6 +152,7 @@ pub fn summary(compiled: &Evaluation) -> Summary {
         experts: found.experts,
         counted_by,
         prefill: (report.totals.get(Quantity::MatmulFlops), tokens),
+        peak_bytes: compiled.flow.peak.as_ref().map(|peak| peak.bytes),
         decode: decode(compiled),
     }
 }

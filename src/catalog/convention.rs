@@ -48,6 +48,8 @@ pub struct CountedTerm {
     pub of: Selector,
     /// A condition beside that.
     pub when: Option<RowFormula>,
+    /// Whether its formulas are of all runs together, as of parameters; also of a layer that never runs.
+    pub of_all_runs: bool,
     /// Whether it is of multiply-adds, 2 FLOPs each: it is halved where they count as 1.
     pub products: bool,
     /// Of a layer's forward pass.
@@ -124,6 +126,7 @@ const TERM_KEYS: &[Key] = &[
     key("except_roles", KeyKind::Texts, false, "roles left out"),
     key("except_components", KeyKind::Texts, false, "components left out"),
     key("when", KeyKind::Text, false, "a condition beside that"),
+    key("of_all_runs", KeyKind::Flag, false, "whether the formulas are of all runs of a layer together, not of one"),
     key("products", KeyKind::Text, false, "FLOPs of multiply-adds at 2 each; halved where the convention counts them as 1"),
     key("flops", KeyKind::Text, false, "other FLOPs"),
     key("backward", KeyKind::Text, false, "those of the backward pass, of the same kind; left out: not counted"),
@@ -139,6 +142,10 @@ pub fn parse_convention(node: &Node, diagnostics: &mut Diagnostics) -> Option<Co
     let reference = f.get("reference").and_then(|n| flag(n, diagnostics)).unwrap_or(false);
     let multiply_add = f.get("multiply_add").and_then(|n| multiply_add(n, diagnostics));
     let terms = f.get("terms").and_then(|n| terms(n, diagnostics));
+    if let Some(node) = f.get("name").filter(|node| !node.text().is_none_or(|name| is_name(name))) {
+        wrong(node, "lower-case words and digits joined by hyphens", diagnostics);
+        return None;
+    }
     Some(Convention {
         name: name?,
         aliases,
@@ -150,6 +157,11 @@ pub fn parse_convention(node: &Node, diagnostics: &mut Diagnostics) -> Option<Co
         terms: terms?,
         span: node.span.part(0..1),
     })
+}
+
+/// Whether a name can be given on a command line, among others.
+fn is_name(name: &str) -> bool {
+    !name.is_empty() && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
 }
 
 fn multiply_add(node: &Node, diagnostics: &mut Diagnostics) -> Option<u8> {
@@ -179,6 +191,7 @@ fn term(node: &Node, diagnostics: &mut Diagnostics) -> Option<CountedTerm> {
     let [classes, names, except_classes] = ["classes", "names", "except_classes"].map(|key| texts(f.get(key), diagnostics));
     let [roles, components, except_roles, except_components] = ["roles", "components", "except_roles", "except_components"]
         .map(|key| f.get(key).map_or(Some(Vec::new()), |n| read_roles(n, diagnostics)));
+    let of_all_runs = f.get("of_all_runs").and_then(|n| flag(n, diagnostics)).unwrap_or(false);
     let free = !classes.is_empty();
     let [when, products, flops, backward] =
         ["when", "products", "flops", "backward"].map(|key| f.get(key).map(|n| formula(n, free, diagnostics)));
@@ -206,6 +219,7 @@ fn term(node: &Node, diagnostics: &mut Diagnostics) -> Option<CountedTerm> {
             except_components: except_components?,
         },
         when: read(when)?,
+        of_all_runs,
         products: is_products,
         forward: forward?,
         backward: read(backward)?,

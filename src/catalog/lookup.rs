@@ -343,7 +343,12 @@ impl Catalog {
         let spelt = |name: &str| name.chars().filter(|c| c.is_alphanumeric()).collect::<String>().to_lowercase();
         let asked = spelt(name);
         let alike = || {
-            let mut alike = self.devices.visible().filter(|at| self.devices.names(*at).any(|known| spelt(known) == asked));
+            let is = |at: &usize, asked: &str| self.devices.names(*at).any(|known| spelt(known) == asked);
+            let by_vendor = |at: &usize| {
+                let vendor = self.device_at(*at).and_then(Result::ok).map(|device| spelt(&device.vendor))?;
+                asked.strip_prefix(&vendor).filter(|rest| is(at, rest))
+            };
+            let mut alike = self.devices.visible().filter(|at| is(at, &asked) || by_vendor(at).is_some());
             // Of several none is meant.
             alike.next().filter(|_| alike.next().is_none())
         };
@@ -364,8 +369,11 @@ impl Catalog {
     /// # Errors
     /// There is none of that name; or what is wrong with its file, if it doesn't parse (a test excludes that).
     pub fn convention(&self, name: &str) -> Result<Arc<Convention>, Diagnostics> {
+        let named = |at: &usize| self.conventions.name(*at).is_some_and(|known| known.eq_ignore_ascii_case(name));
         let called = |at: &usize| self.conventions.names(*at).any(|known| known.eq_ignore_ascii_case(name));
-        let found = self.conventions.visible().find(called).and_then(|at| self.convention_at(at));
+        // A name before what another is called besides.
+        let found = self.conventions.visible().find(named).or_else(|| self.conventions.visible().find(called));
+        let found = found.and_then(|at| self.convention_at(at));
         found.unwrap_or_else(|| Err(self.unknown_convention(name).into()))
     }
 

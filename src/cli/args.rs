@@ -591,7 +591,7 @@ pub fn refused<A: ClapArgs>(id: &str, value: &str, why: &str) -> clap::Error {
 }
 
 /// A count of tokens: `4096`, `32k` for 32 times 1,024, `1m` for 1,024 times that.
-fn parse_length(text: &str) -> Result<u64, String> {
+pub fn parse_length(text: &str) -> Result<u64, String> {
     let digits = |end: char| text.strip_suffix([end, end.to_ascii_uppercase()]);
     let (digits, unit) = match (digits('k'), digits('m')) {
         (Some(digits), _) => (digits, 1024),

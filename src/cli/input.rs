@@ -74,7 +74,9 @@ fn limited(from: impl std::io::Read) -> std::io::Result<Vec<u8>> {
 }
 
 fn looks_like_path(model: &str) -> bool {
-    model.starts_with(['.', '/']) || Path::new(model).extension().is_some_and(|e| e.eq_ignore_ascii_case("json"))
+    // An address isn't one.
+    !model.contains("://")
+        && (model.starts_with(['.', '/']) || Path::new(model).extension().is_some_and(|e| e.eq_ignore_ascii_case("json")))
 }
 
 pub fn cannot_read(name: &str, error: &std::io::Error) -> Box<Diagnostic> {

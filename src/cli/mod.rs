@@ -51,7 +51,10 @@ fn parse() -> Args {
 
 /// Whether a word is a model: a file, or the name of an embedded one.
 fn is_model(word: &str) -> bool {
-    Path::new(word).exists() || Session::new().embedded(word).is_some()
+    // What has a digit, a dot or a slash is no misspelt command.
+    let looks_so =
+        word == "-" || (!word.starts_with('-') && word.contains(|c: char| c.is_ascii_digit() || matches!(c, '.' | '/' | ':')));
+    looks_so || Path::new(word).exists() || Session::new().embedded(word).is_some()
 }
 
 /// Runs the command line of this process.

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::args::{CompareArgs, WorkloadArgs, parse_setting, refused};
+use super::args::{CompareArgs, WorkloadArgs, parse_length, parse_setting, refused};
 use super::output::Stop;
 use crate::catalog::Catalog;
 use crate::cost::workload::Workload;
@@ -53,6 +53,10 @@ impl<'a> Variant<'a> {
             match name {
                 "family" => variant.settings.family = Some(value.into()),
                 "head" => variant.settings.head = Some(value.into()),
+                "seq_len" | "past_len" => {
+                    let length = parse_length(value).map_err(|why| wrong(&why))?;
+                    options.push((name.into(), Value::count(length)));
+                }
                 _ => options.push(parse_setting(&format!("{name}={value}")).map_err(|why| wrong(&why))?),
             }
         }

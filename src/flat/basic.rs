@@ -7,6 +7,7 @@ use super::flattener::{Flattener, ValueScope, said_role};
 use super::node::{ClassRef, Common, OwnWeight, Row, SingleTie, TieSpec};
 use super::value::ValueRef;
 use crate::catalog::{Class, Parameter, ParameterKind, Role, builtin_slot, check_parameter};
+use crate::language::check::COMMON_PARAMETERS;
 use crate::language::check::{check_parameters, mistyped, unknown_class};
 use crate::language::checkpoint::Quantization;
 use crate::language::scope::Definition;
@@ -189,7 +190,9 @@ impl<'m> Flattener<'m, '_> {
             let found = class.parameters.iter().enumerate().find(|(_, p)| p.name == *name);
             let argument = match found {
                 Some((_, parameter)) => self.checked_argument(parameter, &given.value, scope, class),
-                None => self.override_of(name, &given.value, scope),
+                None if COMMON_PARAMETERS.contains(&&**name) => self.override_of(name, &given.value, scope),
+                // `check` has said so.
+                None => None,
             };
             match (argument, found) {
                 (None, _) => complete = false,

@@ -69,6 +69,9 @@ pub fn of_config(root: &Node, wanted: Wanted<'_>, catalog: &Catalog, diagnostics
     let mut model = maker.make(family, head, Origin::Config(root), 0)?;
     let named = root.get("_name_or_path").and_then(Node::text).filter(|name| !name.is_empty());
     let span = root.get("_name_or_path").map_or(root.span, |node| node.span);
+    // Errors that are in the catalog alone point here, too.
+    let place = root.get("model_type").map_or(root.span.part(0..1), |node| node.span);
+    model.family = model.family.take().map(|family| Spanned::new(family.value, place));
     model.checkpoint = Some(excerpt(root));
     model.name = named.map(|name| Spanned::new(name.clone(), span));
     Some(model)
@@ -105,6 +108,7 @@ pub fn of_file(file: Model, wanted: Wanted<'_>, catalog: &Catalog, diagnostics: 
         classes: file.classes,
         expect: file.expect.filter(|_| !other),
         head: file.head.filter(|_| !other).or(made.head),
+        family: Some(name),
         ..made
     })
 }

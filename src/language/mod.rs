@@ -18,7 +18,7 @@ pub use trace::Trace;
 pub use values::Values;
 
 use crate::catalog::Catalog;
-use crate::syntax::diag::Diagnostics;
+use crate::syntax::diag::{Code, Diagnostic, Diagnostics};
 use crate::syntax::json::{Document, Node};
 use crate::syntax::spec::{self, Model};
 
@@ -33,6 +33,14 @@ pub fn says_that_it_is_a_model(root: &Node) -> bool {
 
 /// The model of a document: one that is written out, that of a family's file, or what a config's family makes of it.
 pub fn model(document: &Document, catalog: &Catalog, wanted: Wanted<'_>, diagnostics: &mut Diagnostics) -> Option<Model> {
+    if let Some(format) =
+        document.root.get("format").filter(|node| node.text().is_some_and(|text| text.starts_with("layerspec.")))
+    {
+        let message = "this is an output of `layerspec`, not a model";
+        let diagnostic = Diagnostic::new(Code::WrongType, message).at(format.span, "says so");
+        diagnostics.push(diagnostic.help("`layerspec compare OLD.json NEW.json` compares two outputs of `compile`"));
+        return None;
+    }
     if wanted.family.is_some() || family::is_config(&document.root) {
         return family::of_config(&document.root, wanted, catalog, diagnostics);
     }

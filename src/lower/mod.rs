@@ -37,6 +37,10 @@ pub struct Lowered {
 /// Flattens a model. What is wrong is said in it; with errors among that the list is incomplete.
 pub fn lower(source: Source, checked: &Arc<Checked>, execution: Execution, mut diagnostics: Diagnostics) -> Lowered {
     let flat = flatten(checked, &Arc::default(), &mut diagnostics);
+    // What is wrong with a family's own files alone came of what this one says.
+    if let Some(family) = &checked.model.family {
+        diagnostics.used_at(0, family.span);
+    }
     diagnostics.extend(checked.classes.said());
     Lowered { source, checked: checked.clone(), flat: Arc::new(flat), execution, said: Arc::new(diagnostics) }
 }

@@ -10,6 +10,7 @@ use crate::catalog::{
 use crate::cost::rules::{Rule, rule};
 use crate::quantity::Quantity;
 use crate::syntax::diag::{CODES, CodeInfo};
+use crate::syntax::escape::escape_terminal;
 use crate::syntax::spec::KEPT_DTYPE;
 
 /// All there is to say about a class.
@@ -180,20 +181,21 @@ pub fn explain_device(device: &Device) -> String {
 /// All there is to say about a convention: its terms, of which layers each is, and who says so.
 #[must_use]
 pub fn explain_convention(convention: &Convention) -> String {
-    let mut out = format!("{} (convention)\n\n  {}\n", convention.name, convention.doc);
+    let plain = |text: &str| escape_terminal(text).into_owned();
+    let mut out = format!("{} (convention)\n\n  {}\n", convention.name, plain(&convention.doc));
     if !convention.aliases.is_empty() {
-        let _ = writeln!(out, "  also: {}", convention.aliases.join(", "));
+        let _ = writeln!(out, "  also: {}", plain(&convention.aliases.join(", ")));
     }
     let _ = writeln!(out, "  a multiply-add counts as {}", convention.multiply_add);
-    let _ = writeln!(out, "  source: {}\n  compared: {}\n\nterms", convention.source, convention.checked);
+    let _ = writeln!(out, "  source: {}\n  compared: {}\n\nterms", plain(&convention.source), plain(&convention.checked));
     for term in &convention.terms {
-        let _ = writeln!(out, "  {}\n    {}\n    of {}", term.term, term.doc, selected(&term.of));
+        let _ = writeln!(out, "  {}\n    {}\n    of {}", plain(&term.term), plain(&term.doc), plain(&selected(&term.of)));
         let when = term.when.as_ref().map(|formula| ("when", formula));
         let kind = if term.products { "products" } else { "flops" };
         let formulas =
             when.into_iter().chain([(kind, &term.forward)]).chain(term.backward.as_ref().map(|formula| ("backward", formula)));
         for (label, formula) in formulas {
-            let _ = writeln!(out, "    {label}: {}", formula.text);
+            let _ = writeln!(out, "    {label}: {}", plain(&formula.text));
         }
     }
     out

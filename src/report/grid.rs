@@ -110,7 +110,7 @@ struct Facts<'a> {
     shape: Option<&'a [u128]>,
     saved: u128,
     /// Its FLOPs, forward and backward.
-    flops: [u128; 2],
+    flops: [i128; 2],
     /// What of it is alive at the peak.
     at_peak: u128,
 }
@@ -142,7 +142,15 @@ pub fn grid<'a>(compiled: &'a Evaluation, options: &'a Options) -> Grid<'a> {
     let named = |at: &usize| COLUMNS.get(*at).cloned();
     // Those that were asked for are there, whatever the terminal.
     let kept = |column: Column| if options.columns.is_empty() { column } else { Column { rank: 0, ..column } };
-    let columns = std::iter::once(name).chain(chosen.iter().filter_map(named).map(kept)).collect();
+    // A share is of that by which rows are sorted.
+    let of_sort = |column: Column| match (column.key, options.sort) {
+        ("share", Some(Sort::Params)) => Column { title: "of params", ..column },
+        ("share", Some(Sort::Moved)) => Column { title: "of moved", ..column },
+        ("share", Some(Sort::Peak)) => Column { title: "of peak", ..column },
+        ("share", Some(Sort::Flops)) => Column { title: "of FLOPs", ..column },
+        _ => column,
+    };
+    let columns = std::iter::once(name).chain(chosen.iter().filter_map(named).map(kept).map(of_sort)).collect();
     let shown = std::iter::once(0).chain(chosen.iter().map(|at| at + 1)).collect();
     let wants_peak = options.sort == Some(Sort::Peak) || options.columns.iter().any(|key| key == "peak");
     let at_peak = match &compiled.flow.peak {
@@ -245,7 +253,7 @@ impl Maker<'_> {
 
     fn sort_key(&self, facts: &Facts<'_>) -> u128 {
         match self.options.sort {
-            None | Some(Sort::Flops) => facts.flops.iter().fold(0, |sum, flops| sum.saturating_add(*flops)),
+            None | Some(Sort::Flops) => facts.flops.iter().fold(0, |sum, flops| sum.saturating_add(positive(Some(flops)))),
             Some(Sort::Params) => facts.cost.get(Quantity::Params),
             Some(Sort::Moved) => facts.cost.bytes_moved().map_or(u128::MAX, |bytes| bytes.0),
             Some(Sort::Peak) => facts.at_peak,
@@ -304,9 +312,9 @@ impl Maker<'_> {
             facts.calls.to_string(),
             if facts.tied && params == 0 { "tied".to_owned() } else { self.count(params) },
             of(Quantity::WeightBytes),
-            self.count(forward),
+            self.signed(forward),
             units::percent(part, whole),
-            self.count(backward),
+            self.signed(backward),
             count(Quantity::VectorFlops),
             count(Quantity::Transcendentals),
             bytes(cost.bytes_moved().map_or(0, |b| b.0)),
@@ -324,8 +332,8 @@ impl Maker<'_> {
     fn share(&self, facts: &Facts<'_>) -> (u128, u128) {
         let totals = &self.compiled.report.totals;
         let whole = match self.options.sort {
-            None => return (facts.flops.first().copied().unwrap_or(0), self.all_flops().first().copied().unwrap_or(0)),
-            Some(Sort::Flops) => self.all_flops().iter().fold(0, |sum: u128, flops| sum.saturating_add(*flops)),
+            None => return (positive(facts.flops.first()), positive(self.all_flops().first())),
+            Some(Sort::Flops) => self.all_flops().iter().fold(0, |sum: u128, flops| sum.saturating_add(positive(Some(flops)))),
             Some(Sort::Params) => totals.get(Quantity::Params),
             Some(Sort::Moved) => totals.bytes_moved().map_or(u128::MAX, |bytes| bytes.0),
             Some(Sort::Peak) => self.at_peak.iter().sum(),
@@ -334,23 +342,28 @@ impl Maker<'_> {
     }
 
     /// FLOPs forward and backward: by the convention that was asked for, else those of a cost.
-    fn flops(&self, cost: &Cost, by_convention: impl FnOnce(&Counted) -> Passes) -> [u128; 2] {
+    fn flops(&self, cost: &Cost, by_convention: impl FnOnce(&Counted) -> Passes) -> [i128; 2] {
         match &self.options.convention {
             Some(counted) => {
                 let Passes { forward, backward } = by_convention(counted);
-                // Terms that correct others leave no layer less than nothing.
-                [forward, backward].map(|flops| flops.try_into().unwrap_or(0))
+                [forward, backward]
             }
             None => own_flops(cost),
         }
     }
 
-    fn all_flops(&self) -> [u128; 2] {
+    fn all_flops(&self) -> [i128; 2] {
         self.flops(&self.compiled.report.totals, |counted| counted.total)
     }
 
     fn count(&self, n: u128) -> String {
         if self.options.exact { units::exact(n) } else { units::count(n) }
+    }
+
+    /// A convention of one's own may count less than nothing.
+    fn signed(&self, n: i128) -> String {
+        let sign = if n < 0 { "-" } else { "" };
+        format!("{sign}{}", self.count(n.unsigned_abs()))
     }
 
     fn bytes(&self, n: u128) -> String {
@@ -362,9 +375,13 @@ impl Maker<'_> {
     }
 }
 
+fn positive(flops: Option<&i128>) -> u128 {
+    flops.and_then(|flops| u128::try_from(*flops).ok()).unwrap_or(0)
+}
+
 /// Matrix products and elementwise operations, forward and backward.
-fn own_flops(cost: &Cost) -> [u128; 2] {
-    let sum = |a, b| cost.get(a).saturating_add(cost.get(b));
+fn own_flops(cost: &Cost) -> [i128; 2] {
+    let sum = |a, b| i128::try_from(cost.get(a).saturating_add(cost.get(b))).unwrap_or(i128::MAX);
     [sum(Quantity::MatmulFlops, Quantity::VectorFlops), sum(Quantity::BackwardMatmulFlops, Quantity::BackwardVectorFlops)]
 }
 
@@ -465,7 +482,10 @@ fn backward(totals: &Cost) -> String {
 fn conventions(compiled: &Evaluation, options: &Options) -> String {
     let workload = &compiled.bound.workload;
     let mut parts = match &options.convention {
-        Some(counted) => vec![format!("FLOPs as {} does: {}", counted.convention.name, counted.convention.doc)],
+        Some(counted) => {
+            let said = format!("FLOPs as {} does: {}", counted.convention.name, counted.convention.doc);
+            vec![super::escape_terminal(&said).into_owned()]
+        }
         None => vec!["1 multiply-add = 2 FLOPs".to_owned()],
     };
     let uses = compiled.flat.uses();

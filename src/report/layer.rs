@@ -218,7 +218,11 @@ impl Serialize for Weight<'_> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("name", &*self.tensor.name)?;
         map.serialize_entry("shape", &self.tensor.shape)?;
-        map.serialize_entry("dtype", &weight_dtype(self.evaluation, self.tensor))?;
+        let dtype = weight_dtype(self.evaluation, self.tensor);
+        map.serialize_entry("dtype", &dtype)?;
+        if let (None, Some(bits)) = (dtype, self.tensor.element_bytes.checked_mul(Exact::integer(8))) {
+            map.serialize_entry("bits", &super::units::number(bits))?;
+        }
         map.serialize_entry("bytes", &self.tensor.bytes)?;
         map.end()
     }

@@ -10,6 +10,7 @@ use super::sheet::sheet;
 use super::units::{self, Units};
 use super::words::{shorten, wrap};
 use crate::catalog::{Catalog, Device};
+use crate::syntax::escape::escape_terminal;
 use crate::syntax::json::write::write_pretty;
 
 /// Entries of one kind, each with the same facts.
@@ -32,12 +33,12 @@ struct Cell {
 }
 
 fn text(text: &str) -> Cell {
-    Cell { value: json!(text), shown: text.to_owned() }
+    Cell { value: json!(text), shown: escape_terminal(text).into_owned() }
 }
 
 fn texts<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> Cell {
     let texts: Vec<String> = texts.into_iter().map(|text| text.as_ref().to_owned()).collect();
-    Cell { shown: texts.join(", "), value: json!(texts) }
+    Cell { shown: escape_terminal(&texts.join(", ")).into_owned(), value: json!(texts) }
 }
 
 fn figure(n: Option<u128>, shown: impl Fn(u128) -> String) -> Cell {

@@ -89,7 +89,8 @@ const COMPILE: &[Field] = &[
     ("layers?[].outputs[].view?", "flag", "whether it shares its input's storage"),
     ("layers?[].weights[].name", "text", "as its class calls it"),
     ("layers?[].weights[].shape[]", "count", "its shape"),
-    ("layers?[].weights[].dtype", "text", "its element type"),
+    ("layers?[].weights[].dtype", "text?", "its element type; null: it is quantized to no type of the workload's"),
+    ("layers?[].weights[].bits?", "number", "then: bits an element, scales included"),
     ("layers?[].weights[].bytes", "count", "all of it"),
     ("layers?[].output_shape", "any", "the shape of its first output that has one"),
     ("layers?[].calls?", "count", "how often it runs in a pass, where that isn't once"),
@@ -184,6 +185,7 @@ const SUMMARY: &[Field] = &[
     ("cache_bytes_per_token_at_first", "count?", "before windows are full"),
     ("cache_constant_bytes", "count?", "whatever the length"),
     ("counted_by", "text", "token, image or input"),
+    ("peak_bytes", "count?", "activations and cache: the most that is alive at once"),
     ("prefill.matmul_flops", "count", "of all tokens"),
     ("prefill.tokens", "count", "how many"),
     ("decode", "any", "matmul_flops of one more token after past_len; null: it can't decode"),
@@ -307,6 +309,11 @@ fn scalar(kind: &str) -> Json {
     schema
 }
 
+/// Whether an output has it: what is moved is said in its parts.
+fn is_written(info: &TotalInfo) -> bool {
+    !matches!(info.quantity, Total::BytesMoved)
+}
+
 /// The quantities of a row or of totals, in the order of the output.
 fn quantities(kind: &str) -> Vec<(String, String)> {
     let unit = |unit: Unit, doc: &str| format!("{doc}; {}", unit_word(unit));
@@ -318,7 +325,7 @@ fn quantities(kind: &str) -> Vec<(String, String)> {
             .collect(),
         _ => TOTALS
             .iter()
-            .filter(|info| !matches!(info.quantity, Total::BytesMoved))
+            .filter(|info| is_written(info))
             .map(|info| (format!("{}{}", info.name, train(info.train_only)), unit(info.unit, info.doc)))
             .collect(),
     }
@@ -379,13 +386,14 @@ pub fn output_page() -> String {
     let mut out = String::from(
         "# Outputs for programs\n\nGenerated from the table of quantities and that of keys (`src/report/output.rs`); `layerspec schema NAME` prints the JSON Schema of one. Counts are \
          integers, however large: beyond 2^53 a reader that takes them for floats loses digits. A format only gains keys. `?` behind a key: it may be missing; `!`: it may be null; `?` behind a type: null.\n\n\
-         `--format jsonl` is the rows of `layers` (or `groups`), an object a line. `--format csv` has the same quantities as columns, behind `path,class,kind,calls` and before \
-         `tied_to,output_shape,parameters,inputs,outputs,weights`, of which the last four are JSON in a cell.\n\n## Quantities\n\nOne layer's become those of all its instances as the last column says.\n\n\
-         | name | unit | what it is | of several |\n|---|---|---|---|\n",
+         `--format jsonl` is the rows of `layers` (or `groups`), an object a line. `--format csv` has a row's quantities, `arithmetic_intensity` and (in training) `saved_bytes` as columns, behind `path,class,kind,calls` and before \
+         `tied_to,output_shape,parameters,inputs,outputs,weights`, of which the last four are JSON in a cell; grouped, behind `class,layers` or `path,layers` alone.\n\n## Quantities\n\nOne layer's become those of all its instances as the last column says.\n\n\
+         | name | unit | what it is | in | of several |\n|---|---|---|---|---|\n",
     );
-    for TotalInfo { name, unit, doc, fold, train_only, .. } in TOTALS {
+    for TotalInfo { name, unit, doc, fold, train_only, quantity, .. } in TOTALS.iter().filter(|info| is_written(info)) {
+        let of = if matches!(quantity, Total::Of(_) | Total::SavedBytes) { "rows, totals" } else { "totals" };
         let train = if *train_only { " (in training)" } else { "" };
-        let _ = writeln!(out, "| `{name}` | {} | {doc}{train} | {} |", unit_word(*unit), fold_words(*fold));
+        let _ = writeln!(out, "| `{name}` | {} | {doc}{train} | {of} | {} |", unit_word(*unit), fold_words(*fold));
     }
     for format in OUTPUT_FORMATS {
         let _ = write!(
@@ -402,7 +410,9 @@ pub fn output_page() -> String {
 
 fn page_row((path, kind, doc): &Field) -> (String, String, String) {
     match path.strip_suffix(".@") {
-        Some(before) => (format!("{before}.NAME"), "count".to_owned(), "each of the quantities above".to_owned()),
+        Some(before) => {
+            (format!("{before}.NAME"), "count".to_owned(), "each of the quantities above that stand there".to_owned())
+        }
         None => ((*path).to_owned(), (*kind).to_owned(), (*doc).to_owned()),
     }
 }

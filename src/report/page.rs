@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use comfy_table::{Cell, CellAlignment, ColumnConstraint, ContentArrangement};
 
 use super::sheet::sheet;
-use super::words::wrap;
+use super::words::{width_of, wrap};
 use super::{escape_markdown, escape_terminal};
 use crate::quantity::workload::words;
 
@@ -40,6 +40,10 @@ pub fn text(title: &str, sections: &[Section], width: usize, out: &mut dyn Write
         if !section.title.is_empty() {
             wrap(&section.title, width).iter().try_for_each(|line| writeln!(out, "{line}"))?;
         }
+        if section.least_width() > width {
+            section.one_below_another(width, out)?;
+            continue;
+        }
         let mut table = sheet(ContentArrangement::Dynamic);
         table.set_width(u16::try_from(width).unwrap_or(u16::MAX));
         if section.columns.iter().any(|(name, _)| !name.is_empty()) {
@@ -62,6 +66,35 @@ pub fn text(title: &str, sections: &[Section], width: usize, out: &mut dyn Write
         }
     }
     Ok(())
+}
+
+impl Section {
+    /// The width without which a figure, or a word, would be broken.
+    fn least_width(&self) -> usize {
+        const GAP: usize = 2;
+        let longest_word = |text: &str| text.split(' ').map(width_of).max().unwrap_or(0);
+        let column = |(at, (title, right)): (usize, &(String, bool))| {
+            let cells = self.rows.iter().filter_map(|row| row.get(at)).chain([title]);
+            cells.map(|cell| if *right { width_of(cell) } else { longest_word(cell) }).max().unwrap_or(0) + GAP
+        };
+        // A path is one word, and may be broken where nothing else helps.
+        if self.columns.len() > 2 { self.columns.iter().enumerate().map(column).sum() } else { 0 }
+    }
+
+    /// Each row's cells on lines of their own, under its first.
+    fn one_below_another(&self, width: usize, out: &mut dyn Write) -> io::Result<()> {
+        for row in &self.rows {
+            let (Some(label), cells) = (row.first(), row.get(1..).unwrap_or_default()) else { continue };
+            writeln!(out, "  {}", escape_terminal(label))?;
+            for (cell, (title, _)) in cells.iter().zip(self.columns.iter().skip(1)).filter(|(cell, _)| !cell.is_empty()) {
+                let text = if title.is_empty() { cell.clone() } else { format!("{title}: {cell}") };
+                for line in wrap(&escape_terminal(&text), width.saturating_sub(4).max(16)) {
+                    writeln!(out, "    {line}")?;
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 fn cell(text: &str, right: bool) -> Cell {

@@ -10,10 +10,11 @@ use super::units;
 use crate::analysis::convention::{Counted, Line, Passes, lines};
 use crate::evaluation::Evaluation;
 use crate::quantity::workload::Phase;
+use crate::syntax::escape::escape_terminal;
 use crate::syntax::json::write::write_pretty;
 
 /// The line of what is taken off where a multiply-add counts as 1.
-const HALVED: &str = "a multiply-add as 1";
+const HALVED: &str = "MACs: a multiply-add as 1";
 
 /// Columns between two others.
 const GAP: usize = 2;
@@ -199,7 +200,7 @@ fn line_json(line: &Line, counts: &[Counted]) -> Json {
 pub(super) fn in_words(counted: &Counted, passes: fn(&Passes) -> i128) -> String {
     let shares = counted.shares.iter().map(|share| (&*share.term, passes(&share.flops)));
     let all = shares.chain([(HALVED, passes(&counted.halved))]).filter(|(_, flops)| *flops != 0);
-    let terms: Vec<String> = all.map(|(term, flops)| format!("{term} {}", signed(flops))).collect();
+    let terms: Vec<String> = all.map(|(term, flops)| format!("{} {}", escape_terminal(term), signed(flops))).collect();
     let terms = if terms.len() > 1 { format!(": {}", terms.join(", ")) } else { String::new() };
     format!("{}{terms}", signed(passes(&counted.total)))
 }

@@ -75,6 +75,9 @@ fn facts(summary: &Summary) -> Vec<Fact> {
     if let Some((flops, past)) = summary.decode {
         facts.push(("FLOPs of one more", format!("{} (matmul, after {} tokens)", units::exact(flops), units::exact(past))));
     }
+    if let Some(bytes) = summary.peak_bytes {
+        facts.push(("peak", format!("{} ({}) of activations and cache", units::bytes(bytes, Units::Si), units::exact(bytes))));
+    }
     facts.extend(ratios(summary));
     facts
 }
@@ -270,7 +273,7 @@ fn summary_json(summary: &Summary) -> Json {
         "cache_bytes_per_token": summary.cache.growth.map(|growth| units::number(growth.bytes_per_token)),
         "cache_bytes_per_token_at_first": summary.cache.growth.map(|growth| growth.at_first),
         "cache_constant_bytes": summary.cache.growth.map(|growth| growth.constant_bytes),
-        "counted_by": summary.counted_by.word(),
+        "counted_by": summary.counted_by.word(), "peak_bytes": summary.peak_bytes,
         "prefill": { "matmul_flops": summary.prefill.0, "tokens": summary.prefill.1 },
         "decode": summary.decode.map(|(flops, past)| json!({ "matmul_flops": flops, "past_len": past })),
     })

@@ -7,8 +7,7 @@ use std::sync::Arc;
 use crate::catalog::{Class, ClassKind, Parameter};
 use crate::evaluation::Evaluation;
 use crate::flat::{Composite, FlatModel, Node, Repeat, RowId, Variant};
-use crate::language::{Argument, Binding, PathPiece, Segment};
-use crate::quantity::workload::WorkloadVar;
+use crate::language::{PathPiece, Segment};
 use crate::syntax::expr::{Expr, Value};
 
 use super::escape_terminal;
@@ -76,16 +75,6 @@ impl Tree<'_> {
         writeln!(out, "{}{}", "  ".repeat(depth), escape_terminal(&text))
     }
 
-    /// Of a composite: a structural value, or the expression over the workload that is left.
-    fn shown(&self, argument: &Argument) -> String {
-        match &argument.binding {
-            Binding::Known(value) => value.to_string(),
-            Binding::Workload(residual) => {
-                residual.expr.render(&|variable: &WorkloadVar| format!("<{}>", self.evaluation.checked.workload_name(*variable)))
-            }
-        }
-    }
-
     fn composite(&self, composite: &Composite<RowId>, label: Option<&str>, depth: usize, out: &mut dyn Write) -> io::Result<()> {
         // A group adds no level: its layers stand beside its siblings.
         if composite.path_segment().is_none() && label.is_none() {
@@ -93,7 +82,8 @@ impl Tree<'_> {
         }
         let name = label.map_or_else(|| self.name_of(composite.segment.as_ref()), str::to_owned);
         let class = composite.class.as_deref().map_or("", last_segment);
-        let calls = composite.calls.as_ref().map(|calls| format!("{} calls of ", self.shown(calls))).unwrap_or_default();
+        let calls = composite.calls.as_ref().and_then(|calls| self.evaluation.bound.count(calls)).filter(|calls| *calls != 1);
+        let calls = calls.map(|calls| format!("{calls} calls of ")).unwrap_or_default();
         let pad = "  ".repeat(depth);
         // A layer that has its composite's path is that module.
         if let [Node::Layer(id)] = composite.body.as_slice()

@@ -123,7 +123,17 @@ impl Session {
             all.sort_by_key(|convention| !convention.reference);
             return Ok(all);
         }
-        names.iter().map(|name| self.catalog.convention(name.as_ref())).collect()
+        let named = names.iter().map(AsRef::as_ref).filter(|name: &&str| !name.is_empty());
+        let all: Vec<Arc<Convention>> = named.map(|name| self.catalog.convention(name)).collect::<Result<_, _>>()?;
+        // Twice the same is compared with nothing.
+        let mut seen: Vec<Arc<str>> = Vec::new();
+        let first = |convention: &Arc<Convention>| {
+            !seen.contains(&convention.name) && {
+                seen.push(convention.name.clone());
+                true
+            }
+        };
+        Ok(all.into_iter().filter(first).collect())
     }
 
     /// Loads an embedded model by its file's name or its own (`meta-llama/Llama-2-7b-hf`), in any spelling.
@@ -210,7 +220,10 @@ impl Session {
         let model = language::model(&document, &self.catalog, settings.wanted(), diagnostics)?;
         // As large as the model.
         drop(document);
-        Some(check(model, &self.catalog, settings.variables.clone(), diagnostics))
+        let family = model.family.as_ref().map(|family| family.span);
+        let checked = check(model, &self.catalog, settings.variables.clone(), diagnostics);
+        family.into_iter().for_each(|place| diagnostics.used_at(0, place));
+        Some(checked)
     }
 
     /// Nothing but diagnostics of the catalog's files.

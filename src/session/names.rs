@@ -42,12 +42,26 @@ pub(super) fn unknown(name: &str, catalog: &Catalog) -> Diagnostic {
     diagnostic.help("`layerspec list models` shows the embedded ones; any other is compiled from its config.json")
 }
 
-/// `ORGANISATION/NAME` of an address on the hub.
-fn address(name: &str) -> Option<String> {
-    let rest = name.strip_prefix("https://").or_else(|| name.strip_prefix("http://")).or_else(|| name.strip_prefix("hf://"))?;
-    let path = rest.strip_prefix("huggingface.co/").or_else(|| rest.strip_prefix("hf.co/")).unwrap_or(rest);
-    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).take(2).collect();
-    Some(parts.join("/"))
+/// `ORGANISATION/NAME` of an address on the hub, or of a repository as people name it.
+pub(super) fn address(name: &str) -> Option<String> {
+    let after =
+        |text: &str, prefix: &str| text.get(..prefix.len())?.eq_ignore_ascii_case(prefix).then(|| text.len() - prefix.len());
+    let strip = |text: &mut &str, prefixes: &[&str]| {
+        let found = prefixes.iter().find_map(|prefix| after(text, prefix));
+        *text = found.and_then(|rest| text.get(text.len() - rest..)).unwrap_or(text);
+        found.is_some()
+    };
+    let mut rest = name;
+    let schemed = strip(&mut rest, &["https://", "http://", "hf://"]);
+    let hosted = strip(&mut rest, &["huggingface.co/", "www.huggingface.co/", "hf.co/"]);
+    let path = rest.split(['?', '#']).next().unwrap_or_default();
+    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+    // Without a host it is the two words alone.
+    let whole = schemed || hosted || (parts.len() == 2 && !path.starts_with(['.', '/']));
+    match parts.as_slice() {
+        [organisation, repository, ..] if whole => Some(format!("{organisation}/{repository}")),
+        _ => None,
+    }
 }
 
 /// The `name` of an embedded model, without reading the rest.
@@ -66,7 +80,7 @@ struct Spelling {
 
 impl Spelling {
     fn of(name: &str) -> Self {
-        let (organisation, name) = name.rsplit_once('/').unwrap_or(("", name));
+        let (organisation, name) = name.split_once('/').filter(|(_, name)| !name.contains('/')).unwrap_or(("", name));
         let words = |text: &str| -> Vec<String> {
             let parts = text.split(|c: char| !c.is_alphanumeric() && c != '.').filter(|part| !part.is_empty());
             parts.map(str::to_lowercase).collect()
@@ -136,5 +150,9 @@ mod tests {
         let helps = format!("{:?}", said.help);
         assert!(helps.contains("https://huggingface.co/meta-llama/Llama-2-7b-hf/resolve/main/config.json"), "{helps}");
         assert!(helps.contains("`llama-2-7b-hf` is embedded"), "{helps}");
+        for name in ["HTTPS://HuggingFace.co/a/b/", "hf.co/a/b?x=1", "https://huggingface.co/a/b/blob/main/config.json", "a/b"] {
+            assert_eq!(address(name).as_deref(), Some("a/b"), "{name}");
+        }
+        assert!(["gpt2", "./a/b", "/a/b", "a/b/c", "a"].iter().all(|name| address(name).is_none()));
     }
 }

@@ -185,6 +185,11 @@ fn a_model_alone_is_summarised_and_a_folder_is_its_config() {
     assert_eq!(stdout(&run(&["gpt2"])), stdout(&run(&["summary", "gpt2"])));
     assert_eq!(stdout(&run(&["--color", "never", "gpt2"])), stdout(&run(&["summary", "gpt2"])));
     assert!(stderr(&run(&["complie", "gpt2"])).contains("unrecognized subcommand 'complie'"));
+    for unknown in ["llama-9b", "https://huggingface.co/a/b/blob/main/config.json"] {
+        assert!(stderr(&run(&[unknown])).contains("is neither a file nor an embedded model"), "{unknown}");
+    }
+    let config = std::fs::read_to_string("docs/examples/config.json").unwrap();
+    assert!(stdout(&run_with_stdin(&["-"], &config)).contains("Qwen3ForCausalLM"));
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("Mine-8B");
     std::fs::create_dir(&path).unwrap();
@@ -215,7 +220,7 @@ fn tables_are_sorted_and_cut_as_asked() {
     assert!(by_params[1].starts_with("model.layers.[0-31].mlp.gate_proj"), "{by_params:?}");
     assert!(by_params[2].starts_with("total"), "{by_params:?}");
     let at_peak = first(&["--sort", "peak", "--columns", "peak,share,class"]);
-    assert_eq!(at_peak[0].split_whitespace().collect::<Vec<_>>(), ["layer", "at", "peak", "share", "class"]);
+    assert_eq!(at_peak[0].split_whitespace().collect::<Vec<_>>(), ["layer", "at", "peak", "of", "peak", "class"]);
     assert!(at_peak[1].starts_with("lm_head"), "{at_peak:?}");
     assert!(first(&["--top", "2", "--by", "class"])[1].starts_with("torch.nn.modules.linear.Linear"));
     let json = run(&["compile", "gpt2", "--top", "2", "--format", "csv"]);
@@ -234,6 +239,27 @@ fn memory_answers_in_its_second_line() {
     assert!(
         second(&["--device", "8GB"]).starts_with("doesn't fit on 8GB: 16.87 GB are needed, 7.200 GB of 8.000 GB may be used")
     );
+}
+
+/// Errors whose places are all in the catalog point at what the user wrote, too; and one mistake is one error.
+#[test]
+fn errors_in_the_catalog_point_at_the_users_file() {
+    let of_family = run_with_stdin(&["check", "-"], r#"{ "family": "llama", "variables": { "hidden_act": "nope" } }"#);
+    let said = stderr(&of_family);
+    assert!(said.contains("--> <stdin>:1:13") || said.contains("::: <stdin>:1:13"), "{said}");
+    let unknown = r#"{ "layers": [ { "name": "g", "class": "GELU", "parameters": { "features": 4, "approximates": "tanh", "zot": [1] } } ] }"#;
+    let said = stderr(&run_with_stdin(&["check", "-"], unknown));
+    assert_eq!(said.matches("error[").count(), 2, "{said}");
+    let output = stdout(&run(&["list", "dtypes", "--format", "json"]));
+    assert!(stderr(&run_with_stdin(&["check", "-"], &output)).contains("an output of `layerspec`, not a model"));
+    for (device, name) in
+        [("GeForce RTX 4090", "rtx-4090"), ("NVIDIA L4", "l4"), ("Apple M2 Ultra", "m2-ultra"), ("tpu v3-8", "tpu-v3-8")]
+    {
+        assert!(stdout(&run(&["explain", device])).starts_with(name), "{device}");
+    }
+    // Figures are whole however narrow.
+    let narrow = layerspec(&["compare", "gpt2", "qwen3-0.6b", "llama-2-7b-hf"]).env("COLUMNS", "60").output().unwrap();
+    assert!(stdout(&narrow).contains("6,738,415,616"), "{}", stdout(&narrow));
 }
 
 #[test]

@@ -124,6 +124,13 @@ fn rows_and_terms_add_up() {
             let mut sums = vec![0; totals.len()];
             lines(&counts).iter().for_each(|line| sums.iter_mut().zip(&line.flops).for_each(|(sum, flops)| *sum += flops));
             assert_eq!(sums, totals, "{}", file.name);
+            // PaLM's N is all parameters, also of what doesn't run at the workload.
+            let palm = counts.iter().find(|counted| &*counted.convention.name == "palm").unwrap();
+            let attention: i128 =
+                palm.shares.iter().filter(|share| &*share.term == "attention").map(|share| share.flops.forward).sum();
+            let tokens = u128::from(at.workload().batch_size) * u128::from(at.workload().seq_len);
+            let active = at.totals().get(layerspec::Quantity::ActiveParams);
+            assert_eq!(palm.total.forward - attention, i128::try_from(2 * active * tokens).unwrap(), "{}: palm", file.name);
             let own = i128::try_from(at.matmul_flops()).unwrap();
             assert_eq!(counts.first().unwrap().total.forward, own, "{}: `torch` is what rows have", file.name);
         }
@@ -171,6 +178,15 @@ fn a_convention_may_be_laid_over_the_catalog() {
         let error = over(terms).unwrap_err();
         assert!(error.message.contains(said), "{terms}: {}", error.message);
     }
+    let unknown = over(r#"{ "term": "t", "doc": "d", "classes": ["torch.nn.Liner"], "flops": "1" }"#).unwrap();
+    let error = at.counted(&unknown.convention("mine").unwrap()).unwrap_err();
+    assert!(error.message.contains("unknown class `torch.nn.Liner`") && error.help[0].contains("torch.nn.Linear"), "{error:?}");
+    let named = layerspec::Catalog::overlaid([("conventions/mine.json", text("").replace("mine", "a,b"))]).unwrap_err();
+    assert!(named.message.contains("joined by hyphens"), "{}", named.message);
+    // A name before what another is called besides.
+    let shadow = text(ok).replace("\"doc\": \"d\", \"source\"", "\"aliases\": [\"torch\"], \"doc\": \"d\", \"source\"");
+    let shadow = layerspec::Catalog::overlaid([("conventions/mine.json", shadow)]).unwrap();
+    assert_eq!(&*shadow.convention("torch").unwrap().name, "torch");
     // What only a layer can tell.
     for (formula, said) in [("1 / 2", "not an integer"), ("mask", "unknown variable `mask`"), ("1 / 0", "division by zero")] {
         let catalog =

@@ -55,6 +55,7 @@ fn outputs_are_as_their_schemas_say() {
         ("compile", "compile gpt2".to_owned()),
         ("compile", "compile mixtral-8x7b-v0.1 --phase train --convention palm --kv-dtype int8".to_owned()),
         ("compile", "compile whisper-small --phase decode".to_owned()),
+        ("compile", "compile gpt-oss-20b --by layer".to_owned()),
         ("compile", "compile falcon-h1-0.5b-base --by class --convention torch".to_owned()),
         ("compile", "compile llama-3.2-11b-vision --by depth --phase train".to_owned()),
         ("memory", "memory gpt2".to_owned()),
