@@ -102,6 +102,8 @@ impl LayerEnv<'_> {
                 tensors.push(tensor);
             }
         }
+        // Without a bias, say: these stay for as long as the report.
+        tensors.shrink_to_fit();
         Ok(tensors)
     }
 }

@@ -41,7 +41,13 @@ impl Machine<'_, '_> {
         if let Some(flow) = self.flow.rows.get_mut(row.0 as usize) {
             match flow.saved.last_mut() {
                 Some((last, times)) if *last == bytes => *times = times.saturating_add(count),
-                _ => flow.saved.push((bytes, count)),
+                _ => {
+                    // Most rows book once, and a growing list would hold room for four.
+                    if flow.saved.is_empty() {
+                        flow.saved.reserve_exact(1);
+                    }
+                    flow.saved.push((bytes, count));
+                }
             }
         }
         self.booked.push((row, bytes, count));
