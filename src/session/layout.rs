@@ -3,11 +3,14 @@
 //! `{:#?}` gives every value a line of its own and hands it through an adapter a level: of a large model that makes a gigabyte, slowly.
 
 use std::fmt::{self, Write};
+use std::sync::LazyLock;
 
 /// Columns of a line, where it can be broken.
 const WIDTH: usize = 120;
 /// What a level is indented by.
 const STEP: &str = "  ";
+/// Bytes that are worth a write.
+const ENOUGH: usize = 16_384;
 
 /// Writes on lines what it is given. Whether something fits is known once it has ended, so at most about a line is held back.
 pub(super) struct Layout<'w> {
@@ -22,16 +25,28 @@ pub(super) struct Layout<'w> {
     begun: bool,
     quote: Option<u8>,
     escaped: bool,
+    /// Lines that are done, not yet written: each write passes through several adapters.
+    done: String,
 }
 
 impl<'w> Layout<'w> {
     pub fn new(out: &'w mut dyn Write) -> Self {
-        Layout { out, held: String::new(), open: Vec::new(), depth: 0, begun: false, quote: None, escaped: false }
+        Layout {
+            out,
+            held: String::new(),
+            open: Vec::new(),
+            depth: 0,
+            begun: false,
+            quote: None,
+            escaped: false,
+            done: String::new(),
+        }
     }
 
     /// Writes what is held back still.
     pub fn finish(mut self) -> fmt::Result {
-        self.line("")
+        self.line("")?;
+        self.out.write_str(&self.done)
     }
 
     /// The item that is held, and what stands behind it, on a line of its own.
@@ -39,14 +54,18 @@ impl<'w> Layout<'w> {
         let item = self.held.trim();
         if !item.is_empty() {
             if self.begun {
-                self.out.write_str("\n")?;
+                self.done.push('\n');
             }
             self.begun = true;
             for _ in 0..self.depth {
-                self.out.write_str(STEP)?;
+                self.done.push_str(STEP);
             }
-            self.out.write_str(item)?;
-            self.out.write_str(behind)?;
+            self.done.push_str(item);
+            self.done.push_str(behind);
+            if self.done.len() >= ENOUGH {
+                self.out.write_str(&self.done)?;
+                self.done.clear();
+            }
         }
         self.held.clear();
         self.open.clear();
@@ -97,12 +116,14 @@ impl<'w> Layout<'w> {
     }
 }
 
-fn is_special(byte: u8) -> bool {
-    matches!(byte, b'{' | b'}' | b'[' | b']' | b'(' | b')' | b',' | b'"' | b'\'' | b'\\')
-}
+/// Whether a byte means something to the layout; looked up, as each byte of hundreds of megabytes is asked.
+static SPECIAL: LazyLock<[bool; 256]> =
+    LazyLock::new(|| std::array::from_fn(|at| u8::try_from(at).is_ok_and(|byte| br#"{}[](),"'\"#.contains(&byte))));
 
 impl Write for Layout<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
+        let special = &*SPECIAL;
+        let is_special = |byte: u8| special.get(usize::from(byte)).is_some_and(|special| *special);
         let mut rest = text;
         while let Some(at) = rest.bytes().position(is_special) {
             let (plain, behind) = rest.split_at(at);
