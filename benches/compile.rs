@@ -4,7 +4,7 @@
 
 use divan::{Bencher, black_box};
 use layerspec::analyses::Training;
-use layerspec::reports::{By, FORMATS, Options, Units};
+use layerspec::reports::{FORMATS, Options};
 use layerspec::{Session, Workload};
 
 #[path = "support/models.rs"]
@@ -107,19 +107,7 @@ fn distinct_rows_46000(bencher: Bencher) {
 fn distinct_rows_46000_to_json(bencher: Bencher) {
     let (text, session) = (distinct_rows(BODIES), Session::new());
     let json = FORMATS.iter().find(|format| format.name == "json").unwrap();
-    let options = Options {
-        by: By::Layer,
-        depth: 1,
-        expand: true,
-        exact: true,
-        units: Units::Si,
-        convention: None,
-        sort: None,
-        top: None,
-        columns: Vec::new(),
-        color: false,
-        width: 100,
-    };
+    let options = Options { expand: true, exact: true, ..Options::default() };
     bencher.bench_local(|| {
         let at = evaluated(&session, black_box(&text));
         let mut out = Vec::new();

@@ -6,13 +6,13 @@
 use std::sync::Arc;
 
 use super::Role;
-use super::values::{flag, key, text, texts, wrong};
+use super::values::{flag, formula, key, list, text, texts, wrong};
 use crate::quantity::workload::{CONVENTIONS, VARIABLES};
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics, nearest};
-use crate::syntax::expr::{Expr, Name, Syntax, parse};
+use crate::syntax::expr::{Expr, Name};
 use crate::syntax::json::{Json, Node};
 use crate::syntax::source::{Span, Spanned};
-use crate::syntax::spec::{Key, KeyKind, fields, name_part, syntax_error};
+use crate::syntax::spec::{Key, KeyKind, fields};
 
 /// A way to count FLOPs.
 #[derive(Debug)]
@@ -141,7 +141,7 @@ pub fn parse_convention(node: &Node, diagnostics: &mut Diagnostics) -> Option<Co
     let aliases = texts(f.get("aliases"), diagnostics);
     let reference = f.get("reference").and_then(|n| flag(n, diagnostics)).unwrap_or(false);
     let multiply_add = f.get("multiply_add").and_then(|n| multiply_add(n, diagnostics));
-    let terms = f.get("terms").and_then(|n| terms(n, diagnostics));
+    let terms = f.get("terms").and_then(|n| list(n, "a list of terms", term, diagnostics));
     if let Some(node) = f.get("name").filter(|node| !node.text().is_none_or(|name| is_name(name))) {
         wrong(node, "lower-case words and digits joined by hyphens", diagnostics);
         return None;
@@ -175,26 +175,16 @@ fn multiply_add(node: &Node, diagnostics: &mut Diagnostics) -> Option<u8> {
     }
 }
 
-fn terms(node: &Node, diagnostics: &mut Diagnostics) -> Option<Vec<CountedTerm>> {
-    let Json::List(items) = &node.json else {
-        wrong(node, "a list of terms", diagnostics);
-        return None;
-    };
-    // One that can't be read leaves none: a count without it would be another.
-    let read: Vec<Option<CountedTerm>> = items.iter().map(|item| term(item, diagnostics)).collect();
-    read.into_iter().collect()
-}
-
 fn term(node: &Node, diagnostics: &mut Diagnostics) -> Option<CountedTerm> {
     let f = fields(node, "a term", TERM_KEYS, &[], diagnostics)?;
     let [name, doc] = ["term", "doc"].map(|key| f.get(key).and_then(|n| text(n, diagnostics)));
     let [classes, names, except_classes] = ["classes", "names", "except_classes"].map(|key| texts(f.get(key), diagnostics));
     let [roles, components, except_roles, except_components] = ["roles", "components", "except_roles", "except_components"]
-        .map(|key| f.get(key).map_or(Some(Vec::new()), |n| read_roles(n, diagnostics)));
+        .map(|key| f.get(key).map_or(Some(Vec::new()), |n| list(n, "a list of roles", role, diagnostics)));
     let of_all_runs = f.get("of_all_runs").and_then(|n| flag(n, diagnostics)).unwrap_or(false);
     let free = !classes.is_empty();
     let [when, products, flops, backward] =
-        ["when", "products", "flops", "backward"].map(|key| f.get(key).map(|n| formula(n, free, diagnostics)));
+        ["when", "products", "flops", "backward"].map(|key| f.get(key).map(|n| row_formula(n, free, diagnostics)));
     let (forward, is_products) = match (products, flops) {
         (Some(products), None) => (products, true),
         (None, Some(flops)) => (flops, false),
@@ -226,46 +216,24 @@ fn term(node: &Node, diagnostics: &mut Diagnostics) -> Option<CountedTerm> {
     })
 }
 
-fn read_roles(node: &Node, diagnostics: &mut Diagnostics) -> Option<Vec<Role>> {
-    let Json::List(items) = &node.json else {
-        wrong(node, "a list of roles", diagnostics);
-        return None;
-    };
-    let read = |item: &Node, diagnostics: &mut Diagnostics| {
-        Role::read(&Spanned { value: text(item, diagnostics)?, span: item.span }, diagnostics)
-    };
-    let roles: Vec<Option<Role>> = items.iter().map(|item| read(item, diagnostics)).collect();
-    roles.into_iter().collect()
+fn role(node: &Node, diagnostics: &mut Diagnostics) -> Option<Role> {
+    Role::read(&Spanned { value: text(node, diagnostics)?, span: node.span }, diagnostics)
 }
 
-/// A formula as it is written and parsed; `free`: it may use the names of classes.
-fn formula(node: &Node, free: bool, diagnostics: &mut Diagnostics) -> Option<RowFormula> {
-    let Json::Text(text) = &node.json else {
-        wrong(node, "a formula in a text", diagnostics);
-        return None;
-    };
-    let expr = match parse(&text.value, Syntax::Formula) {
-        Ok(expr) => expr,
-        Err(error) => {
-            diagnostics.push(syntax_error(error, node.span, text.plain));
-            return None;
-        }
-    };
+/// A formula over what a layer is; `free`: it may use the names of classes.
+fn row_formula(node: &Node, free: bool, diagnostics: &mut Diagnostics) -> Option<RowFormula> {
+    let (text, expr) = formula(node, |name, span| if free { None } else { unknown(name, span) }, diagnostics)?;
+    Some(RowFormula { text, expr, span: node.span })
+}
+
+/// What to say of a name that isn't known of every layer.
+fn unknown(name: &str, span: Span) -> Option<Diagnostic> {
     let names = || [ROW_NAMES, VARIABLES, CONVENTIONS].into_iter().flatten().map(|(name, _)| *name);
-    let mut unknown: Vec<Name> = Vec::new();
-    expr.for_each_variable(&mut |name: &Name| {
-        if !free && !names().any(|known| known == &*name.text) {
-            unknown.push(name.clone());
-        }
-    });
-    for name in &unknown {
-        let span = name_part(node.span, text.plain, name);
-        let diagnostic = Diagnostic::new(Code::UnknownVariable, format!("unknown name `{}` in a formula", name.text))
+    (!names().any(|known| known == name)).then(|| {
+        Diagnostic::new(Code::UnknownVariable, format!("unknown name `{name}` in a formula"))
             .at(span, "nothing that is known of every layer")
-            .did_you_mean(span, nearest(&name.text, names()))
+            .did_you_mean(span, nearest(name, names()))
             .help(format!("there are {}", ROW_NAMES.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")))
-            .help("a term with `classes` may use the names of their formulas, too");
-        diagnostics.push(diagnostic);
-    }
-    unknown.is_empty().then(|| RowFormula { text: text.value.clone(), expr, span: node.span })
+            .help("a term with `classes` may use the names of their formulas, too")
+    })
 }

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use super::CatalogFile;
 use super::table::Entry;
-use super::values::{key, text, texts, wrong};
+use super::values::{formula, key, text, texts};
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics, nearest};
-use crate::syntax::expr::{EvalError, Exact, Expr, Name, Syntax, Value, eval, parse};
-use crate::syntax::json::{Json, Member, Node};
-use crate::syntax::spec::{Key, KeyKind, fields, name_part, syntax_error};
+use crate::syntax::expr::{EvalError, Exact, Expr, Name, Value, eval};
+use crate::syntax::json::Member;
+use crate::syntax::source::Span;
+use crate::syntax::spec::{Key, KeyKind, fields};
 
 /// An optimizer and the bytes of its states.
 #[derive(Debug)]
@@ -75,7 +76,7 @@ impl Entry for Arc<Optimizer> {
         let f = fields(&member.value, "an optimizer", OPTIMIZER_KEYS, &[], diagnostics)?;
         // All are read before any is missed, so that all that is wrong is said.
         let aliases = texts(f.get("aliases"), diagnostics);
-        let formula = f.get("state_bytes").and_then(|n| formula(n, diagnostics));
+        let formula = f.get("state_bytes").and_then(|n| formula(n, unknown, diagnostics));
         let [doc, source] = ["doc", "source"].map(|key| f.get(key).and_then(|n| text(n, diagnostics)));
         let (formula, expr) = formula?;
         Some(Arc::new(Optimizer { name: member.key.clone(), aliases, doc: doc?, source: source?, formula, expr }))
@@ -90,35 +91,15 @@ impl Entry for Arc<Optimizer> {
     }
 }
 
-/// A formula over [`NAMES`], as it is written and parsed.
-fn formula(node: &Node, diagnostics: &mut Diagnostics) -> Option<(Arc<str>, Expr<Name>)> {
-    let Json::Text(text) = &node.json else {
-        wrong(node, "a formula in a text", diagnostics);
-        return None;
-    };
-    let expr = match parse(&text.value, Syntax::Formula) {
-        Ok(expr) => expr,
-        Err(error) => {
-            diagnostics.push(syntax_error(error, node.span, text.plain));
-            return None;
-        }
-    };
+/// What to say of a name that isn't of [`NAMES`].
+fn unknown(name: &str, span: Span) -> Option<Diagnostic> {
     let names = || NAMES.iter().map(|(name, _)| *name);
-    let mut unknown: Vec<Name> = Vec::new();
-    expr.for_each_variable(&mut |name: &Name| {
-        if !names().any(|known| known == &*name.text) {
-            unknown.push(name.clone());
-        }
-    });
-    for name in &unknown {
-        let span = name_part(node.span, text.plain, name);
-        let diagnostic = Diagnostic::new(Code::UnknownVariable, format!("unknown name `{}` in a formula", name.text))
+    (!names().any(|known| known == name)).then(|| {
+        Diagnostic::new(Code::UnknownVariable, format!("unknown name `{name}` in a formula"))
             .at(span, "not a size of a tensor")
-            .did_you_mean(span, nearest(&name.text, names()))
-            .help(format!("there are {}", names().collect::<Vec<_>>().join(", ")));
-        diagnostics.push(diagnostic);
-    }
-    unknown.is_empty().then(|| (text.value.clone(), expr))
+            .did_you_mean(span, nearest(name, names()))
+            .help(format!("there are {}", names().collect::<Vec<_>>().join(", ")))
+    })
 }
 
 #[cfg(test)]

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics};
-use crate::syntax::expr::Exact;
+use crate::syntax::expr::{Exact, Expr, Name, Syntax, parse};
 use crate::syntax::json::{Json, Node};
-use crate::syntax::spec::{Key, KeyKind};
+use crate::syntax::source::Span;
+use crate::syntax::spec::{Key, KeyKind, name_part, syntax_error};
 
 /// A row of a table of keys.
 pub const fn key(name: &'static str, kind: KeyKind, required: bool, doc: &'static str) -> Key {
@@ -65,4 +66,44 @@ pub fn figure(node: &Node, diagnostics: &mut Diagnostics) -> Option<u128> {
         wrong(node, "a positive integer", diagnostics);
     }
     figure
+}
+
+/// A formula in a text, as it is written and parsed. `unknown` has what to say of a name at its place; `None`: it is known.
+pub fn formula(
+    node: &Node,
+    unknown: impl Fn(&str, Span) -> Option<Diagnostic>,
+    diagnostics: &mut Diagnostics,
+) -> Option<(Arc<str>, Expr<Name>)> {
+    let Json::Text(text) = &node.json else {
+        wrong(node, "a formula in a text", diagnostics);
+        return None;
+    };
+    let expr = match parse(&text.value, Syntax::Formula) {
+        Ok(expr) => expr,
+        Err(error) => {
+            diagnostics.push(syntax_error(error, node.span, text.plain));
+            return None;
+        }
+    };
+    let mut said = Vec::new();
+    expr.for_each_variable(&mut |name: &Name| said.extend(unknown(&name.text, name_part(node.span, text.plain, name))));
+    let known = said.is_empty();
+    diagnostics.extend(said);
+    known.then(|| (text.value.clone(), expr))
+}
+
+/// A list of which each is read; one that can't be leaves none, as the list without it would be another.
+pub fn list<T>(
+    node: &Node,
+    expected: &str,
+    read: impl Fn(&Node, &mut Diagnostics) -> Option<T>,
+    diagnostics: &mut Diagnostics,
+) -> Option<Vec<T>> {
+    let Json::List(items) = &node.json else {
+        wrong(node, expected, diagnostics);
+        return None;
+    };
+    // All are read before any is missed, so that all that is wrong is said.
+    let all: Vec<Option<T>> = items.iter().map(|item| read(item, diagnostics)).collect();
+    all.into_iter().collect()
 }

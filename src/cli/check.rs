@@ -22,7 +22,9 @@ pub fn run(args: &CheckArgs, terminal: &Terminal) -> Result<Exit, Stop> {
         files += 1;
         let loaded = model.value.clone();
         let mut outcome = model.and_then(|model| model.lowered(&execution)).and_then(|lowered| lowered.at(&workload));
-        outcome.diagnostics.extend(loaded.iter().flat_map(|model| model.check_examples().iter().cloned().collect::<Vec<_>>()));
+        if let Some(model) = &loaded {
+            outcome.diagnostics.extend(model.check_examples().iter().cloned());
+        }
         let this = terminal.report(&outcome);
         if let (Some(model), Some(_)) = (&loaded, &outcome.value) {
             terminal.unused(model);

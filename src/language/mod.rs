@@ -26,16 +26,17 @@ use crate::syntax::spec::{self, Model};
 #[must_use]
 pub fn says_that_it_is_a_model(root: &Node) -> bool {
     const SAID_BY: [&str; 8] = ["layers", "family", "variables", "blocks", "expect", "checkpoint", "model_type", "architectures"];
-    // What the program writes says so.
-    let report = root.get("format").and_then(Node::text).is_some_and(|format| format.starts_with("layerspec."));
-    !report && SAID_BY.iter().any(|key| root.get(key).is_some())
+    own_output(root).is_none() && SAID_BY.iter().any(|key| root.get(key).is_some())
+}
+
+/// Where a document says that it is what this program wrote.
+fn own_output(root: &Node) -> Option<&Node> {
+    root.get("format").filter(|node| node.text().is_some_and(|format| format.starts_with("layerspec.")))
 }
 
 /// The model of a document: one that is written out, that of a family's file, or what a config's family makes of it.
 pub fn model(document: &Document, catalog: &Catalog, wanted: Wanted<'_>, diagnostics: &mut Diagnostics) -> Option<Model> {
-    if let Some(format) =
-        document.root.get("format").filter(|node| node.text().is_some_and(|text| text.starts_with("layerspec.")))
-    {
+    if let Some(format) = own_output(&document.root) {
         let message = "this is an output of `layerspec`, not a model";
         let diagnostic = Diagnostic::new(Code::WrongType, message).at(format.span, "says so");
         diagnostics.push(diagnostic.help("`layerspec compare OLD.json NEW.json` compares two outputs of `compile`"));

@@ -8,10 +8,10 @@ use serde_json::{Map, Value as Json, json};
 use super::page::{self, PageFormat, Section};
 use super::sheet::sheet;
 use super::units::{self, Units};
-use super::words::{shorten, wrap};
 use crate::catalog::{Catalog, Device};
 use crate::syntax::escape::escape_terminal;
 use crate::syntax::json::write::write_pretty;
+use crate::syntax::words::{shorten, wrap};
 
 /// Entries of one kind, each with the same facts.
 #[derive(Debug)]

@@ -12,7 +12,6 @@ use serde::Serialize;
 use super::sheet::sheet;
 use super::title::title;
 use super::units::{self, Units};
-use super::words::{shorten, width_of, wrap};
 use super::{escape_csv, escape_markdown, escape_terminal};
 use crate::analysis::cache::{CacheGrowth, CacheReport};
 use crate::analysis::fit::{Fit, Largest};
@@ -26,6 +25,7 @@ use crate::flow::Alive;
 use crate::quantity::Exact;
 use crate::quantity::workload::Phase;
 use crate::syntax::json::write;
+use crate::syntax::words::{shorten, width_of, wrap};
 
 /// All that `memory` found out.
 #[derive(Debug)]

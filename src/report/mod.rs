@@ -32,12 +32,12 @@ mod title;
 mod tree;
 pub mod units;
 mod why;
-mod words;
 
 use std::io::{self, Write};
 use std::sync::Arc;
 
 pub use crate::syntax::escape::{escape_csv, escape_dot, escape_markdown, escape_mermaid, escape_terminal};
+pub use crate::syntax::words::fit;
 pub use changes::render_changes;
 pub use dot::render_dot;
 pub use explain::{errors_page, explain_class, explain_code, explain_convention, explain_device, explain_dtype};
@@ -59,7 +59,6 @@ pub use roles::roles_page;
 pub use schema::model_schema;
 pub use summary::{render_compare, render_summary};
 pub use tree::render_tree;
-pub use words::fit;
 
 pub use why::{explain_composite, explain_layer};
 
@@ -92,6 +91,25 @@ pub struct Options {
     pub color: bool,
     /// Columns of the terminal.
     pub width: usize,
+}
+
+impl Default for Options {
+    /// What `compile` takes where nothing is asked, without colour, on 100 columns.
+    fn default() -> Self {
+        Options {
+            by: By::Layer,
+            depth: 1,
+            expand: false,
+            exact: false,
+            units: Units::Si,
+            convention: None,
+            sort: None,
+            top: None,
+            columns: Vec::new(),
+            color: false,
+            width: 100,
+        }
+    }
 }
 
 impl Options {

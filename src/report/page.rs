@@ -5,9 +5,9 @@ use std::io::{self, Write};
 use comfy_table::{Cell, CellAlignment, ColumnConstraint, ContentArrangement};
 
 use super::sheet::sheet;
-use super::words::{width_of, wrap};
 use super::{escape_markdown, escape_terminal};
 use crate::quantity::workload::words;
+use crate::syntax::words::{width_of, wrap};
 
 /// How `summary` and `compare` are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

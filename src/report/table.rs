@@ -5,8 +5,8 @@ use std::io::{self, Write};
 use super::Options;
 use super::grid::{Grid, Row, RowKind, grid, summary};
 use super::title::title;
-use super::words::{shorten, width_of, wrap};
 use crate::evaluation::Evaluation;
+use crate::syntax::words::{shorten, width_of, wrap};
 
 /// Blanks between two columns.
 const GAP: usize = 2;

@@ -15,6 +15,7 @@ mod subject;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -124,16 +125,11 @@ impl Session {
             return Ok(all);
         }
         let named = names.iter().map(AsRef::as_ref).filter(|name: &&str| !name.is_empty());
-        let all: Vec<Arc<Convention>> = named.map(|name| self.catalog.convention(name)).collect::<Result<_, _>>()?;
+        let mut all: Vec<Arc<Convention>> = named.map(|name| self.catalog.convention(name)).collect::<Result<_, _>>()?;
         // Twice the same is compared with nothing.
-        let mut seen: Vec<Arc<str>> = Vec::new();
-        let first = |convention: &Arc<Convention>| {
-            !seen.contains(&convention.name) && {
-                seen.push(convention.name.clone());
-                true
-            }
-        };
-        Ok(all.into_iter().filter(first).collect())
+        let mut seen: HashSet<Arc<str>> = HashSet::new();
+        all.retain(|convention| seen.insert(convention.name.clone()));
+        Ok(all)
     }
 
     /// Loads an embedded model by its file's name or its own (`meta-llama/Llama-2-7b-hf`), in any spelling.

@@ -9,3 +9,4 @@ pub mod parallel;
 pub mod source;
 pub mod spec;
 pub mod stack;
+pub mod words;

@@ -3,26 +3,14 @@
 use std::collections::{BTreeSet, HashMap};
 
 use layerspec::analyses::Producer;
-use layerspec::reports::{By, FORMATS, Options, Units};
+use layerspec::reports::{FORMATS, Options};
 use layerspec::{Evaluation, Maker, Quantity, Read, Workload};
 use serde_json::{Value as Json, json};
 
 use crate::support::{SESSION, evaluate, model_file, workload};
 
 fn render(at: &Evaluation, format: &str) -> String {
-    let options = Options {
-        by: By::Layer,
-        depth: 1,
-        expand: true,
-        exact: true,
-        units: Units::Si,
-        convention: None,
-        sort: None,
-        top: None,
-        columns: Vec::new(),
-        color: false,
-        width: 100,
-    };
+    let options = Options { expand: true, exact: true, ..Options::default() };
     let format = FORMATS.iter().find(|known| known.name == format).unwrap();
     let mut out = Vec::new();
     (format.render)(at, &options, &mut out).unwrap();

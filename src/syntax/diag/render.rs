@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::{Diagnostic, Label, Severity};
 use crate::syntax::json::write;
 use crate::syntax::source::{Position, Source, SourceId, Span};
+use crate::syntax::words::wrap;
 
 /// Finds the text of a source by its id.
 pub trait Sources {
@@ -28,23 +29,6 @@ const FAR: u32 = 100_000;
 
 /// Labels on one line further apart than this are shown apart: the renderer never cuts a line between them.
 const NEAR: u32 = 130;
-
-/// A text broken at blanks.
-fn wrapped(text: &str, width: usize) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut column = 0;
-    for word in text.split(' ') {
-        let length = word.chars().count();
-        if column > 0 {
-            let breaks = column + 1 + length > width;
-            out.push(if breaks { '\n' } else { ' ' });
-            column = if breaks { 0 } else { column + 1 };
-        }
-        out.push_str(word);
-        column += length;
-    }
-    out
-}
 
 /// One diagnostic as rustc would show it, with a line break at its end.
 #[must_use]
@@ -72,7 +56,8 @@ pub fn render_within(diagnostic: &Diagnostic, sources: &dyn Sources, color: bool
         group = group.element(snippet);
     }
     // ` = help: ` and the margin stand before them.
-    let lines = |text: &String| if width < COLUMNS { wrapped(&escape(text), width.saturating_sub(12)) } else { escape(text) };
+    let lines =
+        |text: &String| if width < COLUMNS { wrap(&escape(text), width.saturating_sub(12)).join("\n") } else { escape(text) };
     let help: Vec<String> = diagnostic.help.iter().map(lines).collect();
     let notes: Vec<String> = diagnostic.notes.iter().map(lines).collect();
     for text in &help {
