@@ -61,8 +61,6 @@ pub struct Share {
     pub term: Arc<str>,
     /// Products with 2 FLOPs a multiply-add, whatever the convention counts it as.
     pub flops: Passes,
-    /// How many layers it is of.
-    pub layers: u128,
 }
 
 /// A model's FLOPs as a convention counts them.
@@ -76,6 +74,8 @@ pub struct Counted {
     pub halved: Passes,
     /// All together: the shares and `halved`.
     pub total: Passes,
+    /// Its two passes together.
+    pub flops: i128,
     /// Of each row one instance, all calls.
     instances: Vec<Passes>,
 }
@@ -84,7 +84,7 @@ impl Counted {
     /// What so many instances of a row count together, all calls.
     #[must_use]
     pub fn of(&self, id: RowId, instances: u128) -> Passes {
-        // That all of them are within 127 bits was seen when the total was formed.
+        // `count` has seen that all of them, whatever their signs, are within 127 bits.
         self.instances.get(id.0 as usize).and_then(|one| one.times(instances)).unwrap_or_default()
     }
 }
@@ -102,6 +102,8 @@ pub fn count(evaluation: &Evaluation, convention: &Arc<Convention>) -> Result<Co
     let terms: Vec<Meant> = convention.terms.iter().map(|term| Meant::new(term, catalog)).collect::<Result<_, _>>()?;
     let mut shares: Vec<Share> = Vec::new();
     let (mut halved, mut total) = (Passes::default(), Passes::default());
+    // Without signs: within 127 bits, so is what any of the rows come to together.
+    let mut size = 0i128;
     let mut instances = Vec::with_capacity(evaluation.flat.rows.len());
     for (row, component) in evaluation.rows().zip(components(evaluation)) {
         let facts = RowFacts::of(evaluation, row, component);
@@ -116,23 +118,27 @@ pub fn count(evaluation: &Evaluation, convention: &Arc<Convention>) -> Result<Co
                 let half = meant.half(convention, flops);
                 of_row = of_row.plus(flops)?.plus(half)?;
                 halved = halved.plus(half.times(row.repeats())?)?;
-                add(&mut shares, meant.term, flops.times(row.repeats())?, row.repeats())
+                add(&mut shares, meant.term, flops.times(row.repeats())?)
             };
             counts().ok_or_else(|| beyond(convention))?;
         }
-        total = of_row.times(row.repeats()).and_then(|all| total.plus(all)).ok_or_else(|| beyond(convention))?;
+        let mut sums = || {
+            let all = of_row.times(row.repeats())?;
+            size = size.checked_add(all.forward.checked_abs()?)?.checked_add(all.backward.checked_abs()?)?;
+            total = total.plus(all)?;
+            Some(())
+        };
+        sums().ok_or_else(|| beyond(convention))?;
         instances.push(of_row);
     }
-    Ok(Counted { convention: convention.clone(), shares, halved, total, instances })
+    let flops = total.both().ok_or_else(|| beyond(convention))?;
+    Ok(Counted { convention: convention.clone(), shares, halved, total, flops, instances })
 }
 
-fn add(shares: &mut Vec<Share>, term: &CountedTerm, flops: Passes, layers: u128) -> Option<()> {
+fn add(shares: &mut Vec<Share>, term: &CountedTerm, flops: Passes) -> Option<()> {
     match shares.iter_mut().find(|share| share.term == term.term) {
-        Some(share) => {
-            share.flops = share.flops.plus(flops)?;
-            share.layers = share.layers.saturating_add(layers);
-        }
-        None => shares.push(Share { term: term.term.clone(), flops, layers }),
+        Some(share) => share.flops = share.flops.plus(flops)?,
+        None => shares.push(Share { term: term.term.clone(), flops }),
     }
     Some(())
 }

@@ -110,7 +110,7 @@ struct Facts<'a> {
     shape: Option<&'a [u128]>,
     saved: u128,
     /// Its FLOPs, forward and backward.
-    flops: [i128; 2],
+    flops: [Signed; 2],
     /// What of it is alive at the peak.
     at_peak: u128,
 }
@@ -253,7 +253,7 @@ impl Maker<'_> {
 
     fn sort_key(&self, facts: &Facts<'_>) -> u128 {
         match self.options.sort {
-            None | Some(Sort::Flops) => facts.flops.iter().fold(0, |sum, flops| sum.saturating_add(positive(Some(flops)))),
+            None | Some(Sort::Flops) => facts.flops.iter().fold(0, |sum, flops| sum.saturating_add(flops.positive())),
             Some(Sort::Params) => facts.cost.get(Quantity::Params),
             Some(Sort::Moved) => facts.cost.bytes_moved().map_or(u128::MAX, |bytes| bytes.0),
             Some(Sort::Peak) => facts.at_peak,
@@ -332,8 +332,11 @@ impl Maker<'_> {
     fn share(&self, facts: &Facts<'_>) -> (u128, u128) {
         let totals = &self.compiled.report.totals;
         let whole = match self.options.sort {
-            None => return (positive(facts.flops.first()), positive(self.all_flops().first())),
-            Some(Sort::Flops) => self.all_flops().iter().fold(0, |sum: u128, flops| sum.saturating_add(positive(Some(flops)))),
+            None => {
+                let ([own, _], [all, _]) = (facts.flops, self.all_flops());
+                return (own.positive(), all.positive());
+            }
+            Some(Sort::Flops) => self.all_flops().iter().fold(0, |sum: u128, flops| sum.saturating_add(flops.positive())),
             Some(Sort::Params) => totals.get(Quantity::Params),
             Some(Sort::Moved) => totals.bytes_moved().map_or(u128::MAX, |bytes| bytes.0),
             Some(Sort::Peak) => self.at_peak.iter().sum(),
@@ -342,17 +345,17 @@ impl Maker<'_> {
     }
 
     /// FLOPs forward and backward: by the convention that was asked for, else those of a cost.
-    fn flops(&self, cost: &Cost, by_convention: impl FnOnce(&Counted) -> Passes) -> [i128; 2] {
+    fn flops(&self, cost: &Cost, by_convention: impl FnOnce(&Counted) -> Passes) -> [Signed; 2] {
         match &self.options.convention {
             Some(counted) => {
                 let Passes { forward, backward } = by_convention(counted);
-                [forward, backward]
+                [forward, backward].map(Signed::of)
             }
             None => own_flops(cost),
         }
     }
 
-    fn all_flops(&self) -> [i128; 2] {
+    fn all_flops(&self) -> [Signed; 2] {
         self.flops(&self.compiled.report.totals, |counted| counted.total)
     }
 
@@ -360,10 +363,9 @@ impl Maker<'_> {
         if self.options.exact { units::exact(n) } else { units::count(n) }
     }
 
-    /// A convention of one's own may count less than nothing.
-    fn signed(&self, n: i128) -> String {
-        let sign = if n < 0 { "-" } else { "" };
-        format!("{sign}{}", self.count(n.unsigned_abs()))
+    fn signed(&self, n: Signed) -> String {
+        let sign = if n.negative { "-" } else { "" };
+        format!("{sign}{}", self.count(n.size))
     }
 
     fn bytes(&self, n: u128) -> String {
@@ -375,13 +377,28 @@ impl Maker<'_> {
     }
 }
 
-fn positive(flops: Option<&i128>) -> u128 {
-    flops.and_then(|flops| u128::try_from(*flops).ok()).unwrap_or(0)
+/// A count of 128 bits, with a sign: a convention of one's own may count less than nothing.
+#[derive(Debug, Clone, Copy)]
+struct Signed {
+    negative: bool,
+    size: u128,
+}
+
+impl Signed {
+    fn of(n: i128) -> Self {
+        Signed { negative: n < 0, size: n.unsigned_abs() }
+    }
+
+    /// 0 where it is less.
+    fn positive(self) -> u128 {
+        if self.negative { 0 } else { self.size }
+    }
 }
 
 /// Matrix products and elementwise operations, forward and backward.
-fn own_flops(cost: &Cost) -> [i128; 2] {
-    let sum = |a, b| i128::try_from(cost.get(a).saturating_add(cost.get(b))).unwrap_or(i128::MAX);
+fn own_flops(cost: &Cost) -> [Signed; 2] {
+    // That all FLOPs together are within 128 bits was seen when the total was formed.
+    let sum = |a, b| Signed { negative: false, size: cost.get(a).saturating_add(cost.get(b)) };
     [sum(Quantity::MatmulFlops, Quantity::VectorFlops), sum(Quantity::BackwardMatmulFlops, Quantity::BackwardVectorFlops)]
 }
 

@@ -69,7 +69,7 @@ impl Group {
     /// Its FLOPs as a convention counts them.
     #[must_use]
     pub fn counted(&self, counted: &Counted) -> Passes {
-        // The total was formed without overflow.
+        // What any rows come to together is within 127 bits: `count` has seen that.
         self.rows.iter().fold(Passes::default(), |sum, (row, instances)| sum.saturating_plus(counted.of(*row, *instances)))
     }
 }

@@ -1,5 +1,6 @@
 //! Counts of a model side by side, as conventions count it, and why they differ.
 
+use std::cmp::Ordering;
 use std::io::{self, Write};
 
 use serde_json::{Map, Value as Json, json};
@@ -53,10 +54,11 @@ fn signed(n: i128) -> String {
 }
 
 fn difference(first: i128, other: i128) -> String {
-    match other.saturating_sub(first) {
-        0 => "0".to_owned(),
-        more if more > 0 => format!("+{}", signed(more)),
-        less => signed(less),
+    let size = || units::exact(other.abs_diff(first));
+    match other.cmp(&first) {
+        Ordering::Equal => "0".to_owned(),
+        Ordering::Greater => format!("+{}", size()),
+        Ordering::Less => format!("-{}", size()),
     }
 }
 
@@ -72,7 +74,7 @@ fn label(line: &Line, train: bool) -> String {
 
 /// Rows of figures: each line's, and the totals.
 fn figures(counts: &[Counted], lines: &[Line], train: bool) -> Vec<(String, Vec<i128>)> {
-    let totals = counts.iter().map(|counted| counted.total.both().unwrap_or(i128::MAX)).collect();
+    let totals = counts.iter().map(|counted| counted.flops).collect();
     lines.iter().map(|line| (label(line, train), line.flops.clone())).chain([("total".to_owned(), totals)]).collect()
 }
 
@@ -131,23 +133,18 @@ fn reasons(counts: &[Counted], lines: &[Line]) -> Section {
             continue;
         }
         told.push(line.term.as_deref());
-        for counted in counts {
+        for (at, counted) in counts.iter().enumerate() {
             let name = counted.convention.name.to_string();
             let doc = match &line.term {
                 Some(term) => counted.convention.terms.iter().find(|own| own.term == *term).map(|own| own.doc.to_string()),
                 None => Some(format!("a multiply-add counts as {}", counted.convention.multiply_add)),
             };
-            let first = rows.last().and_then(|row| row.first()).is_none_or(|_| counted.convention.name == first_name(counts));
-            let term = if first { line.term.as_deref().unwrap_or(HALVED).to_owned() } else { String::new() };
+            let term = if at == 0 { line.term.as_deref().unwrap_or(HALVED).to_owned() } else { String::new() };
             rows.push(vec![term, name, doc.unwrap_or_else(|| "doesn't count it".to_owned())]);
         }
     }
     let columns = ["where they differ", "", ""].map(|title| (title.to_owned(), false)).into();
     Section { title: String::new(), columns, rows }
-}
-
-fn first_name(counts: &[Counted]) -> std::sync::Arc<str> {
-    counts.first().map_or_else(|| "".into(), |counted| counted.convention.name.clone())
 }
 
 /// What each convention counts, and who says so.
@@ -185,7 +182,7 @@ pub(super) fn convention_json(counted: &Counted) -> Json {
     let convention = &counted.convention;
     json!({
         "name": &*convention.name, "doc": &*convention.doc, "source": &*convention.source, "compared": &*convention.checked,
-        "multiply_add": convention.multiply_add, "flops": counted.total.both(), "forward_flops": counted.total.forward,
+        "multiply_add": convention.multiply_add, "flops": counted.flops, "forward_flops": counted.total.forward,
         "backward_flops": counted.total.backward,
     })
 }

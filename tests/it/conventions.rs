@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use layerspec::analyses::{Counted, lines};
+use layerspec::reports::{FORMATS, Options};
 use layerspec::{Convention, Evaluation, Execution, Kernel, Phase, Settings, Workload};
 use serde_json::Value as Json;
 
@@ -41,6 +42,28 @@ fn llama_2_7b_as_each_tool_counts_it() {
     }
     let eager = embedded("llama-2-7b-hf", Kernel::Eager, &Workload::prefill(1, 2048));
     assert_eq!(counted(&eager, "deepspeed").total.forward, 29_266_628_575_232);
+}
+
+/// A model between 2^127 and 2^128 FLOPs: its table has every digit, and conventions, whose terms have signs, refuse it.
+#[test]
+fn counts_that_leave_127_bits_are_exact_or_refused() {
+    const VAST: &str = r#"{ "layers": [{ "name": "a", "class": "torch.nn.Linear", "repeat": 1000000000,
+        "parameters": { "in_features": 120000000000000, "out_features": 120000000000000, "bias": false } }] }"#;
+    let at = |asked: Workload| evaluate(&SESSION, "vast.json", VAST, &(asked, Execution::default())).into_result().unwrap();
+    let torch = convention("torch");
+    let refused = |at: &Evaluation| at.counted(&torch).unwrap_err().message == "what `torch` counts is beyond 2^127 - 1";
+    // 2 x 9 tokens x 1.2e14^2 x 1e9.
+    let forward = at(Workload::prefill(1, 9));
+    let mut table = Vec::new();
+    let table_of = FORMATS.iter().find(|format| format.name == "table").unwrap();
+    (table_of.render)(&forward, &Options { exact: true, ..Options::default() }, &mut table).unwrap();
+    let every_digit = "  259,200,000,000,000,000,000,000,000,000,000,000,000\n";
+    assert_eq!(String::from_utf8(table).unwrap().matches(every_digit).count(), 2);
+    assert!(refused(&forward));
+    // Each pass is within 127 bits, both together aren't.
+    assert!(refused(&at(Workload::train(1, 2))));
+    let both = counted(&at(Workload::train(1, 1)), "torch");
+    assert_eq!((both.total.forward, both.flops), (28_800 * 10i128.pow(33), 86_400 * 10i128.pow(33)));
 }
 
 /// Small models of 35 architectures. Where a tool counts otherwise than its convention says, the file says why.
