@@ -33,7 +33,7 @@ impl Problem {
     }
 
     pub(super) fn diagnostic(&self, info: &RowInfo) -> Diagnostic {
-        let mut diagnostic = Diagnostic::new(self.code, self.message.clone()).at(info.row.span, "in this layer");
+        let mut diagnostic = info.row.point(Diagnostic::new(self.code, self.message.clone()), "in this layer");
         if let Some((span, label)) = &self.formula {
             diagnostic = diagnostic.also(*span, label.clone());
         }

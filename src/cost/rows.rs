@@ -133,8 +133,7 @@ pub fn cost(flat: &FlatModel, bound: &BoundModel, diagnostics: &mut Diagnostics)
             Some(sum) => report.totals = sum,
             None => {
                 let message = "the total is beyond 2^128 - 1";
-                diagnostics
-                    .push(Diagnostic::new(Code::Overflow, message).at(info.row.span, "this layer's share leaves 128 bits"));
+                diagnostics.push(info.row.point(Diagnostic::new(Code::Overflow, message), "this layer's share leaves 128 bits"));
             }
         }
     }
@@ -145,7 +144,7 @@ pub fn cost(flat: &FlatModel, bound: &BoundModel, diagnostics: &mut Diagnostics)
         let largest = flat.rows.iter().zip(report.rows()).max_by_key(|(_, row)| moved(row));
         let diagnostic = Diagnostic::new(Code::Overflow, message);
         diagnostics.push(match largest {
-            Some((info, _)) => diagnostic.at(info.row.span, "this layer has the largest share"),
+            Some((info, _)) => info.row.point(diagnostic, "this layer has the largest share"),
             None => diagnostic,
         });
     }
@@ -203,7 +202,7 @@ fn untie<'e>(
             let diagnostic = Diagnostic::new(Code::TiedShapesDiffer, message)
                 .at(tied.span, format!("tied to `{}` of `{}`", other.name, tied.path))
                 .also(info.row.span, format!("`{}` is {}", tensor.name, shown(&tensor.shape)));
-            diagnostics.push(diagnostic);
+            diagnostics.push(info.row.with_use(diagnostic));
             continue;
         }
         // A layer may be tied itself and as a part of its composite.

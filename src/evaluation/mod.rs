@@ -215,7 +215,7 @@ fn nothing_is_skipped(flat: &FlatModel, bound: &BoundModel, diagnostics: &mut Di
     let skipped = flat.rows.iter().zip(&bound.rows).find(|(_, row)| row.signature.is_none());
     if let Some((info, _)) = skipped.filter(|_| !diagnostics.has_errors()) {
         let message = format!("`{}` has no cost, and nothing says why: a defect of layerspec", info.path);
-        diagnostics.push(Diagnostic::new(Code::InvalidClass, message).at(info.row.span, "this layer"));
+        diagnostics.push(info.row.point(Diagnostic::new(Code::InvalidClass, message), "this layer"));
     }
 }
 
@@ -223,7 +223,7 @@ fn nothing_is_skipped(flat: &FlatModel, bound: &BoundModel, diagnostics: &mut Di
 fn saves_are_known(flat: &FlatModel, flow: &Flow, diagnostics: &mut Diagnostics) {
     for info in flow.unknown_saves.iter().filter_map(|id| flat.row(*id)) {
         let message = format!("`{}` doesn't say what its backward pass needs kept, which training needs", info.row.class_name);
-        let diagnostic = Diagnostic::new(Code::UnknownSaves, message).at(info.row.span, "a class without `saves`");
+        let diagnostic = info.row.point(Diagnostic::new(Code::UnknownSaves, message), "a class without `saves`");
         diagnostics.push(diagnostic.note(format!("in layer `{}`", info.path)));
     }
 }

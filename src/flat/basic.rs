@@ -48,6 +48,7 @@ impl<'m> Flattener<'m, '_> {
                 no_grad: false,
                 tie: tie.map(Box::new),
                 span: layer.place(),
+                used: self.used_for(layer.place()),
             };
             for diagnostic in self.wiring.place_weight(Row { marks, ..Row::new(Arc::new(common)) }) {
                 self.report(diagnostic);
@@ -141,6 +142,7 @@ impl<'m> Flattener<'m, '_> {
             no_grad: self.no_grad > 0,
             tie: tie.map(Box::new),
             span: field.span,
+            used: self.used_for(field.span),
             class: Some(ClassRef(class)),
         });
         Some(Row { arguments: arguments.into(), quantized, marks, ..Row::new(common) })

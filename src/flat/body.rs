@@ -10,6 +10,7 @@ use crate::language::check::{
 };
 use crate::language::scope::Scope;
 use crate::syntax::diag::{Code, Diagnostic};
+use crate::syntax::source::Span;
 use crate::syntax::spec::{self, Block, Layer, Model, TextField};
 
 impl<'m> Flattener<'m, '_> {
@@ -31,7 +32,7 @@ impl<'m> Flattener<'m, '_> {
                 match used {
                     Used::Local(block) => self.block(block, true, layer, field, scope),
                     Used::Catalog(block) => self.block(block, false, layer, field, scope),
-                    Used::Family(model) => self.nested(model, layer, scope),
+                    Used::Family(model) => self.nested(model, layer, field, scope),
                 }
             }
         }
@@ -75,23 +76,31 @@ impl<'m> Flattener<'m, '_> {
         self.uses.push(block);
         let file = if local { self.file } else { None };
         let around = std::mem::replace(&mut self.file, file);
-        self.layers(&block.layers, &inner);
+        self.within_use(field.span, |flattener| flattener.layers(&block.layers, &inner));
         self.file = around;
         self.uses.pop();
         self.values.diagnostics().used_at(said, field.span);
     }
 
     /// The layers of an inner config's family.
-    fn nested(&mut self, model: &'m Model, layer: &'m Layer, scope: &ValueScope<'m, '_>) {
+    fn nested(&mut self, model: &'m Model, layer: &'m Layer, field: &TextField, scope: &ValueScope<'m, '_>) {
         let variables = Scope::boundary(scope, variable_entries(model, &[], &layer.variables));
         let derived = Scope::new(Some(&variables), derived_entries(model, &layer.variables));
         let around = self.file.replace(model);
         if self.requirements(model, &derived) {
-            self.layers(&model.layers, &derived);
+            self.within_use(field.span, |flattener| flattener.layers(&model.layers, &derived));
         } else {
             self.wiring.fault(None, layer.place());
         }
         self.file = around;
+    }
+
+    /// Makes the layers that a `use` brings.
+    fn within_use(&mut self, place: Span, make: impl FnOnce(&mut Self)) {
+        let around = self.use_in_model;
+        self.use_in_model = Some(place).filter(|place| place.source.is_model()).or(around);
+        make(self);
+        self.use_in_model = around;
     }
 
     /// Whether what a family asks of its configs holds; where it doesn't, its layers would only say so again.

@@ -36,6 +36,7 @@ pub fn flatten(checked: &Checked, patterns: &Arc<[Pattern]>, diagnostics: &mut D
         indices: Vec::new(),
         concrete: Vec::new(),
         uses: Vec::new(),
+        use_in_model: None,
         dropped: Dropped::default(),
         common: HashMap::default(),
         block_of: None,

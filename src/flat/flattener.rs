@@ -52,6 +52,8 @@ pub(super) struct Flattener<'m, 'd> {
     pub(super) concrete: Vec<String>,
     /// The blocks being written out right now.
     pub(super) uses: Vec<&'m Block>,
+    /// The innermost `use` of those that is written in the model's file.
+    pub(super) use_in_model: Option<Span>,
     pub(super) dropped: Dropped,
     /// By the place in the file, what the layer written there was last.
     pub(super) common: HashMap<Span, Arc<Common>, RandomState>,
@@ -81,6 +83,11 @@ impl<'m> Flattener<'m, '_> {
             }
         };
         self.values.push(diagnostic);
+    }
+
+    /// What in the model's file brought a layer that is written here. `None`: the file has the layer itself.
+    pub(super) fn used_for(&self, place: Span) -> Option<Span> {
+        self.use_in_model.filter(|_| !place.source.is_model())
     }
 
     /// A segment for people: `layers.[0-31]`.

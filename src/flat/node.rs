@@ -8,6 +8,7 @@ use super::indices::Indices;
 use super::value::ValueRef;
 use crate::catalog::{Class, ClassKind, Role};
 use crate::language::{Argument, Segment};
+use crate::syntax::diag::{Diagnostic, USED_HERE};
 use crate::syntax::source::Span;
 use crate::syntax::spec::Hold;
 
@@ -111,6 +112,8 @@ pub struct Common {
     pub no_grad: bool,
     pub(super) tie: Option<Box<TieSpec>>,
     pub span: Span,
+    /// Of a layer that the catalog has written: the `use` in the model's file that brought it.
+    pub used: Option<Span>,
 }
 
 impl Deref for Row {
@@ -135,6 +138,21 @@ impl Row {
     /// A layer of which nothing more is said.
     pub(super) fn new(common: Arc<Common>) -> Self {
         Row { common, arguments: Arc::default(), quantized: None, marks: 0, tied: Box::default() }
+    }
+
+    /// A diagnostic that points at it, and at what brought it into the model's file.
+    #[must_use]
+    pub fn point(&self, diagnostic: Diagnostic, label: impl Into<String>) -> Diagnostic {
+        self.with_use(diagnostic.at(self.span, label))
+    }
+
+    /// A diagnostic of this layer that points at what brought it into the model's file, too.
+    #[must_use]
+    pub fn with_use(&self, diagnostic: Diagnostic) -> Diagnostic {
+        match self.used {
+            Some(used) => diagnostic.also(used, USED_HERE),
+            None => diagnostic,
+        }
     }
 
     /// What it has in common with others, to be changed for it alone.

@@ -76,8 +76,11 @@ impl<'m> Search<'m, '_> {
     fn node(&mut self, node: &'m Node<RowId>, scopes: &mut Vec<&'m [Node<RowId>]>) {
         match node {
             Node::Layer(id) => {
-                if let Some(tie) = self.row(*id).and_then(|row| row.tie.as_deref()) {
+                let Some(row) = self.row(*id) else { return };
+                if let Some(tie) = row.tie.as_deref() {
+                    let said = self.diagnostics.count();
                     self.tie_row(*id, tie, scopes);
+                    row.used.into_iter().for_each(|used| self.diagnostics.used_at(said, used));
                 }
             }
             Node::Composite(composite) => {

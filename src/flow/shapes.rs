@@ -83,7 +83,7 @@ impl Machine<'_, '_> {
                 if names.is_empty() { String::new() } else { format!(" ({})", names.join(", ")) },
                 inputs.len()
             );
-            let diagnostic = Diagnostic::new(Code::WrongNumberOfInputs, message).at(info.row.span, "in this layer");
+            let diagnostic = info.row.point(Diagnostic::new(Code::WrongNumberOfInputs, message), "in this layer");
             report(self, diagnostic.help(format!("say which with `inputs`, in the order {}", names.join(", "))));
             return Err(());
         }
@@ -99,7 +99,7 @@ impl Machine<'_, '_> {
                     "`{}` needs its `{}` at this workload, and what it reads there doesn't exist",
                     info.row.class_name, def.name
                 );
-                report(self, Diagnostic::new(Code::ShapeMismatch, message).at(info.row.span, "in this layer"));
+                report(self, info.row.point(Diagnostic::new(Code::ShapeMismatch, message), "in this layer"));
                 broken = true;
                 continue;
             }
@@ -153,7 +153,7 @@ impl Machine<'_, '_> {
                 _ => None,
             };
             if let Some(message) = problem {
-                let mut diagnostic = Diagnostic::new(Code::ShapeMismatch, message).at(info.row.span, "in this layer");
+                let mut diagnostic = info.row.point(Diagnostic::new(Code::ShapeMismatch, message), "in this layer");
                 if found.is_some() && is_index(&port) == is_index_value(value) && leading.is_none() {
                     diagnostic =
                         diagnostic.help("`tokens` is the product of the leading dimensions: say how many there are here");

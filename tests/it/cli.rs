@@ -286,6 +286,25 @@ fn examples_of_a_models_own_classes_are_checked() {
     );
 }
 
+/// What the catalog wrote and this file gave a wrong shape, a wrong tie or a wrong parameter: the place to mend is the `use`.
+#[test]
+fn an_error_in_a_block_of_the_catalog_points_at_its_use() {
+    let variables = r#""hidden_size": 64, "intermediate_size": 128, "hidden_act": "silu", "vocab_size": 96, "tie_word_embeddings": true, "embedding": "nowhere""#;
+    let first = r#"{ "name": "fc", "class": "torch.nn.Linear", "parameters": { "in_features": 64, "out_features": 32 } }"#;
+    let uses = [
+        ("E0606", r#"{ "name": "mlp", "use": "blocks/glu_mlp" }"#),
+        // Without a name its layers are put among those around it.
+        ("E0606", r#"{ "name": "m", "sub_layers": [{ "use": "blocks/glu_mlp" }] }"#),
+        ("E0606", r#"{ "name": "m", "repeat": 3, "sub_layers": [{ "name": "n", "use": "blocks/glu_mlp" }] }"#),
+        ("E0507", r#"{ "use": "blocks/lm_head" }"#),
+    ];
+    for (code, used) in uses {
+        let model = format!(r#"{{ "variables": {{ {variables} }}, "layers": [ {first}, {used} ] }}"#);
+        let said = stderr(&run_with_stdin(&["compile", "-"], &model));
+        assert!(said.contains(code) && said.contains("---- used here"), "{used}: {said}");
+    }
+}
+
 #[test]
 fn counts_of_others_are_shown_beside_our_own() {
     let output = run(&["reconcile", "llama-2-7b-hf", "--seq", "2048", "--conventions", "torch,fvcore"]);

@@ -18,6 +18,9 @@ use std::collections::HashSet;
 
 use crate::syntax::source::Span;
 
+/// The label of a `use` in a model's file whose block has what is wrong.
+pub const USED_HERE: &str = "used here";
+
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
@@ -176,7 +179,7 @@ impl Diagnostics {
         for diagnostic in self.list.iter_mut().skip(since) {
             let mut labels = diagnostic.primary.iter().chain(&diagnostic.secondary);
             if labels.clone().count() > 0 && labels.all(|label| !label.span.source.is_model()) {
-                diagnostic.secondary.push(Label { span: place, text: "used here".to_owned() });
+                diagnostic.secondary.push(Label { span: place, text: USED_HERE.to_owned() });
             }
         }
     }
