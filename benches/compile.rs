@@ -141,3 +141,47 @@ fn fit_solver(bencher: Bencher) {
     let now = at.memory_plan(1, &training).unwrap();
     bencher.bench_local(|| black_box(&at).fit(&now, &device, 1, 10, &training).longest_context.number().unwrap());
 }
+
+/// The program of a model that is flattened already: what one conversion takes.
+#[divan::bench(args = ["llama-2-7b-hf", "deepseek-v3", "gemma-3-4b-it", "falcon-h1-0.5b-base", "deepseek-v4-flash", "qwen2.5-omni-7b"])]
+fn conversion(bencher: Bencher, name: &str) {
+    let model = named(name);
+    bencher.bench_local(|| black_box(&model).program(&Workload::default()).unwrap());
+}
+
+/// All totals of a program at a point.
+#[divan::bench(args = ["llama-2-7b-hf", "deepseek-v3"])]
+fn program_at_a_point(bencher: Bencher, name: &str) {
+    let program = named(name).program(&Workload::default()).unwrap();
+    let (mut room, mut out) = (program.room(), Vec::new());
+    let mut batch = 0;
+    bencher.bench_local(|| {
+        batch = batch % 64 + 1;
+        assert!(program.at(&[batch, 1024, 0], &mut room, &mut out));
+        out.last().copied()
+    });
+}
+
+/// How many points a column bench has.
+const POINTS: u64 = 4096;
+
+/// All totals of a program in columns: the time is that of one point.
+#[divan::bench(args = ["llama-2-7b-hf", "deepseek-v3"])]
+fn program_in_columns(bencher: Bencher, name: &str) {
+    let program = named(name).program(&Workload::default()).unwrap();
+    let columns: Vec<Vec<u64>> = vec![
+        (0..POINTS).map(|n| 1 + n % 64).collect(),
+        (0..POINTS).map(|n| 128 * (1 + n / 64)).collect(),
+        vec![0; usize::try_from(POINTS).unwrap()],
+    ];
+    let mut columned = program.columns(&[64, 8192, 0]);
+    let mut block = layerspec::programs::Block::default();
+    bencher.counter(divan::counter::ItemsCount::new(POINTS)).bench_local(|| {
+        columned.fill(black_box(&columns), &mut block);
+        block.valid.len()
+    });
+}
+
+fn named(name: &str) -> layerspec::Lowered {
+    Session::new().load(name).and_then(|model| model.lowered(&layerspec::Execution::default())).into_result().unwrap()
+}

@@ -69,6 +69,7 @@ mod flat;
 mod flow;
 mod language;
 mod lower;
+mod program;
 mod quantity;
 mod report;
 mod session;
@@ -103,6 +104,7 @@ pub mod analyses {
     pub use crate::analysis::convention::{Counted, Line, Passes, Share, lines};
     pub use crate::analysis::find::{Found, Remedy, Size};
     pub use crate::analysis::fit::{Fit, Largest};
+    pub use crate::analysis::formula::{Formulas, formed};
     pub use crate::analysis::memory::{Checkpointing, Item, Kept, Lora, Plan, Training, loss_saved_bytes};
     pub use crate::analysis::origin::{Origin, Step as OriginStep};
     pub use crate::analysis::split::Split;
@@ -112,14 +114,21 @@ pub mod analyses {
     };
 }
 
+/// A model as formulas, compiled: its totals at any workload in nanoseconds.
+pub mod programs {
+    pub use crate::program::{Block, Columns, Program, Regime, Room, Unformed, Variable};
+    pub use crate::quantity::{TOTALS, Total, TotalInfo};
+}
+
 /// How a model is shown to people and to programs.
 pub mod reports {
     pub use crate::report::units::{self, Units};
     pub use crate::report::{
-        By, FORMATS, Format, Listing, MEMORY_FORMATS, MemoryFormat, MemoryReport, OUTPUT_FORMATS, Options, OutputFormat,
-        PageFormat, Sort, column_keys, errors_page, families_page, fit, list_blocks, list_classes, list_conventions,
-        list_devices, list_dtypes, list_families, list_models, model_schema, output_page, render_changes, render_compare,
-        render_dot, render_found, render_list, render_mermaid, render_reconciled, render_summary, render_tree, roles_page,
+        By, FORMATS, Format, FormulaFormat, Listing, MEMORY_FORMATS, MemoryFormat, MemoryReport, OUTPUT_FORMATS, Options,
+        OutputFormat, PageFormat, Sort, column_keys, errors_page, families_page, fit, list_blocks, list_classes,
+        list_conventions, list_devices, list_dtypes, list_families, list_models, model_schema, output_page, render_changes,
+        render_compare, render_dot, render_formulas, render_found, render_list, render_mermaid, render_reconciled,
+        render_summary, render_tree, roles_page,
     };
 }
 

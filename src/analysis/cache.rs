@@ -9,8 +9,9 @@ use crate::cost::workload::Workload;
 use crate::evaluation::{Evaluation, costs};
 use crate::flat::FlatModel;
 use crate::lower::Execution;
-use crate::quantity::Quantity;
+use crate::program::{Program, Regime, symbolic};
 use crate::quantity::workload::{Cache, LENGTHS as LENGTHS_BY_NAME, Phase};
+use crate::quantity::{Quantity, Total};
 use crate::syntax::diag::Diagnostics;
 use crate::syntax::expr::Exact;
 
@@ -101,18 +102,18 @@ pub fn cache(model: &Evaluation) -> CacheReport {
     let asked = Workload { settings: settings.collect(), ..model.asked.clone() };
     // Without a layer that keeps anything there is nothing to ask at other lengths.
     let keeps = flat.signatures.iter().filter_map(|id| flat.row(*id)?.row.class.as_ref()).any(|class| class.0.cache.is_some());
+    let decode = Workload { phase: Some(Phase::Decode), ..asked };
+    let execution = Execution { cache: Cache::On, ..model.execution };
+    let program = keeps.then(|| symbolic(flat, execution, &decode, &Regime::default()).ok()).flatten();
+    let program = program.and_then(|mut symbolic| Program::only(&mut symbolic, &[Total::Of(Quantity::CacheBytes)]));
     let at = |length: u64, batch: u64| {
         if !keeps {
             return Ok(0);
         }
-        let workload = Workload {
-            phase: Some(Phase::Decode),
-            batch_size: Some(batch),
-            seq_len: Some(1),
-            past_len: Some(length - 1),
-            ..asked.clone()
-        };
-        let execution = Execution { cache: Cache::On, ..model.execution };
+        let workload = Workload { batch_size: Some(batch), seq_len: Some(1), past_len: Some(length - 1), ..decode.clone() };
+        if let Some(bytes) = program.as_ref().and_then(|program| at_length(program, bound, length, batch)) {
+            return Ok(bytes);
+        }
         let mut said = Diagnostics::default();
         let costs = costs(flat, execution, &workload, &mut said);
         match said.first_error() {
@@ -148,6 +149,21 @@ pub fn cache(model: &Evaluation) -> CacheReport {
         mha_bytes,
         bytes: report.totals.get(Quantity::CacheBytes),
     }
+}
+
+/// The cache of a step that comes to a length. `None`: the interpreter is to be asked.
+fn at_length(program: &Program, bound: &BoundModel, length: u64, batch: u64) -> Option<u128> {
+    let point = program.point(|name| match name {
+        "batch_size" => Some(batch),
+        "seq_len" => Some(1),
+        "past_len" => length.checked_sub(1),
+        name => {
+            let (_, value) = bound.workload.more.iter().find(|(known, _)| **known == *name)?;
+            u64::try_from(value.as_number()?.to_count()?).ok()
+        }
+    })?;
+    let (mut room, mut out) = (program.room(), Vec::new());
+    if program.at(&point, &mut room, &mut out) { out.first().copied() } else { None }
 }
 
 /// The path of the composite around a layer.

@@ -162,7 +162,7 @@ fn things(at: &Evaluation) -> impl Iterator<Item = Found> + '_ {
                 add("held while it runs", "", None, ports.workspace);
             }
             for save in ports.saves.iter().flat_map(|saves| saves.iter()) {
-                if let Save::Own(_, bytes) = save {
+                if let Save::Own(_, bytes, _) = save {
                     add("kept for the backward pass", "", None, *bytes);
                 }
             }

@@ -9,6 +9,7 @@ pub mod convention;
 mod facts;
 pub mod find;
 pub mod fit;
+pub mod formula;
 mod graph;
 pub mod layers;
 pub mod memory;

@@ -22,8 +22,8 @@ mod tests;
 mod values;
 
 pub use class::{
-    Alias, Class, ClassKind, ClassText, Dim, Element, ElementDef, Example, FlopFormulas, Formula, Parameter, ParameterKind,
-    SaveDef, ShapeDef, Slot, ValueDef, builtin_slot, check_parameter, parse_class,
+    Alias, Class, ClassKind, ClassText, Dim, Element, ElementDef, Example, FlopFormulas, Formula, MAX_DIMS, Parameter,
+    ParameterKind, SaveDef, ShapeDef, Slot, ValueDef, builtin_slot, check_parameter, parse_class,
 };
 pub use classes::Classes;
 pub use convention::{Convention, CountedTerm, RowFormula, Selector, parse_convention};

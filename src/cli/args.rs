@@ -12,11 +12,13 @@ use crate::catalog::{Catalog, Dtype};
 use crate::cost::workload::Workload;
 use crate::lower::Execution;
 use crate::quantity::workload::{After, Attention, Backend, Cache, Kernel, Logits, Phase};
+use crate::quantity::{TOTALS, Total};
 use crate::report::units::Units;
 use crate::report::{
-    By, FORMATS, Format, MEMORY_FORMATS, MemoryFormat, OUTPUT_FORMATS, OutputFormat, PageFormat, Sort, column_keys,
+    By, FORMATS, Format, FormulaFormat, MEMORY_FORMATS, MemoryFormat, OUTPUT_FORMATS, OutputFormat, PageFormat, Sort, column_keys,
 };
 use crate::session::{Settings, Stage};
+use crate::syntax::diag::nearest;
 use crate::syntax::expr::Value;
 
 /// Compiles hierarchical descriptions of neural networks: parameters, FLOPs and memory of every basic layer, exactly as PyTorch has them.
@@ -63,6 +65,8 @@ pub enum Command {
     Compare(CompareArgs),
     /// FLOPs of a model as tools and papers count them, and how their counts differ, to the last FLOP
     Reconcile(ReconcileArgs),
+    /// Totals as formulas in the workload's variables: for people, LaTeX, Python, JavaScript
+    Formula(FormulaArgs),
     /// A model file from a Hugging Face config.json
     Import(ImportArgs),
     /// Weights, cache, activations, training: what takes how much, where the peak is, does it fit
@@ -449,6 +453,22 @@ pub struct ReconcileArgs {
 }
 
 #[derive(Debug, ClapArgs)]
+pub struct FormulaArgs {
+    /// A file, `-` for standard input, or the name of an embedded model
+    pub model: String,
+    /// Which totals: params, matmul_flops, cache_bytes, ... [default: all that are sums of layers]
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',', value_parser = parse_quantity)]
+    pub quantity: Vec<Total>,
+    /// What comes out: a page for people, a LaTeX display, data, or a module with a function a quantity
+    #[arg(long = "as", visible_alias = "format", value_name = "FORMAT", value_enum, default_value_t = FormulaFormat::Text)]
+    pub form: FormulaFormat,
+    #[command(flatten)]
+    pub workload: WorkloadArgs,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Debug, ClapArgs)]
 pub struct CompareArgs {
     /// Two or more files or names of embedded models; the others are compared with the first. Behind a question mark
     /// stands what is different: 'llama-2-7b-hf?num_hidden_layers=12&kernel=eager'. Or two files that `compile --format json`
@@ -546,6 +566,7 @@ const COMMANDS: &[&str] = &[
     "summary",
     "compare",
     "reconcile",
+    "formula",
     "import",
     "memory",
     "list",
@@ -569,7 +590,7 @@ macro_rules! choices {
         })*
     };
 }
-choices!(Phase, Attention, Kernel, Logits, Cache, Backend, After, Checkpointing, By, Units, PageFormat, Sort);
+choices!(Phase, Attention, Kernel, Logits, Cache, Backend, After, Checkpointing, By, Units, PageFormat, FormulaFormat, Sort);
 
 /// One of the rows of a table, by name.
 fn one_of<T: Sync>(rows: &'static [T], name: fn(&T) -> &'static str) -> impl TypedValueParser<Value = &'static T> {
@@ -604,6 +625,21 @@ pub fn parse_length(text: &str) -> Result<u64, String> {
 
 fn parse_some_length(text: &str) -> Result<u64, String> {
     parse_length(text).and_then(|length| if length > 0 { Ok(length) } else { Err("0 is not in 1..".to_owned()) })
+}
+
+/// A total that is a sum of layers, by its name.
+fn parse_quantity(text: &str) -> Result<Total, String> {
+    let sums = || TOTALS.iter().filter(|info| info.is_sum());
+    if let Some(info) = sums().find(|info| info.name == text) {
+        return Ok(info.quantity);
+    }
+    if TOTALS.iter().any(|info| info.name == text) {
+        return Err("no sum of layers, so it has no formula yet; `compile` and `memory` have it at a workload".to_owned());
+    }
+    match nearest(text, sums().map(|info| info.name)) {
+        Some(near) => Err(format!("no such quantity; did you mean `{near}`?")),
+        None => Err(format!("no such quantity; there are {}", sums().map(|info| info.name).collect::<Vec<_>>().join(", "))),
+    }
 }
 
 /// `NAME=VALUE`: the value is JSON where it reads as such, else a text.

@@ -6,6 +6,7 @@ mod args;
 mod check;
 mod compile;
 mod explain;
+mod formula;
 mod graph;
 mod import;
 mod input;
@@ -70,6 +71,7 @@ pub fn run() -> ExitCode {
         Command::Summary(options) => summary::run(options, &terminal),
         Command::Compare(options) => summary::compare(options, &terminal),
         Command::Reconcile(options) => reconcile::run(options, &terminal),
+        Command::Formula(options) => formula::run(options, &terminal),
         Command::Import(options) => import::run(options, &terminal),
         Command::Explain(options) => explain::run(options, &terminal),
         Command::Memory(options) => memory::run(options, &terminal),

@@ -6,7 +6,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::catalog::{Class, Element, Parameter, check_parameter};
+use super::counting::Counting;
+use crate::catalog::{Class, Element, Parameter};
 use crate::cost::workload::{CompleteWorkload, Workload, value_problem};
 use crate::flat::{FlatModel, InputTensor, OwnWeight, Row, RowInfo};
 use crate::language::check::expected;
@@ -14,7 +15,7 @@ use crate::language::{Argument, Binding, Residual};
 use crate::lower::Execution;
 use crate::quantity::workload::{Cache, DERIVED, OTHER_WEIGHT_DTYPE_BYTES, Phase, VARIABLES, WEIGHT_DTYPE_BYTES, WorkloadVar};
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics};
-use crate::syntax::expr::{EvalError, Exact, MOST_VALUES, Value, eval};
+use crate::syntax::expr::{Domain, EvalError, Exact, MOST_VALUES, Plain, Value, eval, eval_in};
 
 /// A model at a workload: no expression left.
 #[derive(Debug)]
@@ -60,11 +61,11 @@ impl BoundModel {
 
 /// A class with the values of its parameters.
 #[derive(Debug, Clone)]
-pub struct Signature {
+pub struct Signature<D: Counting = Plain> {
     pub class: Option<Arc<Class>>,
-    pub arguments: Arguments,
+    pub arguments: Arguments<D>,
     /// Workload values replaced, by slot.
-    pub overrides: Vec<(u16, Value)>,
+    pub overrides: Vec<(u16, D::Value)>,
     pub weights: Option<Arc<[OwnWeight]>>,
     /// Where some of the weights are quantized: what the others have.
     pub quantized: Option<Box<Quantized>>,
@@ -87,46 +88,58 @@ pub struct Quantized {
 
 /// The parameters that a layer gives its class, each of its kind.
 #[derive(Debug, Clone)]
-pub enum Arguments {
+pub enum Arguments<D: Domain = Plain> {
     /// None depends on the workload: as the flat row has them.
     Known(Arc<[(u16, Argument)]>),
-    Bound(Box<[(u16, Value)]>),
+    Bound(Box<[(u16, D::Value)]>),
 }
 
 impl Arguments {
     /// Each by its position in the class.
     pub fn iter(&self) -> impl Iterator<Item = (u16, &Value)> {
-        let (known, bound) = match self {
-            Arguments::Known(known) => (&known[..], &[][..]),
-            Arguments::Bound(bound) => (&[][..], &bound[..]),
-        };
-        let known = known.iter().filter_map(|(at, argument)| match &argument.binding {
-            Binding::Known(value) => Some((*at, value)),
-            Binding::Workload(_) => None,
-        });
-        known.chain(bound.iter().map(|(at, value)| (*at, value)))
+        let bound = if let Arguments::Bound(bound) = self { &bound[..] } else { &[] };
+        self.known().chain(bound.iter().map(|(at, value)| (*at, value)))
     }
 }
 
-impl Signature {
+impl<D: Domain> Arguments<D> {
+    /// Those that were known without a workload, if all were.
+    fn known(&self) -> impl Iterator<Item = (u16, &Value)> {
+        let known = if let Arguments::Known(known) = self { &known[..] } else { &[] };
+        known.iter().filter_map(|(at, argument)| match &argument.binding {
+            Binding::Known(value) => Some((*at, value)),
+            Binding::Workload(_) => None,
+        })
+    }
+
+    /// Each by its position in the class, as values of the domain.
+    pub(super) fn for_each(&self, domain: &D, visit: &mut dyn FnMut(u16, D::Value)) {
+        self.known().for_each(|(at, value)| visit(at, domain.constant(value)));
+        if let Arguments::Bound(bound) = self {
+            bound.iter().for_each(|(at, value)| visit(*at, value.clone()));
+        }
+    }
+}
+
+impl<D: Counting> Signature<D> {
     /// Some of its weights have so many bytes an element, the others what `quantized` says. What was said of them before is forgotten.
-    fn quantize(&mut self, bytes: Exact, quantized: Quantized) {
-        self.store_weights(bytes, quantized.others);
+    fn quantize(&mut self, domain: &D, bytes: Exact, quantized: Quantized) {
+        self.store_weights(domain, bytes, quantized.others);
         self.quantized = Some(Box::new(quantized));
     }
 
     /// All of its weights have so many bytes an element. What was said of them before is forgotten.
-    fn store_all_weights(&mut self, bytes: Exact) {
-        self.store_weights(bytes, bytes);
+    fn store_all_weights(&mut self, domain: &D, bytes: Exact) {
+        self.store_weights(domain, bytes, bytes);
         self.quantized = None;
         self.all_stored = true;
     }
 
-    fn store_weights(&mut self, bytes: Exact, others: Exact) {
+    fn store_weights(&mut self, domain: &D, bytes: Exact, others: Exact) {
         let slots = [(WEIGHT_DTYPE_BYTES, bytes), (OTHER_WEIGHT_DTYPE_BYTES, others)];
         for (slot, bytes) in slots.into_iter().filter_map(|(slot, bytes)| Some((u16::try_from(slot).ok()?, bytes))) {
             self.overrides.retain(|(own, _)| *own != slot);
-            self.overrides.push((slot, Value::Number(bytes)));
+            self.overrides.push((slot, domain.constant(&Value::Number(bytes))));
         }
     }
 
@@ -138,11 +151,11 @@ impl Signature {
 }
 
 #[derive(Debug, Clone, Copy)]
-pub struct BoundRow {
+pub struct BoundRow<C = u128> {
     /// `None`: a value couldn't be had, which was reported.
     pub signature: Option<u32>,
     /// How often each instance runs.
-    pub calls: u128,
+    pub calls: C,
 }
 
 /// Binds a model to the workload that a request asks for. What is wrong goes to `diagnostics`.
@@ -163,7 +176,7 @@ pub fn bind(flat: &FlatModel, execution: Execution, asked: &Workload, diagnostic
     );
     let builtins = workload.values(asked, &defaults);
     let values = builtins.iter().take(VARIABLES.len()).cloned().map(Some).collect();
-    let mut binder = Binder { flat, values, diagnostics };
+    let mut binder = Binder { domain: &Plain, flat, values, diagnostics };
     workload.more = binder.own_variables(asked);
     check_workload(&workload, binder.diagnostics);
     let (mut signatures, mut rows) = binder.rows();
@@ -202,11 +215,6 @@ fn is_builtin(name: &str) -> bool {
     VARIABLES.iter().any(|(builtin, _)| *builtin == name)
 }
 
-/// Whether a value can be a number of bytes.
-fn is_size(value: &Value) -> bool {
-    value.as_number().is_some_and(|n| n >= Exact::ZERO)
-}
-
 fn check_workload(workload: &CompleteWorkload, diagnostics: &mut Diagnostics) {
     for (name, value) in [("batch_size", workload.batch_size), ("seq_len", workload.seq_len)] {
         if value == 0 {
@@ -225,10 +233,28 @@ fn check_workload(workload: &CompleteWorkload, diagnostics: &mut Diagnostics) {
     }
 }
 
-struct Binder<'f, 'd> {
+/// What the signatures and rows of a model are where its workload variables have values of a domain, built-in ones first. `None`: something was
+/// wrong, which goes to `diagnostics`.
+pub fn bind_in<D: Counting>(
+    domain: &D,
+    flat: &FlatModel,
+    asked: &Workload,
+    workload: &CompleteWorkload,
+    values: Vec<D::Value>,
+    diagnostics: &mut Diagnostics,
+) -> (Vec<Signature<D>>, Vec<BoundRow<D::Count>>) {
+    let mut binder = Binder { domain, flat, values: values.into_iter().map(Some).collect(), diagnostics };
+    let (mut signatures, mut rows) = binder.rows();
+    binder.quantized(asked, workload, &mut signatures, &mut rows);
+    binder.weight_dtypes(asked, &mut signatures, &mut rows);
+    (signatures, rows)
+}
+
+struct Binder<'f, 'd, D: Counting> {
+    domain: &'f D,
     flat: &'f FlatModel,
     /// The workload variables' values, built-in ones first; `None`: it has none, which was reported.
-    values: Vec<Option<Value>>,
+    values: Vec<Option<D::Value>>,
     diagnostics: &'d mut Diagnostics,
 }
 
@@ -243,7 +269,7 @@ enum State {
     Done,
 }
 
-impl<'f> Binder<'f, '_> {
+impl<'f> Binder<'f, '_, Plain> {
     /// The model's own workload variables: what was set, else their defaults, in the order of the file.
     fn own_variables(&mut self, request: &Workload) -> Vec<(Arc<str>, Value)> {
         let own: Vec<&'f (Arc<str>, Argument)> = self.flat.workload.iter().filter(|(name, _)| !is_builtin(name)).collect();
@@ -307,7 +333,33 @@ impl<'f> Binder<'f, '_> {
         }
     }
 
-    fn rows(&mut self) -> (Vec<Signature>, Vec<BoundRow>) {
+    fn inputs(&mut self, workload: &CompleteWorkload) -> Vec<BoundInput> {
+        let flat = self.flat;
+        let Some(inputs) = &flat.inputs else {
+            let shape = Some(vec![u128::from(workload.batch_size), u128::from(workload.seq_len)]);
+            return vec![BoundInput { shape, element: Element::Index }];
+        };
+        let bound = |binder: &mut Self, input: &InputTensor| BoundInput {
+            shape: input.shape.as_ref().and_then(|dims| dims.iter().map(|dim| binder.dimension(dim)).collect()),
+            element: Element::from_word(&input.dtype).unwrap_or(Element::Activation),
+        };
+        inputs.iter().map(|input| bound(self, input)).collect()
+    }
+
+    fn dimension(&mut self, argument: &Argument) -> Option<u128> {
+        let value = self.argument(argument)?;
+        let count = value.as_number().and_then(|n| n.to_count());
+        if count.is_none() {
+            let message = format!("a dimension is {} at this workload", self.shown(argument, &value));
+            let diagnostic = Diagnostic::new(Code::NotACount, message).at(argument.span, "expected a non-negative integer");
+            self.diagnostics.push(diagnostic);
+        }
+        count
+    }
+}
+
+impl<D: Counting> Binder<'_, '_, D> {
+    fn rows(&mut self) -> (Vec<Signature<D>>, Vec<BoundRow<D::Count>>) {
         let flat = self.flat;
         let mut signatures = Vec::with_capacity(flat.signatures.len());
         let mut bound: Vec<Option<u32>> = Vec::with_capacity(flat.signatures.len());
@@ -328,8 +380,8 @@ impl<'f> Binder<'f, '_> {
         &mut self,
         request: &Workload,
         workload: &CompleteWorkload,
-        signatures: &mut Vec<Signature>,
-        rows: &mut [BoundRow],
+        signatures: &mut Vec<Signature<D>>,
+        rows: &mut [BoundRow<D::Count>],
     ) {
         let Ok(slot) = u16::try_from(WEIGHT_DTYPE_BYTES) else { return };
         let asked = request.weight_dtype.as_ref();
@@ -364,7 +416,7 @@ impl<'f> Binder<'f, '_> {
             let own = *made.entry((signature, group)).or_insert(next);
             if own == next {
                 let mut other = known.clone();
-                other.quantize(bytes, quantized);
+                other.quantize(self.domain, bytes, quantized);
                 signatures.push(other);
             }
             row.signature = Some(own);
@@ -372,7 +424,7 @@ impl<'f> Binder<'f, '_> {
     }
 
     /// Gives rows that a pattern means a weight dtype of their own. What a model file says of a layer itself stays.
-    fn weight_dtypes(&mut self, request: &Workload, signatures: &mut Vec<Signature>, rows: &mut [BoundRow]) {
+    fn weight_dtypes(&mut self, request: &Workload, signatures: &mut Vec<Signature<D>>, rows: &mut [BoundRow<D::Count>]) {
         let slot = u16::try_from(WEIGHT_DTYPE_BYTES).ok();
         let (Some(slot), false) = (slot, request.weight_dtypes.is_empty()) else { return };
         let bits = match self.flat.bits(request.weight_dtypes.iter().map(|(pattern, _)| &**pattern)) {
@@ -402,7 +454,7 @@ impl<'f> Binder<'f, '_> {
             let own = *made.entry((signature, at)).or_insert(next);
             if own == next {
                 let mut other = known.clone();
-                other.store_all_weights(dtype.bytes());
+                other.store_all_weights(self.domain, dtype.bytes());
                 signatures.push(other);
             }
             row.signature = Some(own);
@@ -414,31 +466,7 @@ impl<'f> Binder<'f, '_> {
         }
     }
 
-    fn inputs(&mut self, workload: &CompleteWorkload) -> Vec<BoundInput> {
-        let flat = self.flat;
-        let Some(inputs) = &flat.inputs else {
-            let shape = Some(vec![u128::from(workload.batch_size), u128::from(workload.seq_len)]);
-            return vec![BoundInput { shape, element: Element::Index }];
-        };
-        let bound = |binder: &mut Self, input: &InputTensor| BoundInput {
-            shape: input.shape.as_ref().and_then(|dims| dims.iter().map(|dim| binder.dimension(dim)).collect()),
-            element: Element::from_word(&input.dtype).unwrap_or(Element::Activation),
-        };
-        inputs.iter().map(|input| bound(self, input)).collect()
-    }
-
-    fn dimension(&mut self, argument: &Argument) -> Option<u128> {
-        let value = self.argument(argument)?;
-        let count = value.as_number().and_then(|n| n.to_count());
-        if count.is_none() {
-            let message = format!("a dimension is {} at this workload", self.shown(argument, &value));
-            let diagnostic = Diagnostic::new(Code::NotACount, message).at(argument.span, "expected a non-negative integer");
-            self.diagnostics.push(diagnostic);
-        }
-        count
-    }
-
-    fn signature(&mut self, row: &Row) -> Option<Signature> {
+    fn signature(&mut self, row: &Row) -> Option<Signature<D>> {
         let class = row.class.as_ref().map(|class| class.0.clone());
         let parameters = class.as_ref().map_or(&[][..], |class| &class.parameters);
         // All of them are looked at, so that all that is wrong is said.
@@ -449,7 +477,7 @@ impl<'f> Binder<'f, '_> {
                 .arguments
                 .iter()
                 .filter_map(|(at, argument)| Some((*at, self.parameter(parameters.get(usize::from(*at))?, argument)?)));
-            let bound: Vec<(u16, Value)> = bound.collect();
+            let bound: Vec<(u16, D::Value)> = bound.collect();
             (bound.len() == row.arguments.len()).then(|| Arguments::Bound(bound.into()))
         };
         let mut overrides = Vec::with_capacity(row.overrides.len());
@@ -469,11 +497,12 @@ impl<'f> Binder<'f, '_> {
     }
 
     /// A parameter's value, of its kind.
-    fn parameter(&mut self, parameter: &Parameter, argument: &Argument) -> Option<Value> {
+    fn parameter(&mut self, parameter: &Parameter, argument: &Argument) -> Option<D::Value> {
         let value = self.argument(argument)?;
-        let fitting = check_parameter(parameter, &value);
+        let fitting = self.domain.fitting(parameter, &value);
         if fitting.is_none() {
-            let code = if matches!(value, Value::Number(_)) { Code::NotACount } else { Code::ParameterType };
+            let is_number = matches!(self.domain.sample(&value), Value::Number(_));
+            let code = if is_number { Code::NotACount } else { Code::ParameterType };
             let message = format!("`{}` is {} at this workload", parameter.name, self.shown(argument, &value));
             self.diagnostics.push(Diagnostic::new(code, message).at(argument.span, expected(parameter)));
         }
@@ -481,9 +510,9 @@ impl<'f> Binder<'f, '_> {
     }
 
     /// A workload's value replaced for one layer.
-    fn bytes(&mut self, argument: &Argument) -> Option<Value> {
+    fn bytes(&mut self, argument: &Argument) -> Option<D::Value> {
         let value = self.argument(argument)?;
-        if is_size(&value) {
+        if self.domain.is_size(&value) {
             return Some(value);
         }
         let message = format!("a number of bytes is {} at this workload", self.shown(argument, &value));
@@ -491,33 +520,33 @@ impl<'f> Binder<'f, '_> {
         None
     }
 
-    fn calls(&mut self, info: &RowInfo) -> u128 {
-        let mut product = 1u128;
+    fn calls(&mut self, info: &RowInfo) -> D::Count {
+        let mut product = self.domain.of(1);
         for argument in info.calls() {
             let Some(value) = self.argument(argument) else {
-                return 0;
+                return self.domain.of(0);
             };
-            let Some(count) = value.as_number().and_then(|n| n.to_count()) else {
+            let Some(count) = self.domain.count(&value) else {
                 let diagnostic = Diagnostic::new(Code::NotACount, format!("`calls` is {}", self.shown(argument, &value)))
                     .at(argument.span, "expected a non-negative integer");
                 self.diagnostics.push(diagnostic);
-                return 0;
+                return self.domain.of(0);
             };
-            match product.checked_mul(count) {
+            match self.domain.product(&product, &count) {
                 Some(more) => product = more,
                 None => {
                     let diagnostic = Diagnostic::new(Code::Overflow, "calls of calls exceed 2^128").at(argument.span, "too many");
                     self.diagnostics.push(diagnostic);
-                    return 0;
+                    return self.domain.of(0);
                 }
             }
         }
         product
     }
 
-    fn argument(&mut self, argument: &Argument) -> Option<Value> {
+    fn argument(&mut self, argument: &Argument) -> Option<D::Value> {
         let residual = match &argument.binding {
-            Binding::Known(value) => return Some(value.clone()),
+            Binding::Known(value) => return Some(self.domain.constant(value)),
             Binding::Workload(residual) => residual,
         };
         let values = &self.values;
@@ -525,7 +554,7 @@ impl<'f> Binder<'f, '_> {
             Some(Some(value)) => Ok(value.clone()),
             _ => Err(EvalError::Reported),
         };
-        match eval(&residual.expr, &env, 0) {
+        match eval_in(self.domain, &residual.expr, &env, 0) {
             Ok(value) => Some(value),
             Err(EvalError::Reported) => None,
             // `check` has reported it, unless it stands in a block that a variable chooses.
@@ -541,13 +570,13 @@ impl<'f> Binder<'f, '_> {
 
     /// An expression with the workload's values put in.
     fn render(&self, residual: &Residual) -> String {
-        let value = |v: &WorkloadVar| self.values.get(usize::from(v.0)).cloned().flatten();
-        residual.expr.render(&|v: &WorkloadVar| value(v).map_or("?".to_owned(), |value| value.to_string()))
+        let value = |v: &WorkloadVar| self.domain.plain(self.values.get(usize::from(v.0))?.as_ref()?);
+        residual.expr.render(&|v: &WorkloadVar| value(v).map_or("?".to_owned(), Value::to_string))
     }
 
     /// `7 / 2 = 3.5`: an argument with the workload's values put in.
-    fn shown(&self, argument: &Argument, value: &Value) -> String {
-        let value = value.to_string();
+    fn shown(&self, argument: &Argument, value: &D::Value) -> String {
+        let value = self.domain.sample(value).to_string();
         let Binding::Workload(residual) = &argument.binding else {
             return value;
         };

@@ -4,6 +4,7 @@
 
 use std::cell::OnceCell;
 
+use super::counting::Counting;
 use super::env::LayerEnv;
 use super::ports::Ports;
 use super::problem::{Problem, beyond};
@@ -11,9 +12,9 @@ use super::rules::{Over, Rule, rule};
 use super::tensors::{Tensor, tensors, weight_dtype_bytes};
 use crate::cost::bind::Signature;
 use crate::quantity::workload::Phase;
-use crate::quantity::{Cost, Packed, QUANTITIES, Quantity};
+use crate::quantity::{Cost, Figures, Packed, QUANTITIES, Quantity};
 use crate::syntax::diag::Code;
-use crate::syntax::expr::Value;
+use crate::syntax::expr::{Plain, Value};
 
 /// What a signature costs.
 #[derive(Debug, Clone)]
@@ -28,17 +29,38 @@ pub struct Evaluated {
 /// # Errors
 /// What keeps a formula from having a value.
 pub fn evaluate(signature: &Signature, builtins: &[Value], phase: Phase) -> Result<Evaluated, Problem> {
+    let Costed { figures, tensors, ports } = evaluate_in(&Plain, signature, builtins, phase)?;
+    Ok(Evaluated { cost: Cost::from(figures).into(), tensors: tensors.into(), ports })
+}
+
+/// What a signature costs, in a domain.
+pub struct Costed<D: Counting> {
+    pub figures: Figures<D::Count>,
+    pub tensors: Vec<Tensor>,
+    pub ports: Ports<D>,
+}
+
+/// Evaluates a class's formulas in a domain: as [`evaluate`].
+///
+/// # Errors
+/// What keeps a formula from having a value.
+pub fn evaluate_in<D: Counting>(
+    domain: &D,
+    signature: &Signature<D>,
+    builtins: &[D::Value],
+    phase: Phase,
+) -> Result<Costed<D>, Problem> {
     let train = signature.phase(phase) == Phase::Train;
     let builtins = LayerEnv::builtins(signature, builtins);
-    let weight_bytes = weight_dtype_bytes(&builtins)?;
-    let env = signature.class.as_deref().map(|class| LayerEnv::new(class, signature, builtins));
+    let weight_bytes = weight_dtype_bytes(domain, &builtins)?;
+    let env = signature.class.as_deref().map(|class| LayerEnv::within(domain, class, signature, builtins));
     env.as_ref().map_or(Ok(()), LayerEnv::require)?;
     let tensors = tensors(signature, env.as_ref(), weight_bytes)?;
-    let layer = Layer { env: env.as_ref(), tensors: &tensors, train, ports: OnceCell::new() };
-    let cost = layer.figures()?.into();
+    let layer = Layer { domain, env: env.as_ref(), tensors: &tensors, train, ports: OnceCell::new() };
+    let figures = layer.figures()?;
     layer.ports()?;
-    let ports = layer.ports.into_inner().unwrap_or_default();
-    Ok(Evaluated { cost, tensors: tensors.into(), ports })
+    let ports = layer.ports.into_inner().unwrap_or_else(|| Ports::none(domain));
+    Ok(Costed { figures, tensors, ports })
 }
 
 /// The weights of a layer and the bytes that it caches. What its class requires of a whole layer is not asked: it may be a part of one.
@@ -47,65 +69,67 @@ pub fn evaluate(signature: &Signature, builtins: &[Value], phase: Phase) -> Resu
 /// What keeps a formula from having a value.
 pub fn kept(signature: &Signature, builtins: &[Value]) -> Result<(Vec<Tensor>, u128), Problem> {
     let builtins = LayerEnv::builtins(signature, builtins);
-    let weight_bytes = weight_dtype_bytes(&builtins)?;
+    let weight_bytes = weight_dtype_bytes(&Plain, &builtins)?;
     let env = signature.class.as_deref().map(|class| LayerEnv::new(class, signature, builtins));
     let tensors = tensors(signature, env.as_ref(), weight_bytes)?;
-    let layer = Layer { env: env.as_ref(), tensors: &tensors, train: false, ports: OnceCell::new() };
-    let cache = layer.figure(rule(env.as_ref().map(|env| env.class), Quantity::CacheBytes), &Cost::default())?;
+    let layer = Layer { domain: &Plain, env: env.as_ref(), tensors: &tensors, train: false, ports: OnceCell::new() };
+    let cache = layer.figure(rule(env.as_ref().map(|env| env.class), Quantity::CacheBytes), &Figures::filled(0))?;
     Ok((tensors, cache))
 }
 
 /// What figures are made of: each shape and each formula is evaluated once.
-struct Layer<'e> {
-    env: Option<&'e LayerEnv<'e>>,
+struct Layer<'e, D: Counting> {
+    domain: &'e D,
+    env: Option<&'e LayerEnv<'e, D>>,
     tensors: &'e [Tensor],
     train: bool,
-    ports: OnceCell<Ports>,
+    ports: OnceCell<Ports<D>>,
 }
 
-impl Layer<'_> {
-    fn ports(&self) -> Result<&Ports, Problem> {
+impl<D: Counting> Layer<'_, D> {
+    fn ports(&self) -> Result<&Ports<D>, Problem> {
         if let Some(known) = self.ports.get() {
             return Ok(known);
         }
-        let made = self.env.map_or(Ok(Ports::default()), |env| env.ports(self.train))?;
+        let made = self.env.map_or_else(|| Ok(Ports::none(self.domain)), |env| env.ports(self.train))?;
         Ok(self.ports.get_or_init(|| made))
     }
 
-    fn figures(&self) -> Result<Cost, Problem> {
-        let mut cost = Cost::default();
+    fn figures(&self) -> Result<Figures<D::Count>, Problem> {
+        let mut figures = Figures::filled(self.domain.of(0));
         for info in QUANTITIES.iter().filter(|info| self.train || !info.train_only) {
-            let figure = self.figure(rule(self.env.map(|env| env.class), info.quantity), &cost)?;
-            cost.set(info.quantity, figure);
+            let figure = self.figure(rule(self.env.map(|env| env.class), info.quantity), &figures)?;
+            figures.set(info.quantity, figure);
         }
-        Ok(cost)
+        Ok(figures)
     }
 
     /// What a rule comes to, after the quantities before it.
-    fn figure(&self, rule: Rule<'_>, so_far: &Cost) -> Result<u128, Problem> {
+    fn figure(&self, rule: Rule<'_>, so_far: &Figures<D::Count>) -> Result<D::Count, Problem> {
         match (rule, self.env) {
             (Rule::Formula(formula, reading), Some(env)) => env.figure(formula, reading),
             (Rule::Sum(sum), _) => self.total(sum.over),
-            (Rule::Same(quantity), _) => Ok(so_far.get(quantity)),
+            (Rule::Same(quantity), _) => Ok(so_far.get(quantity).clone()),
             (Rule::Unstated, Some(env)) => {
                 let message = format!("`{}` has no formulas for the backward pass, which training needs", env.class.name);
                 Err(Problem::new(Code::NoBackwardFormula, message))
             }
             // Without a class there are no formulas.
-            (Rule::Nothing, _) | (_, None) => Ok(0),
+            (Rule::Nothing, _) | (_, None) => Ok(self.domain.of(0)),
         }
     }
 
-    fn total(&self, over: Over<'_>) -> Result<u128, Problem> {
+    fn total(&self, over: Over<'_>) -> Result<D::Count, Problem> {
+        let known = |count: u128| self.domain.of(count);
         match over {
-            Over::WeightElements => add(self.tensors.iter().map(|tensor| tensor.elements), "weights", "elements"),
-            Over::WeightBytes => add(self.tensors.iter().map(|tensor| tensor.bytes), "weights", "elements"),
-            Over::Inputs(_) => add(self.ports()?.input_bytes(), "inputs", "bytes"),
-            Over::Outputs(_) => add(self.ports()?.stored_bytes(), "outputs", "bytes"),
+            Over::WeightElements => self.add(self.tensors.iter().map(|tensor| known(tensor.elements)), "weights", "elements"),
+            Over::WeightBytes => self.add(self.tensors.iter().map(|tensor| known(tensor.bytes)), "weights", "elements"),
+            Over::Inputs(_) => self.add(self.ports()?.input_bytes(), "inputs", "bytes"),
+            Over::Outputs(_) => self.add(self.ports()?.stored_bytes(self.domain), "outputs", "bytes"),
         }
     }
-}
 
-fn add(mut figures: impl Iterator<Item = u128>, what: &str, of: &str) -> Result<u128, Problem> {
-    figures.try_fold(0, u128::checked_add).ok_or_else(|| beyond(what, of))
+    fn add(&self, mut figures: impl Iterator<Item = D::Count>, what: &str, of: &str) -> Result<D::Count, Problem> {
+        figures.try_fold(self.domain.of(0), |sum, figure| self.domain.sum(&sum, &figure)).ok_or_else(|| beyond(what, of))
+    }
 }

@@ -1,6 +1,7 @@
 //! What every layer costs at a workload.
 
 pub mod bind;
+pub mod counting;
 mod env;
 mod evaluate;
 pub mod example;
@@ -15,7 +16,7 @@ mod values;
 pub mod workload;
 
 pub(crate) use env::LayerEnv;
-pub use evaluate::{Evaluated, evaluate, kept};
+pub use evaluate::{Costed, Evaluated, evaluate, evaluate_in, kept};
 pub use problem::Problem;
-pub use rows::{CostReport, RowCost, cost};
+pub use rows::{CostReport, RowCost, cost, share_of, tied_elsewhere};
 pub use tensors::Tensor;

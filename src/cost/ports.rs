@@ -2,10 +2,12 @@
 //!
 //! Leading dimensions (`...`) stay open here: `analysis::flow` fills them in from what really arrives.
 
+use super::counting::Counting;
 use super::env::LayerEnv;
 use super::problem::{Problem, beyond};
 use crate::catalog::{Class, Dim, Element, SaveDef, ShapeDef, ValueDef};
 use crate::syntax::diag::Code;
+use crate::syntax::expr::{Domain, Plain};
 
 /// A shape whose leading dimensions may be open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,44 +29,73 @@ pub struct Port<'p> {
     pub persistent: bool,
 }
 
-/// What is kept for the backward pass.
+/// What is kept for the backward pass, and whether it is: of a workload that is known, nothing stands here that isn't.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Save {
-    Input(usize),
-    Output(usize),
+pub enum Save<C = u128, T = bool> {
+    Input(usize, T),
+    Output(usize, T),
     /// A tensor of its own: the position in the class's `saves`, and its bytes.
-    Own(usize, u128),
+    Own(usize, C, T),
 }
+
+/// What a layer keeps for the backward pass.
+pub type Saves<D> = Box<[Save<<D as Counting>::Count, <D as Domain>::Truth>]>;
 
 /// A port as it is kept.
 #[derive(Debug, Clone, Copy)]
-struct Packed {
-    bytes: u128,
+struct Packed<C, T> {
+    bytes: C,
     /// Where its dimensions end among those of all ports.
     end: u32,
     leading: Option<u16>,
     element: Element,
-    exists: bool,
-    view: bool,
-    persistent: bool,
+    exists: T,
+    view: T,
+    persistent: T,
 }
 
 /// A layer's values at a workload.
-#[derive(Debug, Clone, Default)]
-pub struct Ports {
+#[derive(Debug, Clone)]
+pub struct Ports<D: Counting = Plain> {
     /// Inputs, then outputs.
-    ports: Box<[Packed]>,
+    ports: Box<[Packed<D::Count, D::Truth>]>,
     num_inputs: usize,
     /// The dimensions of all ports, one after the other.
-    dims: Box<[u128]>,
+    dims: Box<[D::Count]>,
     /// The product of the leading dimensions; `None`: there are none.
-    pub tokens: Option<u128>,
+    pub tokens: Option<D::Count>,
     /// The most bytes held at once while the layer runs: its outputs included, its inputs not.
-    pub workspace: u128,
+    pub workspace: D::Count,
     /// Bytes of storage from earlier steps, which the layer frees.
-    pub past: u128,
+    pub past: D::Count,
     /// `None`: the class doesn't say. Empty unless training.
-    pub saves: Option<Box<[Save]>>,
+    pub saves: Option<Saves<D>>,
+}
+
+impl<D: Counting> Ports<D> {
+    /// Those of a layer that takes and gives nothing.
+    pub(super) fn none(domain: &D) -> Self {
+        Ports {
+            ports: Box::default(),
+            num_inputs: 0,
+            dims: Box::default(),
+            tokens: None,
+            workspace: domain.of(0),
+            past: domain.of(0),
+            saves: Some(Box::default()),
+        }
+    }
+
+    /// Of each input.
+    pub(super) fn input_bytes(&self) -> impl Iterator<Item = D::Count> {
+        self.ports.iter().take(self.num_inputs).map(|port| port.bytes.clone())
+    }
+
+    /// Of each output that is storage of its own: a view is its origin's, and what persists is cache.
+    pub(super) fn stored_bytes(&self, domain: &D) -> impl Iterator<Item = D::Count> {
+        let outputs = self.ports.iter().skip(self.num_inputs);
+        outputs.map(|port| domain.only_if(&domain.not(&port.persistent), &domain.only_if(&domain.not(&port.view), &port.bytes)))
+    }
 }
 
 impl Ports {
@@ -88,17 +119,6 @@ impl Ports {
         }
     }
 
-    /// Of each input.
-    pub(super) fn input_bytes(&self) -> impl Iterator<Item = u128> {
-        self.ports.iter().take(self.num_inputs).map(|port| port.bytes)
-    }
-
-    /// Of each output that is storage of its own: a view is its origin's, and what persists is cache.
-    pub(super) fn stored_bytes(&self) -> impl Iterator<Item = u128> {
-        let outputs = self.ports.iter().skip(self.num_inputs);
-        outputs.filter(|port| port.exists && !port.view && !port.persistent).map(|port| port.bytes)
-    }
-
     fn port(&self, at: usize) -> Port<'_> {
         let end = |at: usize| self.ports.get(at).map_or(0, |port| port.end as usize);
         let from = at.checked_sub(1).map_or(0, end);
@@ -117,22 +137,24 @@ impl Ports {
     }
 }
 
-impl LayerEnv<'_> {
-    pub(super) fn ports(&self, training: bool) -> Result<Ports, Problem> {
-        let class = self.class;
+impl<D: Counting> LayerEnv<'_, D> {
+    pub(super) fn ports(&self, training: bool) -> Result<Ports<D>, Problem> {
+        let (class, domain) = (self.class, self.domain);
         let values = class.inputs.iter().chain(&class.outputs);
         let (mut ports, mut dims) = (Vec::with_capacity(class.inputs.len() + class.outputs.len()), Vec::with_capacity(8));
         for value in values {
             ports.push(self.port(value, &mut dims)?);
         }
-        let own = ports.iter().skip(class.inputs.len()).filter(|port| port.exists && !port.view);
-        let held = own.map(|port| port.bytes).try_fold(0u128, u128::checked_add).ok_or_else(|| beyond("outputs", "bytes"))?;
+        // One that doesn't exist has no bytes.
+        let mut own = ports.iter().skip(class.inputs.len()).map(|port| domain.only_if(&domain.not(&port.view), &port.bytes));
+        let held = own.try_fold(domain.of(0), |sum, bytes| domain.sum(&sum, &bytes)).ok_or_else(|| beyond("outputs", "bytes"))?;
         let workspace = match &class.workspace {
             Some(formula) => self.bytes(formula)?,
-            None => held,
+            None => held.clone(),
         };
-        if workspace < held && class.past.is_none() {
-            let message = format!("`workspace` is {workspace} bytes, less than the outputs' {held}");
+        if class.past.is_none() && !domain.holds(&domain.not(&domain.is_less(&workspace, &held))) {
+            let shown = |count: &D::Count| domain.known(count).map_or_else(|| "?".to_owned(), |count| count.to_string());
+            let message = format!("`workspace` is {} bytes, less than the outputs' {}", shown(&workspace), shown(&held));
             let problem = Problem::new(Code::InvalidClass, message);
             return Err(match &class.workspace {
                 Some(formula) => problem.in_formula(formula, "outputs are part of it"),
@@ -145,7 +167,7 @@ impl LayerEnv<'_> {
         Ok(Ports {
             tokens: if open { Some(self.tokens()?) } else { None },
             workspace,
-            past: class.past.as_ref().map_or(Ok(0), |formula| self.bytes(formula))?,
+            past: class.past.as_ref().map_or(Ok(domain.of(0)), |formula| self.bytes(formula))?,
             saves: if training { self.saves(class)? } else { Some(Box::default()) },
             num_inputs: class.inputs.len(),
             ports: ports.into(),
@@ -153,48 +175,53 @@ impl LayerEnv<'_> {
         })
     }
 
-    fn saves(&self, class: &Class) -> Result<Option<Box<[Save]>>, Problem> {
+    fn saves(&self, class: &Class) -> Result<Option<Saves<D>>, Problem> {
         let Some(saves) = &class.saves else {
             return Ok(None);
         };
         let mut kept = Vec::with_capacity(saves.len());
         for (at, save) in saves.iter().enumerate() {
+            let when = match save {
+                SaveDef::Value { when, .. } => when,
+                SaveDef::Tensor(value) => &value.when,
+            };
+            let is_kept = self.flag(when.as_ref(), true)?;
+            if self.domain.decided(&is_kept) == Some(false) {
+                continue;
+            }
             match save {
-                SaveDef::Value { name, when } => {
-                    if !self.flag(when.as_ref(), true)? {
-                        continue;
-                    }
-                    let input = class.inputs.iter().position(|value| value.name == *name).map(Save::Input);
-                    kept.extend(input.or_else(|| class.outputs.iter().position(|value| value.name == *name).map(Save::Output)));
+                SaveDef::Value { name, .. } => {
+                    let named = |values: &[ValueDef]| values.iter().position(|value| value.name == *name);
+                    kept.extend(match named(&class.inputs) {
+                        Some(at) => Some(Save::Input(at, is_kept)),
+                        None => named(&class.outputs).map(|at| Save::Output(at, is_kept)),
+                    });
                 }
-                SaveDef::Tensor(value) => {
-                    if self.flag(value.when.as_ref(), true)? {
-                        kept.push(Save::Own(at, self.value_bytes(value)?));
-                    }
-                }
+                SaveDef::Tensor(value) => kept.push(Save::Own(at, self.value_bytes(value)?, is_kept)),
             }
         }
         Ok(Some(kept.into()))
     }
 
     /// A port whose dimensions are put behind those of the ports before it.
-    fn port(&self, value: &ValueDef, dims: &mut Vec<u128>) -> Result<Packed, Problem> {
-        let from = dims.len();
-        if !self.flag(value.when.as_ref(), true)? {
-            let (end, element) = (place(from), Element::Activation);
-            return Ok(Packed { bytes: 0, end, leading: None, element, exists: false, view: false, persistent: false });
+    fn port(&self, value: &ValueDef, dims: &mut Vec<D::Count>) -> Result<Packed<D::Count, D::Truth>, Problem> {
+        let (from, domain) = (dims.len(), self.domain);
+        let exists = self.flag(value.when.as_ref(), true)?;
+        if domain.decided(&exists) == Some(false) {
+            let (bytes, end, element, no) = (domain.of(0), place(from), Element::Activation, domain.truth_of(false));
+            return Ok(Packed { bytes, end, leading: None, element, exists, view: no.clone(), persistent: no });
         }
         let leading = self.pattern(&value.shape, dims)?;
         let element = self.element(&value.element)?;
-        let tokens = if leading.is_some() { self.tokens()? } else { 1 };
-        let bytes = self.size(value, dims.get(from..).unwrap_or_default(), tokens, element)?;
+        let tokens = if leading.is_some() { self.tokens()? } else { domain.of(1) };
+        let bytes = domain.only_if(&exists, &self.size(value, dims.get(from..).unwrap_or_default(), &tokens, &element)?);
         let view = self.flag(value.view.as_ref(), false)?;
         let persistent = self.flag(value.persistent.as_ref(), false)?;
-        Ok(Packed { bytes, end: place(dims.len()), leading, element, exists: true, view, persistent })
+        Ok(Packed { bytes, end: place(dims.len()), leading, element: element.usual(), exists, view, persistent })
     }
 
     /// Adds the dimensions of a shape; where `...` stands among them comes back.
-    fn pattern(&self, shape: &ShapeDef, out: &mut Vec<u128>) -> Result<Option<u16>, Problem> {
+    fn pattern(&self, shape: &ShapeDef, out: &mut Vec<D::Count>) -> Result<Option<u16>, Problem> {
         let from = out.len();
         let mut leading = None;
         match shape {

@@ -10,7 +10,7 @@ use super::ports::Ports;
 use super::problem::Problem;
 use super::tensors::Tensor;
 use crate::cost::bind::BoundModel;
-use crate::flat::{FlatModel, RowId, RowInfo, Tied};
+use crate::flat::{FlatModel, RowId, RowInfo};
 use crate::quantity::{Cost, Quantity};
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics};
 use crate::syntax::parallel;
@@ -163,57 +163,62 @@ fn untied<'e>(
     find: &impl Fn(usize) -> Option<&'e Evaluated>,
     diagnostics: &mut Diagnostics,
 ) -> Option<Own> {
-    if info.row.tied.is_empty() {
+    let gone = tied_elsewhere(info, &found.tensors, &|row| find(row).map(|found| &*found.tensors), diagnostics);
+    if gone.is_empty() {
         return None;
     }
-    let (mut cost, mut gone) = (found.cost.cost(), Vec::new());
-    for tied in info.row.tied.iter() {
-        if let Some(target) = find(tied.target.0 as usize) {
-            untie(&mut cost, found, target, tied, info, &mut gone, diagnostics);
+    let mut cost = found.cost.cost();
+    for tensor in &gone {
+        for (quantity, share) in share_of(tensor) {
+            cost.set(quantity, cost.get(quantity).saturating_sub(share));
         }
     }
-    (!gone.is_empty()).then(|| Own { cost, tied: gone.into_iter().cloned().collect() })
+    Some(Own { cost, tied: gone.into_iter().map(|tensor| tensor.name.clone()).collect() })
 }
 
-/// Takes tied weights out of a row's cost: they count where they are defined.
-fn untie<'e>(
-    cost: &mut Cost,
-    own: &'e Evaluated,
-    target: &Evaluated,
-    tied: &Tied,
+/// What a weight is a part of, and how much of it.
+pub fn share_of(tensor: &Tensor) -> [(Quantity, u128); 3] {
+    let (elements, bytes) = (tensor.elements, tensor.bytes);
+    [(Quantity::Params, elements), (Quantity::ActiveParams, elements), (Quantity::WeightBytes, bytes)]
+}
+
+/// The weights of a row that count where they are defined, elsewhere. `find` has the weights of another row.
+pub fn tied_elsewhere<'e>(
     info: &RowInfo,
-    gone: &mut Vec<&'e Arc<str>>,
+    tensors: &'e [Tensor],
+    find: &dyn Fn(usize) -> Option<&'e [Tensor]>,
     diagnostics: &mut Diagnostics,
-) {
-    for tensor in own.tensors.iter().filter(|t| tied.weight.as_ref().is_none_or(|name| *name == t.name)) {
-        let wanted = tied.target_weight.as_ref().unwrap_or(&tensor.name);
-        // A bias that the target lacks isn't tied.
-        let Some(other) = target.tensors.iter().find(|t| t.name == *wanted) else {
-            continue;
-        };
-        if other.shape != tensor.shape {
-            let message = format!(
-                "`{}` of `{}` is {}, and what it is tied to is {}",
-                tensor.name,
-                info.path,
-                shown(&tensor.shape),
-                shown(&other.shape)
-            );
-            let diagnostic = Diagnostic::new(Code::TiedShapesDiffer, message)
-                .at(tied.span, format!("tied to `{}` of `{}`", other.name, tied.path))
-                .also(info.row.span, format!("`{}` is {}", tensor.name, shown(&tensor.shape)));
-            diagnostics.push(info.row.with_use(diagnostic));
-            continue;
+) -> Vec<&'e Tensor> {
+    let mut gone: Vec<&Tensor> = Vec::new();
+    for tied in info.row.tied.iter() {
+        let Some(target) = find(tied.target.0 as usize) else { continue };
+        for tensor in tensors.iter().filter(|t| tied.weight.as_ref().is_none_or(|name| *name == t.name)) {
+            let wanted = tied.target_weight.as_ref().unwrap_or(&tensor.name);
+            // A bias that the target lacks isn't tied.
+            let Some(other) = target.iter().find(|t| t.name == *wanted) else {
+                continue;
+            };
+            if other.shape != tensor.shape {
+                let message = format!(
+                    "`{}` of `{}` is {}, and what it is tied to is {}",
+                    tensor.name,
+                    info.path,
+                    shown(&tensor.shape),
+                    shown(&other.shape)
+                );
+                let diagnostic = Diagnostic::new(Code::TiedShapesDiffer, message)
+                    .at(tied.span, format!("tied to `{}` of `{}`", other.name, tied.path))
+                    .also(info.row.span, format!("`{}` is {}", tensor.name, shown(&tensor.shape)));
+                diagnostics.push(info.row.with_use(diagnostic));
+                continue;
+            }
+            // A layer may be tied itself and as a part of its composite.
+            if gone.iter().all(|known| known.name != tensor.name) {
+                gone.push(tensor);
+            }
         }
-        // A layer may be tied itself and as a part of its composite.
-        if gone.contains(&&tensor.name) {
-            continue;
-        }
-        gone.push(&tensor.name);
-        cost.set(Quantity::Params, cost.get(Quantity::Params).saturating_sub(tensor.elements));
-        cost.set(Quantity::ActiveParams, cost.get(Quantity::ActiveParams).saturating_sub(tensor.elements));
-        cost.set(Quantity::WeightBytes, cost.get(Quantity::WeightBytes).saturating_sub(tensor.bytes));
     }
+    gone
 }
 
 fn shown(shape: &[u128]) -> String {

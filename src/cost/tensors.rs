@@ -5,13 +5,14 @@
 
 use std::sync::Arc;
 
+use super::counting::{Counting, bytes_of};
 use super::env::LayerEnv;
 use super::problem::Problem;
 use crate::cost::bind::Signature;
 use crate::flat::OwnWeight;
 use crate::quantity::workload::WEIGHT_DTYPE_BYTES;
 use crate::syntax::diag::Code;
-use crate::syntax::expr::{Exact, Value};
+use crate::syntax::expr::Exact;
 
 /// Bytes of an element of a weight that stays in float32.
 const FLOAT32: Exact = Exact::integer(4);
@@ -56,19 +57,18 @@ impl Tensor {
     }
 }
 
-/// Rounded up once.
-pub(super) fn bytes_of(elements: u128, element: Exact) -> Option<u128> {
-    Exact::from_count(elements)?.checked_mul(element)?.ceil()?.to_count()
-}
-
 /// The bytes of a weight's element, as class formulas see them.
-pub(super) fn weight_dtype_bytes(builtins: &[Value]) -> Result<Exact, Problem> {
-    let value = builtins.get(WEIGHT_DTYPE_BYTES).and_then(Value::as_number);
+pub(super) fn weight_dtype_bytes<D: Counting>(domain: &D, builtins: &[D::Value]) -> Result<Exact, Problem> {
+    let value = builtins.get(WEIGHT_DTYPE_BYTES).and_then(|value| domain.plain(value)?.as_number());
     value.ok_or_else(|| Problem::new(Code::ParameterType, "`weight_dtype_bytes` is not a number"))
 }
 
 /// The tensors that a layer owns. `env` has the names of its class; `None`: it has none.
-pub(super) fn tensors(signature: &Signature, env: Option<&LayerEnv<'_>>, bytes: Exact) -> Result<Vec<Tensor>, Problem> {
+pub(super) fn tensors<D: Counting>(
+    signature: &Signature<D>,
+    env: Option<&LayerEnv<'_, D>>,
+    bytes: Exact,
+) -> Result<Vec<Tensor>, Problem> {
     match (&signature.weights, env) {
         (None, Some(env)) => env.tensors(bytes, signature),
         (own, _) => {
@@ -81,13 +81,16 @@ pub(super) fn tensors(signature: &Signature, env: Option<&LayerEnv<'_>>, bytes: 
     }
 }
 
-impl LayerEnv<'_> {
-    /// The weights, of which some may be quantized: then the others have bytes of their own.
-    fn tensors(&self, bytes: Exact, signature: &Signature) -> Result<Vec<Tensor>, Problem> {
+impl<D: Counting> LayerEnv<'_, D> {
+    /// The weights, of which some may be quantized: then the others have bytes of their own. Which there are, and how large, no workload
+    /// changes: where it does, there is no answer for many at once.
+    fn tensors(&self, bytes: Exact, signature: &Signature<D>) -> Result<Vec<Tensor>, Problem> {
+        let open = |name: &str| Problem::new(Code::NotACount, format!("the weight `{name}` depends on the workload"));
         let quantized = signature.quantized.as_deref();
         let mut tensors = Vec::with_capacity(self.class.weights.len());
         for weight in &self.class.weights {
-            if self.flag(weight.when.as_ref(), true)? {
+            let exists = self.flag(weight.when.as_ref(), true)?;
+            if self.domain.decided(&exists).ok_or_else(|| open(&weight.name))? {
                 // Of a class that says nothing of its own, all weights are: a method says so (embeddings).
                 let is_kept = !self.class.quantized.is_empty() && !self.class.quantized.contains(&weight.name);
                 let own = match quantized.filter(|_| is_kept) {
@@ -95,7 +98,9 @@ impl LayerEnv<'_> {
                     Some(quantized) => quantized.others,
                     None => bytes,
                 };
-                let mut tensor = Tensor::new(&weight.name, self.shape(&weight.shape)?, own)?;
+                let shape = self.shape(&weight.shape)?;
+                let shape: Option<Vec<u128>> = shape.iter().map(|dim| self.domain.known(dim)).collect();
+                let mut tensor = Tensor::new(&weight.name, shape.ok_or_else(|| open(&weight.name))?, own)?;
                 if let Some(quantized) = quantized.filter(|_| !is_kept) {
                     tensor.bytes = tensor.with_codebooks(quantized.matrix_bytes)?;
                 }

@@ -1,9 +1,9 @@
 //! The sizes of a class's inputs and outputs in one layer.
 
+use super::counting::Counting;
 use super::env::LayerEnv;
 use super::problem::Problem;
 use super::rules::Over;
-use super::tensors::bytes_of;
 use crate::catalog::{Element, ElementDef, ValueDef};
 use crate::quantity::workload::{DTYPE_BYTES, INDEX_DTYPE_BYTES, KV_DTYPE_BYTES, VARIABLES};
 use crate::syntax::diag::Code;
@@ -11,13 +11,31 @@ use crate::syntax::expr::{Exact, Value};
 
 /// An input or output with its size.
 #[derive(Debug)]
-pub(crate) struct Stored<'c> {
+pub(crate) struct Stored<'c, C = u128> {
     pub def: &'c ValueDef,
-    pub dims: Vec<u128>,
+    pub dims: Vec<C>,
     /// Of one element.
     pub element_bytes: Exact,
     /// Of all of them, rounded up once.
-    pub bytes: u128,
+    pub bytes: C,
+}
+
+/// The type of a value's elements.
+#[derive(Debug)]
+pub(super) enum Elements<T> {
+    One(Element),
+    /// Where the workload decides: each where its condition holds.
+    Several(Vec<(T, Element)>),
+}
+
+impl<T> Elements<T> {
+    /// The type, if it is decided; else the first that it may be.
+    pub(super) fn usual(&self) -> Element {
+        match self {
+            Elements::One(element) => *element,
+            Elements::Several(cases) => cases.first().map_or(Element::Activation, |(_, element)| *element),
+        }
+    }
 }
 
 impl LayerEnv<'_> {
@@ -41,48 +59,82 @@ impl LayerEnv<'_> {
     fn owns_storage(&self, output: &ValueDef) -> Result<bool, Problem> {
         Ok(!self.flag(output.view.as_ref(), false)? && !self.flag(output.persistent.as_ref(), false)?)
     }
+}
 
-    fn stored<'v>(&self, def: &'v ValueDef) -> Result<Stored<'v>, Problem> {
+impl<D: Counting> LayerEnv<'_, D> {
+    fn stored<'v>(&self, def: &'v ValueDef) -> Result<Stored<'v, D::Count>, Problem> {
         let dims = self.shape(&def.shape)?;
         let element = self.element(&def.element)?;
-        let bytes = self.size(def, &dims, 1, element)?;
-        Ok(Stored { def, dims, element_bytes: self.element_bytes(element)?, bytes })
+        let bytes = self.size(def, &dims, &self.domain.of(1), &element)?;
+        let each = self.element_bytes(element.usual())?;
+        let element_bytes = self.domain.sample(&each).as_number().unwrap_or_default();
+        Ok(Stored { def, dims, element_bytes, bytes })
     }
 
     /// The bytes of a value of these dimensions, `leading` being the product of those that are open; rounded up once.
-    pub(super) fn size(&self, def: &ValueDef, dims: &[u128], leading: u128, element: Element) -> Result<u128, Problem> {
-        let elements = dims.iter().try_fold(leading, |product, dim| product.checked_mul(*dim));
-        let element_bytes = self.element_bytes(element)?;
-        elements
-            .and_then(|n| bytes_of(n, element_bytes))
-            .ok_or_else(|| Problem::new(Code::Overflow, format!("the value `{}` is larger than what is computed with", def.name)))
+    pub(super) fn size(
+        &self,
+        def: &ValueDef,
+        dims: &[D::Count],
+        leading: &D::Count,
+        element: &Elements<D::Truth>,
+    ) -> Result<D::Count, Problem> {
+        let elements = dims.iter().try_fold(leading.clone(), |product, dim| self.domain.product(&product, dim));
+        let bytes = |element: Element| {
+            let each = self.element_bytes(element)?;
+            let bytes = elements.as_ref().and_then(|n| self.domain.times(n, &each));
+            bytes.ok_or_else(|| {
+                Problem::new(Code::Overflow, format!("the value `{}` is larger than what is computed with", def.name))
+            })
+        };
+        match element {
+            Elements::One(element) => bytes(*element),
+            Elements::Several(cases) => {
+                let mut sum = self.domain.of(0);
+                for (when, element) in cases {
+                    let share = self.domain.only_if(when, &bytes(*element)?);
+                    sum = self.domain.sum(&sum, &share).unwrap_or(sum);
+                }
+                Ok(sum)
+            }
+        }
     }
 
-    pub(super) fn value_bytes(&self, value: &ValueDef) -> Result<u128, Problem> {
+    pub(super) fn value_bytes(&self, value: &ValueDef) -> Result<D::Count, Problem> {
         Ok(self.stored(value)?.bytes)
     }
 
-    pub(super) fn element(&self, element: &ElementDef) -> Result<Element, Problem> {
+    pub(super) fn element(&self, element: &ElementDef) -> Result<Elements<D::Truth>, Problem> {
         let formula = match element {
-            ElementDef::Fixed(element) => return Ok(*element),
+            ElementDef::Fixed(element) => return Ok(Elements::One(*element)),
             ElementDef::Formula(formula) => formula,
         };
         let value = self.value_of(formula)?;
-        let element = if let Value::Text(word) = &value { Element::from_word(word) } else { None };
-        element.ok_or_else(|| {
-            Problem::new(Code::InvalidClass, format!("{value} is no dtype of a value")).in_formula(formula, "here")
-        })
+        let named = |value: &Value| {
+            let element = if let Value::Text(word) = value { Element::from_word(word) } else { None };
+            element.ok_or_else(|| {
+                Problem::new(Code::InvalidClass, format!("{value} is no dtype of a value")).in_formula(formula, "here")
+            })
+        };
+        if let Some(value) = self.domain.plain(&value) {
+            return named(value).map(Elements::One);
+        }
+        let cases = self.domain.cases(&value);
+        let cases: Vec<_> =
+            cases.iter().map(|(when, value)| Ok((when.clone(), named(value)?))).collect::<Result<_, Problem>>()?;
+        Ok(Elements::Several(cases))
     }
 
-    fn element_bytes(&self, element: Element) -> Result<Exact, Problem> {
+    fn element_bytes(&self, element: Element) -> Result<D::Value, Problem> {
+        let known = |bytes: i128| Ok(self.domain.constant(&Value::Number(Exact::integer(bytes))));
         let slot = match element {
             Element::Activation => DTYPE_BYTES,
             Element::Cache => KV_DTYPE_BYTES,
             Element::Index => INDEX_DTYPE_BYTES,
-            Element::Float32 => return Ok(Exact::integer(4)),
-            Element::Bool => return Ok(Exact::ONE),
+            Element::Float32 => return known(4),
+            Element::Bool => return known(1),
         };
-        self.builtins.get(slot).and_then(Value::as_number).ok_or_else(|| {
+        self.builtins.get(slot).filter(|value| self.domain.is_size(value)).cloned().ok_or_else(|| {
             let name = VARIABLES.get(slot).map_or("", |(name, _)| name);
             Problem::new(Code::ParameterType, format!("`{name}` is not a number"))
         })

@@ -18,9 +18,9 @@ impl Machine<'_, '_> {
         let mut booked = 0u128;
         for save in saves {
             booked = booked.saturating_add(match save {
-                Save::Input(at) => inputs.get(*at).map_or(0, |value| self.heap.keep(value.storage, Kept::Saved)),
-                Save::Output(at) => outputs.get(*at).map_or(0, |value| self.heap.keep(value.storage, Kept::Saved)),
-                Save::Own(_, bytes) => {
+                Save::Input(at, _) => inputs.get(*at).map_or(0, |value| self.heap.keep(value.storage, Kept::Saved)),
+                Save::Output(at, _) => outputs.get(*at).map_or(0, |value| self.heap.keep(value.storage, Kept::Saved)),
+                Save::Own(_, bytes, _) => {
                     let storage = self.heap.store(*bytes, calls, id, u16::MAX);
                     let bytes = self.heap.keep(storage, Kept::Saved);
                     // The share that it came with.

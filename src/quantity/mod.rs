@@ -26,6 +26,14 @@ pub struct Flops(pub u128);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Bytes(pub u128);
 
+/// What `flops` is the sum of.
+pub const FLOPS: [Quantity; 4] =
+    [Quantity::MatmulFlops, Quantity::VectorFlops, Quantity::BackwardMatmulFlops, Quantity::BackwardVectorFlops];
+
+/// What `bytes_moved` is the sum of.
+pub const BYTES_MOVED: [Quantity; 5] =
+    [Quantity::WeightsRead, Quantity::ActivationsRead, Quantity::ActivationsWritten, Quantity::CacheRead, Quantity::CacheWritten];
+
 macro_rules! checked_sum {
     ($($name:ident),*) => {$(
         impl $name {
@@ -44,9 +52,48 @@ macro_rules! checked_sum {
 }
 checked_sum!(Params, Flops, Bytes);
 
+/// A figure for each quantity that a row has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Figures<N>([N; COUNT]);
+
+impl<N: Clone> Figures<N> {
+    /// The same figure for each.
+    #[must_use]
+    pub fn filled(figure: N) -> Self {
+        Figures(std::array::from_fn(|_| figure.clone()))
+    }
+}
+
+impl<N> Figures<N> {
+    /// That of a quantity.
+    #[must_use]
+    pub fn get(&self, quantity: Quantity) -> &N {
+        let [first, ..] = &self.0;
+        self.0.get(quantity as usize).unwrap_or(first)
+    }
+
+    /// Replaces that of a quantity.
+    pub fn set(&mut self, quantity: Quantity, figure: N) {
+        if let Some(cell) = self.0.get_mut(quantity as usize) {
+            *cell = figure;
+        }
+    }
+
+    /// Each quantity with its figure.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static QuantityInfo, &N)> {
+        QUANTITIES.iter().zip(&self.0)
+    }
+}
+
 /// The cost of a layer, or of many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Cost([u128; COUNT]);
+
+impl From<Figures<u128>> for Cost {
+    fn from(figures: Figures<u128>) -> Self {
+        Cost(figures.0)
+    }
+}
 
 impl Cost {
     /// Nothing of anything.
@@ -98,8 +145,7 @@ impl Cost {
     /// `matmul_flops + vector_flops`, forward and (in training) backward.
     #[must_use]
     pub fn flops(&self) -> Option<Flops> {
-        let parts = [Quantity::MatmulFlops, Quantity::VectorFlops, Quantity::BackwardMatmulFlops, Quantity::BackwardVectorFlops];
-        parts.into_iter().try_fold(Flops(0), |sum, part| sum.plus(Flops(self.get(part))))
+        FLOPS.into_iter().try_fold(Flops(0), |sum, part| sum.plus(Flops(self.get(part))))
     }
 
     /// Multiply-adds: `matmul_flops / 2`.
@@ -111,14 +157,7 @@ impl Cost {
     /// All bytes read and written.
     #[must_use]
     pub fn bytes_moved(&self) -> Option<Bytes> {
-        let parts = [
-            Quantity::WeightsRead,
-            Quantity::ActivationsRead,
-            Quantity::ActivationsWritten,
-            Quantity::CacheRead,
-            Quantity::CacheWritten,
-        ];
-        parts.into_iter().try_fold(Bytes(0), |sum, part| sum.plus(Bytes(self.get(part))))
+        BYTES_MOVED.into_iter().try_fold(Bytes(0), |sum, part| sum.plus(Bytes(self.get(part))))
     }
 
     /// Forward FLOPs a byte moved, `None` where nothing is.

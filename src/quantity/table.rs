@@ -50,14 +50,23 @@ impl Quantity {
 /// What a model's totals have: every quantity, and what a single row's cost hasn't.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Total {
+    /// What every row has, summed up.
     Of(Quantity),
+    /// Basic layers.
     Layers,
+    /// Those that PyTorch lists in `named_modules()`.
     Modules,
+    /// FLOPs of matrix products and of elementwise operations.
     Flops,
+    /// Multiply-adds.
     Macs,
+    /// All bytes read and written.
     BytesMoved,
+    /// Bytes kept for the backward pass.
     SavedBytes,
+    /// The most bytes that are alive at once.
     PeakBytes,
+    /// Of those, all but the cache.
     PeakActivationBytes,
 }
 
@@ -84,6 +93,21 @@ pub enum Unit {
     Evaluations,
     /// Bytes.
     Bytes,
+}
+
+impl Unit {
+    /// As outputs spell it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Unit::Layers => "layers",
+            Unit::Scalars => "scalars",
+            Unit::Flops => "flops",
+            Unit::Macs => "macs",
+            Unit::Evaluations => "evaluations",
+            Unit::Bytes => "bytes",
+        }
+    }
 }
 
 /// How a quantity of one layer becomes that of all its instances.
@@ -237,6 +261,14 @@ const fn row(info: &TotalInfo, quantity: Quantity) -> QuantityInfo {
 /// What `expect` may state: of the model as such, or also at a workload.
 pub fn facts(at_workload: bool) -> impl Iterator<Item = &'static TotalInfo> {
     TOTALS.iter().filter(move |info| info.stated == Stated::Anywhere || at_workload && info.stated == Stated::AtWorkload)
+}
+
+impl TotalInfo {
+    /// Whether it is a sum of what rows have, so that a formula of theirs is one of it.
+    #[must_use]
+    pub fn is_sum(&self) -> bool {
+        self.fold != Fold::Peak && self.quantity != Total::SavedBytes
+    }
 }
 
 /// What totals have under a name.

@@ -36,6 +36,7 @@ pub const OUTPUT_FORMATS: &[OutputFormat] = &[
         fields: CHANGES,
     },
     OutputFormat { name: "reconcile", format: "layerspec.reconcile/1", command: "reconcile --format json", fields: RECONCILE },
+    OutputFormat { name: "formula", format: "layerspec.formula/1", command: "formula --as json", fields: FORMULA },
     OutputFormat { name: "list", format: "layerspec.list/1", command: "list WHAT --format json", fields: LIST },
 ];
 
@@ -214,6 +215,37 @@ const CHANGES: &[Field] = &[
     ("changes[].name?", "text", "of a value: which"),
     ("changes[].from?", "any", "the old one; null: there was none"),
     ("changes[].to?", "any", "the new one; null: there is none"),
+];
+
+const FORMULA: &[Field] = &[
+    ("format", "text", "which format, and its version"),
+    ("model.name", "text?", "the model's name"),
+    ("model.source", "text?", "where its figures come from"),
+    ("workload.phase", "text", "prefill, decode or train"),
+    ("workload.batch_size", "count", "sequences in a step"),
+    ("workload.seq_len", "count", "new tokens per sequence"),
+    ("workload.past_len", "count", "cached tokens per sequence"),
+    ("workload.dtype", "text", "of activations"),
+    ("workload.weight_dtype", "text", "of weights"),
+    ("workload.kv_dtype", "text", "of cached keys and values"),
+    ("workload.attention", "text", "dense or masked"),
+    ("workload.kernel", "text", "flash, eager or math"),
+    ("workload.logits", "text", "all or last"),
+    ("parts[].part", "text?", "which part of all workloads, where conditions on the lengths would crowd a formula"),
+    ("parts[].fixed.*", "count", "variables that have one value in the part"),
+    ("parts[].variables[].name", "text", "a variable of the workload"),
+    ("parts[].variables[].least", "count", "the least value for which the formulas are right"),
+    ("parts[].variables[].value", "count?", "at the workload that was asked for; null: it isn't in the part"),
+    ("parts[].formulas[].quantity", "text", "which total"),
+    ("parts[].formulas[].unit", "text", "what it counts"),
+    ("parts[].formulas[].value", "any", "at the workload that was asked for; null: it isn't in the part"),
+    ("parts[].formulas[].formula", "text", "as people read it: B batch_size, S seq_len, P past_len"),
+    ("parts[].formulas[].expression", "text", "as Python reads it, times the divisor; every digit is right in integers"),
+    ("parts[].formulas[].divisor", "count", "by which the expression is to be divided; it is a multiple"),
+    ("parts[].formulas[].terms[].formula", "text", "terms that read as one"),
+    ("parts[].formulas[].terms[].value", "any", "at the workload that was asked for"),
+    ("parts[].formulas[].terms[].layers[]", "text", "the paths that it comes from, the largest share first"),
+    ("parts[].conditions[]", "text", "the formulas are right where each is 1 (a Python expression)"),
 ];
 
 const RECONCILE: &[Field] = &[

@@ -85,7 +85,9 @@ impl Section {
     fn one_below_another(&self, width: usize, out: &mut dyn Write) -> io::Result<()> {
         for row in &self.rows {
             let (Some(label), cells) = (row.first(), row.get(1..).unwrap_or_default()) else { continue };
-            writeln!(out, "  {}", escape_terminal(label))?;
+            for (at, line) in wrap(&escape_terminal(label), width.saturating_sub(4).max(16)).iter().enumerate() {
+                writeln!(out, "  {}{line}", if at > 0 { "  " } else { "" })?;
+            }
             for (cell, (title, _)) in cells.iter().zip(self.columns.iter().skip(1)).filter(|(cell, _)| !cell.is_empty()) {
                 let text = if title.is_empty() { cell.clone() } else { format!("{title}: {cell}") };
                 for line in wrap(&escape_terminal(&text), width.saturating_sub(4).max(16)) {

@@ -3,13 +3,15 @@
 use serde_json::{Map, Value as Json};
 
 use super::Outcome;
+use crate::analysis::formula::{Formulas, formulas, open_formulas};
 use crate::analysis::{Graph, TooManyEdges, graph};
 use crate::cost::workload::Workload;
 use crate::emit::explicit;
 use crate::evaluation::{Checks, Evaluation, costs, evaluate};
 use crate::flat::{RowId, RowInfo};
 use crate::lower::{Execution, Lowered};
-use crate::quantity::Cost;
+use crate::program::{Program, Regime, Symbolic, Unformed, symbolic};
+use crate::quantity::{Cost, Total};
 use crate::syntax::diag::Diagnostics;
 use crate::syntax::stack::deep;
 
@@ -68,6 +70,49 @@ impl Lowered {
         });
         let totals = (!diagnostics.has_errors()).then_some(costs.report.totals);
         self.outcome(totals, diagnostics)
+    }
+
+    /// The totals as formulas over the workload's variables, compiled: what is asked of them besides numbers (phase, dtypes, conventions, the
+    /// model's variables that are no counts) is as the workload says.
+    ///
+    /// # Errors
+    /// What is wrong with the workload, or what of the model is no polynomial: then [`Lowered::totals`] answers for each.
+    pub fn program(&self, workload: &Workload) -> Result<Program, Unformed> {
+        let mut symbolic = self.symbolic(workload, &Regime::default())?;
+        Program::of(&mut symbolic).ok_or(Unformed::NoForm("a number beyond 2^127".to_owned()))
+    }
+
+    /// The totals, and what every row has of them, as formulas in a part of all workloads.
+    ///
+    /// # Errors
+    /// As [`Lowered::program`].
+    pub(crate) fn symbolic(&self, workload: &Workload, regime: &Regime) -> Result<Symbolic, Unformed> {
+        deep(|| {
+            let lowered = self.told_apart(workload.weight_dtypes.iter().map(|(pattern, _)| &**pattern));
+            symbolic(&lowered.flat, self.execution, workload, regime)
+        })
+    }
+
+    /// Totals as formulas that a person can read, term by term, each with the layers that it comes from.
+    ///
+    /// # Errors
+    /// As [`Lowered::program`].
+    pub fn formulas(&self, workload: &Workload, wanted: &[Total]) -> Result<Vec<Formulas>, Unformed> {
+        deep(|| {
+            let lowered = self.told_apart(workload.weight_dtypes.iter().map(|(pattern, _)| &**pattern));
+            formulas(&lowered.flat, self.execution, workload, wanted)
+        })
+    }
+
+    /// Totals as formulas over all of the workload's variables, of which none has a value: for modules.
+    ///
+    /// # Errors
+    /// As [`Lowered::program`].
+    pub fn open_formulas(&self, workload: &Workload, wanted: &[Total]) -> Result<Vec<Formulas>, Unformed> {
+        deep(|| {
+            let lowered = self.told_apart(workload.weight_dtypes.iter().map(|(pattern, _)| &**pattern));
+            open_formulas(&lowered.flat, self.execution, workload, wanted).map(|page| vec![page])
+        })
     }
 
     /// Which layer, or model input, makes each value that a layer reads.

@@ -69,6 +69,8 @@ fn outputs_are_as_their_schemas_say() {
         ("changes", format!("compare {old} {new}")),
         ("changes", format!("compare {old} {old}")),
         ("reconcile", "reconcile bert-base-uncased --phase train".to_owned()),
+        ("formula", "formula gemma-3-4b-it".to_owned()),
+        ("formula", "formula resnet-50 --phase train --quantity flops,params".to_owned()),
         ("list", "list dtypes".to_owned()),
         ("list", "list hardware".to_owned()),
     ];

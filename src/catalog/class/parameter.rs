@@ -56,7 +56,7 @@ impl ParameterKind {
 }
 
 /// More dimensions than any tensor has.
-const MAX_DIMS: usize = 1000;
+pub const MAX_DIMS: usize = 1000;
 
 /// A value as a parameter of this kind takes it: 0 and 1 are flags, a count is a shape of one dimension. `None` if it doesn't fit.
 #[must_use]

@@ -6,7 +6,7 @@ use std::vec::IntoIter;
 
 use super::functions::Function;
 use super::lex::{MAX_DEPTH, Token, lex};
-use super::{Expr, Name, SIGN};
+use super::tree::{Expr, Name, SIGN};
 use crate::syntax::diag::Code;
 
 /// How names are written.

@@ -1,0 +1,15 @@
+//! A model as formulas: compiled once, evaluated at any workload in nanoseconds, printed, solved, swept.
+
+mod atoms;
+mod code;
+mod domain;
+mod lane;
+mod poly;
+mod symbolic;
+mod text;
+
+pub use atoms::Atom;
+pub use code::{Block, Columns, Program, Room};
+pub use poly::{AtomId, Mono, Poly};
+pub use symbolic::{Regime, Symbolic, Unformed, Variable, symbolic};
+pub use text::{Group, Style, Writer};

@@ -1,0 +1,413 @@
+//! Formulas as text: for people, in LaTeX, and as the expressions of programming languages.
+
+use super::atoms::{Atom, Atoms};
+use super::poly::{AtomId, Mono, Poly};
+use super::symbolic::Variable;
+use crate::syntax::expr::Exact;
+
+/// How formulas are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Style {
+    /// `B·S·(4,096 + min(P, 511))`.
+    Text,
+    /// `B \, S \, (4{,}096 + \min(P, 511))`.
+    Latex,
+    /// `B*S*(4096 + min(P, 511))`.
+    Python,
+    /// `B*S*(4096n + min(P, 511n))`, of BigInts.
+    JavaScript,
+}
+
+/// How tightly a formula's outermost operation binds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Binds {
+    Sum,
+    Product,
+    Whole,
+}
+
+/// How two numbers are compared.
+#[derive(Debug, Clone, Copy)]
+enum Sign {
+    AtLeast,
+    Less,
+    Equal,
+    Unequal,
+}
+
+/// Formulas over atoms, with names for the variables.
+pub struct Writer<'a> {
+    pub atoms: &'a Atoms,
+    /// The program's variables.
+    pub variables: &'a [Variable],
+    pub style: Style,
+}
+
+/// The short names of the lengths that every model has.
+pub const SHORT: [(&str, &str); 3] = [("batch_size", "B"), ("seq_len", "S"), ("past_len", "P")];
+
+impl Writer<'_> {
+    /// A variable's name.
+    pub fn name(&self, name: &str) -> String {
+        let short = SHORT.iter().find(|(long, _)| *long == name).map_or(name, |(_, short)| short);
+        match self.style {
+            Style::Text => short.to_owned(),
+            Style::Latex if short.len() == 1 => short.to_owned(),
+            Style::Latex => format!("\\mathit{{{}}}", name.replace('_', "\\_")),
+            Style::Python | Style::JavaScript => name.to_owned(),
+        }
+    }
+
+    /// The groups of a polynomial, as it is written.
+    pub fn groups(&self, poly: &Poly) -> Vec<Group> {
+        let position = |name: &str| {
+            let at = self.variables.iter().position(|variable| *variable.name == *name)?;
+            self.atoms.variable(u16::try_from(at).ok()?)?.as_atom()
+        };
+        groups(self.atoms, poly, position("seq_len"), position("past_len"))
+    }
+
+    /// A polynomial, factored where that reads better.
+    pub fn poly(&self, poly: &Poly) -> String {
+        self.factored(poly).0
+    }
+
+    /// One that stands inside a product.
+    pub fn factor(&self, poly: &Poly) -> String {
+        self.within(self.factored(poly), Binds::Product)
+    }
+
+    fn within(&self, (text, binds): (String, Binds), around: Binds) -> String {
+        if binds < around { self.parentheses(&text) } else { text }
+    }
+
+    fn parentheses(&self, text: &str) -> String {
+        if self.style == Style::Latex { format!("\\left({text}\\right)") } else { format!("({text})") }
+    }
+
+    fn factored(&self, poly: &Poly) -> (String, Binds) {
+        let common = poly.common();
+        let is_several = |rest: &Poly| self.groups(rest).len() > 1;
+        let rest = poly.over(&common).filter(|rest| common != Mono::ONE && is_several(rest));
+        match rest {
+            Some(rest) => {
+                let (outside, inside) = (self.mono(&common), self.sum(&rest));
+                (format!("{outside}{}{}", self.times(), self.parentheses(&inside.0)), Binds::Product)
+            }
+            None => self.sum(poly),
+        }
+    }
+
+    fn times(&self) -> &'static str {
+        match self.style {
+            Style::Text => "·",
+            Style::Latex => " \\, ",
+            Style::Python | Style::JavaScript => "*",
+        }
+    }
+
+    /// The sum of the groups of a polynomial.
+    fn sum(&self, poly: &Poly) -> (String, Binds) {
+        let groups = self.groups(poly);
+        let Some((first, rest)) = groups.split_first() else { return (self.number(Exact::ZERO), Binds::Whole) };
+        let mut text = self.group(first);
+        if rest.is_empty() {
+            return text;
+        }
+        for group in rest {
+            let (sign, group) = match group.scale < Exact::ZERO {
+                true => (" - ", Group { scale: Exact::ZERO.checked_sub(group.scale).unwrap_or(group.scale), ..group.clone() }),
+                false => (" + ", group.clone()),
+            };
+            text.0.push_str(sign);
+            text.0.push_str(&self.group(&group).0);
+        }
+        (text.0, Binds::Sum)
+    }
+
+    /// A group: a coefficient, factors, and a sum of lengths in parentheses.
+    fn group(&self, group: &Group) -> (String, Binds) {
+        let mut scale = group.scale;
+        if let Some(lengths) = group.lengths.as_ref().filter(|_| group.mono == Mono::ONE && scale == Exact::ONE) {
+            return (self.sum_of(lengths), Binds::Sum);
+        }
+        // Experts are counted in millionths; people are shown experts.
+        if matches!(self.style, Style::Text | Style::Latex) {
+            for atom in group.mono.factors() {
+                if let (Some(Atom::Experts(..)), Some(more)) =
+                    (self.atoms.atom(atom), scale.checked_mul(Exact::integer(1_000_000)))
+                {
+                    scale = more;
+                }
+            }
+        }
+        let mut factors: Vec<String> = Vec::new();
+        let bare = group.mono == Mono::ONE && group.lengths.is_none() && group.denied.is_none();
+        if bare || scale != Exact::ONE {
+            if scale == Exact::integer(-1) && !bare {
+                let rest = self.group(&Group { scale: Exact::ONE, ..group.clone() });
+                return (format!("-{}", self.within(rest, Binds::Product)), Binds::Sum);
+            }
+            factors.push(self.number(scale));
+        }
+        if group.mono != Mono::ONE {
+            factors.push(self.mono(&group.mono));
+        }
+        if let Some(condition) = group.denied {
+            factors.push(self.denied(condition));
+        }
+        if let Some(lengths) = &group.lengths {
+            factors.push(self.parentheses(&self.sum_of(lengths)));
+        }
+        let binds = match (factors.len(), group.mono.degree()) {
+            _ if scale < Exact::ZERO => Binds::Sum,
+            (1, 0 | 1) => Binds::Whole,
+            _ => Binds::Product,
+        };
+        (factors.join(self.times()), binds)
+    }
+
+    /// Lengths are written as they stand.
+    fn sum_of(&self, lengths: &[AtomId]) -> String {
+        let lengths: Vec<String> = lengths.iter().map(|atom| self.atom(*atom)).collect();
+        lengths.join(" + ")
+    }
+
+    fn mono(&self, mono: &Mono) -> String {
+        let mut factors: Vec<(AtomId, usize)> = Vec::new();
+        for atom in mono.factors() {
+            match factors.last_mut() {
+                Some((last, power)) if *last == atom => *power += 1,
+                _ => factors.push((atom, 1)),
+            }
+        }
+        let factor = |(atom, power): &(AtomId, usize)| {
+            let text = self.atom(*atom);
+            match (self.style, power) {
+                (_, 1) => text,
+                (Style::Text, 2) => format!("{text}²"),
+                (Style::Text, 3) => format!("{text}³"),
+                (Style::Text, power) => format!("{text}^{power}"),
+                (Style::Latex, power) => format!("{text}^{{{power}}}"),
+                (Style::Python | Style::JavaScript, power) => vec![text; *power].join("*"),
+            }
+        };
+        factors.iter().map(factor).collect::<Vec<_>>().join(self.times())
+    }
+
+    /// The condition that a polynomial of 0 or 1 is, if it is one condition.
+    pub fn condition_of(&self, poly: &Poly) -> Option<String> {
+        let text = match self.groups(poly).as_slice() {
+            [Group { scale, mono, denied: None, lengths: None }] if *scale == Exact::ONE && mono.degree() == 1 => {
+                self.atom(mono.factors().next()?)
+            }
+            [Group { scale, mono, denied: Some(condition), lengths: None }] if *scale == Exact::ONE && *mono == Mono::ONE => {
+                self.denied(*condition)
+            }
+            _ => return None,
+        };
+        Some(text.strip_prefix('[')?.strip_suffix(']')?.to_owned())
+    }
+
+    /// A group of terms by itself.
+    pub fn term(&self, group: &Group) -> String {
+        self.group(group).0
+    }
+
+    /// An atom, bound as tightly as a name.
+    pub fn atom(&self, id: AtomId) -> String {
+        let Some(atom) = self.atoms.atom(id) else { return "?".to_owned() };
+        let form = |poly: &Poly| self.poly(poly);
+        match atom {
+            Atom::Variable(at) => {
+                self.variables.get(usize::from(*at)).map(|variable| self.name(&variable.name)).unwrap_or_default()
+            }
+            // floor((n + d - 1) / d) = ceil(n / d)
+            Atom::Floor(numerator, by)
+                if matches!(self.style, Style::Text | Style::Latex)
+                    && numerator.constant_part() == Exact::integer(*by - 1)
+                    && numerator.terms().len() > 1 =>
+            {
+                let quotient = numerator.without_constant();
+                let quotient = Exact::ratio(1, *by).and_then(|part| quotient.times(part)).unwrap_or(quotient);
+                let inside = self.fraction(&quotient);
+                if self.style == Style::Latex {
+                    format!("\\left\\lceil {inside}\\right\\rceil")
+                } else {
+                    format!("⌈{inside}⌉")
+                }
+            }
+            Atom::Floor(numerator, denominator) => {
+                let denominator = self.number(Exact::integer(*denominator));
+                match self.style {
+                    Style::Text => format!("⌊{}/{denominator}⌋", self.factor(numerator)),
+                    Style::Latex => format!("\\left\\lfloor\\frac{{{}}}{{{denominator}}}\\right\\rfloor", form(numerator)),
+                    Style::Python => format!("({} // {denominator})", self.factor(numerator)),
+                    Style::JavaScript => format!("floorDiv({}, {denominator})", form(numerator)),
+                }
+            }
+            Atom::Min(a, b) => {
+                // A number comes last.
+                let (a, b) = if a.as_constant().is_some() { (form(b), form(a)) } else { (form(a), form(b)) };
+                if self.style == Style::Latex { format!("\\min\\left({a}, {b}\\right)") } else { format!("min({a}, {b})") }
+            }
+            Atom::AtLeast(form, threshold) => self.condition(form, Sign::AtLeast, *threshold),
+            Atom::Equals(form, value) => self.condition(form, Sign::Equal, *value),
+            Atom::Experts(experts, chosen, tokens) => {
+                let number = |n: u128| self.number(Exact::from_count(n).unwrap_or_default());
+                let args = format!("{}, {}, {}", number(*experts), number(*chosen), form(tokens));
+                match self.style {
+                    Style::Text => format!("experts({args})"),
+                    Style::Latex => format!("\\operatorname{{experts}}\\left({args}\\right)"),
+                    Style::Python => format!("expected_millionths({args})"),
+                    Style::JavaScript => format!("expectedMillionths({args})"),
+                }
+            }
+            Atom::Isqrt(inner) => match self.style {
+                Style::Text => format!("⌊√{}⌋", self.within(self.factored(inner), Binds::Whole)),
+                Style::Latex => format!("\\left\\lfloor\\sqrt{{{}}}\\right\\rfloor", form(inner)),
+                Style::Python | Style::JavaScript => format!("isqrt({})", form(inner)),
+            },
+        }
+    }
+
+    /// 1 where a condition doesn't hold.
+    fn denied(&self, id: AtomId) -> String {
+        match self.atoms.atom(id) {
+            // Of what is never negative.
+            Some(Atom::AtLeast(form, 1)) if form.as_atom().is_some() => self.condition(form, Sign::Equal, 0),
+            Some(Atom::AtLeast(form, threshold)) => self.condition(form, Sign::Less, *threshold),
+            Some(Atom::Equals(form, value)) => self.condition(form, Sign::Unequal, *value),
+            _ => "?".to_owned(),
+        }
+    }
+
+    fn condition(&self, form: &Poly, sign: Sign, value: i128) -> String {
+        let (value, form) = (self.number(Exact::integer(value)), self.poly(form));
+        let (text, latex, code) = match sign {
+            Sign::AtLeast => ("≥", "\\ge", ">="),
+            Sign::Less => ("<", "<", "<"),
+            Sign::Equal => ("=", "=", "=="),
+            Sign::Unequal => ("≠", "\\ne", "!="),
+        };
+        match self.style {
+            Style::Text => format!("[{form} {text} {value}]"),
+            Style::Latex => format!("\\left[{form} {latex} {value}\\right]"),
+            Style::Python => format!("int({form} {code} {value})"),
+            Style::JavaScript => format!("BigInt({form} {code} {value})"),
+        }
+    }
+
+    /// A polynomial over its denominator: `5·S/2`.
+    fn fraction(&self, poly: &Poly) -> String {
+        // Of experts the denominator is only that of millionths.
+        let is_expected = |mono: &Mono| mono.factors().any(|id| matches!(self.atoms.atom(id), Some(Atom::Experts(..))));
+        let denominator = poly.denominator().filter(|_| !poly.terms().iter().any(|(mono, _)| is_expected(mono)));
+        let Some(denominator) = denominator.filter(|by| *by != 1) else { return self.poly(poly) };
+        let Some(numerator) = poly.times(Exact::integer(denominator)) else { return self.poly(poly) };
+        let by = self.number(Exact::integer(denominator));
+        if self.style == Style::Latex {
+            return format!("\\frac{{{}}}{{{by}}}", self.poly(&numerator));
+        }
+        format!("{}/{by}", self.factor(&numerator))
+    }
+
+    fn number(&self, value: Exact) -> String {
+        let (numerator, denominator) = value.parts();
+        let integer = |n: i128| match self.style {
+            Style::Text => grouped(n, ","),
+            Style::Latex => grouped(n, "{,}"),
+            Style::Python => n.to_string(),
+            Style::JavaScript => format!("{n}n"),
+        };
+        match denominator {
+            1 => integer(numerator),
+            _ if self.style == Style::Latex => format!("\\frac{{{}}}{{{}}}", integer(numerator), integer(denominator)),
+            _ => format!("{}/{}", integer(numerator), integer(denominator)),
+        }
+    }
+}
+
+/// Digits in threes.
+fn grouped(n: i128, separator: &str) -> String {
+    let digits = n.unsigned_abs().to_string();
+    let mut out = String::from(if n < 0 { "-" } else { "" });
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            out.push_str(separator);
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// Terms of a polynomial that read as one.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Group {
+    pub scale: Exact,
+    pub mono: Mono,
+    /// A condition that doesn't hold.
+    pub denied: Option<AtomId>,
+    /// Lengths whose sum is a factor: `(S + min(P, 511))`.
+    pub lengths: Option<Vec<AtomId>>,
+}
+
+impl Group {
+    /// The group multiplied out.
+    pub fn poly(&self) -> Option<Poly> {
+        match (&self.lengths, self.denied) {
+            (None, None) => Some(Poly::term(self.mono, self.scale)),
+            (None, Some(condition)) => {
+                let less = Exact::ZERO.checked_sub(self.scale)?;
+                Poly::sum(vec![(self.mono, self.scale), (self.mono.times(&Mono::of(condition))?, less)])
+            }
+            (Some(lengths), _) => {
+                let term = |atom: &AtomId| Some((self.mono.times(&Mono::of(*atom))?, self.scale));
+                Poly::sum(lengths.iter().map(term).collect::<Option<_>>()?)
+            }
+        }
+    }
+}
+
+/// The terms of a polynomial, those put together that read as a length: of a product with a variable `x` and of others with lengths of the past,
+/// of which there are no more, `c·x + c·y` is `c·(x + y)`. The largest products come last in a polynomial; people read the simplest first.
+fn groups(atoms: &Atoms, poly: &Poly, new: Option<AtomId>, past: Option<AtomId>) -> Vec<Group> {
+    let is_past = |atom: AtomId| match atoms.atom(atom) {
+        Some(Atom::Variable(_)) => Some(atom) == past,
+        Some(Atom::Min(a, b)) => [a, b].into_iter().any(|side| side.as_atom().is_some_and(|id| Some(id) == past)),
+        _ => false,
+    };
+    let mut left: Vec<(Mono, Exact)> = poly.terms().to_vec();
+    let mut groups: Vec<Group> = Vec::new();
+    for (mono, scale) in poly.terms() {
+        let Some(past) = mono.factors().find(|atom| is_past(*atom)).filter(|_| *scale > Exact::ZERO) else { continue };
+        let rest = mono.without(past);
+        let Some((new, twin)) = new.and_then(|new| Some((new, rest.times(&Mono::of(new))?))) else { continue };
+        let enough = left.iter_mut().find(|(mono, more)| *mono == twin && *more >= *scale);
+        let Some((_, more)) = enough else { continue };
+        let Some(less) = more.checked_sub(*scale) else { continue };
+        *more = less;
+        left.retain(|(other, scale)| other != mono && !scale.is_zero());
+        groups.push(Group { scale: *scale, mono: rest, denied: None, lengths: Some(vec![new, past]) });
+    }
+    // c·x - c·x·[condition] is c·x where the condition doesn't hold.
+    let mut denied: Vec<Group> = Vec::new();
+    let is_condition = |atom: &AtomId| matches!(atoms.atom(*atom), Some(Atom::AtLeast(..) | Atom::Equals(..)));
+    while let Some((mono, scale, condition)) = left.iter().find_map(|(mono, scale)| {
+        let opposite = Exact::ZERO.checked_sub(*scale)?;
+        let denies = |atom: &AtomId| is_condition(atom) && left.contains(&(mono.without(*atom), opposite));
+        (*scale < Exact::ZERO).then(|| mono.factors().find(denies)).flatten().map(|condition| (*mono, opposite, condition))
+    }) {
+        let rest = mono.without(condition);
+        left.retain(|(other, _)| *other != mono && *other != rest);
+        denied.push(Group { scale, mono: rest, denied: Some(condition), lengths: None });
+    }
+    let single = left.into_iter().map(|(mono, scale)| Group { scale, mono, denied: None, lengths: None });
+    let mut all: Vec<Group> = single.chain(denied).chain(groups).collect();
+    all.sort_by_key(|group| group.mono.degree() + usize::from(group.lengths.is_some()) + usize::from(group.denied.is_some()));
+    // A sum doesn't begin with what is taken off.
+    if let Some(first) = all.iter().position(|group| group.scale > Exact::ZERO) {
+        all.get_mut(..=first).into_iter().for_each(|part| part.rotate_right(1));
+    }
+    all
+}

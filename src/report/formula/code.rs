@@ -1,0 +1,168 @@
+//! Formulas as modules: Python and JavaScript, a function a quantity. Both compute in integers of any size, so every digit is right.
+
+use std::fmt::Write as _;
+use std::io::{self, Write};
+
+use super::super::title::title;
+use crate::analysis::formula::{Formula, Formulas};
+use crate::evaluation::Evaluation;
+use crate::program::{Atom, Style};
+use crate::quantity::Exact;
+
+const PYTHON_EXPERTS: &str = "def expected_millionths(experts, chosen, tokens):
+    \"\"\"E (1 - (1 - k/E)^tokens) in millionths, in fixed point of 124 bits: as layerspec has it.\"\"\"
+    bits = 124
+    missed, power = 1 << bits, ((experts - chosen) << bits) // experts
+    while tokens > 0:
+        if tokens & 1:
+            missed = (missed * power) >> bits
+        power = (power * power) >> bits
+        tokens >>= 1
+    idle = (experts * 1000000 * missed + (1 << (bits - 1))) >> bits
+    return max(experts * 1000000 - idle, 0)
+";
+
+const PYTHON_ISQRT: &str = "from math import isqrt\n";
+
+const JS_MIN: &str = "const min = (a, b) => (a < b ? a : b);\n";
+
+const JS_FLOOR: &str = "const floorDiv = (a, b) => (a >= 0n ? a / b : -((b - 1n - a) / b));\n";
+
+const JS_EXPERTS: &str = "/** E (1 - (1 - k/E)^tokens) in millionths, in fixed point of 124 bits: as layerspec has it. */
+function expectedMillionths(experts, chosen, tokens) {
+  const bits = 124n;
+  let missed = 1n << bits;
+  let power = ((experts - chosen) << bits) / experts;
+  while (tokens > 0n) {
+    if (tokens & 1n) missed = (missed * power) >> bits;
+    power = (power * power) >> bits;
+    tokens >>= 1n;
+  }
+  const idle = (experts * 1000000n * missed + (1n << (bits - 1n))) >> bits;
+  const left = experts * 1000000n - idle;
+  return left > 0n ? left : 0n;
+}
+";
+
+const JS_ISQRT: &str = "function isqrt(n) {
+  if (n < 2n) return n;
+  let x = 1n << BigInt((n.toString(2).length + 1) >> 1);
+  for (;;) {
+    const y = (x + n / x) >> 1n;
+    if (y >= x) return x;
+    x = y;
+  }
+}
+";
+
+/// A module of functions that take the workload's variables by name, in the order of the program's.
+pub(super) fn module(evaluation: &Evaluation, pages: &[Formulas], style: Style, out: &mut dyn Write) -> io::Result<()> {
+    let Some(page) = pages.first() else { return Ok(()) };
+    let python = style == Style::Python;
+    let about = format!(
+        "{}\n\nTotals as functions of the workload, as layerspec {} counts them.",
+        title(evaluation),
+        env!("CARGO_PKG_VERSION")
+    );
+    // A name from a file must not end a comment.
+    let about = about.replace('\\', "\\\\").replace("\"\"\"", "'''").replace("*/", "* /");
+    let atoms = page.atoms_with_conditions();
+    let uses = |wanted: fn(&Atom) -> bool| atoms.iter().any(|id| page.symbolic.atoms.atom(*id).is_some_and(wanted));
+    let (experts, isqrt) = (uses(|atom| matches!(atom, Atom::Experts(..))), uses(|atom| matches!(atom, Atom::Isqrt(_))));
+    if python {
+        writeln!(out, "\"\"\"{about}\"\"\"\n")?;
+        if isqrt {
+            writeln!(out, "{PYTHON_ISQRT}")?;
+        }
+        if experts {
+            writeln!(out, "\n{PYTHON_EXPERTS}")?;
+        }
+    } else {
+        writeln!(out, "/**\n * {}\n */\n", about.replace('\n', "\n * ").replace(" * \n", " *\n"))?;
+        let helpers = [
+            (uses(|atom| matches!(atom, Atom::Min(..))), JS_MIN),
+            (uses(|atom| matches!(atom, Atom::Floor(..))), JS_FLOOR),
+            (isqrt, JS_ISQRT),
+            (experts, JS_EXPERTS),
+        ];
+        for (_, helper) in helpers.iter().filter(|(is_used, _)| *is_used) {
+            writeln!(out, "{helper}")?;
+        }
+    }
+    out.write_all(check(page, style).as_bytes())?;
+    for formula in &page.formulas {
+        out.write_all(function(page, formula, style).as_bytes())?;
+    }
+    Ok(())
+}
+
+/// The parameters of every function: the model's own variables have their defaults.
+fn parameters(page: &Formulas) -> String {
+    let own = |at: usize| page.point.as_ref().and_then(|point| point.get(at)).copied();
+    let names = page.symbolic.variables.iter().enumerate().map(|(at, variable)| match own(at).filter(|_| at >= 3) {
+        Some(value) => format!("{}={value}", variable.name),
+        None => variable.name.to_string(),
+    });
+    names.collect::<Vec<_>>().join(", ")
+}
+
+fn names(page: &Formulas) -> String {
+    page.symbolic.variables.iter().map(|variable| &*variable.name).collect::<Vec<_>>().join(", ")
+}
+
+/// Refuses the workloads that `layerspec compile` refuses.
+fn check(page: &Formulas, style: Style) -> String {
+    let writer = page.writer(style);
+    let mut out = String::new();
+    let guards = page.symbolic.guards.iter().filter_map(|guard| {
+        let by = guard.denominator()?;
+        Some((writer.poly(&guard.times(Exact::integer(by))?), by))
+    });
+    let wrong = "there the model is wrong: `layerspec compile` says why";
+    if style == Style::Python {
+        let _ = write!(out, "\ndef _check({}):\n", names(page));
+        for variable in &page.symbolic.variables {
+            let (name, least) = (&variable.name, variable.least);
+            let _ = write!(out, "    if {name} < {least}:\n        raise ValueError(\"{name} is at least {least}\")\n");
+        }
+        for (guard, by) in guards {
+            let _ = write!(out, "    if {guard} != {by}:\n        raise ValueError(\"{wrong}\")\n");
+        }
+        out.push('\n');
+    } else {
+        let _ = writeln!(out, "function check({}) {{", names(page));
+        for variable in &page.symbolic.variables {
+            let (name, least) = (&variable.name, variable.least);
+            let _ = writeln!(out, "  if ({name} < {least}n) throw new RangeError(\"{name} is at least {least}\");");
+        }
+        for (guard, by) in guards {
+            let _ = writeln!(out, "  if ({guard} !== {by}n) throw new RangeError(\"{wrong}\");");
+        }
+        out.push_str("}\n");
+    }
+    out
+}
+
+fn function(page: &Formulas, formula: &Formula, style: Style) -> String {
+    let writer = page.writer(style);
+    let by = formula.form.denominator().unwrap_or(1);
+    let numerator = formula.form.times(Exact::integer(by)).unwrap_or_default();
+    let (name, doc) = (formula.info.name, formula.info.doc);
+    let names = names(page);
+    let mut out = String::new();
+    if style == Style::Python {
+        let body = if by == 1 { writer.poly(&numerator) } else { format!("{} // {by}", writer.factor(&numerator)) };
+        let _ =
+            write!(out, "\ndef {name}({}):\n    \"\"\"{doc}\"\"\"\n    _check({names})\n    return {body}\n\n", parameters(page));
+    } else {
+        let body = if by == 1 { writer.poly(&numerator) } else { format!("{} / {by}n", writer.factor(&numerator)) };
+        let integers: Vec<String> = page.symbolic.variables.iter().map(|variable| format!("BigInt({})", variable.name)).collect();
+        let _ = write!(
+            out,
+            "\n/** {doc} */\nexport function {name}({}) {{\n  [{names}] = [{}];\n  check({names});\n  return {body};\n}}\n",
+            parameters(page),
+            integers.join(", ")
+        );
+    }
+    out
+}

@@ -1,0 +1,200 @@
+//! `layerspec formula`: what it prints is what the model is, in each language that is at hand.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use layerspec::programs::Program;
+use layerspec::{Phase, Workload};
+
+use crate::program::{Random, base, model};
+
+/// Models whose formulas have everything that formulas can have: experts, windows, ceilings, conditions, images, squares.
+const MODELS: &[(&str, Phase)] = &[
+    ("llama-2-7b-hf", Phase::Prefill),
+    ("llama-2-7b-hf", Phase::Train),
+    ("deepseek-v3", Phase::Decode),
+    ("gemma-3-4b-it", Phase::Prefill),
+    ("falcon-h1-0.5b-base", Phase::Decode),
+    ("resnet-50", Phase::Prefill),
+    ("deepseek-v4-flash", Phase::Prefill),
+    ("whisper-small", Phase::Train),
+    ("qwen2.5-omni-7b", Phase::Prefill),
+];
+
+fn layerspec(arguments: &[&str]) -> Vec<u8> {
+    let output = Command::new(env!("CARGO_BIN_EXE_layerspec")).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    output.stdout
+}
+
+fn word(phase: Phase) -> &'static str {
+    phase.word()
+}
+
+/// Points at which the program has an answer, some of whose digits are beyond 2^53, and those answers by quantity.
+fn points(program: &Program, phase: Phase) -> Vec<(Vec<u64>, BTreeMap<&'static str, u128>)> {
+    let mut random = Random(7);
+    let (mut room, mut out, mut found) = (program.room(), Vec::new(), Vec::new());
+    for _ in 0..400 {
+        let value = |name: &str, random: &mut Random| match name {
+            "batch_size" => 1 + random.below(300),
+            "past_len" if phase == Phase::Train || random.below(2) == 0 => 0,
+            "seq_len" if phase == Phase::Decode => 1,
+            "seq_len" | "past_len" => 1 + random.length(),
+            name if name.contains("image") || name.ends_with("size") => 28 * (1 + random.below(40)),
+            _ => random.below(4),
+        };
+        let point: Vec<u64> = program.variables().iter().map(|variable| value(&variable.name, &mut random)).collect();
+        if program.at(&point, &mut room, &mut out) {
+            let figures = program.outputs().map(layerspec::programs::Total::name).zip(out.iter().copied()).collect();
+            found.push((point, figures));
+        }
+        if found.len() == 25 {
+            break;
+        }
+    }
+    assert!(found.len() > 3);
+    found
+}
+
+/// What an interpreter prints when it is given a text; `None`: it isn't at hand.
+fn run(program: &str, arguments: &[&str], input: &str) -> Option<String> {
+    let child = Command::new(program).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let Ok(mut child) = child else {
+        eprintln!("`{program}` is not at hand: what needs it is left out");
+        return None;
+    };
+    // A shim that stands for nothing reads nothing.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{program}: {said}");
+    Some(String::from_utf8(output.stdout).unwrap())
+}
+
+/// Compares the lines that a language printed with the program's answers.
+fn compare(name: &str, printed: &str, points: &[(Vec<u64>, BTreeMap<&'static str, u128>)]) {
+    let expected: Vec<String> = points
+        .iter()
+        .flat_map(|(point, figures)| figures.iter().map(move |(quantity, n)| format!("{quantity} {point:?} {n}")))
+        .collect();
+    let found: Vec<&str> = printed.lines().collect();
+    assert_eq!(found.len(), expected.len(), "{name}");
+    for (found, expected) in found.iter().zip(&expected) {
+        assert_eq!(found, expected, "{name}");
+    }
+}
+
+#[test]
+fn python_modules_give_what_the_program_does() {
+    let mut beyond = false;
+    for (name, phase) in MODELS {
+        let program = model(name).program(&base(*phase)).unwrap();
+        let points = points(&program, *phase);
+        let module = String::from_utf8(layerspec(&["formula", name, "--phase", word(*phase), "--as", "python"])).unwrap();
+        let mut script = module + "\nfor point, names in [\n";
+        for (point, figures) in &points {
+            script += &format!("    ({point:?}, {:?}),\n", figures.keys().collect::<Vec<_>>());
+        }
+        script += "]:\n    for name in names:\n        print(name, point, globals()[name](*point))\n";
+        let Some(printed) = run("python3", &["-"], &script) else { return };
+        compare(name, &printed, &points);
+        beyond |= points.iter().any(|(_, figures)| figures.values().any(|n| *n > 1 << 53 && n % 2 == 1));
+    }
+    assert!(beyond, "no figure that a double couldn't have");
+}
+
+#[test]
+fn javascript_modules_give_what_the_program_does() {
+    for (name, phase) in MODELS {
+        let program = model(name).program(&base(*phase)).unwrap();
+        let points = points(&program, *phase);
+        let module = String::from_utf8(layerspec(&["formula", name, "--phase", word(*phase), "--as", "javascript"])).unwrap();
+        let names: Vec<&str> = points[0].1.keys().copied().collect();
+        let mut script = format!("{module}\nconst all = {{ {} }};\nfor (const [point, names] of [\n", names.join(", "));
+        for (point, figures) in &points {
+            script += &format!("  [{point:?}, {:?}],\n", figures.keys().collect::<Vec<_>>());
+        }
+        script += "]) for (const name of names) console.log(`${name} [${point.join(\", \")}] ${all[name](...point)}`);\n";
+        let Some(printed) = run("node", &["--input-type=module", "-"], &script) else { return };
+        compare(name, &printed, &points);
+    }
+}
+
+/// A module refuses what the model refuses, and takes its variables by name.
+#[test]
+fn python_modules_refuse_what_the_model_refuses() {
+    let module = String::from_utf8(layerspec(&["formula", "resnet-50", "--as", "python", "--quantity", "matmul_flops"])).unwrap();
+    let script = module
+        + "\nprint(matmul_flops(seq_len=1, past_len=0, batch_size=1))\nfor wrong in [(0, 1, 0, 224), (1, 1, 0, 0)]:\n    try:\n        matmul_flops(*wrong)\n    except ValueError as error:\n        print(error)\n";
+    let Some(printed) = run("python3", &["-"], &script) else { return };
+    let at_224 = model("resnet-50").totals(&Workload::prefill(1, 1)).into_result().unwrap().matmul_flops().0;
+    let lines: Vec<&str> = printed.lines().collect();
+    assert_eq!(lines[0], at_224.to_string());
+    assert!(lines[1].contains("batch_size is at least 1") && lines[2].contains("`layerspec compile` says why"), "{printed}");
+}
+
+/// The terms of each formula add up to its value, which is the total; and shares are told from what they are shares of.
+#[test]
+fn terms_add_up_to_the_totals() {
+    for (name, phase) in MODELS {
+        let arguments = ["formula", name, "--phase", word(*phase), "--as", "json"];
+        let json: serde_json::Value = serde_json::from_slice(&layerspec(&arguments)).unwrap();
+        let totals = model(name).totals(&base(*phase)).into_result().unwrap();
+        let mut seen = 0;
+        for part in json["parts"].as_array().unwrap() {
+            for formula in part["formulas"].as_array().unwrap() {
+                let Some(value) = formula["value"].as_number() else { continue };
+                let quantity = formula["quantity"].as_str().unwrap();
+                let value: i128 = value.to_string().parse().unwrap();
+                let terms = formula["terms"].as_array().unwrap();
+                let terms: f64 = terms.iter().map(|term| term["value"].as_f64().unwrap()).sum();
+                #[expect(clippy::cast_precision_loss, reason = "a sum of doubles")]
+                let off = (terms - value as f64).abs() / (value as f64).max(1.0);
+                assert!(off < 1e-9, "{name} {quantity}: {terms} and {value}");
+                if let Some(total) = totals.named(quantity) {
+                    assert_eq!(u128::try_from(value), Ok(total), "{name} {quantity}");
+                    seen += 1;
+                }
+            }
+        }
+        assert!(seen >= 16, "{name}: {seen}");
+    }
+}
+
+/// No line of a page is wider than the terminal, but for a word that can't be broken.
+#[test]
+fn pages_fit_their_terminal() {
+    for (name, phase) in MODELS {
+        for width in [60, 80, 120, 200] {
+            let output = Command::new(env!("CARGO_BIN_EXE_layerspec"))
+                .args(["formula", name, "--phase", word(*phase)])
+                .env("COLUMNS", width.to_string())
+                .output()
+                .unwrap();
+            for line in String::from_utf8(output.stdout).unwrap().lines() {
+                let longest = line.split(' ').map(|word| word.chars().count()).max().unwrap_or(0);
+                assert!(line.chars().count() <= width.max(longest + 6), "{name} at {width}: {line}");
+            }
+        }
+    }
+}
+
+/// A model whose weights depend on the workload has no formula, and says so.
+#[test]
+fn what_has_no_formula_is_said() {
+    let text = r#"{ "workload": { "n": 4 }, "layers": [ { "name": "a", "class": "torch.nn.Linear", "parameters": { "in_features": 4, "out_features": "<n>" } } ] }"#;
+    let mut child = Command::new(env!("CARGO_BIN_EXE_layerspec"))
+        .args(["formula", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("no formula") && said.contains("`weight` depends on the workload"), "{said}");
+}
