@@ -116,7 +116,7 @@ pub mod analyses {
 
 /// A model as formulas, compiled: its totals at any workload in nanoseconds.
 pub mod programs {
-    pub use crate::program::{Block, Columns, Program, Regime, Room, Unformed, Variable};
+    pub use crate::program::{Block, Columns, Program, Regime, Room, Unformed, Values, Variable};
     pub use crate::quantity::{TOTALS, Total, TotalInfo};
 }
 

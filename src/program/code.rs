@@ -6,8 +6,10 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::atoms::Atom;
+use super::experts::Experts;
 use super::lane::Lane;
 use super::poly::{AtomId, Mono, Poly};
 use super::symbolic::{Symbolic, Variable};
@@ -15,47 +17,44 @@ use crate::quantity::Total;
 use crate::syntax::expr::Exact;
 
 /// A slot of a program.
-type Slot = u32;
+pub(super) type Slot = u32;
 
 /// The slot that is 1.
-const ONE: Slot = 0;
+pub(super) const ONE: Slot = 0;
 
 /// A sum of slots times coefficients, over a number.
 #[derive(Debug, Clone)]
-struct Sum {
-    terms: Range<usize>,
-    denominator: i128,
+pub(super) struct Sum {
+    pub(super) terms: Range<usize>,
+    pub(super) denominator: i128,
 }
 
 /// What gives a slot its value.
 #[derive(Debug, Clone)]
-enum Op {
+pub(super) enum Op {
     Product(Slot, Slot),
     Floor(Sum),
     Min(Sum, Sum),
     AtLeast(Sum, i128),
     Equals(Sum, i128),
-    Experts(u128, u128, Sum),
+    Experts(Arc<Experts>, Sum),
     Isqrt(Sum),
 }
 
 /// A model's totals as code.
 #[derive(Debug, Clone)]
 pub struct Program {
-    variables: Vec<Variable>,
+    pub(super) variables: Vec<Variable>,
     /// Of the slots behind those of 1 and the variables.
-    ops: Vec<Op>,
+    pub(super) ops: Vec<Op>,
     /// Of all sums: slots and coefficients.
-    slots: Vec<Slot>,
-    coefficients: Vec<i128>,
+    pub(super) slots: Vec<Slot>,
+    pub(super) coefficients: Vec<i128>,
     /// The same where they fit. Empty: they don't.
-    small: Vec<i64>,
-    outputs: Vec<(Total, Sum)>,
-    guards: Vec<Sum>,
+    pub(super) small: Vec<i64>,
+    pub(super) outputs: Vec<(Total, Sum)>,
+    pub(super) guards: Vec<Sum>,
 }
-
-/// How many points a column is computed at once.
-pub const LANES: usize = 128;
 
 impl Program {
     /// The code of all totals that are sums of rows. `None`: a number is beyond what is computed with.
@@ -90,7 +89,18 @@ impl Program {
         Room { small: Vec::with_capacity(self.num_slots()), large: Vec::with_capacity(self.num_slots()) }
     }
 
-    fn num_slots(&self) -> usize {
+    /// The numbers in it besides coefficients.
+    fn numbers(&self) -> impl Iterator<Item = i128> {
+        let of_op = |op: &Op| match op {
+            Op::Floor(sum) => Some(sum.denominator),
+            Op::AtLeast(_, value) | Op::Equals(_, value) => Some(*value),
+            Op::Product(..) | Op::Min(..) | Op::Experts(..) | Op::Isqrt(_) => None,
+        };
+        let sums = self.guards.iter().chain(self.outputs.iter().map(|(_, sum)| sum));
+        self.ops.iter().filter_map(of_op).chain(sums.map(|sum| sum.denominator))
+    }
+
+    pub(super) fn num_slots(&self) -> usize {
         1 + self.variables.len() + self.ops.len()
     }
 
@@ -123,7 +133,7 @@ impl Program {
                 Op::Min(a, b) => sum(a)?.min(sum(b)?),
                 Op::AtLeast(form, threshold) => N::narrow(i128::from(sum(form)?.into() >= *threshold))?,
                 Op::Equals(form, value) => N::narrow(i128::from(sum(form)?.into() == *value))?,
-                Op::Experts(experts, chosen, tokens) => N::narrow(experts_at(*experts, *chosen, sum(tokens)?.into())?)?,
+                Op::Experts(experts, tokens) => N::narrow(experts.at(sum(tokens)?.into())?)?,
                 Op::Isqrt(form) => N::narrow(isqrt_at(sum(form)?.into())?)?,
             };
             slots.push(value);
@@ -153,7 +163,7 @@ impl Program {
     }
 
     /// The most that any number in it comes to where no variable is more than so much. `None`: beyond 128 bits.
-    fn bound(&self, most: &[u64]) -> Option<u128> {
+    pub(super) fn bound(&self, most: &[u64]) -> Option<u128> {
         let mut slots: Vec<u128> = Vec::with_capacity(self.num_slots());
         let mut worst = 1u128;
         slots.push(1);
@@ -179,7 +189,7 @@ impl Program {
                     (most, most)
                 }
                 Op::AtLeast(sum, threshold) | Op::Equals(sum, threshold) => (of(sum, &slots)?.max(threshold.unsigned_abs()), 1),
-                Op::Experts(experts, _, sum) => (of(sum, &slots)?, experts.checked_mul(1_000_000)?),
+                Op::Experts(experts, sum) => (of(sum, &slots)?, experts.most()?),
                 Op::Isqrt(sum) => (of(sum, &slots)?, of(sum, &slots)?.isqrt()),
             };
             worst = worst.max(inside).max(value);
@@ -188,39 +198,6 @@ impl Program {
         let sums = self.guards.iter().chain(self.outputs.iter().map(|(_, sum)| sum));
         sums.into_iter().try_fold(worst, |worst, sum| Some(worst.max(of(sum, &slots)?)))
     }
-
-    /// Ready for points at which no variable is more than so much.
-    pub fn columns(&self, most: &[u64]) -> Columns<'_> {
-        let bound = self.bound(most);
-        let fits = |most: i128| bound.is_some_and(|bound| i128::try_from(bound).is_ok_and(|bound| bound <= most));
-        let width = if !self.small.is_empty() && fits(i64::MAX.into()) {
-            Width::Small
-        } else if fits(i128::MAX) {
-            Width::Large
-        } else {
-            Width::Checked
-        };
-        Columns {
-            program: self,
-            most: most.to_vec(),
-            width,
-            small: Vec::new(),
-            large: Vec::new(),
-            room: self.room(),
-            figures: Vec::new(),
-        }
-    }
-}
-
-/// In which integers columns are computed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Width {
-    /// 64 bits, unchecked.
-    Small,
-    /// 128 bits, unchecked.
-    Large,
-    /// Point by point.
-    Checked,
 }
 
 /// Room to run a program at a point.
@@ -230,169 +207,7 @@ pub struct Room {
     large: Vec<i128>,
 }
 
-/// A program that runs at many points at once.
-#[derive(Debug)]
-pub struct Columns<'p> {
-    program: &'p Program,
-    /// No variable was said to be more.
-    most: Vec<u64>,
-    width: Width,
-    small: Vec<[i64; LANES]>,
-    large: Vec<[i128; LANES]>,
-    room: Room,
-    figures: Vec<u128>,
-}
-
-/// The totals at some points.
-#[derive(Debug, Default)]
-pub struct Block {
-    /// A column for each output of the program.
-    pub values: Vec<Vec<u128>>,
-    /// Whether the program is right at each point; where it isn't, the interpreter is to be asked.
-    pub valid: Vec<bool>,
-}
-
-impl Columns<'_> {
-    /// The totals at the points whose variables these columns have, all of one length.
-    pub fn fill(&mut self, columns: &[Vec<u64>], out: &mut Block) {
-        let points = columns.first().map_or(0, Vec::len);
-        out.values.resize_with(self.program.outputs.len(), Vec::new);
-        out.values.iter_mut().for_each(Vec::clear);
-        out.valid.clear();
-        let mut from = 0;
-        while from < points {
-            let to = (from + LANES).min(points);
-            let part: Vec<&[u64]> = columns.iter().map(|column| column.get(from..to).unwrap_or_default()).collect();
-            // Nothing was shown of points beyond.
-            let is_within = part.iter().zip(&self.most).all(|(column, most)| column.iter().all(|value| value <= most));
-            let done = match self.width {
-                _ if !is_within => None,
-                Width::Small => self.program.lanes(&self.program.small, &part, &mut self.small, out),
-                Width::Large => self.program.lanes(&self.program.coefficients, &part, &mut self.large, out),
-                Width::Checked => None,
-            };
-            if done.is_none() {
-                self.one_by_one(&part, to - from, out);
-            }
-            from = to;
-        }
-    }
-
-    fn one_by_one(&mut self, columns: &[&[u64]], points: usize, out: &mut Block) {
-        let mut point = Vec::with_capacity(columns.len());
-        for at in 0..points {
-            point.clear();
-            point.extend(columns.iter().filter_map(|column| column.get(at)));
-            let valid = self.program.at(&point, &mut self.room, &mut self.figures);
-            out.valid.push(valid);
-            for (n, column) in out.values.iter_mut().enumerate() {
-                column.push(if valid { self.figures.get(n).copied().unwrap_or(0) } else { 0 });
-            }
-        }
-    }
-}
-
-impl Program {
-    /// Some points at once, in integers that nothing leaves. `None`, with nothing put out: a function has no value at one of them.
-    fn lanes<N: Lane>(&self, coefficients: &[N], columns: &[&[u64]], slots: &mut Vec<[N; LANES]>, out: &mut Block) -> Option<()> {
-        let zero = N::narrow(0)?;
-        let points = columns.first().map_or(0, |column| column.len());
-        slots.resize(self.num_slots(), [zero; LANES]);
-        let (first, rest) = slots.split_first_mut()?;
-        *first = [N::narrow(1)?; LANES];
-        let mut inside = [true; LANES];
-        for ((slot, column), variable) in rest.iter_mut().zip(columns).zip(&self.variables) {
-            for ((cell, value), inside) in slot.iter_mut().zip(*column).zip(&mut inside) {
-                *cell = N::narrow(i128::from(*value))?;
-                *inside &= *value >= variable.least;
-            }
-        }
-        let (mut scratch, mut other) = ([zero; LANES], [zero; LANES]);
-        for (at, op) in (1 + self.variables.len()..).zip(&self.ops) {
-            let (known, open) = slots.split_at_mut_checked(at)?;
-            let target = open.first_mut()?;
-            match op {
-                Op::Product(a, b) => {
-                    let (a, b) = (known.get(*a as usize)?, known.get(*b as usize)?);
-                    target.iter_mut().zip(a).zip(b).for_each(|((cell, a), b)| *cell = a.wrapping_times(*b));
-                }
-                Op::Floor(sum) => {
-                    let denominator = N::narrow(sum.denominator)?;
-                    self.lane_sum(sum, coefficients, known, target)?;
-                    for cell in &mut *target {
-                        *cell = cell.floor_over(denominator)?;
-                    }
-                }
-                Op::Min(a, b) => {
-                    self.lane_sum(a, coefficients, known, target)?;
-                    self.lane_sum(b, coefficients, known, &mut other)?;
-                    target.iter_mut().zip(&other).for_each(|(cell, other)| *cell = (*cell).min(*other));
-                }
-                Op::AtLeast(sum, threshold) => {
-                    let (threshold, one) = (N::narrow(*threshold)?, N::narrow(1)?);
-                    self.lane_sum(sum, coefficients, known, &mut scratch)?;
-                    let holds = |value: &N| if *value >= threshold { one } else { zero };
-                    target.iter_mut().zip(&scratch).for_each(|(cell, value)| *cell = holds(value));
-                }
-                Op::Equals(sum, wanted) => {
-                    let (wanted, one) = (N::narrow(*wanted)?, N::narrow(1)?);
-                    self.lane_sum(sum, coefficients, known, &mut scratch)?;
-                    let holds = |value: &N| if *value == wanted { one } else { zero };
-                    target.iter_mut().zip(&scratch).for_each(|(cell, value)| *cell = holds(value));
-                }
-                Op::Experts(experts, chosen, sum) => {
-                    self.lane_sum(sum, coefficients, known, &mut scratch)?;
-                    for (cell, tokens) in target.iter_mut().zip(&scratch).take(points) {
-                        *cell = N::narrow(experts_at(*experts, *chosen, (*tokens).into())?)?;
-                    }
-                }
-                Op::Isqrt(sum) => {
-                    self.lane_sum(sum, coefficients, known, &mut scratch)?;
-                    for (cell, value) in target.iter_mut().zip(&scratch).take(points) {
-                        *cell = N::narrow(isqrt_at((*value).into())?)?;
-                    }
-                }
-            }
-        }
-        for guard in &self.guards {
-            let right = N::narrow(guard.denominator)?;
-            self.lane_sum(guard, coefficients, slots, &mut scratch)?;
-            inside.iter_mut().zip(&scratch).for_each(|(inside, value)| *inside &= *value == right);
-        }
-        // A total below 0 is none.
-        for (_, form) in &self.outputs {
-            self.lane_sum(form, coefficients, slots, &mut scratch)?;
-            inside.iter_mut().zip(&scratch).for_each(|(inside, value)| *inside &= *value >= zero);
-        }
-        for ((_, form), column) in self.outputs.iter().zip(&mut out.values) {
-            self.lane_sum(form, coefficients, slots, &mut scratch)?;
-            let whole = form.denominator == 1;
-            let denominator = N::narrow(form.denominator)?;
-            let value = |value: &N| if whole { *value } else { value.floor_over(denominator).unwrap_or(zero) };
-            column.extend(scratch.iter().take(points).map(|cell| value(cell).magnitude()));
-        }
-        out.valid.extend(inside.iter().take(points));
-        Some(())
-    }
-
-    fn lane_sum<N: Lane>(&self, sum: &Sum, coefficients: &[N], slots: &[[N; LANES]], out: &mut [N; LANES]) -> Option<()> {
-        *out = [N::narrow(0)?; LANES];
-        let terms = self.slots.get(sum.terms.clone())?.iter().zip(coefficients.get(sum.terms.clone())?);
-        for (slot, coefficient) in terms {
-            let slot = slots.get(*slot as usize)?;
-            out.iter_mut().zip(slot).for_each(|(total, value)| *total = total.wrapping_plus(value.wrapping_times(*coefficient)));
-        }
-        Some(())
-    }
-}
-
-/// `expected_experts` in millionths: as the interpreter has it.
-fn experts_at(experts: u128, chosen: u128, tokens: i128) -> Option<i128> {
-    let tokens = u128::try_from(tokens).ok()?;
-    i128::try_from(crate::syntax::expr::expected_millionths(experts, chosen, tokens)?).ok()
-}
-
-fn isqrt_at(value: i128) -> Option<i128> {
+pub(super) fn isqrt_at(value: i128) -> Option<i128> {
     i128::try_from(u128::try_from(value).ok()?.isqrt()).ok()
 }
 
@@ -427,8 +242,10 @@ impl<'s> Compiler<'s> {
             let sum = self.sum(form)?;
             self.program.outputs.push((*total, sum));
         }
-        let small: Option<Vec<i64>> = self.program.coefficients.iter().map(|value| i64::try_from(*value).ok()).collect();
-        self.program.small = small.unwrap_or_default();
+        let fits = |value: i128| i64::try_from(value).ok();
+        let small: Option<Vec<i64>> = self.program.coefficients.iter().map(|value| fits(*value)).collect();
+        let others = self.program.numbers().all(|value| fits(value).is_some());
+        self.program.small = small.filter(|_| others).unwrap_or_default();
         Some(self.program)
     }
 
@@ -486,7 +303,7 @@ impl<'s> Compiler<'s> {
             }
             Atom::Experts(experts, chosen, tokens) => {
                 let tokens = self.sum(tokens)?;
-                self.push(Op::Experts(*experts, *chosen, tokens))?
+                self.push(Op::Experts(Arc::new(Experts::new(*experts, *chosen)), tokens))?
             }
             Atom::Isqrt(form) => {
                 let form = self.sum(form)?;

@@ -2,6 +2,8 @@
 
 /// Integers of 64 or of 128 bits.
 pub trait Lane: Copy + Ord + Into<i128> {
+    /// The same without a sign.
+    type Unsigned: Copy;
     /// `None`: it doesn't fit.
     fn narrow(value: i128) -> Option<Self>;
     /// `None` beyond its bits.
@@ -14,13 +16,14 @@ pub trait Lane: Copy + Ord + Into<i128> {
     fn wrapping_plus(self, other: Self) -> Self;
     /// Where it was shown that the product is within its bits.
     fn wrapping_times(self, other: Self) -> Self;
-    /// Its distance from 0.
-    fn magnitude(self) -> u128;
+    /// The same bits without a sign: of what isn't negative.
+    fn unsigned(self) -> Self::Unsigned;
 }
 
 macro_rules! lanes {
-    ($($type:ty),*) => {$(
+    ($($type:ty = $unsigned:ty),*) => {$(
         impl Lane for $type {
+            type Unsigned = $unsigned;
             #[inline]
             fn narrow(value: i128) -> Option<Self> {
                 value.try_into().ok()
@@ -46,11 +49,11 @@ macro_rules! lanes {
                 self.wrapping_mul(other)
             }
             #[inline]
-            fn magnitude(self) -> u128 {
-                self.unsigned_abs().into()
+            fn unsigned(self) -> $unsigned {
+                self.cast_unsigned()
             }
         }
     )*};
 }
 
-lanes!(i64, i128);
+lanes!(i64 = u64, i128 = u128);

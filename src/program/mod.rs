@@ -2,14 +2,17 @@
 
 mod atoms;
 mod code;
+mod columns;
 mod domain;
+mod experts;
 mod lane;
 mod poly;
 mod symbolic;
 mod text;
 
 pub use atoms::Atom;
-pub use code::{Block, Columns, Program, Room};
+pub use code::{Program, Room};
+pub use columns::{Block, Columns, Values};
 pub use poly::{AtomId, Mono, Poly};
 pub use symbolic::{Regime, Symbolic, Unformed, Variable, symbolic};
 pub use text::{Group, Style, Writer};

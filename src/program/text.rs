@@ -26,6 +26,20 @@ enum Binds {
     Whole,
 }
 
+/// Words that mean something in a Python module of formulas.
+const PYTHON_WORDS: &str = "False None True and as assert async await break class continue def del elif else except finally for from global if \
+    import in is lambda nonlocal not or pass raise return try while with yield int min max isqrt expected_millionths ValueError _check";
+
+/// Words that mean something in a JavaScript module of formulas.
+const JAVASCRIPT_WORDS: &str = "arguments await break case catch class const continue debugger default delete do else enum eval export extends \
+    false finally for function if implements import in instanceof interface let new null package private protected public return static super \
+    switch this throw true try typeof var void while with yield BigInt RangeError min floorDiv isqrt expectedMillionths check";
+
+/// A name that is none of some words: one of them gets a stroke behind it.
+fn spared(name: &str, words: &str) -> String {
+    if words.split_whitespace().any(|word| word == name) { format!("{name}_") } else { name.to_owned() }
+}
+
 /// How two numbers are compared.
 #[derive(Debug, Clone, Copy)]
 enum Sign {
@@ -47,14 +61,16 @@ pub struct Writer<'a> {
 pub const SHORT: [(&str, &str); 3] = [("batch_size", "B"), ("seq_len", "S"), ("past_len", "P")];
 
 impl Writer<'_> {
-    /// A variable's name.
+    /// A variable's name: a letter for the lengths that every model has, unless one of the model's own is called so.
     pub fn name(&self, name: &str) -> String {
-        let short = SHORT.iter().find(|(long, _)| *long == name).map_or(name, |(_, short)| short);
+        let is_taken = |letter: &str| self.variables.iter().any(|variable| *variable.name == *letter);
+        let short = SHORT.iter().find(|(long, letter)| *long == name && !is_taken(letter)).map_or(name, |(_, letter)| letter);
         match self.style {
             Style::Text => short.to_owned(),
             Style::Latex if short.len() == 1 => short.to_owned(),
             Style::Latex => format!("\\mathit{{{}}}", name.replace('_', "\\_")),
-            Style::Python | Style::JavaScript => name.to_owned(),
+            Style::Python => spared(name, PYTHON_WORDS),
+            Style::JavaScript => spared(name, JAVASCRIPT_WORDS),
         }
     }
 

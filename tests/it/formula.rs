@@ -181,6 +181,36 @@ fn pages_fit_their_terminal() {
     }
 }
 
+/// Whatever a model calls its variables: words of a language, letters that stand for lengths.
+#[test]
+fn names_of_variables_are_spared() {
+    let text = r#"{ "workload": { "lambda": 4, "min": 3, "B": 2, "delete": 5, "int": 7 }, "layers": [
+        { "name": "a", "class": "torch.nn.SiLU", "parameters": { "features": "min(<lambda>, <batch_size>) + <min> * <B> + <delete> + <int>" } } ] }"#;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("m.json");
+    std::fs::write(&file, text).unwrap();
+    let file = file.display().to_string();
+    let page = String::from_utf8(layerspec(&["formula", &file, "--quantity", "vector_flops"])).unwrap();
+    assert!(page.contains("\nbatch_size = 1, S = seq_len = 2,048\n") && page.contains("min(batch_size, lambda)"), "{page}");
+    let python = String::from_utf8(layerspec(&["formula", &file, "--as", "python", "--quantity", "vector_flops"])).unwrap();
+    let javascript =
+        String::from_utf8(layerspec(&["formula", &file, "--as", "javascript", "--quantity", "vector_flops"])).unwrap();
+    let expected = layerspec_total(&file, "vector_flops");
+    if let Some(printed) = run("python3", &["-"], &(python + "\nprint(vector_flops(1, 2048, 0))\n")) {
+        assert_eq!(printed.trim(), expected);
+    }
+    if let Some(printed) =
+        run("node", &["--input-type=module", "-"], &(javascript + "\nconsole.log(String(vector_flops(1, 2048, 0)));\n"))
+    {
+        assert_eq!(printed.trim(), expected);
+    }
+}
+
+fn layerspec_total(file: &str, quantity: &str) -> String {
+    let json: serde_json::Value = serde_json::from_slice(&layerspec(&["compile", file, "--format", "json"])).unwrap();
+    json["totals"][quantity].to_string()
+}
+
 /// A model whose weights depend on the workload has no formula, and says so.
 #[test]
 fn what_has_no_formula_is_said() {

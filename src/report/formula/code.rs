@@ -97,17 +97,18 @@ pub(super) fn module(evaluation: &Evaluation, pages: &[Formulas], style: Style, 
 }
 
 /// The parameters of every function: the model's own variables have their defaults.
-fn parameters(page: &Formulas) -> String {
+fn parameters(page: &Formulas, style: Style) -> String {
     let own = |at: usize| page.point.as_ref().and_then(|point| point.get(at)).copied();
-    let names = page.symbolic.variables.iter().enumerate().map(|(at, variable)| match own(at).filter(|_| at >= 3) {
-        Some(value) => format!("{}={value}", variable.name),
-        None => variable.name.to_string(),
+    let names = names(page, style).into_iter().enumerate().map(|(at, name)| match own(at).filter(|_| at >= 3) {
+        Some(value) => format!("{name}={value}"),
+        None => name,
     });
     names.collect::<Vec<_>>().join(", ")
 }
 
-fn names(page: &Formulas) -> String {
-    page.symbolic.variables.iter().map(|variable| &*variable.name).collect::<Vec<_>>().join(", ")
+fn names(page: &Formulas, style: Style) -> Vec<String> {
+    let writer = page.writer(style);
+    page.symbolic.variables.iter().map(|variable| writer.name(&variable.name)).collect()
 }
 
 /// Refuses the workloads that `layerspec compile` refuses.
@@ -118,11 +119,13 @@ fn check(page: &Formulas, style: Style) -> String {
         let by = guard.denominator()?;
         Some((writer.poly(&guard.times(Exact::integer(by))?), by))
     });
+    let names = names(page, style);
+    let all = names.join(", ");
+    let least: Vec<(&String, u64)> = names.iter().zip(page.symbolic.variables.iter().map(|variable| variable.least)).collect();
     let wrong = "there the model is wrong: `layerspec compile` says why";
     if style == Style::Python {
-        let _ = write!(out, "\ndef _check({}):\n", names(page));
-        for variable in &page.symbolic.variables {
-            let (name, least) = (&variable.name, variable.least);
+        let _ = write!(out, "\ndef _check({all}):\n");
+        for (name, least) in least {
             let _ = write!(out, "    if {name} < {least}:\n        raise ValueError(\"{name} is at least {least}\")\n");
         }
         for (guard, by) in guards {
@@ -130,9 +133,8 @@ fn check(page: &Formulas, style: Style) -> String {
         }
         out.push('\n');
     } else {
-        let _ = writeln!(out, "function check({}) {{", names(page));
-        for variable in &page.symbolic.variables {
-            let (name, least) = (&variable.name, variable.least);
+        let _ = writeln!(out, "function check({all}) {{");
+        for (name, least) in least {
             let _ = writeln!(out, "  if ({name} < {least}n) throw new RangeError(\"{name} is at least {least}\");");
         }
         for (guard, by) in guards {
@@ -148,20 +150,18 @@ fn function(page: &Formulas, formula: &Formula, style: Style) -> String {
     let by = formula.form.denominator().unwrap_or(1);
     let numerator = formula.form.times(Exact::integer(by)).unwrap_or_default();
     let (name, doc) = (formula.info.name, formula.info.doc);
-    let names = names(page);
+    let (names, parameters) = (names(page, style), parameters(page, style));
+    let all = names.join(", ");
     let mut out = String::new();
     if style == Style::Python {
         let body = if by == 1 { writer.poly(&numerator) } else { format!("{} // {by}", writer.factor(&numerator)) };
-        let _ =
-            write!(out, "\ndef {name}({}):\n    \"\"\"{doc}\"\"\"\n    _check({names})\n    return {body}\n\n", parameters(page));
+        let _ = write!(out, "\ndef {name}({parameters}):\n    \"\"\"{doc}\"\"\"\n    _check({all})\n    return {body}\n\n");
     } else {
         let body = if by == 1 { writer.poly(&numerator) } else { format!("{} / {by}n", writer.factor(&numerator)) };
-        let integers: Vec<String> = page.symbolic.variables.iter().map(|variable| format!("BigInt({})", variable.name)).collect();
+        let integers = names.iter().map(|name| format!("BigInt({name})")).collect::<Vec<_>>().join(", ");
         let _ = write!(
             out,
-            "\n/** {doc} */\nexport function {name}({}) {{\n  [{names}] = [{}];\n  check({names});\n  return {body};\n}}\n",
-            parameters(page),
-            integers.join(", ")
+            "\n/** {doc} */\nexport function {name}({parameters}) {{\n  [{all}] = [{integers}];\n  check({all});\n  return {body};\n}}\n"
         );
     }
     out

@@ -54,7 +54,8 @@ fn legend(evaluation: &Evaluation, pages: &[Formulas]) -> String {
     let is_used = |name: &str| pages.iter().any(|page| page.uses(name) || page.fixed.iter().any(|(fixed, _)| **fixed == *name));
     let letters = lengths.into_iter().filter(|(name, _)| is_used(name)).filter_map(|(name, value)| {
         let letter = pages.first()?.writer(Style::Text).name(name);
-        Some(format!("{letter} = {name} = {}", units::exact(u128::from(value))))
+        let is = if letter == name { letter } else { format!("{letter} = {name}") };
+        Some(format!("{is} = {}", units::exact(u128::from(value))))
     });
     letters.collect::<Vec<_>>().join(", ")
 }

@@ -1,0 +1,277 @@
+//! A program at many points at once, in integers that a bound over all of them shows to be wide enough.
+
+use super::code::{ONE, Op, Program, Room, Sum, isqrt_at};
+use super::lane::Lane;
+
+/// How many points are computed at once.
+const LANES: usize = 128;
+
+/// In which integers columns are computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Width {
+    /// 64 bits, unchecked.
+    Small,
+    /// 128 bits, unchecked.
+    Large,
+    /// Point by point.
+    Checked,
+}
+
+/// A program that runs at many points at once.
+#[derive(Debug)]
+pub struct Columns<'p> {
+    program: &'p Program,
+    /// No variable was said to be more.
+    most: Vec<u64>,
+    width: Width,
+    small: Vec<[i64; LANES]>,
+    large: Vec<[i128; LANES]>,
+    room: Room,
+    figures: Vec<u128>,
+}
+
+/// The totals at some points.
+#[derive(Debug, Default)]
+pub struct Block {
+    /// A column for each output of the program.
+    pub values: Values,
+    /// Whether the program is right at each point; where it isn't, the interpreter is to be asked.
+    pub valid: Vec<bool>,
+}
+
+/// Columns of one width.
+#[derive(Debug)]
+pub enum Values {
+    /// All of them are below 2^63.
+    Small(Vec<Vec<u64>>),
+    /// They may be more.
+    Large(Vec<Vec<u128>>),
+}
+
+impl Default for Values {
+    fn default() -> Self {
+        Values::Small(Vec::new())
+    }
+}
+
+impl Block {
+    /// An output at a point; 0 where the program isn't right.
+    #[must_use]
+    pub fn value(&self, output: usize, point: usize) -> Option<u128> {
+        match &self.values {
+            Values::Small(columns) => columns.get(output)?.get(point).map(|value| u128::from(*value)),
+            Values::Large(columns) => columns.get(output)?.get(point).copied(),
+        }
+    }
+}
+
+impl Program {
+    /// Ready for points at which no variable is more than so much. Where one is, it is still right, and slower.
+    pub fn columns(&self, most: &[u64]) -> Columns<'_> {
+        let bound = self.bound(most);
+        let fits = |most: i128| bound.is_some_and(|bound| i128::try_from(bound).is_ok_and(|bound| bound <= most));
+        let width = if !self.small.is_empty() && fits(i64::MAX.into()) {
+            Width::Small
+        } else if fits(i128::MAX) {
+            Width::Large
+        } else {
+            Width::Checked
+        };
+        let (small, large, figures) = (Vec::new(), Vec::new(), Vec::new());
+        Columns { program: self, most: most.to_vec(), width, small, large, room: self.room(), figures }
+    }
+}
+
+impl Columns<'_> {
+    /// The totals at the points whose variables these columns have, all of one length.
+    pub fn fill(&mut self, columns: &[Vec<u64>], out: &mut Block) {
+        let points = columns.first().map_or(0, Vec::len);
+        // Nothing was shown of points beyond.
+        let is_within = columns.iter().zip(&self.most).all(|(column, most)| column.iter().all(|value| value <= most));
+        let width = if is_within { self.width } else { Width::Checked };
+        out.valid.clear();
+        let outputs = self.program.outputs.len();
+        if width == Width::Small {
+            if !matches!(out.values, Values::Small(_)) {
+                out.values = Values::default();
+            }
+            if let Values::Small(values) = &mut out.values {
+                empty(values, outputs);
+            }
+        } else {
+            if !matches!(out.values, Values::Large(_)) {
+                out.values = Values::Large(Vec::new());
+            }
+            if let Values::Large(values) = &mut out.values {
+                empty(values, outputs);
+            }
+        }
+        let mut from = 0;
+        while from < points {
+            let to = (from + LANES).min(points);
+            let part: Vec<&[u64]> = columns.iter().map(|column| column.get(from..to).unwrap_or_default()).collect();
+            let program = self.program;
+            let valid = &mut out.valid;
+            let done = match (width, &mut out.values) {
+                (Width::Small, Values::Small(values)) => lanes(program, &program.small, &part, &mut self.small, values, valid),
+                (Width::Large, Values::Large(values)) => {
+                    lanes(program, &program.coefficients, &part, &mut self.large, values, valid)
+                }
+                _ => None,
+            };
+            if done.is_none() {
+                self.one_by_one(&part, to - from, out);
+            }
+            from = to;
+        }
+    }
+
+    fn one_by_one(&mut self, columns: &[&[u64]], points: usize, out: &mut Block) {
+        let mut point = Vec::with_capacity(columns.len());
+        for at in 0..points {
+            point.clear();
+            point.extend(columns.iter().filter_map(|column| column.get(at)));
+            let valid = self.program.at(&point, &mut self.room, &mut self.figures);
+            out.valid.push(valid);
+            let figure = |n: usize| if valid { self.figures.get(n).copied().unwrap_or(0) } else { 0 };
+            match &mut out.values {
+                // Of points that are within the bound.
+                Values::Small(values) => {
+                    values.iter_mut().enumerate().for_each(|(n, column)| column.push(u64::try_from(figure(n)).unwrap_or(0)));
+                }
+                Values::Large(values) => values.iter_mut().enumerate().for_each(|(n, column)| column.push(figure(n))),
+            }
+        }
+    }
+}
+
+/// So many columns with nothing in them.
+fn empty<T>(columns: &mut Vec<Vec<T>>, outputs: usize) {
+    columns.resize_with(outputs, Vec::new);
+    columns.iter_mut().for_each(Vec::clear);
+}
+
+/// Some points at once, in integers that nothing leaves. `None`, with nothing put out: a function has no value at one of them.
+fn lanes<N: Lane>(
+    program: &Program,
+    coefficients: &[N],
+    columns: &[&[u64]],
+    slots: &mut Vec<[N; LANES]>,
+    out: &mut [Vec<N::Unsigned>],
+    valid: &mut Vec<bool>,
+) -> Option<()> {
+    let (zero, one) = (N::narrow(0)?, N::narrow(1)?);
+    let points = columns.first().map_or(0, |column| column.len());
+    slots.resize(program.num_slots(), [zero; LANES]);
+    let mut inside = [true; LANES];
+    for ((slot, column), variable) in slots.iter_mut().skip(1).zip(columns).zip(&program.variables) {
+        for ((cell, value), inside) in slot.iter_mut().zip(*column).zip(&mut inside) {
+            *cell = N::narrow(i128::from(*value))?;
+            *inside &= *value >= variable.least;
+        }
+    }
+    let sum = |sum: &Sum, slots: &[[N; LANES]], out: &mut [N; LANES]| lane_sum(program, sum, coefficients, slots, out);
+    let mut other = [zero; LANES];
+    for (at, op) in (1 + program.variables.len()..).zip(&program.ops) {
+        let (known, open) = slots.split_at_mut_checked(at)?;
+        let target = open.first_mut()?;
+        match op {
+            Op::Product(a, b) => {
+                let (a, b) = (known.get(*a as usize)?, known.get(*b as usize)?);
+                target.iter_mut().zip(a).zip(b).for_each(|((cell, a), b)| *cell = a.wrapping_times(*b));
+            }
+            Op::Floor(numerator) => {
+                let denominator = N::narrow(numerator.denominator)?;
+                sum(numerator, known, target)?;
+                for cell in &mut *target {
+                    *cell = cell.floor_over(denominator)?;
+                }
+            }
+            Op::Min(a, b) => {
+                sum(a, known, target)?;
+                sum(b, known, &mut other)?;
+                target.iter_mut().zip(&other).for_each(|(cell, other)| *cell = (*cell).min(*other));
+            }
+            Op::AtLeast(form, threshold) => {
+                let threshold = N::narrow(*threshold)?;
+                sum(form, known, target)?;
+                target.iter_mut().for_each(|cell| *cell = if *cell >= threshold { one } else { zero });
+            }
+            Op::Equals(form, wanted) => {
+                let wanted = N::narrow(*wanted)?;
+                sum(form, known, target)?;
+                target.iter_mut().for_each(|cell| *cell = if *cell == wanted { one } else { zero });
+            }
+            Op::Experts(experts, tokens) => {
+                sum(tokens, known, target)?;
+                for cell in target.iter_mut().take(points) {
+                    *cell = N::narrow(experts.at((*cell).into())?)?;
+                }
+            }
+            Op::Isqrt(form) => {
+                sum(form, known, target)?;
+                for cell in target.iter_mut().take(points) {
+                    *cell = N::narrow(isqrt_at((*cell).into())?)?;
+                }
+            }
+        }
+    }
+    let mut scratch = [zero; LANES];
+    for guard in &program.guards {
+        let right = N::narrow(guard.denominator)?;
+        sum(guard, slots, &mut scratch)?;
+        inside.iter_mut().zip(&scratch).for_each(|(inside, value)| *inside &= *value == right);
+    }
+    for ((_, form), column) in program.outputs.iter().zip(out) {
+        if let Some(constant) = constant(program, form, coefficients).filter(|value| *value >= zero) {
+            column.extend(std::iter::repeat_n(constant.unsigned(), points));
+            continue;
+        }
+        sum(form, slots, &mut scratch)?;
+        // A total below 0 is none.
+        inside.iter_mut().zip(&scratch).for_each(|(inside, value)| *inside &= *value >= zero);
+        if form.denominator != 1 {
+            let denominator = N::narrow(form.denominator)?;
+            for cell in &mut scratch {
+                *cell = cell.floor_over(denominator)?;
+            }
+        }
+        column.extend(scratch.iter().take(points).map(|cell| cell.unsigned()));
+    }
+    valid.extend(inside.iter().take(points));
+    Some(())
+}
+
+/// What a sum is at every point, if it is the same.
+fn constant<N: Lane>(program: &Program, sum: &Sum, coefficients: &[N]) -> Option<N> {
+    match (program.slots.get(sum.terms.clone())?, coefficients.get(sum.terms.clone())?) {
+        ([ONE], [value]) if sum.denominator == 1 => Some(*value),
+        ([], []) => N::narrow(0),
+        _ => None,
+    }
+}
+
+/// A sum before it is divided, at all points.
+fn lane_sum<N: Lane>(program: &Program, sum: &Sum, coefficients: &[N], slots: &[[N; LANES]], out: &mut [N; LANES]) -> Option<()> {
+    let (zero, one) = (N::narrow(0)?, N::narrow(1)?);
+    let terms = program.slots.get(sum.terms.clone())?.iter().zip(coefficients.get(sum.terms.clone())?);
+    let mut is_first = true;
+    for (slot, coefficient) in terms {
+        let values = slots.get(*slot as usize)?;
+        let coefficient = *coefficient;
+        let pairs = out.iter_mut().zip(values);
+        match (*slot == ONE, is_first) {
+            (true, true) => *out = [coefficient; LANES],
+            (true, false) => out.iter_mut().for_each(|total| *total = total.wrapping_plus(coefficient)),
+            (false, true) if coefficient == one => *out = *values,
+            (false, true) => pairs.for_each(|(total, value)| *total = value.wrapping_times(coefficient)),
+            (false, false) if coefficient == one => pairs.for_each(|(total, value)| *total = total.wrapping_plus(*value)),
+            (false, false) => pairs.for_each(|(total, value)| *total = total.wrapping_plus(value.wrapping_times(coefficient))),
+        }
+        is_first = false;
+    }
+    if is_first {
+        *out = [zero; LANES];
+    }
+    Some(())
+}
