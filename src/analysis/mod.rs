@@ -3,6 +3,7 @@
 //! A flat model comes in, plain data goes out; how it is shown is `report`'s business.
 
 pub mod cache;
+pub mod axis;
 pub mod changes;
 pub mod compare;
 pub mod convention;
@@ -16,6 +17,7 @@ pub mod origin;
 mod reasons;
 pub mod split;
 pub mod summary;
+pub mod sweep;
 
 pub use graph::{Cluster, Edge, Graph, Next, Part, Producer, TooManyEdges, graph};
 pub use reasons::{Because, Given, Reason, Reasons, Step, Term, reasons};

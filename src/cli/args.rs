@@ -7,6 +7,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Args as ClapArgs, CommandFactory, Parser, Subcommand, ValueEnum};
 
+use super::sweep_args::{SolveArgs, SweepArgs};
 use crate::analysis::memory::{Checkpointing, Lora, Training};
 use crate::catalog::{Catalog, Dtype};
 use crate::cost::workload::Workload;
@@ -63,6 +64,10 @@ pub enum Command {
     Compare(CompareArgs),
     /// FLOPs of a model as tools and papers count them, and how their counts differ, to the last FLOP
     Reconcile(ReconcileArgs),
+    /// Quantities at every point of a grid: workloads, dtypes, conventions, variables; CSV, JSON or Parquet
+    Sweep(SweepArgs),
+    /// The value of one variable at which a quantity reaches a value
+    Solve(SolveArgs),
     /// A model file from a Hugging Face config.json
     Import(ImportArgs),
     /// Weights, cache, activations, training: what takes how much, where the peak is, does it fit
@@ -546,6 +551,8 @@ const COMMANDS: &[&str] = &[
     "summary",
     "compare",
     "reconcile",
+    "sweep",
+    "solve",
     "import",
     "memory",
     "list",
@@ -701,7 +708,7 @@ impl WorkloadArgs {
     }
 }
 
-fn dtype(name: &str, catalog: &Catalog) -> Result<Dtype, String> {
+pub fn dtype(name: &str, catalog: &Catalog) -> Result<Dtype, String> {
     catalog.dtype(name).map_err(|near| {
         let hint = near.map_or_else(|| "`layerspec list dtypes` shows them".to_owned(), |near| format!("did you mean `{near}`?"));
         format!("unknown dtype; {hint}")

@@ -16,7 +16,10 @@ mod reconcile;
 mod schema;
 mod shell;
 mod show;
+mod solve;
 mod summary;
+mod sweep;
+mod sweep_args;
 mod tree;
 mod variant;
 
@@ -70,6 +73,8 @@ pub fn run() -> ExitCode {
         Command::Summary(options) => summary::run(options, &terminal),
         Command::Compare(options) => summary::compare(options, &terminal),
         Command::Reconcile(options) => reconcile::run(options, &terminal),
+        Command::Sweep(options) => sweep::run(options, &terminal),
+        Command::Solve(options) => solve::run(options, &terminal),
         Command::Import(options) => import::run(options, &terminal),
         Command::Explain(options) => explain::run(options, &terminal),
         Command::Memory(options) => memory::run(options, &terminal),

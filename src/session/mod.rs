@@ -12,8 +12,10 @@ mod names;
 mod outcome;
 mod stage;
 mod subject;
+mod sweep;
 #[cfg(test)]
 mod tests;
+mod variable;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -25,6 +27,8 @@ pub use lowered::FlatRow;
 pub use model::{Model, Place};
 pub use outcome::{Failure, Outcome};
 pub use stage::{Shown, Stage};
+pub use sweep::{Axes, Load, Problem, Room, Sweep};
+pub use variable::{SHORT_NAMES, Variable};
 
 use crate::catalog::{Catalog, Convention};
 use crate::language;
