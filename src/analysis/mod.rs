@@ -2,8 +2,8 @@
 //!
 //! A flat model comes in, plain data goes out; how it is shown is `report`'s business.
 
-pub mod cache;
 pub mod axis;
+pub mod cache;
 pub mod changes;
 pub mod compare;
 pub mod convention;
@@ -15,6 +15,7 @@ pub mod layers;
 pub mod memory;
 pub mod origin;
 mod reasons;
+pub mod solve;
 pub mod split;
 pub mod summary;
 pub mod sweep;

@@ -187,9 +187,8 @@ impl Defaults {
     /// Those of a model at a workload.
     #[must_use]
     pub fn of(lowered: &Lowered, workload: &Workload) -> Self {
-        let bound = |workload: &Workload| {
-            deep(|| bind(&lowered.flat, lowered.execution, workload, &mut Diagnostics::default())).workload
-        };
+        let bound =
+            |workload: &Workload| deep(|| bind(&lowered.flat, lowered.execution, workload, &mut Diagnostics::default())).workload;
         let now = bound(workload);
         // One new token leaves all others of the prompt to the past.
         let prompt = (now.phase == Phase::Decode && workload.past_len.is_none())

@@ -10,9 +10,8 @@ use super::args::refused;
 use super::input::Given;
 use super::output::{Exit, Stop, Terminal, write_to};
 use super::sweep_args::{AxesArgs, SweepArgs, SweepFormat};
-use crate::analysis::axis::{Numbers, Shard, Values};
+use crate::analysis::axis::{Shard, Values};
 use crate::analysis::sweep::{POINT_VARIABLES, Piece, is_varied};
-use crate::catalog::Catalog;
 use crate::cost::workload::value_problem;
 use crate::lower::{Execution, Lowered};
 use crate::quantity::workload::DERIVED;
@@ -66,12 +65,12 @@ fn suits_output(args: &SweepArgs) -> Result<(), Stop> {
 }
 
 /// The model by which variables are told apart: with the first value of each that is set, or else as it is.
-fn taken(given: &Given<'_>, args: &AxesArgs) -> Result<Model, Outcome<Lowered>> {
+fn taken(given: &Given<'_>, args: &AxesArgs) -> Result<Model, Box<Outcome<Lowered>>> {
     let read = |variables: Vec<(Arc<str>, Value)>| {
         let loaded = given.read(&Settings { variables, ..args.taken() });
         let model = loaded.value.clone();
         let outcome = loaded.and_then(|model| model.lowered(&Execution::default()));
-        model.filter(|_| !outcome.diagnostics.has_errors()).ok_or(outcome)
+        model.filter(|_| !outcome.diagnostics.has_errors()).ok_or_else(|| Box::new(outcome))
     };
     let first = args.settings.iter().filter_map(|(name, values)| Some((name.clone(), values.at(0)?)));
     read(first.collect()).or_else(|with_values| match with_values.diagnostics.has(Code::UnknownSetting) {
@@ -280,11 +279,12 @@ fn said(found: Found, points: u128, session: &Session, terminal: &Terminal) -> E
     let (of, verb) = if points == 1 { ("point", "has") } else { ("points", if found.without == 1 { "has" } else { "have" }) };
     if u128::from(found.without) == points {
         let help = format!("no point has figures; this is at the first: {}", first.point);
-        return terminal.report(&session.failed::<()>(Diagnostic { primary: None, secondary: Vec::new(), ..*first.why }.help(help)));
+        return terminal
+            .report(&session.failed::<()>(Diagnostic { primary: None, secondary: Vec::new(), ..*first.why }.help(help)));
     }
     let message = format!("{without} of {all} {of} {verb} no figures");
-    let diagnostic = Diagnostic::new(Code::WithoutFigures, message)
-        .note(format!("the first is at {}: {}", first.point, first.why.message));
+    let diagnostic =
+        Diagnostic::new(Code::WithoutFigures, message).note(format!("the first is at {}: {}", first.point, first.why.message));
     let diagnostic = first.why.help.iter().fold(diagnostic, |diagnostic, help| diagnostic.help(help));
     terminal.report(&session.said::<()>(Diagnostics::from(diagnostic)))
 }

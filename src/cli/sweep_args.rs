@@ -193,7 +193,8 @@ impl SweepArgs {
     pub fn quantities(&self) -> Result<Vec<Total>, clap::Error> {
         let train = self.axes.phase.contains(&Phase::Train);
         if self.quantity.is_empty() {
-            let slow = |info: &TotalInfo| matches!(info.quantity, Total::PeakBytes | Total::PeakActivationBytes | Total::SavedBytes);
+            let slow =
+                |info: &TotalInfo| matches!(info.quantity, Total::PeakBytes | Total::PeakActivationBytes | Total::SavedBytes);
             let all = TOTALS.iter().filter(|info| !slow(info) && (train || !info.train_only));
             return Ok(all.map(|info| info.quantity).collect());
         }
@@ -268,11 +269,11 @@ static OPTIONS: LazyLock<Vec<String>> = LazyLock::new(|| TOTALS.iter().map(|info
 impl ClapArgs for Target {
     fn augment_args(command: clap::Command) -> clap::Command {
         let with = |command: clap::Command, (info, option): (&'static TotalInfo, &'static String)| {
-            let (unit, read): (_, fn(&str) -> Result<u128, String>) = match info.unit {
-                Unit::Bytes => ("SIZE", parse_size),
-                _ => ("N", parse_count),
+            let arg = Arg::new(info.name).long(option.as_str()).help(info.doc);
+            let arg = match info.unit {
+                Unit::Bytes => arg.value_name("SIZE").value_parser(parse_size),
+                _ => arg.value_name("N").value_parser(parse_count),
             };
-            let arg = Arg::new(info.name).long(option.as_str()).value_name(unit).help(info.doc).value_parser(read);
             let arg = if option == info.name { arg } else { arg.alias(info.name) };
             command.arg(arg.help_heading("Quantity, one of these"))
         };
@@ -316,7 +317,8 @@ fn parse_amount(text: &str, bytes: bool) -> Result<u128, String> {
     let end = text.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(text.len());
     let (digits, mut rest) = text.split_at_checked(end).unwrap_or((text, ""));
     let mut exponent = 0i32;
-    if let Some(power) = rest.strip_prefix(['e', 'E']).filter(|power| power.starts_with(|c: char| c.is_ascii_digit() || c == '-' || c == '+'))
+    if let Some(power) =
+        rest.strip_prefix(['e', 'E']).filter(|power| power.starts_with(|c: char| c.is_ascii_digit() || c == '-' || c == '+'))
     {
         let end = power.char_indices().find(|(at, c)| *at > 0 && !c.is_ascii_digit()).map_or(power.len(), |(at, _)| at);
         let (power, unit) = power.split_at_checked(end).unwrap_or((power, ""));
@@ -334,7 +336,8 @@ fn parse_amount(text: &str, bytes: bool) -> Result<u128, String> {
     let value = match exponent.saturating_sub(places) {
         power @ 0.. => {
             let power = 10u128.checked_pow(power.unsigned_abs());
-            if number == 0 { Some(0) } else { power.and_then(|power| number.checked_mul(power)?.checked_mul(unit)) }.ok_or_else(large)?
+            if number == 0 { Some(0) } else { power.and_then(|power| number.checked_mul(power)?.checked_mul(unit)) }
+                .ok_or_else(large)?
         }
         power => {
             let all = number.checked_mul(unit).ok_or_else(large)?;
@@ -351,7 +354,11 @@ fn unit(text: &str, bytes: bool) -> Result<u128, String> {
     let lower = text.to_ascii_lowercase();
     let (prefix, is_bytes) = lower.strip_suffix('b').map_or((lower.as_str(), false), |prefix| (prefix, true));
     if is_bytes && !bytes {
-        let hint = if prefix.is_empty() { "10^9 is `e9` or `G`".to_owned() } else { format!("leave out the `{}`", text.chars().last().unwrap_or('B')) };
+        let hint = if prefix.is_empty() {
+            "10^9 is `e9` or `G`".to_owned()
+        } else {
+            format!("leave out the `{}`", text.chars().last().unwrap_or('B'))
+        };
         return Err(format!("a B is a byte, and these aren't bytes: {hint}"));
     }
     let (letter, thousand) = prefix.strip_suffix('i').map_or((prefix, 1000u128), |letter| (letter, 1024));
@@ -393,7 +400,10 @@ mod tests {
         assert_eq!(parse_size("512b"), Ok(512));
         assert!(parse_count("7B").unwrap_err().contains("`e9` or `G`"));
         assert!(parse_count("7GB").unwrap_err().contains("leave out the `B`"));
-        for text in ["", "x", "G", "7 x", "7Q", "7Gx", "7i", "7iB", "1.2.3", ".5", "-1", "+1", "7e", "7e+", "٣", "1_000", "1,000", "0x10", "nan", "km"] {
+        for text in [
+            "", "x", "G", "7 x", "7Q", "7Gx", "7i", "7iB", "1.2.3", ".5", "-1", "+1", "7e", "7e+", "٣", "1_000", "1,000", "0x10",
+            "nan", "km",
+        ] {
             assert!(parse_size(text).unwrap_err().contains("expected a number"), "{text}: {:?}", parse_size(text));
         }
         for text in ["1.5", "1e-1", "0.0001K", "1e-99999", "1e-2147483648"] {

@@ -29,6 +29,7 @@ mod roles;
 mod rows;
 mod schema;
 mod sheet;
+mod solve;
 mod summary;
 mod table;
 mod title;
@@ -63,6 +64,7 @@ pub use reconcile::render_reconciled;
 pub use roles::roles_page;
 pub use rows::{RowFormat, Rows};
 pub use schema::model_schema;
+pub use solve::{SolveReport, render_solved};
 pub use summary::{render_compare, render_summary};
 pub use tree::render_tree;
 

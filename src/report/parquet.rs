@@ -308,7 +308,8 @@ mod tests {
 
     #[test]
     fn what_a_column_cant_hold_is_refused() {
-        for (kind, value) in [(CellKind::Integer, 1 << 63), (CellKind::Decimal, MOST_DECIMAL + 1), (CellKind::Decimal, u128::MAX)] {
+        for (kind, value) in [(CellKind::Integer, 1 << 63), (CellKind::Decimal, MOST_DECIMAL + 1), (CellKind::Decimal, u128::MAX)]
+        {
             let error = written(kind, &[Some(1), Some(value)]).unwrap_err().to_string();
             assert!(error.contains(&value.to_string()) && error.contains("`flops`"), "{error}");
         }

@@ -96,8 +96,7 @@ impl Rows {
         let mut digits = itoa::Buffer::new();
         // All columns are walked at once, a row after the other.
         let mut columns: Vec<_> = piece.columns.iter().map(|column| column.iter().flatten()).collect();
-        let mut figures: Vec<_> =
-            piece.block.columns.iter().map(|column| column.values.iter().zip(&column.known)).collect();
+        let mut figures: Vec<_> = piece.block.columns.iter().map(|column| column.values.iter().zip(&column.known)).collect();
         for _ in 0..piece.points {
             if !out.is_empty() {
                 out.extend_from_slice(self.between());

@@ -286,11 +286,8 @@ impl<'l> Sweep<'l> {
             column.reserve(points);
         });
         let mut odometer = Odometer::new(self.axes.numbers.iter().map(|(_, numbers)| numbers).collect(), start);
-        let places: Vec<Option<usize>> = self
-            .variables
-            .iter()
-            .map(|variable| self.axes.numbers.iter().position(|(name, _)| name == variable))
-            .collect();
+        let places: Vec<Option<usize>> =
+            self.variables.iter().map(|variable| self.axes.numbers.iter().position(|(name, _)| name == variable)).collect();
         for _ in 0..points {
             let value = |place: &Option<usize>| place.and_then(|place| odometer.values.get(place).copied());
             let mut given = [None; POINT_VARIABLES.len()];
@@ -321,7 +318,7 @@ impl<'l> Sweep<'l> {
             let (workload, execution) = self.asked(conventions, model.catalog())?;
             let outcome = model.lowered(&execution);
             let lowered = checked(outcome)?;
-            Ok(self.at_conventions(&lowered, workload))
+            Ok(self.at_conventions(&lowered, &workload))
         })
     }
 
@@ -341,9 +338,9 @@ impl<'l> Sweep<'l> {
     }
 
     /// What evaluates a model at many points.
-    fn at_conventions(&self, lowered: &Lowered, workload: Workload) -> Group {
+    fn at_conventions(&self, lowered: &Lowered, workload: &Workload) -> Group {
         let own = self.variables.get(POINT_VARIABLES.len()..).unwrap_or_default();
-        Group { defaults: Defaults::of(lowered, &workload), points: Box::new(Interpreter::new(lowered, &workload, own)) }
+        Group { defaults: Defaults::of(lowered, workload), points: Box::new(Interpreter::new(lowered, workload, own)) }
     }
 }
 

@@ -48,8 +48,7 @@ impl Model {
             return Ok(Variable::Workload(long.into()));
         }
         let names = || model.variables.iter().map(|v| &*v.name.value).chain(of_workload().filter(|name| !DERIVED.contains(name)));
-        let diagnostic =
-            Diagnostic::new(Code::UnknownSetting, format!("`{option} {name}`: the model has no variable `{name}`"));
+        let diagnostic = Diagnostic::new(Code::UnknownSetting, format!("`{option} {name}`: the model has no variable `{name}`"));
         Err(match nearest(name, names()) {
             Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
             None => diagnostic.help(format!("its variables are {}", names().take(40).collect::<Vec<_>>().join(", "))),

@@ -152,10 +152,14 @@ mod tests {
     #[test]
     fn whoever_takes_may_end_it() {
         let mut taken = 0;
-        let ended = in_order(1_000_000_000, |piece, out: &mut u64| *out = piece, |_| {
-            taken += 1;
-            if taken == 10 { Err("enough") } else { Ok(()) }
-        });
+        let ended = in_order(
+            1_000_000_000,
+            |piece, out: &mut u64| *out = piece,
+            |_| {
+                taken += 1;
+                if taken == 10 { Err("enough") } else { Ok(()) }
+            },
+        );
         assert_eq!((ended, taken), (Err("enough"), 10));
     }
 

@@ -139,6 +139,7 @@ pub enum Code {
     ForeignKey,
     /// Two keys of a config that mean the same and differ.
     TwoNames,
+    /// Points of a sweep without figures.
     WithoutFigures,
 }
 
