@@ -71,6 +71,23 @@ impl Block {
         self.problem = Some((0, why.clone().boxed()));
     }
 
+    /// Takes the figures away of the points that are so, and says why.
+    pub fn take_away(&mut self, is_so: impl Fn(usize) -> bool, why: &Diagnostic) {
+        let points = self.columns.first().map_or(0, |column| column.known.len());
+        let mut first = None;
+        for at in (0..points).filter(|at| is_so(*at)) {
+            first.get_or_insert(at);
+            for column in &mut self.columns {
+                column.known.get_mut(at).into_iter().for_each(|known| *known = false);
+                column.values.get_mut(at).into_iter().for_each(|value| *value = 0);
+            }
+        }
+        let before = self.problem.as_ref().map_or(usize::MAX, |(at, _)| *at);
+        if let Some(at) = first.filter(|at| *at < before) {
+            self.problem = Some((at, why.clone().boxed()));
+        }
+    }
+
     /// At how many points a figure is missing.
     #[must_use]
     pub fn incomplete(&self) -> usize {
@@ -143,6 +160,30 @@ impl Interpreter {
     }
 }
 
+impl Interpreter {
+    /// What is wrong with the data flow at a point, though every layer has its cost there: totals alone don't show it. A shape that doesn't fit
+    /// doesn't fit at any other point of the same kind, with something in the cache or without.
+    #[must_use]
+    pub fn misfit(&self, values: &[u64]) -> Option<Box<Diagnostic>> {
+        let mut workload = self.workload.clone();
+        self.set(&mut workload, values.iter().copied());
+        deep(|| {
+            self.at(&[], &workload, drop).ok()?;
+            // A size beyond 128 bits is this point's alone.
+            self.at(&[Total::PeakBytes], &workload, drop).err().filter(|why| why.code != Code::Overflow)
+        })
+    }
+
+    /// Gives a workload the values of a point.
+    fn set(&self, workload: &mut Workload, mut values: impl Iterator<Item = u64>) {
+        let mut next = || values.next();
+        (workload.batch_size, workload.seq_len, workload.past_len) = (next(), next(), next());
+        let own = self.own.iter().zip(values).map(|(name, value)| (name.clone(), Value::count(value)));
+        workload.settings.truncate(self.workload.settings.len());
+        workload.settings.extend(own);
+    }
+}
+
 fn first_error(said: &Diagnostics) -> Result<(), Box<Diagnostic>> {
     said.first_error().map_or(Ok(()), |why| Err(why.clone().boxed()))
 }
@@ -152,16 +193,9 @@ impl Points for Interpreter {
         out.clear(wanted.len());
         let points = columns.first().map_or(0, Vec::len);
         let mut workload = self.workload.clone();
-        let first_own = workload.settings.len();
-        workload.settings.extend(self.own.iter().map(|name| (name.clone(), Value::Null)));
         deep(|| {
             for at in 0..points {
-                let mut values = columns.iter().map(|column| column.get(at).copied());
-                let mut next = || values.next().flatten();
-                (workload.batch_size, workload.seq_len, workload.past_len) = (next(), next(), next());
-                for (setting, value) in workload.settings.iter_mut().skip(first_own).zip(values) {
-                    setting.1 = value.map_or(Value::Null, Value::count);
-                }
+                self.set(&mut workload, columns.iter().filter_map(|column| column.get(at).copied()));
                 let mut filled = out.columns.iter_mut();
                 let each = |figure: Option<u128>| filled.next().into_iter().for_each(|column| column.push(figure));
                 if let Err(why) = self.at(wanted, &workload, each) {

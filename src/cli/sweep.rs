@@ -149,7 +149,9 @@ fn range(axes: &Axes, args: &SweepArgs) -> Result<Range<u128>, Box<Diagnostic>> 
     let most = u128::from(args.max_rows);
     let too_many = |rows: &str| {
         let help = "list fewer values, take a part with `--shard I/N`, or raise `--max-rows`";
-        Diagnostic::new(Code::TooManyRows, format!("the sweep has {rows} rows, more than {most}")).help(help).boxed()
+        Diagnostic::new(Code::TooManyRows, format!("the sweep has {rows} rows, more than {}", units::exact(most)))
+            .help(help)
+            .boxed()
     };
     let count = axes.count().ok_or_else(|| too_many("more than 2^128"))?;
     let range = args.shard.unwrap_or(Shard::WHOLE).range(count);

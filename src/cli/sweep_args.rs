@@ -225,7 +225,7 @@ A value is a whole number: 7000000000, 7e9, 7G, 6.7G; of bytes also 16GB (10^9) 
 skipped, and said.";
 
 #[derive(Debug, ClapArgs)]
-#[command(after_help = ABOUT_SOLVE)]
+#[command(after_help = ABOUT_SOLVE, override_usage = "layerspec solve <MODEL> --for <NAME> --<QUANTITY> <VALUE> [OPTIONS]")]
 pub struct SolveArgs {
     /// A file, `-` for standard input, or the name of an embedded model
     pub model: String,
@@ -277,7 +277,7 @@ impl ClapArgs for Target {
             let arg = if option == info.name { arg } else { arg.alias(info.name) };
             command.arg(arg.help_heading("Quantity, one of these"))
         };
-        let group = ArgGroup::new("Target").args(TOTALS.iter().map(|info| info.name)).required(true);
+        let group = ArgGroup::new("Target").args(TOTALS.iter().map(|info| info.name));
         TOTALS.iter().zip(OPTIONS.iter()).fold(command, with).group(group)
     }
 
@@ -289,7 +289,8 @@ impl ClapArgs for Target {
 impl FromArgMatches for Target {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let given = TOTALS.iter().find_map(|info| Some((info, *matches.get_one::<u128>(info.name)?)));
-        let (quantity, value) = given.ok_or_else(|| clap::Error::new(ErrorKind::MissingRequiredArgument))?;
+        let missing = "which quantity is to reach what isn't said: `--params 7e9`, `--peak-bytes 24GB`, ...\n\nFor more information, try '--help'.\n";
+        let (quantity, value) = given.ok_or_else(|| clap::Error::raw(ErrorKind::MissingRequiredArgument, missing))?;
         Ok(Target { quantity, value })
     }
 

@@ -275,7 +275,7 @@ mod tests {
 
     /// A file's rows, each cell as it is shown.
     fn read(bytes: Vec<u8>) -> Vec<Vec<Field>> {
-        let reader = SerializedFileReader::new(parquet::data_type::ByteArray::from(bytes).into_bytes()).unwrap();
+        let reader = SerializedFileReader::new(bytes::Bytes::from(bytes)).unwrap();
         let rows = reader.get_row_iter(None).unwrap();
         rows.map(|row| row.unwrap().into_columns().into_iter().map(|(_, field)| field).collect()).collect()
     }

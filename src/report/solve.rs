@@ -119,8 +119,8 @@ impl SolveReport<'_> {
         if falls {
             rows.reverse();
         }
-        let [exact, short] = self.figure(self.question.target);
-        rows.push(vec!["target".to_owned(), String::new(), exact, short, String::new()]);
+        let [_, short] = self.figure(self.question.target);
+        rows.push(vec!["target".to_owned(), String::new(), units::exact(self.question.target), short, String::new()]);
         let columns = [("", false), (self.variable, true), (self.quantity.name, true), ("", true), ("of it", true)];
         Section { title: String::new(), columns: columns.map(|(name, right)| (name.to_owned(), right)).into(), rows }
     }
@@ -159,7 +159,8 @@ impl SolveReport<'_> {
                 why.message
             ));
         }
-        if let Some(evaluation) = self.evaluation.filter(|_| self.quantity.stated != Stated::Anywhere) {
+        let crossed = below.is_some() && reached.is_some();
+        if let Some(evaluation) = self.evaluation.filter(|_| crossed && self.quantity.stated != Stated::Anywhere) {
             remarks.push(format!("at {}", title(evaluation)));
         }
         remarks

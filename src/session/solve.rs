@@ -60,10 +60,11 @@ impl Solve<'_> {
             },
         };
         let found = solution.reached.or(solution.below);
+        let crossed = solution.reached.is_some() && solution.below.is_some();
         let at = found.and_then(|found| Some(self.lowered(found.value).ok()?.lowered.at(&self.at(found.value))));
         let (evaluation, said) = at.map_or((None, Diagnostics::default()), |at| (at.value, at.diagnostics));
         let mut diagnostics = Diagnostics::default();
-        diagnostics.extend(said.iter().filter(|said| self.is_remark(said)).cloned());
+        diagnostics.extend(said.iter().filter(|said| self.is_remark(said, crossed)).cloned());
         if let (None, Some((value, why))) = (found, &solution.first_invalid) {
             let help = format!("the model is valid at no value that was tried; this is at {} {value}", self.variable.name());
             diagnostics.push(Diagnostic { primary: None, secondary: Vec::new(), ..Diagnostic::clone(why) }.help(help));
@@ -72,12 +73,12 @@ impl Solve<'_> {
         Outcome { value: found.map(|_| solved), diagnostics, source: base.source, catalog: base.catalog }
     }
 
-    /// Whether something said of the model there is said of the answer.
-    fn is_remark(&self, said: &Diagnostic) -> bool {
+    /// Whether something said of the model there is said of the answer; where there is none, the value is only the last that was tried.
+    fn is_remark(&self, said: &Diagnostic, crossed: bool) -> bool {
         match said.code {
             // That it is another model was asked for.
-            Code::ExpectationsSkipped => !matches!(self.variable, Variable::Structure(_)),
-            code => said.severity == Severity::Warning || code == Code::ExpectationFailed,
+            Code::ExpectationsSkipped => crossed && !matches!(self.variable, Variable::Structure(_)),
+            code => crossed && said.severity == Severity::Warning || code == Code::ExpectationFailed,
         }
     }
 

@@ -60,6 +60,20 @@ pub struct Sweep<'l> {
 struct Group {
     points: Box<dyn Points>,
     defaults: Defaults,
+    /// What is wrong with the data flow without anything cached, and with.
+    misfits: [Option<Box<Diagnostic>>; 2],
+}
+
+impl Group {
+    fn fill(&self, wanted: &[Total], columns: &[Vec<u64>], block: &mut Block) {
+        self.points.fill(wanted, columns, block);
+        let past = POINT_VARIABLES.iter().position(|name| *name == "past_len").and_then(|at| columns.get(at));
+        for (misfit, cached) in self.misfits.iter().zip([false, true]) {
+            if let Some(why) = misfit {
+                block.take_away(|at| past.and_then(|past| past.get(at)).is_some_and(|past| (*past > 0) == cached), why);
+            }
+        }
+    }
 }
 
 /// The first point at which something was wrong.
@@ -220,7 +234,7 @@ impl<'l> Sweep<'l> {
             let more = self.variables.iter().skip(POINT_VARIABLES.len()).map(|name| at(name).unwrap_or(0));
             let columns: Vec<Vec<u64>> = first.into_iter().chain(more).map(|value| vec![value]).collect();
             let mut block = Block::default();
-            group.points.fill(&self.wanted, &columns, &mut block);
+            group.fill(&self.wanted, &columns, &mut block);
             if block.incomplete() > 0 {
                 return None;
             }
@@ -266,7 +280,7 @@ impl<'l> Sweep<'l> {
         let group = group.get().map(Result::as_ref);
         let known = self.fill_columns(group.and_then(Result::ok), range.start, points, &mut room.columns);
         match group {
-            Some(Ok(group)) => group.points.fill(&self.wanted, &room.columns, &mut room.block),
+            Some(Ok(group)) => group.fill(&self.wanted, &room.columns, &mut room.block),
             Some(Err(why)) => room.block.without_figures(self.wanted.len(), points, why),
             None => {}
         }
@@ -340,7 +354,31 @@ impl<'l> Sweep<'l> {
     /// What evaluates a model at many points.
     fn at_conventions(&self, lowered: &Lowered, workload: &Workload) -> Group {
         let own = self.variables.get(POINT_VARIABLES.len()..).unwrap_or_default();
-        Group { defaults: Defaults::of(lowered, workload), points: Box::new(Interpreter::new(lowered, workload, own)) }
+        let interpreter = Interpreter::new(lowered, workload, own);
+        let defaults = Defaults::of(lowered, workload);
+        let misfits = match self.wanted.iter().any(|total| needs_flow(*total)) {
+            // Then the data flow is run at every point.
+            true => [None, None],
+            false => self.misfits(&interpreter, &defaults),
+        };
+        Group { defaults, misfits, points: Box::new(interpreter) }
+    }
+
+    /// What is wrong with the data flow where every number is largest, or where that has no figures, smallest.
+    fn misfits(&self, interpreter: &Interpreter, defaults: &Defaults) -> [Option<Box<Diagnostic>>; 2] {
+        let at = |cached: bool, value: fn(&Numbers) -> u64| {
+            let number = |name: &str| match (name, self.numbers(name)) {
+                ("past_len", Some(past)) => Some(if cached { past.largest() } else { past.least() }),
+                (_, numbers) => numbers.map(value),
+            };
+            let first = defaults.at(POINT_VARIABLES.map(number));
+            let more = self.variables.iter().skip(POINT_VARIABLES.len()).map(|name| number(name).unwrap_or(0));
+            let values: Vec<u64> = first.into_iter().chain(more).collect();
+            // Of the other kind there are no points.
+            let [_, _, past] = first;
+            if (past > 0) == cached { interpreter.misfit(&values) } else { None }
+        };
+        [false, true].map(|cached| at(cached, Numbers::largest).or_else(|| at(cached, Numbers::least)))
     }
 }
 

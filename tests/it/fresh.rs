@@ -69,6 +69,8 @@ fn outputs_are_as_their_schemas_say() {
         ("changes", format!("compare {old} {new}")),
         ("changes", format!("compare {old} {old}")),
         ("reconcile", "reconcile bert-base-uncased --phase train".to_owned()),
+        ("solve", "solve llama-2-7b-hf --for hidden_size --params 7e9".to_owned()),
+        ("solve", "solve llama-2-7b-hf --for seq --params 7e9".to_owned()),
         ("list", "list dtypes".to_owned()),
         ("list", "list hardware".to_owned()),
     ];

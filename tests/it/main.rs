@@ -19,6 +19,8 @@ mod memory;
 mod properties;
 mod reference;
 mod small;
+mod solve;
 mod summary;
 mod support;
+mod sweep;
 mod workload;
