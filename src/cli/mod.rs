@@ -19,7 +19,7 @@ mod show;
 mod solve;
 mod summary;
 mod sweep;
-mod sweep_args;
+mod target;
 mod tree;
 mod variant;
 

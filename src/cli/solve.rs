@@ -1,9 +1,8 @@
 //! `layerspec solve`.
 
-use super::args::refused;
+use super::args::{SolveArgs, refused};
 use super::input::Given;
 use super::output::{Exit, Stop, Terminal, write_to};
-use super::sweep_args::SolveArgs;
 use crate::analysis::solve::Question;
 use crate::cost::workload::value_problem;
 use crate::quantity::workload::{DERIVED, Phase};

@@ -6,10 +6,9 @@ use std::sync::Arc;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::args::refused;
+use super::args::{AxesArgs, SweepArgs, SweepFormat, refused};
 use super::input::Given;
 use super::output::{Exit, Stop, Terminal, write_to};
-use super::sweep_args::{AxesArgs, SweepArgs, SweepFormat};
 use crate::analysis::axis::{Shard, Values};
 use crate::analysis::sweep::{POINT_VARIABLES, Piece, is_varied};
 use crate::cost::workload::value_problem;
@@ -261,7 +260,7 @@ fn write_text(
 
 /// A bar on standard error, where a person looks and the rows go elsewhere.
 fn progress(range: &Range<u128>, to_file: bool) -> ProgressBar {
-    const STYLE: &str = "{bar:30} {percent:>3}%  {human_pos} of {human_len} points, {per_sec}, {eta} left";
+    const STYLE: &str = "{bar:30} {percent:>3}%  {human_pos} of {human_len} points, {eta} left";
     const TIMES_A_SECOND: u8 = 10;
     if !io::stderr().is_terminal() || (!to_file && io::stdout().is_terminal()) {
         return ProgressBar::hidden();

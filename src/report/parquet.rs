@@ -290,7 +290,8 @@ mod tests {
         let values = [Some(MOST_DECIMAL), Some(1 << 64), None, Some(7)];
         let found: Vec<String> =
             read(written(CellKind::Decimal, &values).unwrap()).iter().map(|row| row[2].to_string()).collect();
-        assert_eq!(found, [&MOST_DECIMAL.to_string(), "18446744073709551616", "null", "7"]);
+        // Without places there is a point all the same.
+        assert_eq!(found, [&format!("{MOST_DECIMAL}."), "18446744073709551616.", "null", "7."]);
     }
 
     #[test]

@@ -136,16 +136,16 @@ impl<'l> Sweep<'l> {
         range: Range<u128>,
         begin: impl Fn(&mut R) + Sync,
         add: impl Fn(&mut R, &Piece<'_>) + Sync,
-        mut take: impl FnMut(&mut R) -> Result<(), E>,
+        take: impl FnMut(&mut R) -> Result<(), E>,
     ) -> Result<(), E> {
         let size = self.block_size();
         let blocks = u64::try_from((range.end - range.start).div_ceil(size)).unwrap_or(u64::MAX);
-        let make = |block: u64, (room, result): &mut (Room, R)| {
+        let make = |block: u64, room: &mut Room, result: &mut R| {
             begin(result);
             let from = range.start + u128::from(block) * size;
             self.visit(from..(from + size).min(range.end), room, &mut |piece| add(result, piece));
         };
-        in_order(blocks, make, |(_, result)| take(result))
+        in_order(blocks, make, take)
     }
 
     /// How many points are made at once: enough to be worth it, few enough to be seen coming.
@@ -216,8 +216,8 @@ impl<'l> Sweep<'l> {
         Some(Problem { point: outer.chain(inner).collect::<Vec<_>>().join(", "), why })
     }
 
-    /// The largest of each figure's bound, by evaluating where every number is largest: for each of the outer values if those are few.
-    /// `None`: it couldn't be had.
+    /// Each quantity where every number is largest, the most of all outer values, if those are few: what is likely its largest figure. `None`: it
+    /// couldn't be had.
     #[must_use]
     pub fn corner(&self) -> Option<Vec<u128>> {
         const MOST_GROUPS: u128 = 256;
@@ -228,7 +228,8 @@ impl<'l> Sweep<'l> {
         let mut largest: Vec<u128> = vec![0; self.wanted.len()];
         for group in 0..groups {
             let group = self.group(group);
-            let group = group.get().and_then(|group| group.as_ref().ok())?;
+            // A model that isn't valid has no figures.
+            let Some(Ok(group)) = group.get() else { continue };
             let at = |name: &str| self.numbers(name).map(Numbers::largest);
             let first = group.defaults.at(POINT_VARIABLES.map(at));
             let more = self.variables.iter().skip(POINT_VARIABLES.len()).map(|name| at(name).unwrap_or(0));

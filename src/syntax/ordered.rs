@@ -50,22 +50,22 @@ impl<R> Drop for Leaving<'_, R> {
     }
 }
 
-/// Makes each of `count` pieces with `work`, which fills a result that may have been used before, and hands them to `take` in their order.
-/// As many as twice the threads are made ahead. Without threads (WebAssembly), or with one core, one after the other.
+/// Makes each of `count` pieces with `work`, which has room of its thread's own and fills a result that may have been used before, and hands them
+/// to `take` in their order. As many as twice the threads are made ahead. Without threads (WebAssembly), or with one core, one after the other.
 ///
 /// # Errors
 /// The first of `take`, which ends it.
-pub fn in_order<R: Default + Send, E>(
+pub fn in_order<S: Default, R: Default + Send, E>(
     count: u64,
-    work: impl Fn(u64, &mut R) + Sync,
+    work: impl Fn(u64, &mut S, &mut R) + Sync,
     mut take: impl FnMut(&mut R) -> Result<(), E>,
 ) -> Result<(), E> {
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
     let threads = u64::try_from(cores).unwrap_or(1).min(MOST_THREADS).min(count);
     if threads <= 1 {
-        let mut result = R::default();
+        let (mut room, mut result) = (S::default(), R::default());
         return (0..count).try_for_each(|piece| {
-            work(piece, &mut result);
+            work(piece, &mut room, &mut result);
             take(&mut result)
         });
     }
@@ -89,8 +89,9 @@ pub fn in_order<R: Default + Send, E>(
 }
 
 /// Makes pieces until there are no more, never more than `ahead` of what was taken.
-fn worker<R: Default>(shared: &Shared<R>, count: u64, ahead: u64, work: &impl Fn(u64, &mut R)) {
+fn worker<S: Default, R: Default>(shared: &Shared<R>, count: u64, ahead: u64, work: &impl Fn(u64, &mut S, &mut R)) {
     let _leaving = Leaving(shared);
+    let mut room = S::default();
     loop {
         let mut desk = shared.desk();
         while !desk.stop && desk.next < count && desk.next >= desk.wanted.saturating_add(ahead) {
@@ -103,7 +104,7 @@ fn worker<R: Default>(shared: &Shared<R>, count: u64, ahead: u64, work: &impl Fn
         desk.next += 1;
         let mut result = desk.spare.pop().unwrap_or_default();
         drop(desk);
-        work(piece, &mut result);
+        work(piece, &mut room, &mut result);
         shared.desk().ready.insert(piece, result);
         shared.changed.notify_all();
     }
@@ -135,7 +136,8 @@ mod tests {
     fn results_come_in_order_and_few_are_held() {
         for count in [0, 1, 2, 3, 100, 5000] {
             let (made, most, mut taken) = (AtomicU64::new(0), AtomicU64::new(0), Vec::new());
-            let work = |piece: u64, out: &mut u64| {
+            let work = |piece: u64, room: &mut u64, out: &mut u64| {
+                *room += 1;
                 *out = piece * 3;
                 made.fetch_add(1, Ordering::Relaxed);
             };
@@ -154,7 +156,7 @@ mod tests {
         let mut taken = 0;
         let ended = in_order(
             1_000_000_000,
-            |piece, out: &mut u64| *out = piece,
+            |piece, _: &mut (), out: &mut u64| *out = piece,
             |_| {
                 taken += 1;
                 if taken == 10 { Err("enough") } else { Ok(()) }
@@ -169,6 +171,6 @@ mod tests {
         if thread::available_parallelism().map_or(1, NonZero::get) == 1 {
             panic!("a scoped thread panicked");
         }
-        let _ = in_order(100, |piece, _: &mut u64| assert!(piece != 7), |_| Ok::<(), ()>(()));
+        let _ = in_order(100, |piece, _: &mut (), _: &mut u64| assert!(piece != 7), |_| Ok::<(), ()>(()));
     }
 }

@@ -74,11 +74,12 @@ fn invalid_values_are_skipped_and_said() {
     let output = run("solve llama-2-7b-hf --for hidden_size --params 7e9 --min 4097 --max 4150");
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("no value that was tried") && output.stdout.is_empty(), "{}", stderr(&output));
-    // A hole that is too wide to look through: heads of a size that divides by 4,096 only.
-    let wide =
-        solved("llama-2-7b-hf --for hidden_size --params 7e9 --set num_attention_heads=4096 --set num_key_value_heads=4096");
-    let [Some(below), Some(reached)] = values(&wide) else { panic!("{wide}") };
-    assert!(below.is_multiple_of(8192) && reached.is_multiple_of(8192), "{wide}");
+    // A hole that is too wide to look through: 4,096 heads of an even size each take multiples of 8,192.
+    let heads = "llama-2-7b-hf --for hidden_size --params 3e10 --set num_attention_heads=4096 --set num_key_value_heads=4096";
+    let wide = solved(heads);
+    assert_eq!((values(&wide), &wide["adjacent"]), ([Some(8192), Some(16_384)], &false.into()));
+    assert!(page(heads).contains("whether a valid value lies between them isn't known"), "{}", page(heads));
+    assert_eq!(solved(&format!("{heads} --multiple-of 8192"))["adjacent"], true);
 }
 
 #[test]
