@@ -562,8 +562,8 @@ pub struct SweepArgs {
     pub model: String,
     #[command(flatten)]
     pub axes: AxesArgs,
-    /// Which quantities, in this order [default: all of totals but peak_bytes, peak_activation_bytes and saved_bytes, which take a hundred
-    /// times as long]
+    /// Which quantities, in this order [default: all of totals but peak_bytes, peak_activation_bytes and saved_bytes, which take
+    /// longer]
     #[arg(long, visible_alias = "quantities", value_name = "NAME,...", value_delimiter = ',', action = ArgAction::Set, help_heading = "Rows")]
     pub quantity: Vec<String>,
     /// The most rows that are written

@@ -59,8 +59,8 @@ fn parse_size(text: &str) -> Result<u128, String> {
     parse_amount(text, true)
 }
 
-/// What stands behind a number: powers of 1000 and of 1024.
-const LETTERS: &str = "kmgtpe";
+/// What stands behind a number: powers of 1000 and of 1024. An E is an exponent.
+const LETTERS: &str = "kmgtp";
 
 /// A whole number that may be large: `7000000000`, `7e9`, `6.7G`; of bytes `16GB` and `16GiB`, too.
 fn parse_amount(text: &str, bytes: bool) -> Result<u128, String> {
@@ -161,7 +161,7 @@ mod tests {
         for text in ["1.5", "1e-1", "0.0001K", "1e-99999", "1e-2147483648"] {
             assert!(parse_count(text).unwrap_err().contains("no whole number"), "{text}");
         }
-        for text in ["1e39", "1e99999999999", "340282366920938463463374607431768211456", "1e38Ei", "1e2147483647"] {
+        for text in ["1e39", "1e99999999999", "340282366920938463463374607431768211456", "1e38Pi", "1e2147483647"] {
             assert_eq!(parse_count(text), Err("number too large".to_owned()), "{text}");
         }
         for text in ["0", "0e9", "0.0G", "0e2147483647", "0e-5"] {

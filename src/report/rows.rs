@@ -20,6 +20,9 @@ pub enum RowFormat {
     JsonLines,
 }
 
+/// By how many digits a row may be longer than the first.
+const SLACK: usize = 16;
+
 /// What a sweep's rows look like in a format.
 #[derive(Debug)]
 pub struct Rows {
@@ -94,10 +97,15 @@ impl Rows {
         let (of_columns, of_figures) = before.split_at_checked(piece.columns.len()).unwrap_or_default();
         let (unknown, end): (&[u8], &[u8]) = if self.format == RowFormat::Csv { (b"", b"") } else { (b"null", b"}") };
         let mut digits = itoa::Buffer::new();
+        let start = out.len();
         // All columns are walked at once, a row after the other.
         let mut columns: Vec<_> = piece.columns.iter().map(|column| column.iter().flatten()).collect();
         let mut figures: Vec<_> = piece.block.columns.iter().map(|column| column.values.iter().zip(&column.known)).collect();
-        for _ in 0..piece.points {
+        for row in 0..piece.points {
+            // The first says how long they are.
+            if row == 1 {
+                out.reserve(out.len().saturating_sub(start).saturating_add(SLACK).saturating_mul(piece.points));
+            }
             if !out.is_empty() {
                 out.extend_from_slice(self.between());
             }

@@ -150,7 +150,7 @@ impl<'l> Sweep<'l> {
 
     /// How many points are made at once: enough to be worth it, few enough to be seen coming.
     fn block_size(&self) -> u128 {
-        const POINTS: u128 = 4096;
+        const POINTS: u128 = 2048;
         const POINTS_OF_FLOWS: u128 = 256;
         const MODELS: u128 = 16;
         let points = if self.wanted.iter().any(|total| needs_flow(*total)) { POINTS_OF_FLOWS } else { POINTS };
