@@ -111,7 +111,11 @@ impl SolveReport<'_> {
         };
         let Solution { below, reached, .. } = self.solution;
         let falls = below.zip(*reached).is_some_and(|(below, reached)| below.value > reached.value);
-        let labels = if falls { ["first below", "last at or above"] } else { ["last below", "first at or above"] };
+        let labels = match (below.is_some() && reached.is_some(), falls) {
+            (false, _) => ["the most", "the least"],
+            (true, false) => ["last below", "first at or above"],
+            (true, true) => ["first below", "last at or above"],
+        };
         let [label_below, label_reached] = labels;
         let mut rows: Vec<Vec<String>> = Vec::new();
         rows.extend(below.as_ref().map(|reading| row(label_below, reading)));
