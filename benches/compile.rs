@@ -4,6 +4,7 @@
 
 use divan::{Bencher, black_box};
 use layerspec::analyses::Training;
+use layerspec::programs::{Block, Scratch, Values};
 use layerspec::reports::{FORMATS, Options};
 use layerspec::{Session, Workload};
 
@@ -174,11 +175,38 @@ fn program_in_columns(bencher: Bencher, name: &str) {
         (0..POINTS).map(|n| 128 * (1 + n / 64)).collect(),
         vec![0; usize::try_from(POINTS).unwrap()],
     ];
-    let mut columned = program.columns(&[64, 8192, 0]);
-    let mut block = layerspec::programs::Block::default();
+    let (mut scratch, mut block) = (Scratch::default(), Block::default());
     bencher.counter(divan::counter::ItemsCount::new(POINTS)).bench_local(|| {
-        columned.fill(black_box(&columns), &mut block);
+        program.fill(black_box(&columns), &mut scratch, &mut block);
         block.valid.len()
+    });
+}
+
+/// Ten million points, evaluated and reduced to the most FLOPs, on all cores.
+#[divan::bench(sample_count = 5)]
+fn ten_million_points_reduced(bencher: Bencher) {
+    const BATCHES: u64 = 10_000;
+    let program = named("llama-2-7b-hf").program(&Workload::default()).unwrap();
+    let flops = program.outputs().position(|total| total == layerspec::programs::Total::Flops).unwrap();
+    let cores = std::thread::available_parallelism().map_or(1, |cores| u64::try_from(cores.get()).unwrap());
+    bencher.bench_local(|| {
+        std::thread::scope(|scope| {
+            let part = |core: u64| {
+                let program = &program;
+                move || {
+                    let (mut scratch, mut block, mut most) = (Scratch::default(), Block::default(), 0);
+                    for batch in (1..=BATCHES).filter(|batch| batch % cores == core) {
+                        let columns: Vec<Vec<u64>> = vec![vec![batch; 1000], (1..=1000).map(|n| 32 * n).collect(), vec![0; 1000]];
+                        program.fill(&columns, &mut scratch, &mut block);
+                        let Values::Small(values) = &block.values else { panic!() };
+                        most = values.get(flops).unwrap().iter().copied().max().unwrap().max(most);
+                    }
+                    most
+                }
+            };
+            let parts: Vec<_> = (0..cores).map(|core| scope.spawn(part(core))).collect();
+            parts.into_iter().map(|part| part.join().unwrap()).max()
+        })
     });
 }
 

@@ -54,7 +54,7 @@
 //! # Features
 //!
 //! `cli` (on by default) is the program: command line, files, terminal, its allocator. Without it the library does no I/O and builds for
-//! `wasm32-unknown-unknown`.
+//! `wasm32-unknown-unknown`. `parquet` (on by default) writes sweeps as Parquet.
 
 #[doc(hidden)]
 #[cfg(feature = "cli")]
@@ -116,8 +116,16 @@ pub mod analyses {
 
 /// A model as formulas, compiled: its totals at any workload in nanoseconds.
 pub mod programs {
-    pub use crate::program::{Block, Columns, Program, Regime, Room, Unformed, Values, Variable};
+    pub use crate::program::{Block, Program, Regime, Room, Scratch, Unformed, Values, Variable};
     pub use crate::quantity::{TOTALS, Total, TotalInfo};
+}
+
+/// A model at many points: every point of a grid, or the one at which a quantity reaches a value.
+pub mod sweeps {
+    pub use crate::analysis::axis::{Numbers, ReadNumber, Shard, Values, parse_setting};
+    pub use crate::analysis::solve::{Question, Reading, Solution, Trend};
+    pub use crate::analysis::sweep::{Block, Figures, POINT_VARIABLES, Piece, Points, is_varied};
+    pub use crate::session::{Axes, Load, Problem, Room, SHORT_NAMES, Solve, Solved, Sweep, Variable};
 }
 
 /// How a model is shown to people and to programs.
@@ -125,11 +133,17 @@ pub mod reports {
     pub use crate::report::units::{self, Units};
     pub use crate::report::{
         By, FORMATS, Format, FormulaFormat, Listing, MEMORY_FORMATS, MemoryFormat, MemoryReport, OUTPUT_FORMATS, Options,
-        OutputFormat, PageFormat, Sort, column_keys, errors_page, families_page, fit, list_blocks, list_classes,
-        list_conventions, list_devices, list_dtypes, list_families, list_models, model_schema, output_page, render_changes,
-        render_compare, render_dot, render_formulas, render_found, render_list, render_mermaid, render_reconciled,
-        render_summary, render_tree, roles_page,
+        OutputFormat, PageFormat, RowFormat, Rows, SolveReport, Sort, column_keys, errors_page, families_page, fit, list_blocks,
+        list_classes, list_conventions, list_devices, list_dtypes, list_families, list_models, model_schema, output_page,
+        render_changes, render_compare, render_dot, render_formulas, render_found, render_list, render_mermaid,
+        render_reconciled, render_solved, render_summary, render_tree, roles_page,
     };
+}
+
+/// A sweep's rows as Parquet.
+#[cfg(feature = "parquet")]
+pub mod parquet_rows {
+    pub use crate::report::{CellKind, ParquetRows};
 }
 
 /// The tree of a JSON text, every key and value with its place.

@@ -2,6 +2,7 @@
 //!
 //! A flat model comes in, plain data goes out; how it is shown is `report`'s business.
 
+pub mod axis;
 pub mod cache;
 pub mod changes;
 pub mod compare;
@@ -15,8 +16,10 @@ pub mod layers;
 pub mod memory;
 pub mod origin;
 mod reasons;
+pub mod solve;
 pub mod split;
 pub mod summary;
+pub mod sweep;
 
 pub use graph::{Cluster, Edge, Graph, Next, Part, Producer, TooManyEdges, graph};
 pub use reasons::{Because, Given, Reason, Reasons, Step, Term, reasons};

@@ -5,14 +5,16 @@ use std::sync::Arc;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::error::ErrorKind;
-use clap::{Args as ClapArgs, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args as ClapArgs, CommandFactory, Parser, Subcommand, ValueEnum};
 
+use super::target::Target;
+use crate::analysis::axis::{self, Numbers, Shard, Values};
 use crate::analysis::memory::{Checkpointing, Lora, Training};
 use crate::catalog::{Catalog, Dtype};
 use crate::cost::workload::Workload;
 use crate::lower::Execution;
 use crate::quantity::workload::{After, Attention, Backend, Cache, Kernel, Logits, Phase};
-use crate::quantity::{TOTALS, Total};
+use crate::quantity::{TOTALS, Total, TotalInfo, total};
 use crate::report::units::Units;
 use crate::report::{
     By, FORMATS, Format, FormulaFormat, MEMORY_FORMATS, MemoryFormat, OUTPUT_FORMATS, OutputFormat, PageFormat, Sort, column_keys,
@@ -67,6 +69,10 @@ pub enum Command {
     Reconcile(ReconcileArgs),
     /// Totals as formulas in the workload's variables: for people, LaTeX, Python, JavaScript
     Formula(FormulaArgs),
+    /// Quantities at every point of a grid: workloads, dtypes, conventions, variables; CSV, JSON or Parquet
+    Sweep(SweepArgs),
+    /// The value of one variable at which a quantity reaches a value
+    Solve(SolveArgs),
     /// A model file from a Hugging Face config.json
     Import(ImportArgs),
     /// Weights, cache, activations, training: what takes how much, where the peak is, does it fit
@@ -556,6 +562,242 @@ pub struct ManArgs {
     pub output: OutputArgs,
 }
 
+/// What `sweep --help` says beyond its options.
+const ABOUT_SWEEP: &str = "\
+A list has values and ranges between commas: 512, 1..64 (both ends), 1..64:8 (steps of 8), 2048..131072:*2 (times 2).
+
+A row is a point. Rows are nested loops, the last varies fastest: structural variables as they are given, then phase, dtype, weight_dtype, \
+kv_dtype, attention, kernel, logits, cache, backend, after and what --set lists besides whole numbers, then batch_size, seq_len, past_len, and the \
+model's own workload variables. What is given has a column, batch_size, seq_len and past_len have one always, then come the quantities.
+
+A structural variable (--set hidden_size=...) makes another model for each value. Points at which the model is invalid have no figures (an empty \
+cell, null in JSON), and how many there were, and why, is said at the end; the exit code is 1 if no point had any.";
+
+#[derive(Debug, ClapArgs)]
+#[command(after_help = ABOUT_SWEEP)]
+pub struct SweepArgs {
+    /// A file, `-` for standard input, or the name of an embedded model
+    pub model: String,
+    #[command(flatten)]
+    pub axes: AxesArgs,
+    /// Which quantities, in this order [default: all of totals but peak_bytes, peak_activation_bytes and saved_bytes, which take
+    /// longer]
+    #[arg(long, visible_alias = "quantities", value_name = "NAME,...", value_delimiter = ',', action = ArgAction::Set, help_heading = "Rows")]
+    pub quantity: Vec<String>,
+    /// The most rows that are written
+    #[arg(long, value_name = "N", default_value_t = 10_000_000, help_heading = "Rows")]
+    pub max_rows: u64,
+    /// The Ith of N parts, from 1, for jobs that share the work: its rows are next to each other, and together the parts are the whole
+    #[arg(long, value_name = "I/N", value_parser = Shard::parse, help_heading = "Rows")]
+    pub shard: Option<Shard>,
+    /// What comes out
+    #[arg(long, value_enum, default_value_t = SweepFormat::Csv, help_heading = "Rows")]
+    pub format: SweepFormat,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SweepFormat {
+    /// A line of names, then a line a row
+    Csv,
+    /// An array of objects
+    Json,
+    /// A JSON object a line
+    Jsonl,
+    /// For DuckDB, Polars, Spark and others; goes to a file
+    Parquet,
+}
+
+/// The workload, and by which conventions it is counted: lists.
+#[derive(Debug, ClapArgs)]
+#[command(next_help_heading = "Axes")]
+pub struct AxesArgs {
+    /// Sequences in a step: 8, or 1..64
+    #[arg(long, visible_alias = "batch-size", value_name = "LIST", value_parser = from_one)]
+    pub batch: Option<Numbers>,
+    /// New tokens per sequence: 512,1024,2k..128k:*2
+    #[arg(long, visible_alias = "seq-len", value_name = "LIST", value_parser = from_one)]
+    pub seq: Option<Numbers>,
+    /// Cached tokens per sequence
+    #[arg(long, visible_alias = "past-len", value_name = "LIST", value_parser = from_zero)]
+    pub past: Option<Numbers>,
+    /// prefill, decode, train
+    #[arg(long, value_enum, value_delimiter = ',', action = ArgAction::Set)]
+    pub phase: Vec<Phase>,
+    /// Element types of activations
+    #[arg(long, value_name = "DTYPE,...", value_delimiter = ',', action = ArgAction::Set)]
+    pub dtype: Vec<String>,
+    /// Element types of weights; or that of the weights of some layers, by path or class: '*.mlp.*=q4_k'
+    #[arg(long, visible_alias = "quant", value_name = "DTYPE,...|PATTERN=DTYPE")]
+    pub weight_dtype: Vec<String>,
+    /// Element types of cached keys and values
+    #[arg(long, value_name = "DTYPE,...", value_delimiter = ',', action = ArgAction::Set)]
+    pub kv_dtype: Vec<String>,
+    /// dense, masked
+    #[arg(long, value_enum, value_delimiter = ',', action = ArgAction::Set)]
+    pub attention: Vec<Attention>,
+    /// flash, eager, math
+    #[arg(long, value_enum, value_delimiter = ',', action = ArgAction::Set)]
+    pub kernel: Vec<Kernel>,
+    /// all, last
+    #[arg(long, value_enum, value_delimiter = ',', action = ArgAction::Set)]
+    pub logits: Vec<Logits>,
+    /// on, off
+    #[arg(long, value_enum, value_delimiter = ',', action = ArgAction::Set)]
+    pub cache: Vec<Cache>,
+    /// cpu, cuda
+    #[arg(long, value_enum, value_delimiter = ',', action = ArgAction::Set)]
+    pub backend: Vec<Backend>,
+    /// steps, prompt
+    #[arg(long, value_enum, value_delimiter = ',', action = ArgAction::Set)]
+    pub after: Vec<After>,
+    /// Values of a variable, structural or workload: whole numbers and ranges, JSON, or texts. What stands in brackets is one value
+    #[arg(long = "set", value_name = "NAME=LIST", value_parser = setting)]
+    pub settings: Vec<(Arc<str>, Values)>,
+    /// Take a config as one of this family, whatever its model_type
+    #[arg(long, value_name = "NAME")]
+    pub family: Option<Arc<str>>,
+    /// Take a family's model with this head; none: the bare model, as AutoModel gives it
+    #[arg(long, value_name = "NAME")]
+    pub head: Option<Arc<str>>,
+}
+
+fn from_one(text: &str) -> Result<Numbers, String> {
+    Numbers::parse(text, 1, parse_length)
+}
+
+fn from_zero(text: &str) -> Result<Numbers, String> {
+    Numbers::parse(text, 0, parse_length)
+}
+
+fn setting(text: &str) -> Result<(Arc<str>, Values), String> {
+    axis::parse_setting(text, parse_length)
+}
+
+impl AxesArgs {
+    /// How the model is taken, its variables aside.
+    #[must_use]
+    pub fn taken(&self) -> Settings {
+        Settings { family: self.family.clone(), head: self.head.clone(), variables: Vec::new() }
+    }
+
+    /// What is asked of every point: dtypes of some layers.
+    ///
+    /// # Errors
+    /// No dtype of the catalog is of that name.
+    pub fn workload(&self, catalog: &Catalog) -> Result<Workload, clap::Error> {
+        let mut weight_dtypes = Vec::new();
+        for given in self.weight_dtype.iter().filter(|given| given.contains('=')) {
+            let (pattern, name) = given.rsplit_once('=').unwrap_or_default();
+            let found = dtype(name, catalog).map_err(|why| refused::<Self>("weight_dtype", given, &why))?;
+            weight_dtypes.push((pattern.into(), found));
+        }
+        Ok(Workload { weight_dtypes, ..Workload::default() })
+    }
+
+    /// The options that are given, each with its words, in the order of the loops.
+    ///
+    /// # Errors
+    /// No dtype of the catalog is of that name; weights' dtypes are listed twice.
+    pub fn conventions(&self, catalog: &Catalog) -> Result<Vec<(Arc<str>, Values)>, clap::Error> {
+        fn words<T: Copy>(list: &[T], word: fn(T) -> &'static str) -> Vec<Value> {
+            list.iter().map(|choice| Value::text(word(*choice))).collect()
+        }
+        let dtypes = |id: &str, list: &mut dyn Iterator<Item = &str>| {
+            let found = |name: &str| dtype(name, catalog).map_err(|why| refused::<Self>(id, name, &why));
+            list.map(|name| Ok(Value::text(&found(name)?.name))).collect::<Result<Vec<Value>, clap::Error>>()
+        };
+        let mut plain = self.weight_dtype.iter().filter(|given| !given.contains('='));
+        let weights = plain.next().map_or("", String::as_str);
+        if let Some(second) = plain.next() {
+            return Err(refused::<Self>("weight_dtype", second, &format!("`{weights}` is given already; a list has commas")));
+        }
+        let weights = || weights.split(',').filter(|_| !weights.is_empty());
+        let all = [
+            ("phase", words(&self.phase, Phase::word)),
+            ("dtype", dtypes("dtype", &mut self.dtype.iter().map(String::as_str))?),
+            ("weight_dtype", dtypes("weight_dtype", &mut weights())?),
+            ("kv_dtype", dtypes("kv_dtype", &mut self.kv_dtype.iter().map(String::as_str))?),
+            ("attention", words(&self.attention, Attention::word)),
+            ("kernel", words(&self.kernel, Kernel::word)),
+            ("logits", words(&self.logits, Logits::word)),
+            ("cache", words(&self.cache, Cache::word)),
+            ("backend", words(&self.backend, Backend::word)),
+            ("after", words(&self.after, After::word)),
+        ];
+        let given = all.into_iter().filter(|(_, words)| !words.is_empty());
+        Ok(given.map(|(name, words)| (name.into(), Values::Listed(words))).collect())
+    }
+}
+
+impl SweepArgs {
+    /// The quantities that are asked for.
+    ///
+    /// # Errors
+    /// One of no such name, one twice, or one of training where no phase is.
+    pub fn quantities(&self) -> Result<Vec<Total>, clap::Error> {
+        let train = self.axes.phase.contains(&Phase::Train);
+        if self.quantity.is_empty() {
+            let slow =
+                |info: &TotalInfo| matches!(info.quantity, Total::PeakBytes | Total::PeakActivationBytes | Total::SavedBytes);
+            let all = TOTALS.iter().filter(|info| !slow(info) && (train || !info.train_only));
+            return Ok(all.map(|info| info.quantity).collect());
+        }
+        let mut wanted = Vec::with_capacity(self.quantity.len());
+        for name in &self.quantity {
+            let wrong = |why: &str| refused::<Self>("quantity", name, why);
+            let info = total(name).ok_or_else(|| {
+                let near = nearest(name, TOTALS.iter().map(|info| info.name));
+                let names: Vec<&str> = TOTALS.iter().map(|info| info.name).collect();
+                let hint = near.map_or_else(String::new, |near| format!("did you mean `{near}`? "));
+                wrong(&format!("unknown quantity; {hint}one of {}", names.join(", ")))
+            })?;
+            if wanted.contains(&info.quantity) {
+                return Err(wrong("it is given twice"));
+            }
+            if info.train_only && !train {
+                return Err(wrong("it is of training; `--phase train` has it"));
+            }
+            wanted.push(info.quantity);
+        }
+        Ok(wanted)
+    }
+}
+
+/// What `solve --help` says beyond its options.
+const ABOUT_SOLVE: &str = "\
+A value is a whole number: 7000000000, 7e9, 7G, 6.7G; of bytes also 16GB (10^9) and 16GiB (2^30). Values at which the model is invalid are \
+skipped, and said.";
+
+#[derive(Debug, ClapArgs)]
+#[command(after_help = ABOUT_SOLVE, override_usage = "layerspec solve <MODEL> --for <NAME> --<QUANTITY> <VALUE> [OPTIONS]")]
+pub struct SolveArgs {
+    /// A file, `-` for standard input, or the name of an embedded model
+    pub model: String,
+    /// The variable whose value is looked for: a structural one (hidden_size), batch, seq, past, or the model's own of the workload
+    #[arg(long = "for", value_name = "NAME")]
+    pub variable: String,
+    #[command(flatten)]
+    pub target: Target,
+    /// Only multiples of this
+    #[arg(long, value_name = "K", default_value = "1", value_parser = parse_some_length, help_heading = "Where to look")]
+    pub multiple_of: u64,
+    /// No smaller value [default: 1; past: 0]
+    #[arg(long, value_name = "N", value_parser = parse_length, help_heading = "Where to look")]
+    pub min: Option<u64>,
+    /// No larger value [default: 2^40]
+    #[arg(long, value_name = "N", value_parser = parse_length, help_heading = "Where to look")]
+    pub max: Option<u64>,
+    #[command(flatten)]
+    pub workload: WorkloadArgs,
+    /// What comes out
+    #[arg(long, value_enum, default_value_t = PageFormat::Table)]
+    pub format: PageFormat,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
 /// The names of the subcommands that have man pages; a test compares them with the command line.
 const COMMANDS: &[&str] = &[
     "compile",
@@ -567,6 +809,8 @@ const COMMANDS: &[&str] = &[
     "compare",
     "reconcile",
     "formula",
+    "sweep",
+    "solve",
     "import",
     "memory",
     "list",

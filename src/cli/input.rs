@@ -12,10 +12,31 @@ pub type Read = Result<(String, Vec<u8>), Box<Diagnostic>>;
 
 /// Reads a model: a file, `-` for standard input, or an embedded model by its file's or its own name.
 pub fn read(model: &str, settings: &Settings, session: &Session) -> Outcome<Model> {
-    match text(model) {
-        Some(Ok((name, bytes))) => session.read_with(&name, bytes, settings),
-        Some(Err(diagnostic)) => session.failed(*diagnostic),
-        None => session.load_with(model, settings),
+    Given::new(model, session).read(settings)
+}
+
+/// A model as it is named, whose text is had once, however often it is read.
+pub struct Given<'s> {
+    model: &'s str,
+    session: &'s Session,
+    text: Option<Read>,
+}
+
+impl<'s> Given<'s> {
+    /// Gets its text.
+    #[must_use]
+    pub fn new(model: &'s str, session: &'s Session) -> Self {
+        Given { model, session, text: text(model) }
+    }
+
+    /// Reads it with settings.
+    #[must_use]
+    pub fn read(&self, settings: &Settings) -> Outcome<Model> {
+        match &self.text {
+            Some(Ok((name, bytes))) => self.session.read_with(name, bytes, settings),
+            Some(Err(diagnostic)) => self.session.failed(Diagnostic::clone(diagnostic)),
+            None => self.session.load_with(self.model, settings),
+        }
     }
 }
 

@@ -17,7 +17,10 @@ mod reconcile;
 mod schema;
 mod shell;
 mod show;
+mod solve;
 mod summary;
+mod sweep;
+mod target;
 mod tree;
 mod variant;
 
@@ -72,6 +75,8 @@ pub fn run() -> ExitCode {
         Command::Compare(options) => summary::compare(options, &terminal),
         Command::Reconcile(options) => reconcile::run(options, &terminal),
         Command::Formula(options) => formula::run(options, &terminal),
+        Command::Sweep(options) => sweep::run(options, &terminal),
+        Command::Solve(options) => solve::run(options, &terminal),
         Command::Import(options) => import::run(options, &terminal),
         Command::Explain(options) => explain::run(options, &terminal),
         Command::Memory(options) => memory::run(options, &terminal),

@@ -148,7 +148,7 @@ fn compare(facts: &[Fact], report: &CostReport, flow: Option<&Flow>, place: &str
 }
 
 /// `None`: it couldn't be computed.
-pub(super) fn figure(total: Total, report: &CostReport, flow: Option<&Flow>) -> Option<u128> {
+pub fn figure(total: Total, report: &CostReport, flow: Option<&Flow>) -> Option<u128> {
     match total {
         Total::Layers => Some(report.layers),
         Total::Modules => Some(report.modules),

@@ -10,7 +10,7 @@ mod tests;
 
 use std::sync::Arc;
 
-pub use expect::{figures_of_facts, workload_of_point};
+pub use expect::{figure, figures_of_facts, workload_of_point};
 pub use rows::{Instance, Parameter, Row};
 
 use crate::cost::bind::{BoundModel, bind};
@@ -193,7 +193,7 @@ impl Evaluation {
     /// A quantity of the totals by its name in every output: `params`, `flops`, `macs`, `peak_bytes`, ...
     #[must_use]
     pub fn named(&self, name: &str) -> Option<u128> {
-        expect::figure(quantity::total(name)?.quantity, &self.report, Some(&self.flow))
+        figure(quantity::total(name)?.quantity, &self.report, Some(&self.flow))
     }
 }
 
@@ -220,7 +220,7 @@ fn nothing_is_skipped(flat: &FlatModel, bound: &BoundModel, diagnostics: &mut Di
 }
 
 /// Unknown is not zero: what a class doesn't say that it keeps would be missing from the memory of training.
-fn saves_are_known(flat: &FlatModel, flow: &Flow, diagnostics: &mut Diagnostics) {
+pub fn saves_are_known(flat: &FlatModel, flow: &Flow, diagnostics: &mut Diagnostics) {
     for info in flow.unknown_saves.iter().filter_map(|id| flat.row(*id)) {
         let message = format!("`{}` doesn't say what its backward pass needs kept, which training needs", info.row.class_name);
         let diagnostic = info.row.point(Diagnostic::new(Code::UnknownSaves, message), "a class without `saves`");

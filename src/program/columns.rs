@@ -17,13 +17,9 @@ enum Width {
     Checked,
 }
 
-/// A program that runs at many points at once.
-#[derive(Debug)]
-pub struct Columns<'p> {
-    program: &'p Program,
-    /// No variable was said to be more.
-    most: Vec<u64>,
-    width: Width,
+/// Room to run programs at many points at once, used again for the next.
+#[derive(Debug, Default)]
+pub struct Scratch {
     small: Vec<[i64; LANES]>,
     large: Vec<[i128; LANES]>,
     room: Room,
@@ -66,74 +62,55 @@ impl Block {
 }
 
 impl Program {
-    /// Ready for points at which no variable is more than so much. Where one is, it is still right, and slower.
-    pub fn columns(&self, most: &[u64]) -> Columns<'_> {
-        let bound = self.bound(most);
-        let fits = |most: i128| bound.is_some_and(|bound| i128::try_from(bound).is_ok_and(|bound| bound <= most));
-        let width = if !self.small.is_empty() && fits(i64::MAX.into()) {
-            Width::Small
-        } else if fits(i128::MAX) {
-            Width::Large
-        } else {
-            Width::Checked
-        };
-        let (small, large, figures) = (Vec::new(), Vec::new(), Vec::new());
-        Columns { program: self, most: most.to_vec(), width, small, large, room: self.room(), figures }
-    }
-}
-
-impl Columns<'_> {
-    /// The totals at the points whose variables these columns have, all of one length.
-    pub fn fill(&mut self, columns: &[Vec<u64>], out: &mut Block) {
+    /// The totals at the points whose variables these columns have, one column a variable, all of one length.
+    pub fn fill(&self, columns: &[Vec<u64>], scratch: &mut Scratch, out: &mut Block) {
         let points = columns.first().map_or(0, Vec::len);
-        // Nothing was shown of points beyond.
-        let is_within = columns.iter().zip(&self.most).all(|(column, most)| column.iter().all(|value| value <= most));
-        let width = if is_within { self.width } else { Width::Checked };
+        let most: Vec<u64> = columns.iter().map(|column| column.iter().copied().max().unwrap_or(0)).collect();
+        let width = self.width(&most);
         out.valid.clear();
-        let outputs = self.program.outputs.len();
-        if width == Width::Small {
-            if !matches!(out.values, Values::Small(_)) {
-                out.values = Values::default();
-            }
-            if let Values::Small(values) = &mut out.values {
-                empty(values, outputs);
-            }
-        } else {
-            if !matches!(out.values, Values::Large(_)) {
-                out.values = Values::Large(Vec::new());
-            }
-            if let Values::Large(values) = &mut out.values {
-                empty(values, outputs);
-            }
+        match (width == Width::Small, &mut out.values) {
+            (true, Values::Small(values)) => empty(values, self.outputs.len()),
+            (false, Values::Large(values)) => empty(values, self.outputs.len()),
+            (true, values) => *values = Values::Small(vec![Vec::new(); self.outputs.len()]),
+            (false, values) => *values = Values::Large(vec![Vec::new(); self.outputs.len()]),
         }
         let mut from = 0;
         while from < points {
             let to = (from + LANES).min(points);
             let part: Vec<&[u64]> = columns.iter().map(|column| column.get(from..to).unwrap_or_default()).collect();
-            let program = self.program;
             let valid = &mut out.valid;
             let done = match (width, &mut out.values) {
-                (Width::Small, Values::Small(values)) => lanes(program, &program.small, &part, &mut self.small, values, valid),
+                (Width::Small, Values::Small(values)) => lanes(self, &self.small, &part, &mut scratch.small, values, valid),
                 (Width::Large, Values::Large(values)) => {
-                    lanes(program, &program.coefficients, &part, &mut self.large, values, valid)
+                    lanes(self, &self.coefficients, &part, &mut scratch.large, values, valid)
                 }
                 _ => None,
             };
             if done.is_none() {
-                self.one_by_one(&part, to - from, out);
+                self.one_by_one(&part, to - from, scratch, out);
             }
             from = to;
         }
     }
 
-    fn one_by_one(&mut self, columns: &[&[u64]], points: usize, out: &mut Block) {
+    /// The integers that nothing leaves where no variable is more than so much.
+    fn width(&self, most: &[u64]) -> Width {
+        let bound = self.bound(most).and_then(|bound| i128::try_from(bound).ok());
+        match bound {
+            Some(bound) if !self.small.is_empty() && bound <= i128::from(i64::MAX) => Width::Small,
+            Some(_) => Width::Large,
+            None => Width::Checked,
+        }
+    }
+
+    fn one_by_one(&self, columns: &[&[u64]], points: usize, scratch: &mut Scratch, out: &mut Block) {
         let mut point = Vec::with_capacity(columns.len());
         for at in 0..points {
             point.clear();
             point.extend(columns.iter().filter_map(|column| column.get(at)));
-            let valid = self.program.at(&point, &mut self.room, &mut self.figures);
+            let valid = self.at(&point, &mut scratch.room, &mut scratch.figures);
             out.valid.push(valid);
-            let figure = |n: usize| if valid { self.figures.get(n).copied().unwrap_or(0) } else { 0 };
+            let figure = |n: usize| if valid { scratch.figures.get(n).copied().unwrap_or(0) } else { 0 };
             match &mut out.values {
                 // Of points that are within the bound.
                 Values::Small(values) => {

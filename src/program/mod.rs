@@ -12,7 +12,7 @@ mod text;
 
 pub use atoms::Atom;
 pub use code::{Program, Room};
-pub use columns::{Block, Columns, Values};
+pub use columns::{Block, Scratch, Values};
 pub use poly::{AtomId, Mono, Poly};
 pub use symbolic::{Regime, Symbolic, Unformed, Variable, symbolic};
 pub use text::{Group, Style, Writer};

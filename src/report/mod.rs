@@ -23,10 +23,14 @@ mod mermaid;
 mod origin;
 mod output;
 mod page;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod reconcile;
 mod roles;
+mod rows;
 mod schema;
 mod sheet;
+mod solve;
 mod summary;
 mod table;
 mod title;
@@ -56,9 +60,13 @@ pub use mermaid::render_mermaid;
 pub use origin::explain_variable;
 pub use output::{OUTPUT_FORMATS, OutputFormat, output_page};
 pub use page::PageFormat;
+#[cfg(feature = "parquet")]
+pub use parquet::{CellKind, ParquetRows};
 pub use reconcile::render_reconciled;
 pub use roles::roles_page;
+pub use rows::{RowFormat, Rows};
 pub use schema::model_schema;
+pub use solve::{SolveReport, render_solved};
 pub use summary::{render_compare, render_summary};
 pub use tree::render_tree;
 

@@ -37,6 +37,12 @@ pub const OUTPUT_FORMATS: &[OutputFormat] = &[
     },
     OutputFormat { name: "reconcile", format: "layerspec.reconcile/1", command: "reconcile --format json", fields: RECONCILE },
     OutputFormat { name: "formula", format: "layerspec.formula/1", command: "formula --as json", fields: FORMULA },
+    OutputFormat {
+        name: "solve",
+        format: "layerspec.solve/1",
+        command: "solve MODEL --for NAME --params N --format json",
+        fields: SOLVE,
+    },
     OutputFormat { name: "list", format: "layerspec.list/1", command: "list WHAT --format json", fields: LIST },
 ];
 
@@ -270,6 +276,29 @@ const RECONCILE: &[Field] = &[
     ("lines[].flops.*", "integer", "by each convention; a column's lines add up to its total"),
 ];
 
+const SOLVE: &[Field] = &[
+    ("format", "text", "which format, and its version"),
+    ("model", "text?", "the model's name"),
+    ("variable", "text", "whose value was looked for"),
+    ("quantity", "text", "what was to reach the target"),
+    ("target", "count", "the figure that was asked for"),
+    ("least", "count", "no smaller value was tried"),
+    ("most", "count", "no larger one"),
+    ("multiple_of", "count", "only multiples of this were"),
+    ("below!.value", "count", "the last value below the target, or the nearest to it; null: none that was tried is below"),
+    ("below!.figure", "count", "the quantity there"),
+    ("below!.percent", "number", "by how much that differs from the target"),
+    ("reached!.value", "count", "the first value at or above the target; null: none that was tried reaches it"),
+    ("reached!.figure", "count?", "the quantity there; null: it is beyond 128 bits"),
+    ("reached!.percent", "number?", "by how much that differs from the target"),
+    ("adjacent", "flag", "whether it is known that no valid value lies between the two"),
+    ("trend", "text", "constant, rising, falling or both: the quantity as the value grows, as far as it was read"),
+    ("tried", "count", "values at which the quantity was read"),
+    ("invalid", "count", "values at which the model isn't valid, which were skipped"),
+    ("first_invalid!.value", "count", "the first of those that was tried"),
+    ("first_invalid!.message", "text", "what is wrong there"),
+];
+
 const LIST: &[Field] = &[
     ("format", "text", "which format, and its version"),
     ("*", "any", "under the name of what is listed: an object for each entry"),
@@ -419,7 +448,7 @@ pub fn output_page() -> String {
         "# Outputs for programs\n\nGenerated from the table of quantities and that of keys (`src/report/output.rs`); `layerspec schema NAME` prints the JSON Schema of one. Counts are \
          integers, however large: beyond 2^53 a reader that takes them for floats loses digits. A format only gains keys. `?` behind a key: it may be missing; `!`: it may be null; `?` behind a type: null.\n\n\
          `--format jsonl` is the rows of `layers` (or `groups`), an object a line. `--format csv` has a row's quantities, `arithmetic_intensity` and (in training) `saved_bytes` as columns, behind `path,class,kind,calls` and before \
-         `tied_to,output_shape,parameters,inputs,outputs,weights`, of which the last four are JSON in a cell; grouped, behind `class,layers` or `path,layers` alone.\n\n## Quantities\n\nOne layer's become those of all its instances as the last column says.\n\n\
+         `tied_to,output_shape,parameters,inputs,outputs,weights`, of which the last four are JSON in a cell; grouped, behind `class,layers` or `path,layers` alone. `sweep` writes rows of its own: sweep.md.\n\n## Quantities\n\nOne layer's become those of all its instances as the last column says.\n\n\
          | name | unit | what it is | in | of several |\n|---|---|---|---|---|\n",
     );
     for TotalInfo { name, unit, doc, fold, train_only, quantity, .. } in TOTALS.iter().filter(|info| is_written(info)) {

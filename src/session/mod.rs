@@ -10,10 +10,14 @@ mod lowered;
 mod model;
 mod names;
 mod outcome;
+mod settings;
+mod solve;
 mod stage;
 mod subject;
+mod sweep;
 #[cfg(test)]
 mod tests;
+mod variable;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -24,13 +28,16 @@ pub use expression::{Expression, ExpressionError};
 pub use lowered::FlatRow;
 pub use model::{Model, Place};
 pub use outcome::{Failure, Outcome};
+pub use settings::Settings;
+pub use solve::{Solve, Solved};
 pub use stage::{Shown, Stage};
+pub use sweep::{Axes, Load, Problem, Room, Sweep};
+pub use variable::{SHORT_NAMES, Variable};
 
 use crate::catalog::{Catalog, Convention};
 use crate::language;
 use crate::language::check::check;
 use crate::syntax::diag::{Diagnostic, Diagnostics};
-use crate::syntax::expr::Value;
 use crate::syntax::json::{self, Document};
 use crate::syntax::source::{Source, SourceId};
 use crate::syntax::stack::deep;
@@ -52,41 +59,6 @@ pub struct Session {
     catalog: Arc<Catalog>,
     /// How many models were read: each has a number of its own, by which diagnostics point into it.
     models: AtomicU32,
-}
-
-/// How a model is taken: as one of which family, with which of its variables changed.
-///
-/// ```
-/// use layerspec::{Execution, Session, Settings, Workload};
-///
-/// let settings = Settings::default().set("num_hidden_layers", 16u64);
-/// let model = Session::new().load_with("llama-2-7b-hf", &settings).into_result()?;
-/// let at = model.lowered(&Execution::default()).into_result()?.at(&Workload::prefill(1, 128)).into_result()?;
-/// assert_eq!(at.params(), 3_500_281_856);
-/// # Ok::<(), layerspec::Failure>(())
-/// ```
-#[derive(Debug, Clone, Default)]
-pub struct Settings {
-    /// A config is taken as one of this family, whatever its model type.
-    pub family: Option<Arc<str>>,
-    /// A family's model is taken with this head (`LMHeadModel`, or a class as `GPT2LMHeadModel`), whatever its file or config names; `none`: the
-    /// bare model, as `AutoModel` gives it.
-    pub head: Option<Arc<str>>,
-    /// Other values for variables of the model; of two for one name the last wins.
-    pub variables: Vec<(Arc<str>, Value)>,
-}
-
-impl Settings {
-    fn wanted(&self) -> language::Wanted<'_> {
-        language::Wanted { family: self.family.as_deref(), head: self.head.as_deref() }
-    }
-
-    /// Gives a variable of the model another value.
-    #[must_use]
-    pub fn set(mut self, name: &str, value: impl Into<Value>) -> Self {
-        self.variables.push((name.into(), value.into()));
-        self
-    }
 }
 
 impl Default for Session {

@@ -7,6 +7,7 @@ use serde_json::{Map, Value as Json};
 
 use super::Outcome;
 use crate::analysis::origin::{self, Origin};
+use crate::catalog::Catalog;
 use crate::cost::example::differences;
 use crate::emit::{heading, import_family};
 use crate::language::check::Checked;
@@ -53,6 +54,14 @@ struct Inner {
 impl Model {
     pub(super) fn new(source: Source, checked: Checked, said: Diagnostics) -> Self {
         Model(Arc::new(Inner { source, checked: Arc::new(checked), said, lowered: OnceLock::new() }))
+    }
+
+    pub(super) fn checked(&self) -> &Checked {
+        &self.0.checked
+    }
+
+    pub(super) fn catalog(&self) -> &Catalog {
+        self.0.checked.classes.catalog()
     }
 
     /// Something made of this model, and what was said on the way.

@@ -5,6 +5,7 @@ pub mod escape;
 pub mod expr;
 pub mod glob;
 pub mod json;
+pub mod ordered;
 pub mod parallel;
 pub mod source;
 pub mod spec;

@@ -149,6 +149,7 @@ fn the_command_line_explains_its_own_errors() {
         (&["compile", "distilgpt2", "--seq", "2048"], "W0801"),
         (&["compile", "distilgpt2", "--set", "num_hidden_layers=3"], "W0802"),
         (&["compile", "resnet-50", "--seq", "8"], "W0806"),
+        (&["sweep", "gpt2", "--set", "n_embd=768,769", "--quantity", "params"], "W0809"),
     ] {
         let output = run(args);
         assert!(stderr(&output).contains(code), "{args:?}: {}", stderr(&output));

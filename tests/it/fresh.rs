@@ -71,6 +71,8 @@ fn outputs_are_as_their_schemas_say() {
         ("reconcile", "reconcile bert-base-uncased --phase train".to_owned()),
         ("formula", "formula gemma-3-4b-it".to_owned()),
         ("formula", "formula resnet-50 --phase train --quantity flops,params".to_owned()),
+        ("solve", "solve llama-2-7b-hf --for hidden_size --params 7e9".to_owned()),
+        ("solve", "solve llama-2-7b-hf --for seq --params 7e9".to_owned()),
         ("list", "list dtypes".to_owned()),
         ("list", "list hardware".to_owned()),
     ];

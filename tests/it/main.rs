@@ -21,6 +21,8 @@ mod program;
 mod properties;
 mod reference;
 mod small;
+mod solve;
 mod summary;
 mod support;
+mod sweep;
 mod workload;

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use layerspec::programs::{Block, Program, Total};
+use layerspec::programs::{Block, Program, Scratch, Total};
 use layerspec::{After, Attention, Backend, Cache, Execution, Kernel, Logits, Lowered, Phase, Value, Workload};
 
 use crate::support::SESSION;
@@ -102,9 +102,8 @@ fn compare(name: &str, lowered: &Lowered, base: &Workload, points: usize, random
         compared += 1;
     }
     // All at once: what one by one gave.
-    let most: Vec<u64> = columns.iter().map(|column| column.iter().copied().max().unwrap_or(0)).collect();
     let mut block = Block::default();
-    program.columns(&most).fill(&columns, &mut block);
+    program.fill(&columns, &mut Scratch::default(), &mut block);
     for (at, expected) in found.iter().enumerate() {
         let row: Vec<u128> = (0..program.outputs().len()).map(|output| block.value(output, at).unwrap()).collect();
         assert_eq!(block.valid[at].then_some(row), *expected, "{name} {phase:?}, point {at} in columns");
@@ -194,6 +193,6 @@ fn what_a_program_cannot_answer_it_refuses() {
     assert!(out[flops] > u128::from(u64::MAX));
     let columns = vec![vec![1, batch, u64::MAX], vec![1, seq, u64::MAX], vec![0, 0, 0]];
     let mut block = Block::default();
-    program.columns(&[u64::MAX; 3]).fill(&columns, &mut block);
+    program.fill(&columns, &mut Scratch::default(), &mut block);
     assert_eq!((block.value(flops, 1), block.valid), (Some(out[flops]), vec![true, true, false]));
 }

@@ -139,6 +139,8 @@ pub enum Code {
     ForeignKey,
     /// Two keys of a config that mean the same and differ.
     TwoNames,
+    /// Points of a sweep without figures.
+    WithoutFigures,
 }
 
 /// All there is to say about a code.
@@ -623,7 +625,7 @@ pub const CODES: &[CodeInfo] = &[
         id: "E0604",
         name: "TooManyRows",
         summary: "more rows than may be printed",
-        explanation: "The full flat list has a row for every instance. Fold it (no `--expand`, or `--by class`), or raise `--max-rows`.",
+        explanation: "The full flat list has a row for every instance. Fold it (no `--expand`, or `--by class`), or raise `--max-rows`. A sweep has a row for every point of its grid: list fewer values, take a part of it with `--shard I/N`, or raise `--max-rows`.",
         wrong: None,
         right: None,
     },
@@ -795,6 +797,15 @@ pub const CODES: &[CodeInfo] = &[
         name: "TwoNames",
         summary: "two keys of a config mean the same and differ",
         explanation: "Many configs have two names for a size: the one that all families share (`num_hidden_layers`) and their own (`encoder_layers`). Where both stand in a config and differ, transformers takes the shared one, whatever their order: it is set last. The other is likely a leftover.",
+        wrong: None,
+        right: None,
+    },
+    CodeInfo {
+        code: Code::WithoutFigures,
+        id: "W0809",
+        name: "WithoutFigures",
+        summary: "points of a sweep without figures",
+        explanation: "At some points of a grid the model isn't valid: a size that its heads don't divide, a sequence shorter than what it reads, a figure beyond 128 bits. Their rows stand where they belong, with empty cells (null in JSON and Parquet). The message counts them and says what is wrong at the first; `layerspec compile` with its values says where.",
         wrong: None,
         right: None,
     },
