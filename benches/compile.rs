@@ -185,7 +185,7 @@ fn program_in_columns(bencher: Bencher, name: &str) {
 /// Ten million points, evaluated and reduced to the most FLOPs, on all cores.
 #[divan::bench(sample_count = 5)]
 fn ten_million_points_reduced(bencher: Bencher) {
-    const BATCHES: u64 = 10_000;
+    const BATCHES: u64 = 1000;
     let program = named("llama-2-7b-hf").program(&Workload::default()).unwrap();
     let flops = program.outputs().position(|total| total == layerspec::programs::Total::Flops).unwrap();
     let cores = std::thread::available_parallelism().map_or(1, |cores| u64::try_from(cores.get()).unwrap());
@@ -196,7 +196,7 @@ fn ten_million_points_reduced(bencher: Bencher) {
                 move || {
                     let (mut scratch, mut block, mut most) = (Scratch::default(), Block::default(), 0);
                     for batch in (1..=BATCHES).filter(|batch| batch % cores == core) {
-                        let columns: Vec<Vec<u64>> = vec![vec![batch; 1000], (1..=1000).map(|n| 32 * n).collect(), vec![0; 1000]];
+                        let columns: Vec<Vec<u64>> = vec![vec![batch; 10_000], (1..=10_000).collect(), vec![0; 10_000]];
                         program.fill(&columns, &mut scratch, &mut block);
                         let Values::Small(values) = &block.values else { panic!() };
                         most = values.get(flops).unwrap().iter().copied().max().unwrap().max(most);

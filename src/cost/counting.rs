@@ -75,70 +75,87 @@ pub trait Counting: Domain {
 impl Counting for Plain {
     type Count = u128;
 
+    #[inline]
     fn of(&self, count: u128) -> u128 {
         count
     }
 
+    #[inline]
     fn known(&self, count: &u128) -> Option<u128> {
         Some(*count)
     }
 
+    #[inline]
     fn count(&self, value: &Value) -> Option<u128> {
         value.as_number()?.to_count()
     }
 
+    #[inline]
     fn rounded_up(&self, value: &Value) -> Option<u128> {
         value.as_number()?.ceil()?.to_count()
     }
 
+    #[inline]
     fn is_size(&self, value: &Value) -> bool {
         value.as_number().is_some_and(|n| n >= Exact::ZERO)
     }
 
+    #[inline]
     fn sum(&self, a: &u128, b: &u128) -> Option<u128> {
         a.checked_add(*b)
     }
 
+    #[inline]
     fn difference(&self, a: &u128, b: &u128) -> u128 {
         a.saturating_sub(*b)
     }
 
+    #[inline]
     fn product(&self, a: &u128, b: &u128) -> Option<u128> {
         a.checked_mul(*b)
     }
 
+    #[inline]
     fn times(&self, count: &u128, factor: &Value) -> Option<u128> {
         bytes_of(*count, factor.as_number()?)
     }
 
+    #[inline]
     fn is_less(&self, a: &u128, b: &u128) -> bool {
         a < b
     }
 
+    #[inline]
     fn truth_of(&self, known: bool) -> bool {
         known
     }
 
+    #[inline]
     fn both(&self, a: &bool, b: &bool) -> bool {
         *a && *b
     }
 
+    #[inline]
     fn not(&self, truth: &bool) -> bool {
         !truth
     }
 
+    #[inline]
     fn only_if(&self, truth: &bool, count: &u128) -> u128 {
         if *truth { *count } else { 0 }
     }
 
+    #[inline]
     fn holds(&self, truth: &bool) -> bool {
         *truth
     }
 
+    #[inline]
     fn fitting(&self, parameter: &Parameter, value: &Value) -> Option<Value> {
         check_parameter(parameter, value)
     }
 
+    #[inline]
     fn items<'v>(&self, value: &'v Value) -> Option<Cow<'v, [Value]>> {
         match value {
             Value::List(items) => Some(Cow::Borrowed(items)),

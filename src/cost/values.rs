@@ -66,8 +66,10 @@ impl<D: Counting> LayerEnv<'_, D> {
         let dims = self.shape(&def.shape)?;
         let element = self.element(&def.element)?;
         let bytes = self.size(def, &dims, &self.domain.of(1), &element)?;
-        let each = self.element_bytes(element.usual())?;
-        let element_bytes = self.domain.sample(&each).as_number().unwrap_or_default();
+        let element_bytes = match self.element_bytes(element.usual())? {
+            Each::Fixed(bytes) => Exact::integer(bytes.into()),
+            Each::Stated(bytes) => self.domain.plain(bytes).and_then(Value::as_number).unwrap_or_default(),
+        };
         Ok(Stored { def, dims, element_bytes, bytes })
     }
 
@@ -82,7 +84,10 @@ impl<D: Counting> LayerEnv<'_, D> {
         let elements = dims.iter().try_fold(leading.clone(), |product, dim| self.domain.product(&product, dim));
         let bytes = |element: Element| {
             let each = self.element_bytes(element)?;
-            let bytes = elements.as_ref().and_then(|n| self.domain.times(n, &each));
+            let bytes = elements.as_ref().and_then(|n| match each {
+                Each::Fixed(bytes) => self.domain.product(n, &self.domain.of(bytes.into())),
+                Each::Stated(bytes) => self.domain.times(n, bytes),
+            });
             bytes.ok_or_else(|| {
                 Problem::new(Code::Overflow, format!("the value `{}` is larger than what is computed with", def.name))
             })
@@ -125,18 +130,24 @@ impl<D: Counting> LayerEnv<'_, D> {
         Ok(Elements::Several(cases))
     }
 
-    fn element_bytes(&self, element: Element) -> Result<D::Value, Problem> {
-        let known = |bytes: i128| Ok(self.domain.constant(&Value::Number(Exact::integer(bytes))));
+    fn element_bytes(&self, element: Element) -> Result<Each<'_, D::Value>, Problem> {
         let slot = match element {
             Element::Activation => DTYPE_BYTES,
             Element::Cache => KV_DTYPE_BYTES,
             Element::Index => INDEX_DTYPE_BYTES,
-            Element::Float32 => return known(4),
-            Element::Bool => return known(1),
+            Element::Float32 => return Ok(Each::Fixed(4)),
+            Element::Bool => return Ok(Each::Fixed(1)),
         };
-        self.builtins.get(slot).filter(|value| self.domain.is_size(value)).cloned().ok_or_else(|| {
+        self.builtins.get(slot).map(Each::Stated).ok_or_else(|| {
             let name = VARIABLES.get(slot).map_or("", |(name, _)| name);
             Problem::new(Code::ParameterType, format!("`{name}` is not a number"))
         })
     }
+}
+
+/// Bytes of an element.
+enum Each<'v, V> {
+    Fixed(u8),
+    /// As the workload says.
+    Stated(&'v V),
 }

@@ -13,7 +13,7 @@ use super::experts::Experts;
 use super::lane::Lane;
 use super::poly::{AtomId, Mono, Poly};
 use super::symbolic::{Symbolic, Variable};
-use crate::quantity::Total;
+use crate::quantity::{BYTES_MOVED, FLOPS, Quantity, Total};
 use crate::syntax::expr::Exact;
 
 /// A slot of a program.
@@ -33,6 +33,8 @@ pub(super) struct Sum {
 #[derive(Debug, Clone)]
 pub(super) enum Op {
     Product(Slot, Slot),
+    /// Of a quantity that other totals are made of.
+    Total(Sum),
     Floor(Sum),
     Min(Sum, Sum),
     AtLeast(Sum, i128),
@@ -94,7 +96,7 @@ impl Program {
         let of_op = |op: &Op| match op {
             Op::Floor(sum) => Some(sum.denominator),
             Op::AtLeast(_, value) | Op::Equals(_, value) => Some(*value),
-            Op::Product(..) | Op::Min(..) | Op::Experts(..) | Op::Isqrt(_) => None,
+            Op::Product(..) | Op::Total(_) | Op::Min(..) | Op::Experts(..) | Op::Isqrt(_) => None,
         };
         let sums = self.guards.iter().chain(self.outputs.iter().map(|(_, sum)| sum));
         self.ops.iter().filter_map(of_op).chain(sums.map(|sum| sum.denominator))
@@ -129,6 +131,7 @@ impl Program {
             let sum = |sum: &Sum| self.sum(sum, coefficients, slots);
             let value = match op {
                 Op::Product(a, b) => slots.get(*a as usize)?.times(*slots.get(*b as usize)?)?,
+                Op::Total(form) => sum(form)?,
                 Op::Floor(numerator) => sum(numerator)?.floor_over(N::narrow(numerator.denominator)?)?,
                 Op::Min(a, b) => sum(a)?.min(sum(b)?),
                 Op::AtLeast(form, threshold) => N::narrow(i128::from(sum(form)?.into() >= *threshold))?,
@@ -180,6 +183,10 @@ impl Program {
                     let value = slots.get(*a as usize)?.checked_mul(*slots.get(*b as usize)?)?;
                     (value, value)
                 }
+                Op::Total(sum) => {
+                    let value = of(sum, &slots)?;
+                    (value, value)
+                }
                 Op::Floor(sum) => {
                     let inside = of(sum, &slots)?;
                     (inside, inside / sum.denominator.unsigned_abs().max(1) + 1)
@@ -216,6 +223,7 @@ struct Compiler<'s> {
     symbolic: &'s Symbolic,
     atoms: HashMap<AtomId, Slot>,
     products: HashMap<Mono, Slot>,
+    quantities: HashMap<Quantity, Slot>,
     program: Program,
 }
 
@@ -230,7 +238,7 @@ impl<'s> Compiler<'s> {
             outputs: Vec::new(),
             guards: Vec::new(),
         };
-        Compiler { symbolic, atoms: HashMap::new(), products: HashMap::new(), program }
+        Compiler { symbolic, atoms: HashMap::new(), products: HashMap::new(), quantities: HashMap::new(), program }
     }
 
     fn program(mut self, totals: &[(Total, Poly)]) -> Option<Program> {
@@ -239,7 +247,10 @@ impl<'s> Compiler<'s> {
             self.program.guards.push(sum);
         }
         for (total, form) in totals {
-            let sum = self.sum(form)?;
+            let sum = match self.of_others(*total, totals) {
+                Some(sum) => sum,
+                None => self.sum(form)?,
+            };
             self.program.outputs.push((*total, sum));
         }
         let fits = |value: i128| i64::try_from(value).ok();
@@ -247,6 +258,44 @@ impl<'s> Compiler<'s> {
         let others = self.program.numbers().all(|value| fits(value).is_some());
         self.program.small = small.filter(|_| others).unwrap_or_default();
         Some(self.program)
+    }
+
+    /// A total by the quantities that it is made of, where these are wanted too: no term is multiplied out again. `None`: by its own terms.
+    fn of_others(&mut self, total: Total, all: &[(Total, Poly)]) -> Option<Sum> {
+        let (parts, denominator): (&[Quantity], i128) = match total {
+            Total::Of(ref quantity) => (std::slice::from_ref(quantity), 1),
+            Total::Flops => (&FLOPS, 1),
+            Total::BytesMoved => (&BYTES_MOVED, 1),
+            Total::Macs => (&[Quantity::MatmulFlops], 2),
+            _ => return None,
+        };
+        let form = |part: &Quantity| all.iter().find(|(known, _)| *known == Total::Of(*part)).map(|(_, form)| form);
+        // Those of the backward pass aren't there without one.
+        let parts: Vec<Quantity> = parts.iter().filter(|part| !self.symbolic.sums.get(**part).is_zero()).copied().collect();
+        let whole =
+            |part: &Quantity| form(part).is_some_and(|form| form.as_constant().is_none() && form.denominator() == Some(1));
+        if parts.is_empty() || !parts.iter().all(whole) {
+            return None;
+        }
+        let slots: Option<Vec<Slot>> = parts.iter().map(|part| self.quantity(*part)).collect();
+        let from = self.program.slots.len();
+        for slot in slots? {
+            self.program.slots.push(slot);
+            self.program.coefficients.push(1);
+        }
+        Some(Sum { terms: from..self.program.slots.len(), denominator })
+    }
+
+    /// The slot of a quantity's total.
+    fn quantity(&mut self, quantity: Quantity) -> Option<Slot> {
+        if let Some(slot) = self.quantities.get(&quantity) {
+            return Some(*slot);
+        }
+        let symbolic = self.symbolic;
+        let sum = self.sum(symbolic.sums.get(quantity))?;
+        let slot = self.push(Op::Total(sum))?;
+        self.quantities.insert(quantity, slot);
+        Some(slot)
     }
 
     fn push(&mut self, op: Op) -> Option<Slot> {

@@ -143,7 +143,7 @@ fn lanes<N: Lane>(
     let mut inside = [true; LANES];
     for ((slot, column), variable) in slots.iter_mut().skip(1).zip(columns).zip(&program.variables) {
         for ((cell, value), inside) in slot.iter_mut().zip(*column).zip(&mut inside) {
-            *cell = N::narrow(i128::from(*value))?;
+            *cell = N::of(*value);
             *inside &= *value >= variable.least;
         }
     }
@@ -157,12 +157,10 @@ fn lanes<N: Lane>(
                 let (a, b) = (known.get(*a as usize)?, known.get(*b as usize)?);
                 target.iter_mut().zip(a).zip(b).for_each(|((cell, a), b)| *cell = a.wrapping_times(*b));
             }
+            Op::Total(form) => sum(form, known, target)?,
             Op::Floor(numerator) => {
-                let denominator = N::narrow(numerator.denominator)?;
                 sum(numerator, known, target)?;
-                for cell in &mut *target {
-                    *cell = cell.floor_over(denominator)?;
-                }
+                floors(target, numerator.denominator)?;
             }
             Op::Min(a, b) => {
                 sum(a, known, target)?;
@@ -193,7 +191,7 @@ fn lanes<N: Lane>(
             }
         }
     }
-    let mut scratch = [zero; LANES];
+    let (mut scratch, mut signs) = ([zero; LANES], [zero; LANES]);
     for guard in &program.guards {
         let right = N::narrow(guard.denominator)?;
         sum(guard, slots, &mut scratch)?;
@@ -204,18 +202,39 @@ fn lanes<N: Lane>(
             column.extend(std::iter::repeat_n(constant.unsigned(), points));
             continue;
         }
-        sum(form, slots, &mut scratch)?;
-        // A total below 0 is none.
-        inside.iter_mut().zip(&scratch).for_each(|(inside, value)| *inside &= *value >= zero);
-        if form.denominator != 1 {
-            let denominator = N::narrow(form.denominator)?;
-            for cell in &mut scratch {
-                *cell = cell.floor_over(denominator)?;
-            }
+        if let ([slot], [coefficient], 1) =
+            (program.slots.get(form.terms.clone())?, coefficients.get(form.terms.clone())?, form.denominator)
+            && *coefficient == one
+        {
+            let values = slots.get(*slot as usize)?;
+            signs.iter_mut().zip(values).for_each(|(signs, value)| *signs = signs.either(*value));
+            column.extend(values.iter().take(points).map(|cell| cell.unsigned()));
+            continue;
         }
+        sum(form, slots, &mut scratch)?;
+        signs.iter_mut().zip(&scratch).for_each(|(signs, value)| *signs = signs.either(*value));
+        floors(&mut scratch, form.denominator)?;
         column.extend(scratch.iter().take(points).map(|cell| cell.unsigned()));
     }
-    valid.extend(inside.iter().take(points));
+    // A total below 0 is none.
+    valid.extend(inside.iter().zip(&signs).take(points).map(|(inside, signs)| *inside && *signs >= zero));
+    Some(())
+}
+
+/// The greatest integers that are no more than each over a positive number.
+fn floors<N: Lane>(cells: &mut [N; LANES], denominator: i128) -> Option<()> {
+    if denominator == 1 {
+        return Some(());
+    }
+    if denominator.unsigned_abs().is_power_of_two() {
+        let bits = denominator.trailing_zeros();
+        cells.iter_mut().for_each(|cell| *cell = cell.shifted(bits));
+        return Some(());
+    }
+    let denominator = N::narrow(denominator)?;
+    for cell in cells {
+        *cell = cell.floor_over(denominator)?;
+    }
     Some(())
 }
 
