@@ -234,11 +234,9 @@ struct Scratched {
 }
 
 impl Compiled {
-    /// The program of the quantities that are wanted.
-    ///
-    /// # Errors
-    /// The interpreter, where the model has no program for them.
-    pub fn new(interpreter: Interpreter, wanted: &[Total]) -> Result<Self, Interpreter> {
+    /// What evaluates the quantities that are wanted: their program, or where the model has none for them the interpreter itself.
+    #[must_use]
+    pub fn or_interpreter(interpreter: Interpreter, wanted: &[Total]) -> Box<dyn Points> {
         let Interpreter { lowered, workload, own } = &interpreter;
         let made = deep(|| {
             let mut symbolic = symbolic(&lowered.flat, lowered.execution, workload, &Regime::default()).ok()?;
@@ -261,8 +259,8 @@ impl Compiled {
             all.then_some((program, sources))
         });
         match made {
-            Some((program, sources)) => Ok(Compiled { program, sources, interpreter, rooms: Mutex::default() }),
-            None => Err(interpreter),
+            Some((program, sources)) => Box::new(Compiled { program, sources, interpreter, rooms: Mutex::default() }),
+            None => Box::new(interpreter),
         }
     }
 }

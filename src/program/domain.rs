@@ -12,7 +12,6 @@ use std::sync::Arc;
 
 use super::atoms::Atoms;
 use super::poly::Poly;
-use crate::catalog::{MAX_DIMS, Parameter, ParameterKind, check_parameter};
 use crate::cost::counting::Counting;
 use crate::syntax::expr::{
     BinaryOp, Domain, EvalError, Exact, Function, UnaryOp, Value, apply_binary, apply_function, apply_unary, member,
@@ -45,7 +44,7 @@ pub struct State {
 
 /// The domain of polynomials.
 #[derive(Debug, Clone)]
-pub struct Symbols(Rc<RefCell<State>>);
+pub struct Symbols(pub(super) Rc<RefCell<State>>);
 
 type Found = Result<Symbol, EvalError>;
 
@@ -71,7 +70,7 @@ impl Symbols {
         self.0.borrow().without_form
     }
 
-    fn with<T>(&self, make: impl FnOnce(&mut Atoms) -> Option<T>) -> Option<T> {
+    pub(super) fn with<T>(&self, make: impl FnOnce(&mut Atoms) -> Option<T>) -> Option<T> {
         make(&mut self.0.borrow_mut().atoms)
     }
 
@@ -84,7 +83,7 @@ impl Symbols {
     }
 
     /// A polynomial by an operation on atoms; where that is beyond what is computed with, there is no program.
-    fn poly(&self, what: &'static str, make: impl FnOnce(&mut Atoms) -> Option<Poly>) -> Poly {
+    pub(super) fn poly(&self, what: &'static str, make: impl FnOnce(&mut Atoms) -> Option<Poly>) -> Poly {
         self.with(make).unwrap_or_else(|| {
             let _ = self.no_form(what);
             Poly::default()
@@ -290,7 +289,7 @@ impl Symbols {
     }
 
     /// A value without the sides of choices that can't be what is asked for, under the guard that none of them is chosen. `None`: no side can.
-    fn settled<'v>(&self, value: &'v Symbol, fits: &dyn Fn(&Symbol) -> bool) -> Option<Cow<'v, Symbol>> {
+    pub(super) fn settled<'v>(&self, value: &'v Symbol, fits: &dyn Fn(&Symbol) -> bool) -> Option<Cow<'v, Symbol>> {
         if !matches!(value, Symbol::Choice(_) | Symbol::Fail(_)) {
             return fits(value).then_some(Cow::Borrowed(value));
         }
@@ -317,7 +316,7 @@ impl Symbols {
     }
 
     /// The number that a value is, where it is one.
-    fn settled_number(&self, value: &Symbol) -> Option<Poly> {
+    pub(super) fn settled_number(&self, value: &Symbol) -> Option<Poly> {
         let value = self.settled(value, &|side| Self::poly_of(side).is_some())?;
         Self::poly_of(&value).map(Cow::into_owned)
     }
@@ -333,7 +332,7 @@ impl Symbols {
         Some(whole)
     }
 
-    fn count_of(&self, poly: Poly) -> Option<Poly> {
+    pub(super) fn count_of(&self, poly: Poly) -> Option<Poly> {
         if let Some(value) = poly.as_constant() {
             return value.to_count().map(|_| poly);
         }
@@ -345,7 +344,7 @@ impl Symbols {
 }
 
 /// A number, known or not.
-fn number(poly: Poly) -> Symbol {
+pub(super) fn number(poly: Poly) -> Symbol {
     match poly.as_constant() {
         Some(value) => Symbol::Plain(Value::Number(value)),
         None => Symbol::Number(poly),
@@ -353,7 +352,7 @@ fn number(poly: Poly) -> Symbol {
 }
 
 /// A condition, known or not.
-fn truth(poly: Poly) -> Symbol {
+pub(super) fn truth(poly: Poly) -> Symbol {
     match poly.as_constant() {
         Some(value) => Symbol::Plain(Value::Bool(!value.is_zero())),
         None => Symbol::Truth(poly),
@@ -505,230 +504,6 @@ impl Domain for Symbols {
         match plain {
             Some(values) => Symbol::Plain(Value::List(values)),
             None => Symbol::List(items.into()),
-        }
-    }
-}
-
-impl Counting for Symbols {
-    type Count = Poly;
-
-    fn of(&self, count: u128) -> Poly {
-        self.poly("a count beyond 2^127", |_| Exact::from_count(count).map(Poly::constant))
-    }
-
-    fn known(&self, count: &Poly) -> Option<u128> {
-        count.as_constant()?.to_count()
-    }
-
-    fn count(&self, value: &Symbol) -> Option<Poly> {
-        self.count_of(self.settled_number(value)?)
-    }
-
-    fn rounded_up(&self, value: &Symbol) -> Option<Poly> {
-        let poly = self.settled_number(value)?;
-        let rounded = self.poly("a rounded number", |atoms| atoms.ceil(&poly));
-        self.count_of(rounded)
-    }
-
-    fn is_size(&self, value: &Symbol) -> bool {
-        let Some(poly) = self.settled_number(value) else { return false };
-        let positive = self.poly("a condition", |atoms| atoms.at_least_zero(&poly));
-        self.holds(&positive)
-    }
-
-    fn sum(&self, a: &Poly, b: &Poly) -> Option<Poly> {
-        Some(self.poly("a sum", |_| a.plus(b)))
-    }
-
-    fn difference(&self, a: &Poly, b: &Poly) -> Poly {
-        let rest = self.poly("a difference", |_| a.minus(b));
-        self.poly("a difference", |atoms| atoms.max(&rest, &Poly::default()))
-    }
-
-    fn product(&self, a: &Poly, b: &Poly) -> Option<Poly> {
-        Some(self.poly("a product", |atoms| atoms.product(a, b)))
-    }
-
-    fn times(&self, count: &Poly, factor: &Symbol) -> Option<Poly> {
-        let factor = self.settled_number(factor)?;
-        Some(self.poly("a number of bytes", |atoms| {
-            let bytes = atoms.product(count, &factor)?;
-            atoms.ceil(&bytes)
-        }))
-    }
-
-    fn is_less(&self, a: &Poly, b: &Poly) -> Poly {
-        self.poly("a condition", |atoms| atoms.at_least_zero(&b.minus(a)?.minus(&Poly::integer(1))?))
-    }
-
-    fn truth_of(&self, known: bool) -> Poly {
-        Poly::integer(i128::from(known))
-    }
-
-    fn both(&self, a: &Poly, b: &Poly) -> Poly {
-        self.poly("a condition", |atoms| atoms.product(a, b))
-    }
-
-    fn not(&self, truth: &Poly) -> Poly {
-        self.poly("a condition", |_| Poly::integer(1).minus(truth))
-    }
-
-    fn only_if(&self, truth: &Poly, count: &Poly) -> Poly {
-        self.poly("a condition", |atoms| atoms.product(truth, count))
-    }
-
-    fn holds(&self, truth: &Poly) -> bool {
-        match self.decided(truth) {
-            Some(known) => known,
-            None => {
-                self.guard(truth);
-                true
-            }
-        }
-    }
-
-    fn fitting(&self, parameter: &Parameter, value: &Symbol) -> Option<Symbol> {
-        match value {
-            Symbol::Plain(value) => check_parameter(parameter, value).map(Symbol::Plain),
-            Symbol::Choice(choice) => {
-                let (test, then, otherwise) = &**choice;
-                let side = |value| self.fitting(parameter, value).ok_or(EvalError::Reported);
-                self.select(test, side(then), side(otherwise)).ok()
-            }
-            Symbol::Fail(_) => None,
-            Symbol::Number(poly) => match parameter.kind {
-                ParameterKind::Count => self.count_of(poly.clone()).map(number),
-                ParameterKind::Ratio => Some(value.clone()),
-                ParameterKind::Shape => self.count_of(poly.clone()).map(|poly| self.list(vec![number(poly)])),
-                ParameterKind::Flag | ParameterKind::Text => None,
-            },
-            Symbol::Truth(_) => (parameter.kind == ParameterKind::Flag).then(|| value.clone()),
-            Symbol::List(items) => {
-                let dims: Option<Vec<Symbol>> = items.iter().map(|item| self.count(item).map(number)).collect();
-                let dims = dims.filter(|_| parameter.kind == ParameterKind::Shape && items.len() <= MAX_DIMS)?;
-                Some(self.list(dims))
-            }
-        }
-    }
-
-    fn cases(&self, value: &Symbol) -> Vec<(Poly, Value)> {
-        match value {
-            Symbol::Plain(value) => vec![(self.truth_of(true), value.clone())],
-            Symbol::Choice(choice) => {
-                let (test, then, otherwise) = &**choice;
-                let opposite = self.not(test);
-                let within = |when: &Poly, value| {
-                    self.cases(value).into_iter().map(|(inner, value)| (self.both(when, &inner), value)).collect::<Vec<_>>()
-                };
-                [within(test, then), within(&opposite, otherwise)].concat()
-            }
-            // What is wrong where it is chosen, and what is no constant.
-            Symbol::Fail(_) | Symbol::Number(_) | Symbol::Truth(_) | Symbol::List(_) => vec![(self.truth_of(true), Value::Null)],
-        }
-    }
-
-    fn items<'v>(&self, value: &'v Symbol) -> Option<Cow<'v, [Symbol]>> {
-        match value {
-            Symbol::List(items) => Some(Cow::Borrowed(items)),
-            Symbol::Plain(Value::List(items)) => Some(items.iter().cloned().map(Symbol::Plain).collect()),
-            _ => None,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::syntax::expr::{Expr, Name, Syntax, eval, eval_in, parse};
-
-    const NAMES: [&str; 3] = ["a", "b", "c"];
-
-    /// What a symbol is at a point. `None`: wrong.
-    fn at(symbol: &Symbol, atoms: &Atoms, point: &[u64]) -> Option<Value> {
-        Some(match symbol {
-            Symbol::Plain(value) => value.clone(),
-            Symbol::Number(poly) => Value::Number(atoms.value(poly, point)?),
-            Symbol::Truth(poly) => Value::Bool(!atoms.value(poly, point)?.is_zero()),
-            Symbol::List(items) => Value::List(items.iter().map(|item| at(item, atoms, point)).collect::<Option<_>>()?),
-            Symbol::Choice(choice) => {
-                let (test, then, otherwise) = &**choice;
-                at(if atoms.value(test, point)?.is_zero() { otherwise } else { then }, atoms, point)?
-            }
-            Symbol::Fail(_) => return None,
-        })
-    }
-
-    /// Numbers over three variables, with everything that makes atoms.
-    fn numbers() -> impl Strategy<Value = String> {
-        let leaf = prop_oneof![
-            prop::sample::select(&NAMES[..]).prop_map(|name| format!("<{name}>")),
-            (0u8..9).prop_map(|n| n.to_string()),
-            Just("null".to_owned()),
-        ];
-        leaf.prop_recursive(4, 40, 4, |inner| {
-            let two = (inner.clone(), inner.clone());
-            let comparison = prop::sample::select(vec!["<", "<=", ">", ">=", "==", "!="]);
-            let condition = (inner.clone(), comparison, inner.clone()).prop_map(|(a, op, b)| format!("({a}) {op} ({b})"));
-            prop_oneof![
-                (two.clone(), prop::sample::select(vec!["+", "-", "*"])).prop_map(|((a, b), op)| format!("({a}) {op} ({b})")),
-                (inner.clone(), 1u8..9).prop_map(|(a, n)| format!("({a}) / {n}")),
-                (inner.clone(), 1u8..9).prop_map(|(a, n)| format!("({a}) % {n}")),
-                (inner.clone(), 1u8..9).prop_map(|(a, n)| format!("floor(({a}) / {n})")),
-                (inner.clone(), 1u8..9).prop_map(|(a, n)| format!("ceil(({a}) / {n})")),
-                two.clone().prop_map(|(a, b)| format!("min({a}, {b})")),
-                two.clone().prop_map(|(a, b)| format!("max({a}, {b}, 1)")),
-                two.clone().prop_map(|(a, b)| format!("default({a}, {b})")),
-                inner.clone().prop_map(|a| format!("abs({a})")),
-                (condition.clone(), two.clone()).prop_map(|(test, (a, b))| format!("if({test}, {a}, {b})")),
-                (condition.clone(), condition, two.clone())
-                    .prop_map(|(test, other, (a, b))| format!("if({test} && !({other}) || {test}, {a}, {b})")),
-                (inner.clone(), two).prop_map(|(x, (a, b))| format!("choose({x}, 1, {a}, <b>, {b}, 3)")),
-                (inner, 1u8..4, 1u8..4).prop_map(|(a, n, m)| format!("conv_out({a}, {n}, {m}, 1)")),
-            ]
-        })
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
-
-        /// The one evaluator gives the same in both domains: at each point where the symbol is right and within what is computed with.
-        #[test]
-        fn both_domains_agree(text in numbers(), points in prop::collection::vec([0u64..40, 1u64..12, 0u64..3], 12)) {
-            let expr: Expr<Name> = parse(&text, Syntax::Template).unwrap();
-            let symbols = Symbols::new(&[0, 1, 0]);
-            let position = |name: &Name| NAMES.iter().position(|known| *known == &*name.text).unwrap();
-            let env = |name: &Name| Ok(symbols.variable(u16::try_from(position(name)).unwrap()));
-            let symbol = eval_in(&symbols, &expr, &env, 0);
-            let is_formed = symbols.without_form().is_none();
-            let state = symbols.0.borrow();
-            for point in points {
-                let plain = eval(&expr, &|name: &Name| Ok(Value::count(point[position(name)])), 0);
-                let is_right = state.guards.iter().all(|guard| state.atoms.value(guard, &point) == Some(Exact::ONE));
-                match &symbol {
-                    Ok(symbol) if is_right => prop_assert_eq!(at(symbol, &state.atoms, &point), plain.ok(), "{} at {:?}", text, point),
-                    // All is wrong, wherever.
-                    Err(_) if is_formed => prop_assert!(plain.is_err(), "{} at {:?} is {:?}", text, point, plain),
-                    _ => {}
-                }
-            }
-        }
-
-        /// What is proved holds.
-        #[test]
-        fn what_is_proved_holds(text in numbers(), points in prop::collection::vec([0u64..400, 1u64..120, 0u64..30], 40)) {
-            let expr: Expr<Name> = parse(&text, Syntax::Template).unwrap();
-            let symbols = Symbols::new(&[0, 1, 0]);
-            let position = |name: &Name| NAMES.iter().position(|known| *known == &*name.text).unwrap();
-            let env = |name: &Name| Ok(symbols.variable(u16::try_from(position(name)).unwrap()));
-            if let Ok(Symbol::Number(poly)) = eval_in(&symbols, &expr, &env, 0) {
-                let proved = symbols.with(|atoms| Some(atoms.is_never_negative(&poly))).unwrap();
-                let state = symbols.0.borrow();
-                for point in points.iter().filter(|_| proved) {
-                    prop_assert!(state.atoms.value(&poly, point).is_none_or(|value| value >= Exact::ZERO), "{} at {:?}", text, point);
-                }
-            }
         }
     }
 }

@@ -3,11 +3,15 @@
 mod atoms;
 mod code;
 mod columns;
+mod counts;
 mod domain;
 mod experts;
 mod lane;
 mod poly;
+mod proof;
 mod symbolic;
+#[cfg(test)]
+mod tests;
 mod text;
 
 pub use atoms::Atom;

@@ -362,11 +362,7 @@ impl<'l> Sweep<'l> {
             return Group { defaults, misfits: [None, None], points: Box::new(interpreter) };
         }
         let misfits = self.misfits(&interpreter, &defaults);
-        let points: Box<dyn Points> = match Compiled::new(interpreter, &self.wanted) {
-            Ok(compiled) => Box::new(compiled),
-            Err(interpreter) => Box::new(interpreter),
-        };
-        Group { defaults, misfits, points }
+        Group { defaults, misfits, points: Compiled::or_interpreter(interpreter, &self.wanted) }
     }
 
     /// What is wrong with the data flow where every number is largest, or where that has no figures, smallest.
