@@ -21,6 +21,8 @@ pub struct Formulas {
     /// The values of the variables at the workload that was asked for. `None`: it isn't in this part.
     pub(crate) point: Option<Vec<u64>>,
     pub(crate) formulas: Vec<Formula>,
+    /// The order of the quantities that were asked for, those of other parts too.
+    pub(crate) order: Vec<Total>,
 }
 
 /// A total as a formula.
@@ -106,13 +108,13 @@ impl Formulas {
     fn new(part: Option<&'static str>, regime: Regime, mut symbolic: Symbolic, wanted: &[Total]) -> Option<Self> {
         let point = point(&symbolic, &regime);
         let mut formulas = Vec::with_capacity(wanted.len());
-        for info in TOTALS.iter().filter(|info| wanted.contains(&info.quantity)) {
+        for info in wanted.iter().filter_map(|total| TOTALS.iter().find(|info| info.quantity == *total)) {
             let form = symbolic.total(info.quantity)?;
             let terms = terms(&mut symbolic, info.quantity, &form, point.as_deref());
             let value = point.as_deref().and_then(|point| symbolic.atoms.value(&form, point));
             formulas.push(Formula { info, form, value, terms });
         }
-        Some(Formulas { part, fixed: regime.fixed, symbolic, point, formulas })
+        Some(Formulas { part, fixed: regime.fixed, symbolic, point, formulas, order: wanted.to_vec() })
     }
 
     /// How its formulas are written.
@@ -142,6 +144,12 @@ impl Formulas {
         let mut met = Vec::new();
         forms.flat_map(Poly::atoms).for_each(|id| self.meet(id, &mut met));
         self.variable(name).is_some_and(|variable| met.contains(&variable))
+    }
+
+    /// The conditions that stand in its formulas where they hold, and those that stand there where they don't.
+    pub(crate) fn conditions(&self) -> [Vec<AtomId>; 2] {
+        let groups = || self.formulas.iter().flat_map(|formula| &formula.terms).map(|term| &term.group);
+        [groups().flat_map(|group| group.mono.factors()).collect(), groups().filter_map(|group| group.denied).collect()]
     }
 
     /// The atoms that its formulas have besides variables, those inside of others too, in the order in which they are met.

@@ -1,6 +1,6 @@
 //! What the command line looks like.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
@@ -590,11 +590,21 @@ pub struct SweepArgs {
     /// The Ith of N parts, from 1, for jobs that share the work: its rows are next to each other, and together the parts are the whole
     #[arg(long, value_name = "I/N", value_parser = Shard::parse, help_heading = "Rows")]
     pub shard: Option<Shard>,
-    /// What comes out
-    #[arg(long, value_enum, default_value_t = SweepFormat::Csv, help_heading = "Rows")]
-    pub format: SweepFormat,
+    /// What comes out [default: as the name of the file ends that `-o` names, else csv]
+    #[arg(long, value_enum, help_heading = "Rows")]
+    pub format: Option<SweepFormat>,
     #[command(flatten)]
     pub output: OutputArgs,
+}
+
+impl SweepArgs {
+    /// What comes out: what was asked for, else what the file's name says.
+    #[must_use]
+    pub fn format(&self) -> SweepFormat {
+        let ending = self.output.output.as_deref().and_then(Path::extension).and_then(|ending| ending.to_str());
+        let named = |ending: &str| SweepFormat::from_str(ending, true).ok();
+        self.format.or_else(|| ending.and_then(named)).unwrap_or(SweepFormat::Csv)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -834,7 +844,23 @@ macro_rules! choices {
         })*
     };
 }
-choices!(Phase, Attention, Kernel, Logits, Cache, Backend, After, Checkpointing, By, Units, PageFormat, FormulaFormat, Sort);
+choices!(Phase, Attention, Kernel, Logits, Cache, Backend, After, Checkpointing, By, Units, PageFormat, Sort);
+
+impl ValueEnum for FormulaFormat {
+    fn value_variants<'a>() -> &'a [Self] {
+        Self::ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        let value = PossibleValue::new(self.word());
+        Some(match self {
+            FormulaFormat::Latex => value.alias("tex"),
+            FormulaFormat::Python => value.alias("py"),
+            FormulaFormat::JavaScript => value.alias("js"),
+            FormulaFormat::Text | FormulaFormat::Json => value,
+        })
+    }
+}
 
 /// One of the rows of a table, by name.
 fn one_of<T: Sync>(rows: &'static [T], name: fn(&T) -> &'static str) -> impl TypedValueParser<Value = &'static T> {

@@ -52,7 +52,7 @@ pub fn run(args: &SweepArgs, terminal: &Terminal) -> Result<Exit, Stop> {
 /// A binary format isn't for eyes, and this program may have been built without it.
 fn suits_output(args: &SweepArgs) -> Result<(), Stop> {
     let refuse = |why: &str| Err(Stop::Usage(refused::<SweepArgs>("format", "parquet", why)));
-    match args.format {
+    match args.format() {
         SweepFormat::Parquet if !cfg!(feature = "parquet") => {
             refuse("this layerspec was built without it: `cargo install --path . --features parquet`")
         }
@@ -212,7 +212,7 @@ fn written(sweep: &Sweep<'_>, range: Range<u128>, args: &SweepArgs) -> Result<Fo
     let file = args.output.output.as_deref();
     let bar = progress(&range, file.is_some());
     let mut found = Found::default();
-    let format = match args.format {
+    let format = match args.format() {
         SweepFormat::Csv => RowFormat::Csv,
         SweepFormat::Json => RowFormat::Json,
         SweepFormat::Jsonl => RowFormat::JsonLines,

@@ -28,7 +28,7 @@ enum Binds {
 
 /// Words that mean something in a Python module of formulas.
 const PYTHON_WORDS: &str = "False None True and as assert async await break class continue def del elif else except finally for from global if \
-    import in is lambda nonlocal not or pass raise return try while with yield int min max isqrt expected_millionths ValueError _check";
+    import in is lambda nonlocal not or pass raise return try while with yield int min max map index isqrt expected_millionths ValueError _check";
 
 /// Words that mean something in a JavaScript module of formulas.
 const JAVASCRIPT_WORDS: &str = "arguments await break case catch class const continue debugger default delete do else enum eval export extends \
@@ -288,7 +288,7 @@ impl Writer<'_> {
     }
 
     /// 1 where a condition doesn't hold.
-    fn denied(&self, id: AtomId) -> String {
+    pub fn denied(&self, id: AtomId) -> String {
         match self.atoms.atom(id) {
             // Of what is never negative.
             Some(Atom::AtLeast(form, 1)) if form.as_atom().is_some() => self.condition(form, Sign::Equal, 0),

@@ -496,7 +496,8 @@ fn backward(totals: &Cost) -> String {
     format!("{} matmul + {} vector", units::exact(matmul), units::exact(vector))
 }
 
-fn conventions(compiled: &Evaluation, options: &Options) -> String {
+/// By which conventions figures are counted, in a line.
+pub(super) fn conventions(compiled: &Evaluation, options: &Options) -> String {
     let workload = &compiled.bound.workload;
     let mut parts = match &options.convention {
         Some(counted) => {

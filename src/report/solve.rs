@@ -9,7 +9,7 @@ use super::title::title;
 use super::units::{self, Units};
 use crate::analysis::solve::{Question, Reading, Solution, Trend};
 use crate::evaluation::Evaluation;
-use crate::quantity::{Stated, TotalInfo, Unit};
+use crate::quantity::{Fold, Quantity, Stated, Total, TotalInfo, Unit};
 use crate::syntax::escape::escape_terminal;
 use crate::syntax::json::write::write_pretty;
 use crate::syntax::words::wrap;
@@ -159,8 +159,18 @@ impl SolveReport<'_> {
             let (plural, was) = if self.solution.invalid == 1 { ("", "was") } else { ("s", "were") };
             let first = units::exact(u128::from(*value));
             remarks.push(format!(
-                "{invalid} value{plural} at which the model is invalid {was} skipped; the first, {first}: {}",
+                "{invalid} value{plural} at which the model is invalid {was} skipped; the first that was tried, {first}: {}",
                 why.message
+            ));
+        }
+        if self.quantity.fold == Fold::Peak {
+            let weights = self.evaluation.map_or_else(String::new, |evaluation| {
+                format!(" ({})", units::bytes(evaluation.total(Quantity::WeightBytes), Units::Si))
+            });
+            remarks.push(format!(
+                "{} is activations{}, without the weights{weights}: `memory --device` says what fits",
+                self.quantity.name,
+                if self.quantity.quantity == Total::PeakBytes { " and cache" } else { "" }
             ));
         }
         let crossed = below.is_some() && reached.is_some();

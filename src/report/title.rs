@@ -1,10 +1,46 @@
 //! What a page is of: the model and its workload, in a line.
 
-use super::units;
+use super::grid::conventions;
+use super::{Options, units};
 use crate::analysis::summary::CountedBy;
+use crate::cost::workload::CompleteWorkload;
 use crate::evaluation::Evaluation;
-use crate::quantity::workload::{After, Phase};
+use crate::quantity::workload::{After, Cache, Kernel, Phase, VARIABLES};
 use crate::syntax::escape::escape_terminal;
+
+/// The dtypes of a workload.
+fn dtypes(workload: &CompleteWorkload) -> Vec<String> {
+    let mut parts = vec![workload.dtype.name.to_string()];
+    if workload.weight_dtype != workload.dtype {
+        parts.push(format!("weights {}", workload.weight_dtype.name));
+    }
+    for (pattern, dtype) in &workload.weight_dtypes {
+        parts.push(format!("{pattern} in {}", dtype.name));
+    }
+    if workload.kv_dtype != workload.dtype {
+        parts.push(format!("cache {}", workload.kv_dtype.name));
+    }
+    parts
+}
+
+/// What figures rest on besides the variables of the workload: the phase and the dtypes, the variables that were set, the conventions.
+pub fn rests_on(compiled: &Evaluation) -> [String; 2] {
+    let workload = &compiled.bound.workload;
+    let of_workload =
+        |name: &str| VARIABLES.iter().any(|(known, _)| *known == name) || workload.more.iter().any(|(known, _)| **known == *name);
+    let set = compiled.asked.settings.iter().filter(|(name, _)| !of_workload(name));
+    let set = set.map(|(name, value)| format!("{name} = {value}"));
+    let parts: Vec<String> = std::iter::once(workload.phase.word().to_owned()).chain(dtypes(workload)).chain(set).collect();
+    let name = compiled.name().unwrap_or("(no name)");
+    let mut conventions = vec![conventions(compiled, &Options::default())];
+    if workload.kernel != Kernel::default() && workload.phase != Phase::Train {
+        conventions.push(format!("{} kernel", workload.kernel.word()));
+    }
+    if workload.cache == Cache::Off && workload.phase != Phase::Train {
+        conventions.push("no cache".to_owned());
+    }
+    [escape_terminal(&format!("{name}: {}", parts.join(", "))).into_owned(), conventions.join("; ")]
+}
 
 /// The model and its workload, in a line.
 pub fn title(compiled: &Evaluation) -> String {
@@ -19,16 +55,7 @@ pub fn title(compiled: &Evaluation) -> String {
         let prompt = if workload.after == After::Prompt { " by the prompt" } else { "" };
         parts.push(format!("{} cached{prompt}", units::exact(u128::from(workload.past_len))));
     }
-    parts.push(workload.dtype.name.to_string());
-    if workload.weight_dtype != workload.dtype {
-        parts.push(format!("weights {}", workload.weight_dtype.name));
-    }
-    for (pattern, dtype) in &workload.weight_dtypes {
-        parts.push(format!("{pattern} in {}", dtype.name));
-    }
-    if workload.kv_dtype != workload.dtype {
-        parts.push(format!("cache {}", workload.kv_dtype.name));
-    }
+    parts.extend(dtypes(workload));
     for (name, value) in &workload.more {
         parts.push(format!("{name} {value}"));
     }

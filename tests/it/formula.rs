@@ -122,17 +122,35 @@ fn javascript_modules_give_what_the_program_does() {
     }
 }
 
-/// A module refuses what the model refuses, and takes its variables by name.
+/// A module refuses what the model refuses, takes its variables by name, and takes other libraries' integers for what they are.
 #[test]
 fn python_modules_refuse_what_the_model_refuses() {
     let module = String::from_utf8(layerspec(&["formula", "resnet-50", "--as", "python", "--quantity", "matmul_flops"])).unwrap();
     let script = module
-        + "\nprint(matmul_flops(seq_len=1, past_len=0, batch_size=1))\nfor wrong in [(0, 1, 0, 224), (1, 1, 0, 0)]:\n    try:\n        matmul_flops(*wrong)\n    except ValueError as error:\n        print(error)\n";
+        + r#"
+class Int64:
+    """Wraps around as numpy's do."""
+    def __init__(self, n): self.n = n
+    def __index__(self): return self.n
+    def __mul__(self, other): return Int64((self.n * int(other)) % 2**64)
+    def __lt__(self, other): return self.n < other
+
+print(matmul_flops(seq_len=1, past_len=0, batch_size=1))
+print(matmul_flops(Int64(1), 1, 0, Int64(1 << 40)))
+print(matmul_flops(1, 1, 0, 1 << 40))
+for wrong in [(0, 1, 0, 224), (1, 1, 0, 0), (1.5, 1, 0, 224)]:
+    try:
+        print(matmul_flops(*wrong))
+    except (ValueError, TypeError) as error:
+        print(error)
+"#;
     let Some(printed) = run("python3", &["-"], &script) else { return };
     let at_224 = model("resnet-50").totals(&Workload::prefill(1, 1)).into_result().unwrap().matmul_flops().0;
     let lines: Vec<&str> = printed.lines().collect();
     assert_eq!(lines[0], at_224.to_string());
-    assert!(lines[1].contains("batch_size is at least 1") && lines[2].contains("`layerspec compile` says why"), "{printed}");
+    assert!(lines[1] == lines[2] && lines[1].len() > 20, "{printed}");
+    assert!(lines[3].contains("batch_size is at least 1") && lines[4].contains("`layerspec compile` says why"), "{printed}");
+    assert!(lines[5].contains("float"), "{printed}");
 }
 
 /// The terms of each formula add up to its value, which is the total; and shares are told from what they are shares of.

@@ -67,7 +67,7 @@ fn invalid_values_are_skipped_and_said() {
     assert!(found["invalid"].as_u64().unwrap() >= 63, "all between them were tried");
     assert!(found["first_invalid"]["message"].as_str().unwrap().contains("doesn't hold"), "{found}");
     let text = page("llama-2-7b-hf --for hidden_size --params 7e9");
-    assert!(text.contains("values at which the model is invalid were skipped; the first, 4,1"), "{text}");
+    assert!(text.contains("values at which the model is invalid were skipped; the first that was tried, 4,1"), "{text}");
     assert!(text.contains("params reaches 7,000,000,000 at hidden_size 4,224; 4,160 is the last below"), "{text}");
     assert!(text.contains("6,877,782,080") && text.contains("+0.26%"), "{text}");
     // None is valid where it is looked.

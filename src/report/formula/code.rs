@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
-use super::super::title::title;
+use super::super::title::rests_on;
 use crate::analysis::formula::{Formula, Formulas};
 use crate::evaluation::Evaluation;
 use crate::program::{Atom, Style};
@@ -59,9 +59,9 @@ const JS_ISQRT: &str = "function isqrt(n) {
 pub(super) fn module(evaluation: &Evaluation, pages: &[Formulas], style: Style, out: &mut dyn Write) -> io::Result<()> {
     let Some(page) = pages.first() else { return Ok(()) };
     let python = style == Style::Python;
+    let [of, conventions] = rests_on(evaluation);
     let about = format!(
-        "{}\n\nTotals as functions of the workload, as layerspec {} counts them.",
-        title(evaluation),
+        "{of}\n\nTotals as functions of the workload, as layerspec {} counts them: {conventions}.",
         env!("CARGO_PKG_VERSION")
     );
     // A name from a file must not end a comment.
@@ -72,8 +72,9 @@ pub(super) fn module(evaluation: &Evaluation, pages: &[Formulas], style: Style, 
     if python {
         writeln!(out, "\"\"\"{about}\"\"\"\n")?;
         if isqrt {
-            writeln!(out, "{PYTHON_ISQRT}")?;
+            write!(out, "{PYTHON_ISQRT}")?;
         }
+        writeln!(out, "from operator import index\n")?;
         if experts {
             writeln!(out, "\n{PYTHON_EXPERTS}")?;
         }
@@ -124,14 +125,15 @@ fn check(page: &Formulas, style: Style) -> String {
     let least: Vec<(&String, u64)> = names.iter().zip(page.symbolic.variables.iter().map(|variable| variable.least)).collect();
     let wrong = "there the model is wrong: `layerspec compile` says why";
     if style == Style::Python {
-        let _ = write!(out, "\ndef _check({all}):\n");
+        // Others' integers wrap around, and floats lose digits.
+        let _ = write!(out, "\ndef _check({all}):\n    {all} = map(index, ({all},))\n");
         for (name, least) in least {
             let _ = write!(out, "    if {name} < {least}:\n        raise ValueError(\"{name} is at least {least}\")\n");
         }
         for (guard, by) in guards {
             let _ = write!(out, "    if {guard} != {by}:\n        raise ValueError(\"{wrong}\")\n");
         }
-        out.push('\n');
+        let _ = write!(out, "    return {all}\n\n");
     } else {
         let _ = writeln!(out, "function check({all}) {{");
         for (name, least) in least {
@@ -155,7 +157,8 @@ fn function(page: &Formulas, formula: &Formula, style: Style) -> String {
     let mut out = String::new();
     if style == Style::Python {
         let body = if by == 1 { writer.poly(&numerator) } else { format!("{} // {by}", writer.factor(&numerator)) };
-        let _ = write!(out, "\ndef {name}({parameters}):\n    \"\"\"{doc}\"\"\"\n    _check({all})\n    return {body}\n\n");
+        let _ =
+            write!(out, "\ndef {name}({parameters}):\n    \"\"\"{doc}\"\"\"\n    {all} = _check({all})\n    return {body}\n\n");
     } else {
         let body = if by == 1 { writer.poly(&numerator) } else { format!("{} / {by}n", writer.factor(&numerator)) };
         let integers = names.iter().map(|name| format!("BigInt({name})")).collect::<Vec<_>>().join(", ");

@@ -3,12 +3,12 @@
 use std::io::{self, Write};
 
 use super::super::page::{self, Section};
-use super::super::title::title;
+use super::super::title::{rests_on, title};
 use super::super::units::{self, Units};
 use crate::analysis::formula::{Formula, Formulas, Term};
 use crate::evaluation::Evaluation;
 use crate::program::{Atom, AtomId, Poly, Style, Writer};
-use crate::quantity::{Exact, TOTALS, Unit};
+use crate::quantity::{Exact, Unit};
 use crate::syntax::words::{fit, width_of};
 
 /// How many layers of a term are named.
@@ -26,11 +26,11 @@ pub(super) fn text(evaluation: &Evaluation, pages: &[Formulas], width: usize, ou
     };
     let mut sections = Vec::new();
     // The parts of a quantity stand together.
-    for info in TOTALS {
+    for total in pages.first().iter().flat_map(|page| &page.order) {
         for page in pages {
-            let Some(formula) = page.formulas.iter().find(|formula| formula.info.quantity == info.quantity) else { continue };
+            let Some(formula) = page.formulas.iter().find(|formula| formula.info.quantity == *total) else { continue };
             if page.part.is_none() && formula.form.as_constant().is_some() {
-                constants.rows.push(vec![info.name.to_owned(), page.writer(Style::Text).poly(&formula.form)]);
+                constants.rows.push(vec![total.name().to_owned(), page.writer(Style::Text).poly(&formula.form)]);
             } else {
                 sections.push(of_formula(evaluation, page, formula));
             }
@@ -44,7 +44,9 @@ pub(super) fn text(evaluation: &Evaluation, pages: &[Formulas], width: usize, ou
     let mut body = Vec::new();
     page::text("", &sections, width, &mut body)?;
     let body = String::from_utf8_lossy(&body);
-    out.write_all(body.strip_prefix('\n').unwrap_or(&body).as_bytes())
+    out.write_all(body.strip_prefix('\n').unwrap_or(&body).as_bytes())?;
+    let [_, conventions] = rests_on(evaluation);
+    write!(out, "\n{}", fit(&conventions, width))
 }
 
 /// Which values the letters have that stand in a formula.
@@ -131,12 +133,22 @@ fn layers(evaluation: &Evaluation, term: &Term) -> String {
 /// What the atoms are, and where each takes another branch.
 fn explained(pages: &[Formulas]) -> Section {
     let mut rows: Vec<Vec<String>> = Vec::new();
+    let mut add = |row: Vec<String>| {
+        if !rows.contains(&row) {
+            rows.push(row);
+        }
+    };
     for page in pages {
         let writer = page.writer(Style::Text);
+        let [hold, fail] = page.conditions();
         for id in page.atoms() {
-            let row = vec![writer.atom(id), meaning(page, &writer, id)];
-            if !rows.contains(&row) {
-                rows.push(row);
+            if fail.contains(&id) {
+                let denied = writer.denied(id);
+                let condition = denied.trim_start_matches('[').trim_end_matches(']');
+                add(vec![denied.clone(), format!("1 where {condition}, else 0")]);
+            }
+            if hold.contains(&id) || !fail.contains(&id) {
+                add(vec![writer.atom(id), meaning(page, &writer, id)]);
             }
         }
     }
@@ -204,20 +216,37 @@ fn conditions(pages: &[Formulas]) -> Section {
 }
 
 pub(super) fn latex(evaluation: &Evaluation, pages: &[Formulas], out: &mut dyn Write) -> io::Result<()> {
-    writeln!(out, "% {}", title(evaluation))?;
-    writeln!(out, "% B = batch_size, S = seq_len, P = past_len; needs amsmath")?;
-    for page in pages {
-        let writer = page.writer(Style::Latex);
-        if let Some(part) = part(page, Style::Latex) {
-            writeln!(out, "% {part}")?;
-        }
-        writeln!(out, "\\begin{{align*}}")?;
-        for (at, formula) in page.formulas.iter().enumerate() {
-            let end = if at + 1 < page.formulas.len() { " \\\\" } else { "" };
+    let [of, conventions] = rests_on(evaluation);
+    writeln!(out, "% {of}\n% {conventions}\n% needs amsmath")?;
+    writeln!(out, "\\begin{{align*}}")?;
+    for total in pages.first().iter().flat_map(|page| &page.order) {
+        for page in pages {
+            let Some(formula) = page.formulas.iter().find(|formula| formula.info.quantity == *total) else { continue };
             let name = formula.info.name.replace('_', "\\_");
-            writeln!(out, "\\text{{{name}}} &= {}{end}", writer.poly(&formula.form))?;
+            let part = part(page, Style::Latex).and_then(|part| Some(part.split_once(" (")?.1.trim_end_matches(')').to_owned()));
+            let part = part.map_or_else(String::new, |part| format!(" && ({part})"));
+            writeln!(out, "\\text{{{name}}} &= {}{part} \\\\", page.writer(Style::Latex).poly(&formula.form))?;
         }
-        writeln!(out, "\\end{{align*}}")?;
     }
-    Ok(())
+    let mut last = Vec::new();
+    let Some(first) = pages.first() else { return Ok(()) };
+    let letters = ["batch_size", "seq_len", "past_len"]
+        .into_iter()
+        .filter(|name| pages.iter().any(|page| page.uses(name) || page.fixed.iter().any(|(fixed, _)| **fixed == **name)));
+    last.extend(
+        letters.map(|name| format!("{} = \\text{{{}}}", first.writer(Style::Latex).name(name), name.replace('_', "\\_"))),
+    );
+    let has = |wanted: fn(&Atom) -> bool| {
+        pages.iter().any(|page| page.atoms().iter().any(|id| page.symbolic.atoms.atom(*id).is_some_and(wanted)))
+    };
+    if has(|atom| matches!(atom, Atom::AtLeast(..) | Atom::Equals(..))) {
+        last.push("[c] = 1 \\text{ where } c \\text{ holds, else } 0".to_owned());
+    }
+    if has(|atom| matches!(atom, Atom::Experts(..))) {
+        last.push("\\operatorname{experts}(E, k, t) = E \\left(1 - (1 - k/E)^t\\right)".to_owned());
+    }
+    if !last.is_empty() {
+        writeln!(out, "&\\text{{with }} {}", last.join(",\\quad "))?;
+    }
+    writeln!(out, "\\end{{align*}}")
 }
