@@ -344,6 +344,7 @@ impl<'c> Maker<'c, '_> {
             require: family.require.clone(),
             builtins,
             nested: Vec::new(),
+            configs: Vec::new(),
             unused,
             checkpoint: None,
             workload: family.workload.clone(),
@@ -361,6 +362,7 @@ impl<'c> Maker<'c, '_> {
             // Without it nothing that the outer family says of it has a value.
             let inner = self.nested(nested, &model, origin, depth)?;
             model.nested.push((nested.name.clone(), inner));
+            model.configs.extend(names(&nested.config));
         }
         Some(model)
     }
@@ -497,13 +499,19 @@ impl<'c> Maker<'c, '_> {
     }
 }
 
-/// The node of a file that an expression's value is: that of one of its names, or the whole document.
-fn inner_node<'a>(attr: &Attr, origin: Origin<'a>, config: &Value) -> Option<&'a Node> {
-    let Origin::Config(root) = origin else { return None };
+/// The names in an attribute.
+fn names(attr: &Attr) -> Vec<Arc<str>> {
     let mut names: Vec<Arc<str>> = Vec::new();
     if let Datum::Template(template) = &attr.datum {
         template.expr.for_each_variable(&mut |name: &Name| names.push(name.text.clone()));
     }
+    names
+}
+
+/// The node of a file that an expression's value is: that of one of its names, or the whole document.
+fn inner_node<'a>(attr: &Attr, origin: Origin<'a>, config: &Value) -> Option<&'a Node> {
+    let Origin::Config(root) = origin else { return None };
+    let names = names(attr);
     let named = names.iter().filter_map(|name| root.get(name));
     named.chain([root]).find(|node| matches!(node.json, Json::Object(_)) && value_of(node) == *config)
 }

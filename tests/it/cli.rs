@@ -287,6 +287,16 @@ fn examples_of_a_models_own_classes_are_checked() {
     );
 }
 
+/// An inner config is read with its file: a value that came later would stand beside figures that aren't its.
+#[test]
+fn an_inner_config_is_not_set() {
+    for setting in ["text_config={\"num_hidden_layers\":2}", "vision_config=3"] {
+        let output = run(&["compile", "gemma-3-4b-it", "--set", setting]);
+        let said = stderr(&output);
+        assert!(output.status.code() == Some(1) && said.contains("E0703") && said.contains("a config of its own"), "{said}");
+    }
+}
+
 /// What the catalog wrote and this file gave a wrong shape, a wrong tie or a wrong parameter: the place to mend is the `use`.
 #[test]
 fn an_error_in_a_block_of_the_catalog_points_at_its_use() {

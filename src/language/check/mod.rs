@@ -291,6 +291,12 @@ fn check_settings(checked: &Checked, diagnostics: &mut Diagnostics) {
         own.chain(VARIABLES.iter().map(|(name, _)| *name))
     };
     for (name, _) in &checked.settings {
+        if model.configs.iter().any(|config| **config == *model.canonical(name)) {
+            let message = format!("`--set {name}=...`: `{name}` is a config of its own, which is read from the file");
+            let diagnostic = Diagnostic::new(Code::UnknownSetting, message);
+            diagnostics.push(diagnostic.help("change it in the file: `--set` is for the outermost config's values"));
+            continue;
+        }
         if names().any(|n| n == model.canonical(name)) {
             continue;
         }

@@ -48,6 +48,8 @@ pub struct Model {
     pub builtins: Vec<(&'static str, Value)>,
     /// Inner configs, each bound to its family.
     pub nested: Vec<(Spanned<Arc<str>>, Model)>,
+    /// The variables that inner configs are: these were read when the model was, and can't be set afterwards.
+    pub configs: Vec<Arc<str>>,
     /// What is said of the weights' dtypes, with the keys that a config has for that.
     pub checkpoint: Option<json::Node>,
     /// Keys of a config that mean nothing to the family.

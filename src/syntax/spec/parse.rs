@@ -152,6 +152,7 @@ impl<'d> Parser<'d> {
             require: Vec::new(),
             builtins: Vec::new(),
             nested: Vec::new(),
+            configs: Vec::new(),
             unused: Vec::new(),
             checkpoint: f.get("checkpoint").cloned(),
             variables: f.get("variables").map(|n| self.variables(n, "`variables`", true)).unwrap_or_default(),
