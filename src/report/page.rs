@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use comfy_table::{Cell, CellAlignment, ColumnConstraint, ContentArrangement};
+use comfy_table::{Cell, CellAlignment, ColumnConstraint, ContentArrangement, Width};
 
 use super::sheet::sheet;
 use super::{escape_markdown, escape_terminal};
@@ -56,9 +56,13 @@ pub fn text(title: &str, sections: &[Section], width: usize, out: &mut dyn Write
         }
         for (at, column) in table.column_iter_mut().enumerate() {
             column.set_padding((if at == 0 { 2 } else { 0 }, 2));
-            // Figures are no text: they are not broken over lines.
+            // Figures are no text: they are not broken over lines. Nor are words, where there is room for the longest of each column.
             if section.columns.get(at).is_some_and(|(_, right)| *right) {
                 column.set_constraint(ColumnConstraint::ContentWidth);
+            } else if section.columns.len() > 2 {
+                let padding = if at == 0 { 4 } else { 2 };
+                let least = u16::try_from(section.longest_word(at) + padding).unwrap_or(u16::MAX);
+                column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(least)));
             }
         }
         for line in table.lines() {
@@ -69,6 +73,12 @@ pub fn text(title: &str, sections: &[Section], width: usize, out: &mut dyn Write
 }
 
 impl Section {
+    /// The longest word of a column.
+    fn longest_word(&self, at: usize) -> usize {
+        let longest = |text: &str| text.split(' ').map(width_of).max().unwrap_or(0);
+        self.rows.iter().filter_map(|row| row.get(at)).map(|cell| longest(cell)).max().unwrap_or(0)
+    }
+
     /// The width without which a figure, or a word, would be broken.
     fn least_width(&self) -> usize {
         const GAP: usize = 2;

@@ -7,10 +7,14 @@ pub fn width_of(text: &str) -> usize {
     text.width()
 }
 
-/// Breaks a text at blanks.
+/// Breaks a text at blanks; a word that is wider than a line after the signs of products in it.
 pub fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = vec![String::new()];
     for word in text.split(' ') {
+        if width_of(word) > width && word.contains('·') {
+            wrap_product(word, width, &mut lines);
+            continue;
+        }
         if let Some(line) = lines.last_mut()
             && (line.is_empty() || width_of(line) + 1 + width_of(word) <= width)
         {
@@ -23,6 +27,22 @@ pub fn wrap(text: &str, width: usize) -> Vec<String> {
         lines.push(word.to_owned());
     }
     lines
+}
+
+/// Puts the factors of a product on lines, as many as there is room for.
+fn wrap_product(product: &str, width: usize, lines: &mut Vec<String>) {
+    for (at, factor) in product.split_inclusive('·').enumerate() {
+        let blank = usize::from(at == 0);
+        match lines.last_mut() {
+            Some(line) if line.is_empty() || width_of(line) + blank + width_of(factor) <= width => {
+                if at == 0 && !line.is_empty() {
+                    line.push(' ');
+                }
+                line.push_str(factor);
+            }
+            _ => lines.push(factor.to_owned()),
+        }
+    }
 }
 
 /// Leaves out the middle of a text that is too long.
