@@ -16,7 +16,7 @@ mod values;
 pub mod workload;
 
 pub(crate) use env::LayerEnv;
-pub use evaluate::{Costed, Evaluated, evaluate, evaluate_in, kept};
+pub use evaluate::{Evaluated, evaluate, evaluate_in, kept};
 pub use problem::Problem;
 pub use rows::{CostReport, RowCost, cost, share_of, tied_elsewhere};
 pub use tensors::Tensor;

@@ -11,6 +11,10 @@ use crate::syntax::expr::{Exact, Function, Value, apply_function, expected_milli
 /// How many atoms a program may have: beyond, the interpreter is faster.
 const MOST_ATOMS: usize = 4_000;
 
+/// How many products of terms are made for a program. The models that there are take some ten thousands; a file that takes more is left to the
+/// interpreter.
+const MOST_WORK: u64 = 2_000_000;
+
 /// How many terms a condition has at the most that is taken apart at a `min` in it.
 const SHORT: usize = 4;
 
@@ -55,6 +59,8 @@ pub struct Atoms {
     ids: HashMap<Atom, AtomId>,
     /// What was found to be never negative, or not.
     pub(super) proved: HashMap<Poly, bool>,
+    /// How many products of terms were made.
+    work: u64,
 }
 
 impl Atoms {
@@ -133,6 +139,10 @@ impl Atoms {
         }
         if let Some(factor) = a.as_constant() {
             return b.times(factor);
+        }
+        self.work += (a.terms().len() * b.terms().len()) as u64;
+        if self.work > MOST_WORK {
+            return None;
         }
         let mut terms = Vec::with_capacity(a.terms().len() * b.terms().len());
         for (left, x) in a.terms() {
@@ -224,6 +234,10 @@ impl Atoms {
     /// What it is when an atom is something else.
     pub(super) fn substituted(&mut self, p: &Poly, atom: AtomId, by: &Poly) -> Option<Poly> {
         let mut sum = Vec::with_capacity(p.terms().len());
+        self.work += p.terms().len() as u64;
+        if self.work > MOST_WORK {
+            return None;
+        }
         for (mono, value) in p.terms() {
             let times = mono.count(atom);
             if times == 0 {

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use super::atoms::Atoms;
 use super::domain::{State, Symbol, Symbols};
 use super::poly::{Mono, Poly};
-use crate::cost::bind::{BoundRow, bind, bind_in};
+use crate::cost::bind::{BoundModel, BoundRow, bind, bind_in};
 use crate::cost::counting::Counting;
 use crate::cost::workload::{CompleteWorkload, Workload};
-use crate::cost::{Costed, evaluate_in, share_of, tied_elsewhere};
+use crate::cost::{Tensor, evaluate_in, share_of, tied_elsewhere};
 use crate::flat::FlatModel;
 use crate::language::{Argument, Binding};
 use crate::lower::Execution;
@@ -49,7 +49,7 @@ pub struct SymbolicRow {
     /// How often each instance runs.
     pub calls: Poly,
     /// Its own figures, where weights of it count elsewhere.
-    pub own: Option<Box<Figures<Poly>>>,
+    pub own: Option<Box<Sparse>>,
 }
 
 /// A model as formulas.
@@ -61,12 +61,37 @@ pub struct Symbolic {
     /// Each is 1 where the formulas are right.
     pub guards: Vec<Poly>,
     /// Of one layer, run once.
-    pub signatures: Vec<Figures<Poly>>,
+    pub signatures: Vec<Sparse>,
     pub rows: Vec<SymbolicRow>,
     pub sums: Figures<Poly>,
     /// Basic layers, and how many of them are modules.
     pub layers: u128,
     pub modules: u128,
+}
+
+/// Figures of which most are nothing.
+#[derive(Debug, Clone, Default)]
+pub struct Sparse(Box<[(Quantity, Poly)]>);
+
+impl From<Figures<Poly>> for Sparse {
+    fn from(figures: Figures<Poly>) -> Self {
+        let something = figures.iter().filter(|(_, figure)| !figure.is_zero());
+        Sparse(something.map(|(info, figure)| (info.quantity, figure.clone())).collect())
+    }
+}
+
+impl Sparse {
+    /// That of a quantity. `None`: nothing.
+    pub fn get(&self, quantity: Quantity) -> Option<&Poly> {
+        self.0.iter().find(|(known, _)| *known == quantity).map(|(_, figure)| figure)
+    }
+}
+
+/// What a signature costs, as far as totals ask.
+struct Costs {
+    figures: Sparse,
+    /// Its weights, where some rows of the model share theirs.
+    tensors: Vec<Tensor>,
 }
 
 /// Why a model has no formulas.
@@ -84,27 +109,34 @@ pub enum Unformed {
 /// See [`Unformed`].
 pub fn symbolic(flat: &FlatModel, execution: Execution, asked: &Workload, regime: &Regime) -> Result<Symbolic, Unformed> {
     let mut diagnostics = Diagnostics::default();
-    let concrete = bind(flat, execution, asked, &mut diagnostics);
+    // Of a single workload only what isn't a variable is asked for.
+    let BoundModel { workload: complete, builtins: plain, .. } = bind(flat, execution, asked, &mut diagnostics);
     if diagnostics.has_errors() {
         return Err(Unformed::Wrong(diagnostics));
     }
-    let space = Space::new(flat, asked, &concrete.workload, regime);
+    let space = Space::new(flat, asked, &complete, regime);
     let symbols = Symbols::new(&space.variables.iter().map(|variable| i128::from(variable.least)).collect::<Vec<_>>());
     let no_form = |otherwise: &str| Unformed::NoForm(symbols.without_form().unwrap_or(otherwise).to_owned());
-    let values = space.values(&symbols, flat, asked, &concrete.builtins).ok_or_else(|| no_form("a workload variable"))?;
-    space.guards(&symbols, &values, &concrete.workload);
-    let conventions = concrete.builtins.iter().skip(VARIABLES.len()).map(|value| symbols.constant(value));
+    let values = space.values(&symbols, flat, asked, &plain).ok_or_else(|| no_form("a workload variable"))?;
+    space.guards(&symbols, &values, &complete);
+    let conventions = plain.iter().skip(VARIABLES.len()).map(|value| symbols.constant(value));
     let builtins: Vec<Symbol> = values.iter().take(VARIABLES.len()).cloned().chain(conventions).collect();
-    let (signatures, bound) = bind_in(&symbols, flat, asked, &concrete.workload, values, &mut diagnostics);
+    let (signatures, bound) = bind_in(&symbols, flat, asked, &complete, values, &mut diagnostics);
     if diagnostics.has_errors() {
         return Err(no_form("a parameter"));
     }
-    let phase = concrete.workload.phase;
-    let costed: Result<Vec<Costed<Symbols>>, _> =
-        signatures.iter().map(|signature| evaluate_in(&symbols, signature, &builtins, phase)).collect();
-    let costed = costed.map_err(|problem| no_form(problem.message()))?;
+    let phase = complete.phase;
+    let any_tied = flat.rows.iter().any(|info| !info.row.tied.is_empty());
+    let mut costed: Vec<Costs> = Vec::with_capacity(signatures.len());
+    for signature in &signatures {
+        let made = evaluate_in(&symbols, signature, &builtins, phase).map_err(|problem| no_form(problem.message()))?;
+        // What it takes and gives isn't asked for here, and there may be many.
+        let tensors = if any_tied { made.tensors } else { Vec::new() };
+        costed.push(Costs { figures: Sparse::from(made.figures), tensors });
+    }
+    drop(signatures);
     let rows = rows(&symbols, flat, &bound, &costed, &mut diagnostics).ok_or_else(|| no_form("a row"))?;
-    let signatures: Vec<Figures<Poly>> = costed.into_iter().map(|costed| costed.figures).collect();
+    let signatures: Vec<Sparse> = costed.into_iter().map(|costed| costed.figures).collect();
     let sums = sums(&symbols, &rows, &signatures).ok_or_else(|| no_form("a total"))?;
     let (layers, modules) = flat.counts().ok_or(Unformed::NoForm("layers beyond 2^128".to_owned()))?;
     drop(builtins);
@@ -115,7 +147,7 @@ pub fn symbolic(flat: &FlatModel, execution: Execution, asked: &Workload, regime
     if guards.iter().any(Poly::is_zero) {
         return Err(Unformed::NoForm("something that is wrong at every workload".to_owned()));
     }
-    let (variables, workload) = (space.variables, concrete.workload);
+    let (variables, workload) = (space.variables, complete);
     Ok(Symbolic { variables, workload, atoms, guards, signatures, rows, sums, layers, modules })
 }
 
@@ -149,9 +181,10 @@ impl Symbolic {
     pub fn of_instance(&mut self, row: usize, quantity: Quantity) -> Option<Poly> {
         let row = self.rows.get(row)?;
         let figures = row.own.as_deref().or_else(|| self.signatures.get(row.signature))?;
+        let Some(figure) = figures.get(quantity) else { return Some(Poly::default()) };
         match fold(quantity) {
-            Fold::Run => self.atoms.product(figures.get(quantity), &row.calls),
-            Fold::Module | Fold::Peak => Some(figures.get(quantity).clone()),
+            Fold::Run => self.atoms.product(figure, &row.calls),
+            Fold::Module | Fold::Peak => Some(figure.clone()),
         }
     }
 }
@@ -273,7 +306,7 @@ fn rows(
     symbols: &Symbols,
     flat: &FlatModel,
     bound: &[BoundRow<Poly>],
-    costed: &[Costed<Symbols>],
+    costed: &[Costs],
     diagnostics: &mut Diagnostics,
 ) -> Option<Vec<SymbolicRow>> {
     let of_row = |row: usize| costed.get(bound.get(row)?.signature? as usize);
@@ -284,12 +317,13 @@ fn rows(
         let find = |row: usize| of_row(row).map(|found| found.tensors.as_slice());
         let gone = tied_elsewhere(info, &found.tensors, &find, diagnostics);
         let own = (!gone.is_empty()).then(|| {
-            let mut figures = found.figures.clone();
+            let mut figures = Figures::filled(Poly::default());
+            found.figures.0.iter().for_each(|(quantity, figure)| figures.set(*quantity, figure.clone()));
             for (quantity, share) in gone.iter().flat_map(|tensor| share_of(tensor)) {
                 let left = symbols.difference(figures.get(quantity), &symbols.of(share));
                 figures.set(quantity, left);
             }
-            Box::new(figures)
+            Box::new(Sparse::from(figures))
         });
         rows.push(SymbolicRow { signature, repeats: info.repeats, calls: row.calls.clone(), own });
     }
@@ -297,11 +331,11 @@ fn rows(
 }
 
 /// The sum of all rows.
-fn sums(symbols: &Symbols, rows: &[SymbolicRow], signatures: &[Figures<Poly>]) -> Option<Figures<Poly>> {
+fn sums(symbols: &Symbols, rows: &[SymbolicRow], signatures: &[Sparse]) -> Option<Figures<Poly>> {
     let mut totals = Figures::filled(Poly::default());
     // Rows with the same figures are added up before they are multiplied out.
     let mut often: Vec<(Vec<(Mono, Exact)>, Exact)> = vec![(Vec::new(), Exact::ZERO); signatures.len()];
-    let mut own: Vec<(&Figures<Poly>, Poly, Exact)> = Vec::new();
+    let mut own: Vec<(&Sparse, Poly, Exact)> = Vec::new();
     for row in rows {
         let repeats = Exact::from_count(row.repeats)?;
         let runs = row.calls.times(repeats)?;
@@ -320,10 +354,7 @@ fn sums(symbols: &Symbols, rows: &[SymbolicRow], signatures: &[Figures<Poly>]) -
     for info in QUANTITIES {
         let mut terms: Vec<(Mono, Exact)> = Vec::new();
         for (figures, runs, instances) in &own {
-            let figure = figures.get(info.quantity);
-            if figure.is_zero() {
-                continue;
-            }
+            let Some(figure) = figures.get(info.quantity) else { continue };
             let all = match info.fold {
                 Fold::Run => symbols.product(figure, runs)?,
                 Fold::Module | Fold::Peak => figure.times(*instances)?,

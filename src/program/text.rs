@@ -35,11 +35,6 @@ const JAVASCRIPT_WORDS: &str = "arguments await break case catch class const con
     false finally for function if implements import in instanceof interface let new null package private protected public return static super \
     switch this throw true try typeof var void while with yield BigInt RangeError min floorDiv isqrt expectedMillionths check";
 
-/// A name that is none of some words: one of them gets a stroke behind it.
-fn spared(name: &str, words: &str) -> String {
-    if words.split_whitespace().any(|word| word == name) { format!("{name}_") } else { name.to_owned() }
-}
-
 /// How two numbers are compared.
 #[derive(Debug, Clone, Copy)]
 enum Sign {
@@ -69,9 +64,19 @@ impl Writer<'_> {
             Style::Text => short.to_owned(),
             Style::Latex if short.len() == 1 => short.to_owned(),
             Style::Latex => format!("\\mathit{{{}}}", name.replace('_', "\\_")),
-            Style::Python => spared(name, PYTHON_WORDS),
-            Style::JavaScript => spared(name, JAVASCRIPT_WORDS),
+            Style::Python => self.spared(name, PYTHON_WORDS),
+            Style::JavaScript => self.spared(name, JAVASCRIPT_WORDS),
         }
+    }
+
+    /// A name that is none of some words: one of them gets strokes behind it, until no other variable is called so.
+    fn spared(&self, name: &str, words: &str) -> String {
+        let mut spared = name.to_owned();
+        let is_word = words.split_whitespace().any(|word| word == name);
+        while is_word && (spared == name || self.variables.iter().any(|variable| *variable.name == *spared)) {
+            spared.push('_');
+        }
+        spared
     }
 
     /// The groups of a polynomial, as it is written.
@@ -290,8 +295,9 @@ impl Writer<'_> {
     /// 1 where a condition doesn't hold.
     pub fn denied(&self, id: AtomId) -> String {
         match self.atoms.atom(id) {
-            // Of what is never negative.
-            Some(Atom::AtLeast(form, 1)) if form.as_atom().is_some() => self.condition(form, Sign::Equal, 0),
+            Some(Atom::AtLeast(form, 1)) if form.as_atom().is_some_and(|of| self.atoms.are_at_least(&Mono::of(of), 0)) => {
+                self.condition(form, Sign::Equal, 0)
+            }
             Some(Atom::AtLeast(form, threshold)) => self.condition(form, Sign::Less, *threshold),
             Some(Atom::Equals(form, value)) => self.condition(form, Sign::Unequal, *value),
             _ => "?".to_owned(),

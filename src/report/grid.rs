@@ -2,15 +2,16 @@
 
 use std::io;
 
+use super::conventions::conventions;
 use super::reconcile::in_words;
-use super::units::{self, Units};
+use super::units;
 use super::{By, Group, Line, Options, expanded, folded, groups};
 use crate::analysis::convention::{Counted, Passes};
 use crate::cost::workload::CompleteWorkload;
 use crate::evaluation::Evaluation;
 use crate::flat::RowId;
 use crate::flow::alive_by_row;
-use crate::quantity::workload::{Attention, Kernel, Logits, Phase, words};
+use crate::quantity::workload::{Phase, words};
 use crate::quantity::{Cost, Quantity};
 use crate::syntax::stack::deep;
 
@@ -466,7 +467,7 @@ pub fn summary(compiled: &Evaluation, options: &Options) -> Vec<(&'static str, S
         let saved = compiled.flow.saved_bytes;
         lines.push(("saved", format!("{} bytes ({}) for the backward pass", units::exact(saved), units::bytes(saved, units))));
     }
-    lines.push(("counted", conventions(compiled, options)));
+    lines.push(("counted", conventions(compiled, options.convention.as_deref(), options.units)));
     let uses = compiled.flat.uses();
     let has_effect = |name: &&String| match name.as_str() {
         "seq_len" | "past_len" => uses.reads(name),
@@ -494,40 +495,6 @@ fn forward(totals: &Cost) -> String {
 fn backward(totals: &Cost) -> String {
     let (matmul, vector) = (totals.get(Quantity::BackwardMatmulFlops), totals.get(Quantity::BackwardVectorFlops));
     format!("{} matmul + {} vector", units::exact(matmul), units::exact(vector))
-}
-
-/// By which conventions figures are counted, in a line.
-pub(super) fn conventions(compiled: &Evaluation, options: &Options) -> String {
-    let workload = &compiled.bound.workload;
-    let mut parts = match &options.convention {
-        Some(counted) => {
-            let said = format!("FLOPs as {} does: {}", counted.convention.name, counted.convention.doc);
-            vec![super::escape_terminal(&said).into_owned()]
-        }
-        None => vec!["1 multiply-add = 2 FLOPs".to_owned()],
-    };
-    let uses = compiled.flat.uses();
-    if uses.reads("attention") && options.convention.is_none() {
-        parts.push(match workload.attention {
-            Attention::Dense => "attention dense (every query with every key)".to_owned(),
-            Attention::Masked => "attention masked (only pairs that the mask keeps)".to_owned(),
-        });
-    }
-    if uses.reads("logit_len") {
-        parts.push(match workload.logits {
-            Logits::All => "logits of all positions".to_owned(),
-            Logits::Last => "logits of the last position".to_owned(),
-        });
-    }
-    if workload.phase == Phase::Train && options.convention.is_none() {
-        let recomputes = if workload.kernel == Kernel::Flash { " (recomputes the scores)" } else { "" };
-        parts.push(format!("{} kernel{recomputes}", workload.kernel.word()));
-    }
-    parts.push(match options.units {
-        Units::Si => "GB = 10^9 bytes".to_owned(),
-        Units::Iec => "GiB = 2^30 bytes".to_owned(),
-    });
-    parts.join("; ")
 }
 
 /// Where the dtypes of the weights come from, if a checkpoint has a say in them.

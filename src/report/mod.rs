@@ -4,6 +4,7 @@
 //! from a file are data and are escaped in every format.
 
 mod changes;
+mod conventions;
 mod csv;
 mod dot;
 mod drawing;

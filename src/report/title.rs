@@ -1,7 +1,7 @@
 //! What a page is of: the model and its workload, in a line.
 
-use super::grid::conventions;
-use super::{Options, units};
+use super::conventions::conventions;
+use super::units::{self, Units};
 use crate::analysis::summary::CountedBy;
 use crate::cost::workload::CompleteWorkload;
 use crate::evaluation::Evaluation;
@@ -32,7 +32,7 @@ pub fn rests_on(compiled: &Evaluation) -> [String; 2] {
     let set = set.map(|(name, value)| format!("{name} = {value}"));
     let parts: Vec<String> = std::iter::once(workload.phase.word().to_owned()).chain(dtypes(workload)).chain(set).collect();
     let name = compiled.name().unwrap_or("(no name)");
-    let mut conventions = vec![conventions(compiled, &Options::default())];
+    let mut conventions = vec![conventions(compiled, None, Units::Si)];
     if workload.kernel != Kernel::default() && workload.phase != Phase::Train {
         conventions.push(format!("{} kernel", workload.kernel.word()));
     }

@@ -56,21 +56,26 @@ pub struct Sweep<'l> {
     groups: Recent<Result<Group, Box<Diagnostic>>>,
 }
 
+/// Beyond so many points of a sweep the data flow isn't run at each: it takes a thousand times what the totals take.
+const MOST_FLOWS: u128 = 4096;
+
 /// A model at fixed conventions.
 struct Group {
     points: Box<dyn Points>,
     defaults: Defaults,
-    /// What is wrong with the data flow without anything cached, and with.
-    misfits: [Option<Box<Diagnostic>>; 2],
+    /// Who runs the data flow at each point, whose totals alone don't say whether shapes fit. `None`: there are too many, or `points` does.
+    flow: Option<Interpreter>,
 }
 
 impl Group {
     fn fill(&self, wanted: &[Total], columns: &[Vec<u64>], block: &mut Block) {
         self.points.fill(wanted, columns, block);
-        let past = POINT_VARIABLES.iter().position(|name| *name == "past_len").and_then(|at| columns.get(at));
-        for (misfit, cached) in self.misfits.iter().zip([false, true]) {
-            if let Some(why) = misfit {
-                block.take_away(|at| past.and_then(|past| past.get(at)).is_some_and(|past| (*past > 0) == cached), why);
+        let Some(flow) = &self.flow else { return };
+        let points = columns.first().map_or(0, Vec::len);
+        for at in 0..points {
+            let values: Vec<u64> = columns.iter().filter_map(|column| column.get(at).copied()).collect();
+            if let Some(why) = flow.misfit(&values) {
+                block.take_away(|point| point == at, &why);
             }
         }
     }
@@ -197,6 +202,12 @@ impl<'l> Sweep<'l> {
         let wanted = |said: &&Diagnostic| of_sweep(said) && said.code != Code::ExpectationsSkipped;
         let mut kept = Diagnostics::default();
         kept.extend(outcome.diagnostics.iter().filter(wanted).cloned());
+        let checked = self.runs_flows() || self.wanted.iter().any(|total| needs_flow(*total));
+        if let Some(why) = outcome.diagnostics.iter().find(|said| said.code == Code::ShapeMismatch).filter(|_| !checked) {
+            let message = "of so many points only the last was looked at for shapes that don't fit, and there is one";
+            let help = format!("{}: `compile` refuses such a workload, whose totals are written here", why.message);
+            kept.push(Diagnostic::new(Code::WithoutFigures, message).help(help));
+        }
         Outcome { value: Some(()), diagnostics: kept, source: outcome.source, catalog: outcome.catalog }
     }
 
@@ -359,27 +370,15 @@ impl<'l> Sweep<'l> {
         let defaults = Defaults::of(lowered, workload);
         if self.wanted.iter().any(|total| needs_flow(*total)) {
             // The data flow is run at every point.
-            return Group { defaults, misfits: [None, None], points: Box::new(interpreter) };
+            return Group { defaults, flow: None, points: Box::new(interpreter) };
         }
-        let misfits = self.misfits(&interpreter, &defaults);
-        Group { defaults, misfits, points: Compiled::or_interpreter(interpreter, &self.wanted) }
+        let flow = self.runs_flows().then(|| Interpreter::new(lowered, workload, own));
+        Group { defaults, flow, points: Compiled::or_interpreter(interpreter, &self.wanted) }
     }
 
-    /// What is wrong with the data flow where every number is largest, or where that has no figures, smallest.
-    fn misfits(&self, interpreter: &Interpreter, defaults: &Defaults) -> [Option<Box<Diagnostic>>; 2] {
-        let at = |cached: bool, value: fn(&Numbers) -> u64| {
-            let number = |name: &str| match (name, self.numbers(name)) {
-                ("past_len", Some(past)) => Some(if cached { past.largest() } else { past.least() }),
-                (_, numbers) => numbers.map(value),
-            };
-            let first = defaults.at(POINT_VARIABLES.map(number));
-            let more = self.variables.iter().skip(POINT_VARIABLES.len()).map(|name| number(name).unwrap_or(0));
-            let values: Vec<u64> = first.into_iter().chain(more).collect();
-            // Of the other kind there are no points.
-            let [_, _, past] = first;
-            if (past > 0) == cached { interpreter.misfit(&values) } else { None }
-        };
-        [false, true].map(|cached| at(cached, Numbers::largest).or_else(|| at(cached, Numbers::least)))
+    /// Whether the data flow is run at every point: of the whole sweep, so that its shards are alike.
+    fn runs_flows(&self) -> bool {
+        self.axes.count().is_some_and(|points| points <= MOST_FLOWS)
     }
 }
 

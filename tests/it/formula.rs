@@ -224,6 +224,44 @@ fn names_of_variables_are_spared() {
     }
 }
 
+/// Rounded numbers may be negative, so a condition that doesn't hold isn't one of equality; and a variable may be called as another is spared.
+#[test]
+fn conditions_on_what_may_be_negative_are_right() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("m.json").display().to_string();
+    for (at, x) in [
+        "if(floor(min(<n> - 4, <m>) / 2) < 1, <n>, <m>)",
+        "abs((<n> - <m>) / 2)",
+        "0 - floor(min(<n> - <m>, <m> - <n>) / 2)",
+        "if(<n> - <m> >= 1, <n>, <m>) + <class> * <class_>",
+    ]
+    .iter()
+    .enumerate()
+    {
+        let text = format!(
+            r#"{{ "workload": {{ "n": 4, "m": 10, "class": 2, "class_": 3 }}, "layers": [ {{ "name": "a", "class": "torch.nn.Identity",
+            "calls": "{x}", "parameters": {{ "features": 1 }} }}, {{ "name": "b", "class": "torch.nn.SiLU", "calls": "{x}", "parameters": {{ "features": 1, "tokens": 1 }}, "inputs": [] }} ] }}"#
+        );
+        std::fs::write(&file, text.replace(r#", "inputs": []"#, "")).unwrap();
+        let python =
+            String::from_utf8(layerspec(&["formula", &file, "--as", "python", "--quantity", "vector_flops", "--seq", "1"]))
+                .unwrap();
+        let mut script = python;
+        let mut expected = Vec::new();
+        for (n, m) in [(4u64, 10u64), (1, 1), (9, 3), (0, 6), (12, 12)] {
+            let sets = [format!("n={n}"), format!("m={m}")];
+            let json: serde_json::Value = serde_json::from_slice(&layerspec(&[
+                "compile", &file, "--seq", "1", "--format", "json", "--set", &sets[0], "--set", &sets[1],
+            ]))
+            .unwrap();
+            expected.push(json["totals"]["vector_flops"].to_string());
+            script += &format!("\nprint(vector_flops(1, 1, 0, {n}, {m}))\n");
+        }
+        let Some(printed) = run("python3", &["-"], &script) else { return };
+        assert_eq!(printed.lines().collect::<Vec<_>>(), expected, "{at}: {x}");
+    }
+}
+
 fn layerspec_total(file: &str, quantity: &str) -> String {
     let json: serde_json::Value = serde_json::from_slice(&layerspec(&["compile", file, "--format", "json"])).unwrap();
     json["totals"][quantity].to_string()

@@ -362,6 +362,26 @@ fn points_at_which_the_model_is_invalid_dont_end_it() {
     assert!(code == 3 && said.contains("expected 1 params, found 0"), "{said}");
 }
 
+/// Shapes that don't fit are a point's own: others of the grid have their figures, those that `compile` refuses have none.
+#[test]
+fn shapes_are_looked_at_point_by_point() {
+    let text = r#"{ "workload": { "n": 4, "m": 4 },
+        "inputs": { "a": { "shape": ["<batch_size>", "<n>", 8] }, "b": { "shape": ["<batch_size>", "<m>", 8] } },
+        "layers": [ { "name": "s", "class": "add", "inputs": ["a", "b"], "parameters": { "features": 8, "tokens": "<batch_size> * <n>" } } ] }"#;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("edge.json").display().to_string();
+    std::fs::write(&file, text).unwrap();
+    let output = run(&format!("sweep {file} --set n=4,5 --set m=4,5 --quantity vector_flops"));
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let found: Vec<String> = read(&stdout(&output)).into_iter().map(|row| row["vector_flops"].clone()).collect();
+    assert_eq!(found, ["32", "", "", "40"]);
+    assert!(stderr(&output).contains("2 of 4 points have no figures"), "{}", stderr(&output));
+    // Of a grid that is too large for that, it is said.
+    let large = run(&format!("sweep {file} --batch 1..2000 --set n=4,5 --set m=5,4 --quantity vector_flops"));
+    assert!(stderr(&large).contains("only the last was looked at"), "{}", stderr(&large));
+    assert_eq!(read(&stdout(&large)).len(), 8000);
+}
+
 #[test]
 fn more_rows_than_wanted_are_counted_and_not_begun() {
     for (args, rows) in [

@@ -1,5 +1,6 @@
 //! Formulas for people: the page of `formula`, and the same in LaTeX.
 
+use std::collections::HashSet;
 use std::io::{self, Write};
 
 use super::super::page::{self, Section};
@@ -115,16 +116,17 @@ fn figure(value: Exact, unit: Unit) -> String {
 
 /// Where a term comes from: the last parts of the paths of its rows.
 fn layers(evaluation: &Evaluation, term: &Term) -> String {
+    let mut seen: HashSet<&str> = HashSet::new();
     let mut names: Vec<&str> = Vec::new();
     for row in &term.rows {
         let Some(info) = evaluation.flat.rows.get(*row) else { continue };
         let name = info.path.rsplit_once("].").map_or(&*info.path, |(_, rest)| rest);
-        if !names.contains(&name) {
+        if seen.insert(name) && names.len() < NAMED {
             names.push(name);
         }
     }
-    let shown = names.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
-    match names.len().saturating_sub(NAMED) {
+    let shown = names.join(", ");
+    match seen.len().saturating_sub(NAMED) {
         0 => shown,
         more => format!("{shown} and {more} more"),
     }
