@@ -90,6 +90,8 @@ pub enum Trend {
 const REACH: u64 = 256;
 /// The same while looking for where to begin.
 const FIRST_REACH: u64 = 64;
+/// The same where the models end.
+const EDGE_REACH: u64 = 16;
 /// Values that are tried in all: each may be another model.
 const MOST_TRIED: usize = 4096;
 
@@ -197,12 +199,33 @@ impl Search<'_> {
 
     /// Goes on from a place until the target is crossed.
     fn walk(&mut self, begin: u64, (first, last): (u64, u64), next: &dyn Fn(u64) -> Option<u64>) -> Option<(u64, u64)> {
-        let (mut valid, mut at) = (begin, begin);
+        let (mut valid, mut at, mut misses) = (begin, begin, 0);
         self.enough = false;
+        // What lies beyond a place, as one goes.
+        let beyond = |valid: u64, at: u64| if at > valid { (valid + 1, last) } else { (first, valid.saturating_sub(1)) };
         while let Some(wanted) = next(at).filter(|_| !self.enough) {
             at = wanted;
             // Between the last and this one, or a little beyond.
-            let Some(found) = self.near(wanted, first, last, FIRST_REACH) else { continue };
+            let (low, high) = beyond(valid, at);
+            // Where nothing was valid, little is to be hoped of what lies further out.
+            let reach = if misses < 2 { FIRST_REACH } else { EDGE_REACH };
+            let Some(found) = self.near(wanted, low, high, reach) else {
+                misses += 1;
+                continue;
+            };
+            if self.is_reached(found) != self.is_reached(begin) {
+                return Some((valid, found));
+            }
+            (valid, misses) = (found, 0);
+        }
+        // Where the models end, or what may be asked for does: by ever smaller steps from the last that is valid.
+        self.enough = false;
+        let mut gap = at.abs_diff(valid);
+        while gap > 1 {
+            gap /= 2;
+            let wanted = if at > valid { valid + gap } else { valid - gap };
+            let (low, high) = if at > valid { (valid + 1, at) } else { (at, valid.saturating_sub(1)) };
+            let Some(found) = self.near(wanted, low, high, EDGE_REACH) else { continue };
             if self.is_reached(found) != self.is_reached(begin) {
                 return Some((valid, found));
             }
@@ -293,6 +316,23 @@ mod tests {
             assert_eq!(found(Question { most: 64, ..question }, &figure), (Some(64), None, false), "{start:?}");
             assert_eq!(found(Question { least: 100, ..question }, &figure), (None, Some(100), false), "{start:?}");
         }
+    }
+
+    #[test]
+    fn what_lies_before_an_end_is_found() {
+        // Models end at 130, and the quantity falls.
+        let falls = |n: u64| 130u64.checked_sub(n).map(u128::from);
+        for most in [200, 1 << 40] {
+            assert_eq!(found(Question { target: 10, start: Some(100), most, ..ALL }, &falls), (Some(121), Some(120), true));
+        }
+        // The limit is no valid value, and nor is any near it.
+        let even = |n: u64| n.is_multiple_of(2).then_some(u128::from(n) / 2);
+        assert_eq!(found(Question { target: 13, start: Some(2), most: 61, ..ALL }, &even), (Some(24), Some(26), true));
+        let eights = |n: u64| n.is_multiple_of(8).then_some(u128::from(n));
+        assert_eq!(found(Question { target: 50, start: Some(8), most: 60, ..ALL }, &eights), (Some(48), Some(56), true));
+        let heads = |n: u64| n.is_multiple_of(64).then_some(u128::from(n) * u128::from(n));
+        let question = Question { target: 1792 * 1792, start: Some(4096), least: 1365, most: 4096, multiple_of: 16 };
+        assert_eq!(found(question, &heads), (Some(1728), Some(1792), true));
     }
 
     #[test]
