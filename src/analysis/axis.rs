@@ -224,12 +224,9 @@ fn write_out(part: Part, list: &mut Vec<Value>) -> Result<(), String> {
     Ok(())
 }
 
-/// A single value: JSON where it reads as such, else a text.
+/// A single value.
 fn value(item: &str) -> Result<Value, String> {
-    match serde_json::from_str::<serde_json::Value>(item) {
-        Ok(json) => Value::from_json(&json).ok_or_else(|| format!("`{item}`: the number is beyond what is computed with")),
-        Err(_) => Ok(Value::text(item)),
-    }
+    Value::read(item).ok_or_else(|| format!("`{item}`: the number is beyond what is computed with"))
 }
 
 /// Whether an item is meant as a range: one of its ends is a number, or nothing (`../data` is a text).

@@ -157,10 +157,7 @@ fn at_length(program: &Program, bound: &BoundModel, length: u64, batch: u64) -> 
         "batch_size" => Some(batch),
         "seq_len" => Some(1),
         "past_len" => length.checked_sub(1),
-        name => {
-            let (_, value) = bound.workload.more.iter().find(|(known, _)| **known == *name)?;
-            u64::try_from(value.as_number()?.to_count()?).ok()
-        }
+        name => bound.workload.count(name),
     })?;
     let (mut room, mut out) = (program.room(), Vec::new());
     if program.at(&point, &mut room, &mut out) { out.first().copied() } else { None }

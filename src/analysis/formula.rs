@@ -101,7 +101,7 @@ pub fn open_formulas(flat: &FlatModel, execution: Execution, asked: &Workload, w
 
 /// The totals that have formulas in a phase: all that are sums of rows.
 pub fn formed(phase: Phase) -> impl Iterator<Item = &'static TotalInfo> {
-    TOTALS.iter().filter(move |info| info.is_sum() && (phase == Phase::Train || !info.train_only))
+    TOTALS.iter().filter(move |info| info.quantity.is_sum() && (phase == Phase::Train || !info.train_only))
 }
 
 impl Formulas {
@@ -196,15 +196,7 @@ impl Formulas {
 /// The values of a program's variables at the workload that was asked for. `None`: it is in another part.
 fn point(symbolic: &Symbolic, regime: &Regime) -> Option<Vec<u64>> {
     let workload = &symbolic.workload;
-    let value = |name: &str| match name {
-        "batch_size" => Some(workload.batch_size),
-        "seq_len" => Some(workload.seq_len),
-        "past_len" => Some(workload.past_len),
-        name => {
-            let (_, value) = workload.more.iter().find(|(known, _)| **known == *name)?;
-            u64::try_from(value.as_number()?.to_count()?).ok()
-        }
-    };
+    let value = |name: &str| workload.count(name);
     let is_here = regime.fixed.iter().all(|(name, fixed)| value(name) == Some(*fixed));
     let values = symbolic.variables.iter().map(|variable| value(&variable.name).filter(|value| *value >= variable.least));
     values.collect::<Option<Vec<u64>>>().filter(|_| is_here)

@@ -114,12 +114,6 @@ pub struct Piece<'p> {
     pub points: usize,
 }
 
-/// Whether a quantity takes the data flow, which totals don't have.
-#[must_use]
-pub fn needs_flow(total: Total) -> bool {
-    matches!(total, Total::PeakBytes | Total::PeakActivationBytes | Total::SavedBytes)
-}
-
 /// Evaluates the classes' formulas at each point.
 #[derive(Debug)]
 pub struct Interpreter {
@@ -144,7 +138,7 @@ impl Interpreter {
     /// Something is wrong there.
     pub fn at(&self, wanted: &[Total], workload: &Workload, mut each: impl FnMut(Option<u128>)) -> Result<(), Box<Diagnostic>> {
         let mut said = Diagnostics::default();
-        if !wanted.iter().any(|total| needs_flow(*total)) {
+        if wanted.iter().all(|total| total.is_sum()) {
             let costs = costs(&self.lowered.flat, self.lowered.execution, workload, &mut said);
             first_error(&said)?;
             wanted.iter().for_each(|total| each(figure(*total, &costs.report, None)));
@@ -248,8 +242,7 @@ impl Compiled {
                 if let Some(at) = own.iter().position(|known| **known == *name) {
                     return Some(Source::Column(POINT_VARIABLES.len() + at));
                 }
-                let (_, value) = symbolic.workload.more.iter().find(|(known, _)| **known == *name)?;
-                u64::try_from(value.as_number()?.to_count()?).ok().map(Source::Constant)
+                symbolic.workload.count(name).map(Source::Constant)
             };
             let sources: Option<Vec<Source>> = program.variables().iter().map(|variable| source(&variable.name)).collect();
             let sources = sources?;

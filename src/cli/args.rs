@@ -14,7 +14,7 @@ use crate::catalog::{Catalog, Dtype};
 use crate::cost::workload::Workload;
 use crate::lower::Execution;
 use crate::quantity::workload::{After, Attention, Backend, Cache, Kernel, Logits, Phase};
-use crate::quantity::{TOTALS, Total, TotalInfo, total};
+use crate::quantity::{TOTALS, Total, total};
 use crate::report::units::Units;
 use crate::report::{
     By, FORMATS, Format, FormulaFormat, MEMORY_FORMATS, MemoryFormat, OUTPUT_FORMATS, OutputFormat, PageFormat, Sort, column_keys,
@@ -749,9 +749,7 @@ impl SweepArgs {
     pub fn quantities(&self) -> Result<Vec<Total>, clap::Error> {
         let train = self.axes.phase.contains(&Phase::Train);
         if self.quantity.is_empty() {
-            let slow =
-                |info: &TotalInfo| matches!(info.quantity, Total::PeakBytes | Total::PeakActivationBytes | Total::SavedBytes);
-            let all = TOTALS.iter().filter(|info| !slow(info) && (train || !info.train_only));
+            let all = TOTALS.iter().filter(|info| info.quantity.is_sum() && (train || !info.train_only));
             return Ok(all.map(|info| info.quantity).collect());
         }
         let mut wanted = Vec::with_capacity(self.quantity.len());
@@ -899,7 +897,7 @@ fn parse_some_length(text: &str) -> Result<u64, String> {
 
 /// A total that is a sum of layers, by its name.
 fn parse_quantity(text: &str) -> Result<Total, String> {
-    let sums = || TOTALS.iter().filter(|info| info.is_sum());
+    let sums = || TOTALS.iter().filter(|info| info.quantity.is_sum());
     if let Some(info) = sums().find(|info| info.name == text) {
         return Ok(info.quantity);
     }
@@ -918,10 +916,7 @@ pub fn parse_setting(text: &str) -> Result<(Arc<str>, Value), String> {
     if !crate::syntax::expr::is_name(name) {
         return Err(format!("`{name}` is no variable's name"));
     }
-    let value = match serde_json::from_str::<serde_json::Value>(value) {
-        Ok(json) => Value::from_json(&json).ok_or("the number is beyond what is computed with")?,
-        Err(_) => Value::text(value),
-    };
+    let value = Value::read(value).ok_or("the number is beyond what is computed with")?;
     Ok((name.into(), value))
 }
 

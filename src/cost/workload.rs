@@ -264,6 +264,18 @@ impl CompleteWorkload {
         }
     }
 
+    /// The value of a variable that is a whole number: of those that every model has, or of the model's own. `None`: it is none, or there is none.
+    #[must_use]
+    pub fn count(&self, name: &str) -> Option<u64> {
+        match name {
+            "batch_size" => Some(self.batch_size),
+            "seq_len" => Some(self.seq_len),
+            "past_len" => Some(self.past_len),
+            "logit_len" => Some(self.logit_len),
+            name => self.more.iter().find(|(known, _)| **known == *name)?.1.as_u64(),
+        }
+    }
+
     /// Cached and new tokens per sequence.
     #[must_use]
     pub fn kv_len(&self) -> u128 {

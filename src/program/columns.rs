@@ -147,50 +147,11 @@ fn lanes<N: Lane>(
             *inside &= *value >= variable.least;
         }
     }
-    let sum = |sum: &Sum, slots: &[[N; LANES]], out: &mut [N; LANES]| lane_sum(program, sum, coefficients, slots, out);
-    let mut other = [zero; LANES];
     for (at, op) in (1 + program.variables.len()..).zip(&program.ops) {
         let (known, open) = slots.split_at_mut_checked(at)?;
-        let target = open.first_mut()?;
-        match op {
-            Op::Product(a, b) => {
-                let (a, b) = (known.get(*a as usize)?, known.get(*b as usize)?);
-                target.iter_mut().zip(a).zip(b).for_each(|((cell, a), b)| *cell = a.wrapping_times(*b));
-            }
-            Op::Total(form) => sum(form, known, target)?,
-            Op::Floor(numerator) => {
-                sum(numerator, known, target)?;
-                floors(target, numerator.denominator)?;
-            }
-            Op::Min(a, b) => {
-                sum(a, known, target)?;
-                sum(b, known, &mut other)?;
-                target.iter_mut().zip(&other).for_each(|(cell, other)| *cell = (*cell).min(*other));
-            }
-            Op::AtLeast(form, threshold) => {
-                let threshold = N::narrow(*threshold)?;
-                sum(form, known, target)?;
-                target.iter_mut().for_each(|cell| *cell = if *cell >= threshold { one } else { zero });
-            }
-            Op::Equals(form, wanted) => {
-                let wanted = N::narrow(*wanted)?;
-                sum(form, known, target)?;
-                target.iter_mut().for_each(|cell| *cell = if *cell == wanted { one } else { zero });
-            }
-            Op::Experts(experts, tokens) => {
-                sum(tokens, known, target)?;
-                for cell in target.iter_mut().take(points) {
-                    *cell = N::narrow(experts.at((*cell).into())?)?;
-                }
-            }
-            Op::Isqrt(form) => {
-                sum(form, known, target)?;
-                for cell in target.iter_mut().take(points) {
-                    *cell = N::narrow(isqrt_at((*cell).into())?)?;
-                }
-            }
-        }
+        compute(program, op, coefficients, known, open.first_mut()?, points)?;
     }
+    let sum = |sum: &Sum, slots: &[[N; LANES]], out: &mut [N; LANES]| lane_sum(program, sum, coefficients, slots, out);
     let (mut scratch, mut signs) = ([zero; LANES], [zero; LANES]);
     for guard in &program.guards {
         let right = N::narrow(guard.denominator)?;
@@ -218,6 +179,59 @@ fn lanes<N: Lane>(
     }
     // A total below 0 is none.
     valid.extend(inside.iter().zip(&signs).take(points).map(|(inside, signs)| *inside && *signs >= zero));
+    Some(())
+}
+
+/// What an operation gives at some points, from the slots before its own.
+fn compute<N: Lane>(
+    program: &Program,
+    op: &Op,
+    coefficients: &[N],
+    known: &[[N; LANES]],
+    target: &mut [N; LANES],
+    points: usize,
+) -> Option<()> {
+    let (zero, one) = (N::narrow(0)?, N::narrow(1)?);
+    let sum = |sum: &Sum, slots: &[[N; LANES]], out: &mut [N; LANES]| lane_sum(program, sum, coefficients, slots, out);
+    match op {
+        Op::Product(a, b) => {
+            let (a, b) = (known.get(*a as usize)?, known.get(*b as usize)?);
+            target.iter_mut().zip(a).zip(b).for_each(|((cell, a), b)| *cell = a.wrapping_times(*b));
+        }
+        Op::Total(form) => sum(form, known, target)?,
+        Op::Floor(numerator) => {
+            sum(numerator, known, target)?;
+            floors(target, numerator.denominator)?;
+        }
+        Op::Min(a, b) => {
+            sum(a, known, target)?;
+            let mut other = [zero; LANES];
+            sum(b, known, &mut other)?;
+            target.iter_mut().zip(&other).for_each(|(cell, other)| *cell = (*cell).min(*other));
+        }
+        Op::AtLeast(form, threshold) => {
+            let threshold = N::narrow(*threshold)?;
+            sum(form, known, target)?;
+            target.iter_mut().for_each(|cell| *cell = if *cell >= threshold { one } else { zero });
+        }
+        Op::Equals(form, wanted) => {
+            let wanted = N::narrow(*wanted)?;
+            sum(form, known, target)?;
+            target.iter_mut().for_each(|cell| *cell = if *cell == wanted { one } else { zero });
+        }
+        Op::Experts(experts, tokens) => {
+            sum(tokens, known, target)?;
+            for cell in target.iter_mut().take(points) {
+                *cell = N::narrow(experts.at((*cell).into())?)?;
+            }
+        }
+        Op::Isqrt(form) => {
+            sum(form, known, target)?;
+            for cell in target.iter_mut().take(points) {
+                *cell = N::narrow(isqrt_at((*cell).into())?)?;
+            }
+        }
+    }
     Some(())
 }
 

@@ -155,7 +155,7 @@ impl Symbolic {
     /// All totals that are sums of rows, in the order of every output.
     pub fn summed(&self) -> Vec<Total> {
         let trains = self.workload.phase == Phase::Train;
-        let is_here = |info: &&TotalInfo| info.is_sum() && (trains || !info.train_only);
+        let is_here = |info: &&TotalInfo| info.quantity.is_sum() && (trains || !info.train_only);
         TOTALS.iter().filter(is_here).map(|info| info.quantity).collect()
     }
 

@@ -3,6 +3,7 @@
 use super::atoms::{Atom, Atoms};
 use super::poly::{AtomId, Mono, Poly};
 use super::symbolic::Variable;
+use crate::quantity::grouped;
 use crate::syntax::expr::Exact;
 
 /// How formulas are written.
@@ -336,9 +337,10 @@ impl Writer<'_> {
 
     fn number(&self, value: Exact) -> String {
         let (numerator, denominator) = value.parts();
+        let in_threes = |n: i128, separator| format!("{}{}", if n < 0 { "-" } else { "" }, grouped(n.unsigned_abs(), separator));
         let integer = |n: i128| match self.style {
-            Style::Text => grouped(n, ","),
-            Style::Latex => grouped(n, "{,}"),
+            Style::Text => in_threes(n, ","),
+            Style::Latex => in_threes(n, "{,}"),
             Style::Python => n.to_string(),
             Style::JavaScript => format!("{n}n"),
         };
@@ -348,19 +350,6 @@ impl Writer<'_> {
             _ => format!("{}/{}", integer(numerator), integer(denominator)),
         }
     }
-}
-
-/// Digits in threes.
-fn grouped(n: i128, separator: &str) -> String {
-    let digits = n.unsigned_abs().to_string();
-    let mut out = String::from(if n < 0 { "-" } else { "" });
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            out.push_str(separator);
-        }
-        out.push(digit);
-    }
-    out
 }
 
 /// Terms of a polynomial that read as one.

@@ -229,6 +229,20 @@ impl Packed {
     }
 }
 
+/// Digits in threes.
+#[must_use]
+pub fn grouped(n: u128, separator: &str) -> String {
+    let digits = n.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3 * separator.len());
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            out.push_str(separator);
+        }
+        out.push(digit);
+    }
+    out
+}
+
 /// `1x2048x4096`; `scalar` without dimensions.
 #[must_use]
 pub fn shape(shape: &[u128]) -> String {

@@ -263,11 +263,11 @@ pub fn facts(at_workload: bool) -> impl Iterator<Item = &'static TotalInfo> {
     TOTALS.iter().filter(move |info| info.stated == Stated::Anywhere || at_workload && info.stated == Stated::AtWorkload)
 }
 
-impl TotalInfo {
-    /// Whether it is a sum of what rows have, so that a formula of theirs is one of it.
+impl Total {
+    /// Whether it is a sum of what rows have, so that a formula of theirs is one of it; the others take the data flow.
     #[must_use]
-    pub fn is_sum(&self) -> bool {
-        self.fold != Fold::Peak && self.quantity != Total::SavedBytes
+    pub fn is_sum(self) -> bool {
+        !matches!(self, Total::PeakBytes | Total::PeakActivationBytes | Total::SavedBytes)
     }
 }
 

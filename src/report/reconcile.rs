@@ -47,12 +47,6 @@ pub fn render_reconciled(
     if format == PageFormat::Table { page::text(&title, &sections, width, out) } else { page::markdown(&title, &sections, out) }
 }
 
-/// Every digit, with its sign.
-fn signed(n: i128) -> String {
-    let sign = if n < 0 { "-" } else { "" };
-    format!("{sign}{}", units::exact(n.unsigned_abs()))
-}
-
 fn difference(first: i128, other: i128) -> String {
     let size = || units::exact(other.abs_diff(first));
     match other.cmp(&first) {
@@ -89,7 +83,7 @@ fn side_by_side(counts: &[Counted], lines: &[Line], train: bool) -> Section {
             [first, other] if two => Some(difference(*first, *other)),
             _ => None,
         };
-        std::iter::once(label).chain(figures.iter().map(|n| signed(*n))).chain(last).collect()
+        std::iter::once(label).chain(figures.iter().map(|n| units::signed(*n))).chain(last).collect()
     };
     let rows = figures(counts, lines, train).into_iter().map(row).collect();
     Section { title: String::new(), columns, rows }
@@ -113,7 +107,7 @@ fn one_below_another(counts: &[Counted], lines: &[Line], train: bool) -> Vec<Sec
                 return None;
             }
             let beside = (at > 0).then(|| difference(first, own));
-            Some([label.clone(), signed(own)].into_iter().chain(beside).collect())
+            Some([label.clone(), units::signed(own)].into_iter().chain(beside).collect())
         });
         let first = counts.first().map_or("", |counted| &counted.convention.name);
         let beside = (at > 0).then(|| (format!("beside {first}"), true));
@@ -197,7 +191,7 @@ fn line_json(line: &Line, counts: &[Counted]) -> Json {
 pub(super) fn in_words(counted: &Counted, passes: fn(&Passes) -> i128) -> String {
     let shares = counted.shares.iter().map(|share| (&*share.term, passes(&share.flops)));
     let all = shares.chain([(HALVED, passes(&counted.halved))]).filter(|(_, flops)| *flops != 0);
-    let terms: Vec<String> = all.map(|(term, flops)| format!("{} {}", escape_terminal(term), signed(flops))).collect();
+    let terms: Vec<String> = all.map(|(term, flops)| format!("{} {}", escape_terminal(term), units::signed(flops))).collect();
     let terms = if terms.len() > 1 { format!(": {}", terms.join(", ")) } else { String::new() };
-    format!("{}{terms}", signed(passes(&counted.total)))
+    format!("{}{terms}", units::signed(passes(&counted.total)))
 }

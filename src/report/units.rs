@@ -1,6 +1,7 @@
 //! Numbers for people: the only place where anything is rounded.
 
 use crate::quantity::Exact;
+use crate::quantity::grouped;
 pub use crate::quantity::shape;
 use crate::quantity::workload::words;
 
@@ -76,15 +77,14 @@ fn scaled(n: u128, base: u128, prefixes: &[&str]) -> String {
 /// Every digit, in groups of three: `6,738,415,616`.
 #[must_use]
 pub fn exact(n: u128) -> String {
-    let digits = n.to_string();
-    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
+    grouped(n, ",")
+}
+
+/// The same of a number with a sign.
+#[must_use]
+pub fn signed(n: i128) -> String {
+    let sign = if n < 0 { "-" } else { "" };
+    format!("{sign}{}", exact(n.unsigned_abs()))
 }
 
 /// A share of a whole: `18.4 %`, or nothing where there is no whole.

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use super::sweep::{Load, checked};
-use super::variable::whole;
 use super::{Model, Outcome, Settings, Variable};
 use crate::analysis::solve::{Question, Solution, solve};
 use crate::analysis::sweep::{Interpreter, nothing_runs};
@@ -88,14 +87,7 @@ impl Solve<'_> {
             Variable::Structure(name) => model.count_of(name),
             Variable::Workload(name) => {
                 let at = model.lowered(&self.execution).value?.sketch(&self.workload).value?;
-                let workload = at.workload();
-                match &**name {
-                    "batch_size" => Some(workload.batch_size),
-                    "seq_len" => Some(workload.seq_len),
-                    "past_len" => Some(workload.past_len),
-                    "logit_len" => Some(workload.logit_len),
-                    name => workload.more.iter().find(|(known, _)| **known == *name).and_then(|(_, value)| whole(value)),
-                }
+                at.workload().count(name)
             }
         }
     }

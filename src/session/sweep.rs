@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::{Model, Outcome, Settings};
 use crate::analysis::axis::{Numbers, Values};
-use crate::analysis::sweep::{Block, Compiled, Defaults, Interpreter, POINT_VARIABLES, Piece, Points, needs_flow, nothing_runs};
+use crate::analysis::sweep::{Block, Compiled, Defaults, Interpreter, POINT_VARIABLES, Piece, Points, nothing_runs};
 use crate::catalog::Catalog;
 use crate::cost::workload::Workload;
 use crate::lower::{Execution, Lowered};
@@ -158,7 +158,7 @@ impl<'l> Sweep<'l> {
         const POINTS: u128 = 2048;
         const POINTS_OF_FLOWS: u128 = 256;
         const MODELS: u128 = 16;
-        let points = if self.wanted.iter().any(|total| needs_flow(*total)) { POINTS_OF_FLOWS } else { POINTS };
+        let points = if self.are_sums() { POINTS } else { POINTS_OF_FLOWS };
         self.inner_count().saturating_mul(MODELS).min(points).max(1)
     }
 
@@ -202,7 +202,7 @@ impl<'l> Sweep<'l> {
         let wanted = |said: &&Diagnostic| of_sweep(said) && said.code != Code::ExpectationsSkipped;
         let mut kept = Diagnostics::default();
         kept.extend(outcome.diagnostics.iter().filter(wanted).cloned());
-        let checked = self.runs_flows() || self.wanted.iter().any(|total| needs_flow(*total));
+        let checked = self.runs_flows() || !self.are_sums();
         if let Some(why) = outcome.diagnostics.iter().find(|said| said.code == Code::ShapeMismatch).filter(|_| !checked) {
             let message = "of so many points only the last was looked at for shapes that don't fit, and there is one";
             let help = format!("{}: `compile` refuses such a workload, whose totals are written here", why.message);
@@ -368,12 +368,17 @@ impl<'l> Sweep<'l> {
         let own = self.variables.get(POINT_VARIABLES.len()..).unwrap_or_default();
         let interpreter = Interpreter::new(lowered, workload, own);
         let defaults = Defaults::of(lowered, workload);
-        if self.wanted.iter().any(|total| needs_flow(*total)) {
+        if !self.are_sums() {
             // The data flow is run at every point.
             return Group { defaults, flow: None, points: Box::new(interpreter) };
         }
         let flow = self.runs_flows().then(|| Interpreter::new(lowered, workload, own));
         Group { defaults, flow, points: Compiled::or_interpreter(interpreter, &self.wanted) }
+    }
+
+    /// Whether no quantity takes the data flow.
+    fn are_sums(&self) -> bool {
+        self.wanted.iter().all(|total| total.is_sum())
     }
 
     /// Whether the data flow is run at every point: of the whole sweep, so that its shards are alike.

@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use super::Model;
-use crate::language::check::own_workload;
+use crate::language::check::{no_variable, own_workload};
 use crate::quantity::workload::{DERIVED, VARIABLES};
-use crate::syntax::diag::{Code, Diagnostic, nearest};
-use crate::syntax::expr::Value;
+use crate::syntax::diag::Diagnostic;
 
 /// A variable of a model, by its own name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,23 +47,12 @@ impl Model {
             return Ok(Variable::Workload(long.into()));
         }
         let names = || model.variables.iter().map(|v| &*v.name.value).chain(of_workload().filter(|name| !DERIVED.contains(name)));
-        let diagnostic = Diagnostic::new(Code::UnknownSetting, format!("`{option} {name}`: the model has no variable `{name}`"));
-        Err(match nearest(name, names()) {
-            Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
-            None => diagnostic.help(format!("its variables are {}", names().take(40).collect::<Vec<_>>().join(", "))),
-        }
-        .boxed())
+        Err(no_variable(&format!("{option} {name}"), name, names).boxed())
     }
 
     /// The whole number that a structural variable is, where it is one.
     #[must_use]
     pub fn count_of(&self, variable: &str) -> Option<u64> {
-        let value = self.origin(variable)?.value?;
-        whole(&value)
+        self.origin(variable)?.value?.as_u64()
     }
-}
-
-/// The whole number that a value is, where it is one of 64 bits.
-pub fn whole(value: &Value) -> Option<u64> {
-    value.as_number().and_then(|n| n.to_count()).and_then(|n| u64::try_from(n).ok())
 }

@@ -300,14 +300,17 @@ fn check_settings(checked: &Checked, diagnostics: &mut Diagnostics) {
         if names().any(|n| n == model.canonical(name)) {
             continue;
         }
-        let mut diagnostic =
-            Diagnostic::new(Code::UnknownSetting, format!("`--set {name}=...`: the model has no variable `{name}`"));
-        diagnostic = match nearest(name, names()) {
-            Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
-            None => diagnostic.help(format!("its variables are {}", names().take(40).collect::<Vec<_>>().join(", "))),
-        };
-        diagnostics.push(diagnostic);
+        diagnostics.push(no_variable(&format!("--set {name}=..."), name, names));
     }
+}
+
+/// A name that is asked for, in an option, and that no variable of the model has.
+pub fn no_variable<'n, N: Iterator<Item = &'n str>>(option: &str, name: &str, names: impl Fn() -> N) -> Diagnostic {
+    let diagnostic = Diagnostic::new(Code::UnknownSetting, format!("`{option}`: the model has no variable `{name}`"));
+    diagnostic.help(match nearest(name, names()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("its variables are {}", names().take(40).collect::<Vec<_>>().join(", ")),
+    })
 }
 
 /// A variable named like a workload variable would hide it, and `--batch` would do nothing.

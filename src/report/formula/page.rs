@@ -166,9 +166,9 @@ fn meaning(page: &Formulas, writer: &Writer<'_>, id: AtomId) -> String {
             format!("{} up to {}, then {}", form(less), form(more), form(more))
         }
         Some(Atom::AtLeast(inner, threshold)) => {
-            format!("1 from {} = {threshold} on, else 0", form(inner), threshold = signed(*threshold))
+            format!("1 from {} = {threshold} on, else 0", form(inner), threshold = units::signed(*threshold))
         }
-        Some(Atom::Equals(inner, value)) => format!("1 where {} is {}, else 0", form(inner), signed(*value)),
+        Some(Atom::Equals(inner, value)) => format!("1 where {} is {}, else 0", form(inner), units::signed(*value)),
         Some(Atom::Floor(inner, by)) => {
             let is_ceil = writer.atom(id).starts_with('⌈');
             let inner = if is_ceil { inner.without_constant() } else { inner.clone() };
@@ -177,7 +177,7 @@ fn meaning(page: &Formulas, writer: &Writer<'_>, id: AtomId) -> String {
             if experts {
                 return format!("rounded {direction}");
             }
-            format!("rounded {direction}: a step every {} of {}", signed(*by), form(&inner))
+            format!("rounded {direction}: a step every {} of {}", units::signed(*by), form(&inner))
         }
         Some(Atom::Experts(experts, chosen, tokens)) => format!(
             "how many of {} experts some of {} tokens are routed to, {} each, under uniform routing: E·(1 - (1 - k/E)^tokens), to a millionth",
@@ -188,11 +188,6 @@ fn meaning(page: &Formulas, writer: &Writer<'_>, id: AtomId) -> String {
         Some(Atom::Isqrt(inner)) => format!("the greatest integer whose square is at most {}", form(inner)),
         Some(Atom::Variable(_)) | None => String::new(),
     }
-}
-
-fn signed(n: i128) -> String {
-    let sign = if n < 0 { "-" } else { "" };
-    format!("{sign}{}", units::exact(n.unsigned_abs()))
 }
 
 /// Under which conditions formulas are right; what is long is counted.

@@ -94,6 +94,21 @@ impl Value {
         self.as_number().map_or_else(|| self.to_string(), Exact::uncut)
     }
 
+    /// The whole number of 64 bits that it is, if it is one.
+    #[must_use]
+    pub fn as_u64(&self) -> Option<u64> {
+        u64::try_from(self.as_number()?.to_count()?).ok()
+    }
+
+    /// A value as it is written on a command line: JSON where it reads as such, else a text. `None` if a number leaves 128 bits.
+    #[must_use]
+    pub fn read(text: &str) -> Option<Self> {
+        match serde_json::from_str::<serde_json::Value>(text) {
+            Ok(json) => Value::from_json(&json),
+            Err(_) => Some(Value::text(text)),
+        }
+    }
+
     /// The value of JSON data, as `--set` and configs give it: texts stay texts. `None` if a number leaves 128 bits.
     #[must_use]
     pub fn from_json(json: &serde_json::Value) -> Option<Self> {
