@@ -21,6 +21,8 @@ pub struct Formulas {
     /// The values of the variables at the workload that was asked for. `None`: it isn't in this part.
     pub(crate) point: Option<Vec<u64>>,
     pub(crate) formulas: Vec<Formula>,
+    /// Where each of these in integers is the number behind it, the formulas are right.
+    pub(crate) guards: Vec<(Poly, i128)>,
     /// The order of the quantities that were asked for, those of other parts too.
     pub(crate) order: Vec<Total>,
 }
@@ -30,6 +32,8 @@ pub struct Formulas {
 pub struct Formula {
     pub info: &'static TotalInfo,
     pub form: Poly,
+    /// The same in integers, and by what it is to be divided.
+    pub whole: (Poly, i128),
     /// At the workload that was asked for.
     pub value: Option<Exact>,
     pub terms: Vec<Term>,
@@ -112,9 +116,10 @@ impl Formulas {
             let form = symbolic.total(info.quantity)?;
             let terms = terms(&mut symbolic, info.quantity, &form, point.as_deref());
             let value = point.as_deref().and_then(|point| symbolic.atoms.value(&form, point));
-            formulas.push(Formula { info, form, value, terms });
+            formulas.push(Formula { info, whole: form.whole()?, form, value, terms });
         }
-        Some(Formulas { part, fixed: regime.fixed, symbolic, point, formulas, order: wanted.to_vec() })
+        let guards = symbolic.guards.iter().map(Poly::whole).collect::<Option<_>>()?;
+        Some(Formulas { guards, part, fixed: regime.fixed, symbolic, point, formulas, order: wanted.to_vec() })
     }
 
     /// How its formulas are written.

@@ -82,15 +82,14 @@ impl<D: Counting> LayerEnv<'_, D> {
         element: &Elements<D::Truth>,
     ) -> Result<D::Count, Problem> {
         let elements = dims.iter().try_fold(leading.clone(), |product, dim| self.domain.product(&product, dim));
+        let beyond = || Problem::new(Code::Overflow, format!("the value `{}` is larger than what is computed with", def.name));
         let bytes = |element: Element| {
             let each = self.element_bytes(element)?;
             let bytes = elements.as_ref().and_then(|n| match each {
                 Each::Fixed(bytes) => self.domain.product(n, &self.domain.of(bytes.into())),
                 Each::Stated(bytes) => self.domain.times(n, bytes),
             });
-            bytes.ok_or_else(|| {
-                Problem::new(Code::Overflow, format!("the value `{}` is larger than what is computed with", def.name))
-            })
+            bytes.ok_or_else(beyond)
         };
         match element {
             Elements::One(element) => bytes(*element),
@@ -98,7 +97,7 @@ impl<D: Counting> LayerEnv<'_, D> {
                 let mut sum = self.domain.of(0);
                 for (when, element) in cases {
                     let share = self.domain.only_if(when, &bytes(*element)?);
-                    sum = self.domain.sum(&sum, &share).unwrap_or(sum);
+                    sum = self.domain.sum(&sum, &share).ok_or_else(beyond)?;
                 }
                 Ok(sum)
             }

@@ -14,7 +14,6 @@ use super::lane::Lane;
 use super::poly::{AtomId, Mono, Poly};
 use super::symbolic::{Symbolic, Variable};
 use crate::quantity::{BYTES_MOVED, FLOPS, Quantity, Total};
-use crate::syntax::expr::Exact;
 
 /// A slot of a program.
 pub(super) type Slot = u32;
@@ -304,11 +303,10 @@ impl<'s> Compiler<'s> {
     }
 
     fn sum(&mut self, form: &Poly) -> Option<Sum> {
-        let denominator = form.denominator()?;
+        let (form, denominator) = form.whole()?;
         let mut terms = Vec::with_capacity(form.terms().len());
         for (mono, value) in form.terms() {
-            let coefficient = value.checked_mul(Exact::integer(denominator))?.to_integer()?;
-            terms.push((self.product(mono)?, coefficient));
+            terms.push((self.product(mono)?, value.to_integer()?));
         }
         let from = self.program.slots.len();
         self.program.slots.extend(terms.iter().map(|(slot, _)| *slot));

@@ -210,6 +210,12 @@ impl Poly {
         })
     }
 
+    /// The polynomial over a number, of integer coefficients. `None` beyond what is computed with.
+    pub fn whole(&self) -> Option<(Poly, i128)> {
+        let denominator = self.denominator()?;
+        Some((self.times(Exact::integer(denominator))?, denominator))
+    }
+
     /// The greatest number by which all coefficients are integer multiples; 0 of nothing.
     pub fn content(&self) -> Option<Exact> {
         let denominator = self.denominator()?;

@@ -7,7 +7,6 @@ use super::super::title::rests_on;
 use crate::analysis::formula::{Formula, Formulas};
 use crate::evaluation::Evaluation;
 use crate::program::{Atom, Style};
-use crate::quantity::Exact;
 
 const PYTHON_EXPERTS: &str = "def expected_millionths(experts, chosen, tokens):
     \"\"\"E (1 - (1 - k/E)^tokens) in millionths, in fixed point of 124 bits: as layerspec has it.\"\"\"
@@ -116,10 +115,7 @@ fn names(page: &Formulas, style: Style) -> Vec<String> {
 fn check(page: &Formulas, style: Style) -> String {
     let writer = page.writer(style);
     let mut out = String::new();
-    let guards = page.symbolic.guards.iter().filter_map(|guard| {
-        let by = guard.denominator()?;
-        Some((writer.poly(&guard.times(Exact::integer(by))?), by))
-    });
+    let guards = page.guards.iter().map(|(guard, by)| (writer.poly(guard), by));
     let names = names(page, style);
     let all = names.join(", ");
     let least: Vec<(&String, u64)> = names.iter().zip(page.symbolic.variables.iter().map(|variable| variable.least)).collect();
@@ -149,18 +145,17 @@ fn check(page: &Formulas, style: Style) -> String {
 
 fn function(page: &Formulas, formula: &Formula, style: Style) -> String {
     let writer = page.writer(style);
-    let by = formula.form.denominator().unwrap_or(1);
-    let numerator = formula.form.times(Exact::integer(by)).unwrap_or_default();
+    let (numerator, by) = &formula.whole;
     let (name, doc) = (formula.info.name, formula.info.doc);
     let (names, parameters) = (names(page, style), parameters(page, style));
     let all = names.join(", ");
     let mut out = String::new();
     if style == Style::Python {
-        let body = if by == 1 { writer.poly(&numerator) } else { format!("{} // {by}", writer.factor(&numerator)) };
+        let body = if *by == 1 { writer.poly(numerator) } else { format!("{} // {by}", writer.factor(numerator)) };
         let _ =
             write!(out, "\ndef {name}({parameters}):\n    \"\"\"{doc}\"\"\"\n    {all} = _check({all})\n    return {body}\n\n");
     } else {
-        let body = if by == 1 { writer.poly(&numerator) } else { format!("{} / {by}n", writer.factor(&numerator)) };
+        let body = if *by == 1 { writer.poly(numerator) } else { format!("{} / {by}n", writer.factor(numerator)) };
         let integers = names.iter().map(|name| format!("BigInt({name})")).collect::<Vec<_>>().join(", ");
         let _ = write!(
             out,

@@ -8,7 +8,6 @@ use super::super::units;
 use crate::analysis::formula::{Formula, Formulas, Term};
 use crate::evaluation::Evaluation;
 use crate::program::Style;
-use crate::quantity::Exact;
 use crate::syntax::json::write::write_pretty;
 
 pub(super) fn json(evaluation: &Evaluation, pages: &[Formulas], out: &mut dyn Write) -> io::Result<()> {
@@ -30,12 +29,7 @@ pub(super) fn json(evaluation: &Evaluation, pages: &[Formulas], out: &mut dyn Wr
 
 fn part(evaluation: &Evaluation, page: &Formulas) -> Json {
     let code = page.writer(Style::Python);
-    let guards: Vec<String> = page
-        .symbolic
-        .guards
-        .iter()
-        .filter_map(|guard| Some(code.poly(&guard.times(Exact::integer(guard.denominator()?))?)))
-        .collect();
+    let guards: Vec<String> = page.guards.iter().map(|(guard, _)| code.poly(guard)).collect();
     let fixed: Map<String, Json> = page.fixed.iter().map(|(name, value)| (name.to_string(), json!(value))).collect();
     let variables: Vec<Json> = page
         .symbolic
@@ -53,8 +47,7 @@ fn part(evaluation: &Evaluation, page: &Formulas) -> Json {
 
 fn of_formula(evaluation: &Evaluation, page: &Formulas, formula: &Formula) -> Json {
     let (text, code) = (page.writer(Style::Text), page.writer(Style::Python));
-    let denominator = formula.form.denominator().unwrap_or(1);
-    let numerator = formula.form.times(Exact::integer(denominator)).unwrap_or_default();
+    let (numerator, denominator) = &formula.whole;
     let term = |term: &Term| {
         let paths: Vec<&str> = term.rows.iter().filter_map(|row| Some(&*evaluation.flat.rows.get(*row)?.path)).collect();
         json!({ "formula": text.term(&term.group), "value": term.value.map(units::number), "layers": paths })
@@ -64,7 +57,7 @@ fn of_formula(evaluation: &Evaluation, page: &Formulas, formula: &Formula) -> Js
         "unit": formula.info.unit.word(),
         "value": formula.value.map(units::number),
         "formula": text.poly(&formula.form),
-        "expression": code.poly(&numerator),
+        "expression": code.poly(numerator),
         "divisor": denominator,
         "terms": formula.terms.iter().map(term).collect::<Vec<_>>(),
     })
