@@ -105,13 +105,14 @@ pub mod analyses {
     pub use crate::analysis::find::{Found, Remedy, Size};
     pub use crate::analysis::fit::{Fit, Largest};
     pub use crate::analysis::formula::{Formulas, formed};
-    pub use crate::analysis::memory::{Checkpointing, Item, Kept, Lora, Plan, Training, loss_saved_bytes};
+    pub use crate::analysis::memory::{Gradients, Item, Lora, Moment, Plan, Training, loss_saved_bytes};
     pub use crate::analysis::origin::{Origin, Step as OriginStep};
     pub use crate::analysis::split::Split;
     pub use crate::analysis::summary::{Component, CountedBy, Summary};
     pub use crate::analysis::{
         Because, Cluster, Edge, Given, Graph, Next, Part, Producer, Reason, Reasons, Step, Term, TooManyEdges,
     };
+    pub use crate::flow::{AliveThen, Checkpointing, Forward, Kind, Loss, Most, Parts, TrainingStep};
 }
 
 /// A model as formulas, compiled: its totals at any workload in nanoseconds.

@@ -119,7 +119,7 @@ pub fn fit(question: Question<'_>, now: &Plan) -> Fit {
     let at = |workload: &Workload| {
         let mut said = Diagnostics::default();
         if let Some(other) = model.elsewhere(workload, &mut said) {
-            match plan(&other, count, training) {
+            match plan(&other, count, training, false) {
                 Ok(plan) if plan.total().is_some_and(|bytes| bytes <= room) => return At::Fits,
                 Ok(_) => return At::TooMuch,
                 Err(why) => said.push(*why),

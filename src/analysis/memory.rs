@@ -1,5 +1,5 @@
-//! What a model needs of a device's memory, by kind: for inference at the worst moment of a pass, for a training step at its end of the
-//! forward pass.
+//! What a model needs of a device's memory, by kind: at the worst moment of a pass, and of a training step at the worse of two, that of the forward
+//! pass and that of the backward pass.
 //!
 //! A compiled model comes in, a list of kinds with their bytes goes out. How inference is split over devices is `split`'s; what ZeRO splits over ranks
 //! is divided and rounded up.
@@ -13,6 +13,7 @@ use crate::catalog::{Element, Optimizer, Role};
 use crate::cost::Tensor;
 use crate::evaluation::{Checks, Evaluation, evaluate};
 use crate::flat::{Node, RowId, RowInfo};
+use crate::flow::{Checkpointing, GradientBytes, Loss, Parts, StepOptions, TrainingStep, step};
 use crate::quantity::Quantity;
 use crate::quantity::workload::{Phase, words};
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics};
@@ -29,20 +30,6 @@ pub struct Item {
     pub note: &'static str,
 }
 
-/// How much of what is saved for the backward pass is kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Checkpointing {
-    /// All of it.
-    #[default]
-    None,
-    /// Of each block its input and the outputs of matrix products; the rest is computed again.
-    Selective,
-    /// Of each block its input.
-    Full,
-}
-
-words!(Checkpointing, None = "none", Selective = "selective", Full = "full");
-
 /// Adapters in place of trained weights: W + B A with A `[rank, in]` and B `[out, rank]`.
 #[derive(Debug, Clone)]
 pub struct Lora {
@@ -51,6 +38,18 @@ pub struct Lora {
     /// Patterns of paths or classes whose matrices get adapters.
     pub targets: Vec<String>,
 }
+
+/// How long the gradients of weights stay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Gradients {
+    /// To the end of the step, where the optimizer takes them.
+    #[default]
+    Held,
+    /// Each is let go once it is whole: the optimizer takes it within the backward pass.
+    Dropped,
+}
+
+words!(Gradients, Held = "held", Dropped = "dropped");
 
 /// How a training step is done.
 #[derive(Debug, Clone)]
@@ -61,6 +60,10 @@ pub struct Training {
     pub master_weights: bool,
     /// What is computed again.
     pub checkpointing: Checkpointing,
+    /// What the backward pass starts from; `None`: cross-entropy for logits of tokens, else the sum of what the model gives.
+    pub loss: Option<Loss>,
+    /// How long gradients of weights stay.
+    pub gradients: Gradients,
     /// ZeRO or FSDP: 1 splits states, 2 gradients too, 3 weights too.
     pub zero: u8,
     /// Data-parallel ranks.
@@ -73,7 +76,35 @@ impl Training {
     /// A step of one rank that keeps all that it saves, without adapters and master weights.
     #[must_use]
     pub fn new(optimizer: Arc<Optimizer>) -> Self {
-        Training { optimizer, master_weights: false, checkpointing: Checkpointing::None, zero: 0, ranks: 1, lora: None }
+        Training {
+            optimizer,
+            master_weights: false,
+            checkpointing: Checkpointing::None,
+            loss: None,
+            gradients: Gradients::Held,
+            zero: 0,
+            ranks: 1,
+            lora: None,
+        }
+    }
+}
+
+/// A moment of a training step.
+#[derive(Debug, Clone)]
+pub struct Moment {
+    /// `forward` or `backward`.
+    pub pass: &'static str,
+    /// The layer that runs, or `loss`.
+    pub path: Arc<str>,
+    /// What one rank has to hold then, by kind.
+    pub items: Vec<Item>,
+}
+
+impl Moment {
+    /// `None` beyond 128 bits.
+    #[must_use]
+    pub fn total(&self) -> Option<u128> {
+        self.items.iter().try_fold(0u128, |sum, item| sum.checked_add(item.bytes))
     }
 }
 
@@ -86,8 +117,12 @@ pub struct Plan {
     pub trained_params: u128,
     /// What checkpointing computes a second time.
     pub recomputed_flops: u128,
-    /// With checkpointing: what is kept for the backward pass, largest first.
-    pub kept: Vec<Kept>,
+    /// Of a training step: the gradients of all that is trained, as one rank has them.
+    pub gradient_bytes: u128,
+    /// Of a training step: its two moments, the forward pass's first.
+    pub moments: Vec<Moment>,
+    /// Of a training step: where most is alive in it, weights and states aside.
+    pub step: Option<TrainingStep>,
     /// How inference is split, on several devices.
     pub split: Option<Split>,
 }
@@ -121,40 +156,59 @@ pub fn inference(model: &Evaluation, devices: u64) -> Result<Plan, Box<Diagnosti
     Ok(Plan { items, split, ..Plan::default() })
 }
 
-/// The memory of a training step on one rank.
+/// The memory of a training step on one rank, at the worse of its two moments. `looks`: whether what is alive then is listed.
 ///
 /// # Errors
 /// `lora` targets nothing, or a size is beyond 128 bits.
-pub fn training(model: &Evaluation, options: &Training) -> Result<Plan, Box<Diagnostic>> {
+pub fn training(model: &Evaluation, options: &Training, looks: bool) -> Result<Plan, Box<Diagnostic>> {
     let beyond = || Box::new(Diagnostic::new(Code::Overflow, "a size of the training plan is beyond 128 bits"));
     let trained = Trained::of(model, options)?;
     let weights = model.report.totals.get(Quantity::WeightBytes);
     let ranks = u128::from(options.ranks.max(1));
     let split = |bytes: u128, stage: u8| if options.zero >= stage { bytes.div_ceil(ranks) } else { bytes };
-    let (saved, recomputed_flops, kept) = checkpointed(model, options.checkpointing).ok_or_else(beyond)?;
     let adapters = if options.lora.is_some() { trained.weight_bytes } else { 0 };
     let weights = weights.checked_add(adapters).ok_or_else(beyond)?;
-    let mut items = vec![
-        Item { kind: "weights", bytes: split(weights, 3), note: "in the weight dtype, tied ones once, adapters included" },
-        Item { kind: "gradients", bytes: split(trained.gradient_bytes, 2), note: "of what is trained" },
-    ];
-    if options.master_weights {
-        items.push(Item {
-            kind: "master weights",
-            bytes: split(trained.master_bytes, 1),
-            note: "float32 copies of what is trained",
-        });
+    let step_options = StepOptions {
+        loss: loss_of(model, options),
+        drops_gradients: options.gradients == Gradients::Dropped,
+        checkpointing: options.checkpointing,
+        looks,
+    };
+    let step = step(&model.flat, &model.bound, &model.report, &step_options, &trained.gradients);
+    let moment = |pass: &'static str, path: &Arc<str>, parts: Parts| {
+        let mut items = vec![Item {
+            kind: "weights",
+            bytes: split(weights, 3),
+            note: "in the weight dtype, tied ones once, adapters included",
+        }];
+        if options.master_weights {
+            let note = "float32 copies of what is trained";
+            items.push(Item { kind: "master weights", bytes: split(trained.master_bytes, 1), note });
+        }
+        items.push(Item { kind: "optimizer", bytes: split(trained.state_bytes, 1), note: "its states" });
+        items.push(Item { kind: "gradients", bytes: split(parts.gradients, 2), note: "of weights, those that are there then" });
+        items.push(Item { kind: "saved activations", bytes: parts.saved, note: "for the backward pass, the loss's included" });
+        items.push(Item { kind: "passing", bytes: parts.passing, note: "values or their gradients, and what runs" });
+        Moment { pass, path: path.clone(), items }
+    };
+    let forward = &step.forward;
+    let passing = forward.bytes.saturating_sub(forward.saved);
+    let mut moments = vec![moment("forward", &forward.path, Parts { saved: forward.saved, gradients: 0, passing })];
+    moments.extend(step.backward.map(|most| moment("backward", &step.backward_path, most.parts)));
+    for moment in &moments {
+        moment.total().ok_or_else(beyond)?;
     }
-    items.push(Item { kind: "optimizer", bytes: split(trained.state_bytes, 1), note: "its states" });
-    items.push(Item { kind: "saved activations", bytes: saved, note: "for the backward pass" });
-    if gives_logits_of_tokens(model) {
-        items.push(Item {
-            kind: "logits and loss",
-            bytes: loss_bytes(model).ok_or_else(beyond)?,
-            note: "the logits, their float32 copy and its log-softmax",
-        });
-    }
-    Ok(Plan { items, trained_params: trained.params, recomputed_flops, kept, split: None })
+    let worst = moments.iter().max_by_key(|moment| moment.total());
+    let items = worst.map(|moment| moment.items.clone()).unwrap_or_default();
+    let recomputed_flops = recomputed(model, options.checkpointing).ok_or_else(beyond)?;
+    let gradient_bytes = split(trained.gradient_bytes, 2);
+    Ok(Plan { items, trained_params: trained.params, recomputed_flops, gradient_bytes, moments, step: Some(step), split: None })
+}
+
+/// What a training step starts its backward pass from.
+fn loss_of(model: &Evaluation, options: &Training) -> Loss {
+    let usual = || if gives_logits_of_tokens(model) { Loss::CrossEntropy } else { Loss::Sum };
+    options.loss.unwrap_or_else(usual)
 }
 
 /// What a cross-entropy loss on the model's output keeps for the backward pass: the float32 log-softmax of all logits, the targets
@@ -189,82 +243,19 @@ fn ends_in_head(model: &Evaluation, body: &[Node<RowId>]) -> bool {
     }
 }
 
-fn loss_bytes(model: &Evaluation) -> Option<u128> {
-    let Some(output) = &model.flow.output else { return Some(0) };
-    let logits = output.iter().try_fold(1u128, |product, dim| product.checked_mul(*dim))?;
-    let own = Exact::from_count(logits)?.checked_mul(model.bound.workload.dtype.bytes())?.ceil()?.to_count()?;
-    own.checked_add(logits.checked_mul(4)?)?.checked_add(loss_saved_bytes(output)?)
-}
-
-/// What is kept for the backward pass of one origin.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Kept {
-    /// The path of a layer, or of a block.
-    pub path: String,
-    /// What of it: `input`, `saved`, `output`, or `computed again`.
-    pub what: &'static str,
-    /// How many there are.
-    pub count: u128,
-    /// Bytes of all of them.
-    pub bytes: u128,
-}
-
-/// What is kept for the backward pass where blocks are computed again, the one that is being computed included, and the FLOPs of doing so. The list
-/// is empty where nothing is computed again, or where that keeps no less.
-fn checkpointed(model: &Evaluation, checkpointing: Checkpointing) -> Option<(u128, u128, Vec<Kept>)> {
-    let flow = &model.flow;
-    if checkpointing == Checkpointing::None {
-        return Some((flow.saved_bytes, 0, Vec::new()));
-    }
-    let mut list: Vec<Kept> = Vec::new();
-    let path_of = |row: Option<RowId>| row.and_then(|row| model.flat.row(row)).map_or_else(String::new, block_path);
-    for block in &flow.blocks {
-        let bytes = block.input_bytes.checked_mul(block.count)?;
-        let path = path_of(block.first);
-        match list.iter_mut().find(|known| known.path == path) {
-            Some(known) => {
-                known.count = known.count.checked_add(block.count)?;
-                known.bytes = known.bytes.checked_add(bytes)?;
-            }
-            None => list.push(Kept { path, what: "input", count: block.count, bytes }),
-        }
-    }
-    if let Some(largest) = flow.blocks.iter().max_by_key(|block| block.saved_bytes) {
-        let path = path_of(largest.first);
-        list.push(Kept { path, what: "computed again", count: 1, bytes: largest.saved_bytes });
-    }
+/// The FLOPs of computing blocks again.
+fn recomputed(model: &Evaluation, checkpointing: Checkpointing) -> Option<u128> {
     let mut again = 0u128;
-    for (info, (row, own)) in model.flat.rows.iter().zip(model.report.rows().zip(&flow.rows)) {
-        let path = || info.path.to_string();
-        if !own.in_block {
-            list.push(Kept { path: path(), what: "saved", count: info.repeats, bytes: own.saved_total() });
-            continue;
-        }
+    if checkpointing == Checkpointing::None {
+        return Some(again);
+    }
+    for (row, _) in model.report.rows().zip(&model.flow.rows).filter(|(_, flow)| flow.in_block) {
         let matmul = row.of(Quantity::MatmulFlops);
-        if checkpointing == Checkpointing::Selective && matmul > 0 {
-            let bytes = row.of(Quantity::ActivationBytes);
-            list.push(Kept { path: path(), what: "output", count: info.repeats, bytes });
-            continue;
+        if checkpointing == Checkpointing::Full || matmul == 0 {
+            again = again.checked_add(matmul)?.checked_add(row.of(Quantity::VectorFlops))?;
         }
-        again = again.checked_add(matmul)?.checked_add(row.of(Quantity::VectorFlops))?;
     }
-    list.retain(|kept| kept.bytes > 0);
-    let all = list.iter().try_fold(0u128, |sum, kept| sum.checked_add(kept.bytes))?;
-    if all >= flow.saved_bytes {
-        return Some((flow.saved_bytes, again, Vec::new()));
-    }
-    list.sort_by(|a, b| b.bytes.cmp(&a.bytes).then_with(|| a.path.cmp(&b.path)));
-    Some((all, again, list))
-}
-
-/// The path of the outermost repeated composite around a layer.
-fn block_path(info: &RowInfo) -> String {
-    let is_index = |path: &&str| {
-        let last = path.rsplit('.').next().unwrap_or_default();
-        last.starts_with('[') || last.bytes().all(|b| b.is_ascii_digit())
-    };
-    let prefixes = info.prefixes().iter().filter_map(|length| info.path.get(..usize::try_from(*length).ok()?));
-    prefixes.filter(|path| !path.is_empty()).find(is_index).unwrap_or(&info.path).to_owned()
+    Some(again)
 }
 
 /// What has gradients, and what they bring along.
@@ -275,6 +266,8 @@ struct Trained {
     gradient_bytes: u128,
     master_bytes: u128,
     state_bytes: u128,
+    /// By row and tensor.
+    gradients: GradientBytes,
 }
 
 impl Trained {
@@ -287,18 +280,20 @@ impl Trained {
         for (at, info) in (0u32..).zip(&model.flat.rows) {
             let Some(row) = model.report.row(RowId(at)) else { continue };
             for tensor in model.report.tensors(RowId(at)) {
-                match &options.lora {
-                    None if row.tied.contains(&tensor.name) => {}
-                    None => trained.add(&tensor.shape, tensor.bytes, info.repeats, model, options).ok_or_else(beyond)?,
+                let gradient = match &options.lora {
+                    None if row.tied.contains(&tensor.name) => gradient_bytes(&tensor.shape, tensor.bytes, model),
+                    None => trained.add(&tensor.shape, tensor.bytes, info.repeats, model, options),
                     Some(lora) => {
-                        let Some(shapes) = adapters(lora, info, tensor, &bits, &mut matched) else { continue };
-                        for shape in shapes {
-                            let bytes = bytes_of(&shape, model.bound.workload.dtype.bytes()).ok_or_else(beyond)?;
-                            trained.add(&shape, bytes, info.repeats, model, options).ok_or_else(beyond)?;
-                        }
+                        let shapes = adapters(lora, info, tensor, &bits, &mut matched);
+                        shapes.into_iter().flatten().try_fold(0u128, |sum, shape| {
+                            let bytes = bytes_of(&shape, model.bound.workload.dtype.bytes())?;
+                            sum.checked_add(trained.add(&shape, bytes, info.repeats, model, options)?)
+                        })
                     }
-                }
+                };
+                trained.gradients.push(gradient.ok_or_else(beyond)?);
             }
+            trained.gradients.ends_row();
         }
         let idle = options.lora.iter().flat_map(|lora| &lora.targets).zip(&matched).find(|(_, matched)| !**matched);
         match idle {
@@ -311,12 +306,12 @@ impl Trained {
         }
     }
 
-    fn add(&mut self, shape: &[u128], bytes: u128, repeats: u128, model: &Evaluation, options: &Training) -> Option<()> {
+    /// Adds a tensor that is trained; the bytes of one gradient of it come back.
+    fn add(&mut self, shape: &[u128], bytes: u128, repeats: u128, model: &Evaluation, options: &Training) -> Option<u128> {
         let workload = &model.bound.workload;
         let elements = shape.iter().try_fold(1u128, |product, dim| product.checked_mul(*dim))?;
-        // A weight of fewer than 16 bits has its gradient in the dtype of the activations.
         let weight_bytes = workload.weight_dtype.bytes();
-        let gradient = if bytes < elements.checked_mul(2)? { bytes_of(shape, workload.dtype.bytes())? } else { bytes };
+        let gradient = gradient_bytes(shape, bytes, model)?;
         let stays_float32 = bytes == elements.checked_mul(4)?;
         let state_dtype = match options.master_weights || stays_float32 {
             true => Exact::integer(4),
@@ -328,8 +323,14 @@ impl Trained {
         self.gradient_bytes = self.gradient_bytes.checked_add(all(gradient)?)?;
         self.master_bytes = self.master_bytes.checked_add(all(elements.checked_mul(4)?)?)?;
         self.state_bytes = self.state_bytes.checked_add(all(options.optimizer.state_bytes(shape, state_dtype)?)?)?;
-        Some(())
+        Some(gradient)
     }
+}
+
+/// The gradient of a weight is in its dtype, of one of fewer than 16 bits in that of the activations.
+fn gradient_bytes(shape: &[u128], bytes: u128, model: &Evaluation) -> Option<u128> {
+    let elements = shape.iter().try_fold(1u128, |product, dim| product.checked_mul(*dim))?;
+    if bytes < elements.checked_mul(2)? { bytes_of(shape, model.bound.workload.dtype.bytes()) } else { Some(bytes) }
 }
 
 fn bytes_of(shape: &[u128], element: Exact) -> Option<u128> {
@@ -364,11 +365,11 @@ fn adapters(lora: &Lora, info: &RowInfo, tensor: &Tensor, bits: &[u32], matched:
 ///
 /// # Errors
 /// Those of [`training`].
-pub fn plan(model: &Evaluation, devices: u64, options: &Training) -> Result<Plan, Box<Diagnostic>> {
+pub fn plan(model: &Evaluation, devices: u64, options: &Training, looks: bool) -> Result<Plan, Box<Diagnostic>> {
     let plan = match model.bound.workload.phase {
         Phase::Train => match targeted(model, options) {
-            Some(model) => training(&model?, options)?,
-            None => training(model, options)?,
+            Some(model) => training(&model?, options, looks)?,
+            None => training(model, options, looks)?,
         },
         Phase::Prefill | Phase::Decode => inference(model, devices)?,
     };

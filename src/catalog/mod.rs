@@ -22,7 +22,7 @@ mod tests;
 mod values;
 
 pub use class::{
-    Alias, Class, ClassKind, ClassText, Dim, Element, ElementDef, Example, FlopFormulas, Formula, MAX_DIMS, Parameter,
+    Alias, Class, ClassKind, ClassText, Dim, Element, ElementDef, Example, FlopFormulas, Formula, Gradient, MAX_DIMS, Parameter,
     ParameterKind, SaveDef, ShapeDef, Slot, ValueDef, builtin_slot, check_parameter, parse_class,
 };
 pub use classes::Classes;

@@ -9,9 +9,10 @@ use clap::{ArgAction, Args as ClapArgs, CommandFactory, Parser, Subcommand, Valu
 
 use super::target::Target;
 use crate::analysis::axis::{self, Numbers, Shard, Values};
-use crate::analysis::memory::{Checkpointing, Lora, Training};
+use crate::analysis::memory::{Gradients, Lora, Training};
 use crate::catalog::{Catalog, Dtype};
 use crate::cost::workload::Workload;
+use crate::flow::{Checkpointing, Loss};
 use crate::lower::Execution;
 use crate::quantity::workload::{After, Attention, Backend, Cache, Kernel, Logits, Phase};
 use crate::quantity::{TOTALS, Total, total};
@@ -262,6 +263,12 @@ pub struct MemoryArgs {
     /// What is computed again in the backward pass rather than kept [default: none]
     #[arg(long, value_enum, help_heading = "Training")]
     pub checkpointing: Option<Checkpointing>,
+    /// How long gradients of weights stay: held until the optimizer's step, or dropped, each used as it comes [default: held]
+    #[arg(long, value_enum, help_heading = "Training")]
+    pub gradients: Option<Gradients>,
+    /// What the backward pass starts from [default: cross-entropy for logits of tokens, else the sum of the output]
+    #[arg(long, value_enum, help_heading = "Training")]
+    pub loss: Option<Loss>,
     /// ZeRO or FSDP stage: 1 splits states over the data-parallel ranks, 2 gradients too, 3 weights too [default: 0]
     #[arg(long, value_parser = clap::value_parser!(u8).range(0..=3), help_heading = "Training")]
     pub zero: Option<u8>,
@@ -291,6 +298,8 @@ impl MemoryArgs {
             ("--optimizer", self.optimizer.is_some()),
             ("--master-weights", self.master_weights),
             ("--checkpointing", self.checkpointing.is_some()),
+            ("--gradients", self.gradients.is_some()),
+            ("--loss", self.loss.is_some()),
             ("--zero", self.zero.is_some()),
             ("--ranks", self.ranks.is_some()),
             ("--lora-rank", self.lora_rank.is_some()),
@@ -334,6 +343,8 @@ impl MemoryArgs {
             optimizer,
             master_weights: self.master_weights,
             checkpointing: self.checkpointing.unwrap_or(Checkpointing::None),
+            loss: self.loss,
+            gradients: self.gradients.unwrap_or_default(),
             zero: self.zero.unwrap_or(0),
             ranks: self.ranks.unwrap_or(self.count),
             lora,
@@ -842,7 +853,7 @@ macro_rules! choices {
         })*
     };
 }
-choices!(Phase, Attention, Kernel, Logits, Cache, Backend, After, Checkpointing, By, Units, PageFormat, Sort);
+choices!(Phase, Attention, Kernel, Logits, Cache, Backend, After, Checkpointing, Gradients, Loss, By, Units, PageFormat, Sort);
 
 impl ValueEnum for FormulaFormat {
     fn value_variants<'a>() -> &'a [Self] {

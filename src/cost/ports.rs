@@ -68,6 +68,10 @@ pub struct Ports<D: Counting = Plain> {
     pub workspace: D::Count,
     /// Bytes of storage from earlier steps, which the layer frees.
     pub past: D::Count,
+    /// The most bytes that the backward pass adds; `None`: the gradients that it leaves. `None` unless training.
+    pub backward_workspace: Option<D::Count>,
+    /// The same once the gradients that it was given are let go, these left out.
+    pub backward_later: Option<D::Count>,
     /// `None`: the class doesn't say. Empty unless training.
     pub saves: Option<Saves<D>>,
 }
@@ -82,6 +86,8 @@ impl<D: Counting> Ports<D> {
             tokens: None,
             workspace: domain.of(0),
             past: domain.of(0),
+            backward_workspace: None,
+            backward_later: None,
             saves: Some(Box::default()),
         }
     }
@@ -168,6 +174,13 @@ impl<D: Counting> LayerEnv<'_, D> {
             tokens: if open { Some(self.tokens()?) } else { None },
             workspace,
             past: class.past.as_ref().map_or(Ok(domain.of(0)), |formula| self.bytes(formula))?,
+            backward_workspace: class
+                .backward_workspace
+                .as_ref()
+                .filter(|_| training)
+                .map(|formula| self.bytes(formula))
+                .transpose()?,
+            backward_later: class.backward_later.as_ref().filter(|_| training).map(|formula| self.bytes(formula)).transpose()?,
             saves: if training { self.saves(class)? } else { Some(Box::default()) },
             num_inputs: class.inputs.len(),
             ports: ports.into(),

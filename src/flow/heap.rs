@@ -23,6 +23,10 @@ pub(super) struct Storage {
     pub(super) refs: u32,
     pub(super) persistent: bool,
     pub(super) saved: bool,
+    /// The step at which it was made.
+    pub(super) born: u64,
+    /// Whether a block that may be computed again reads it from outside.
+    pub(super) is_read_by_block: bool,
     pub(super) row: RowId,
     pub(super) output: u16,
 }
@@ -57,9 +61,10 @@ impl Heap {
         Heap { past_left: vec![0; rows], ..Heap::default() }
     }
 
-    pub(super) fn store(&mut self, bytes: u128, count: u128, row: RowId, output: u16) -> u32 {
+    pub(super) fn store(&mut self, bytes: u128, count: u128, born: u64, row: RowId, output: u16) -> u32 {
         self.live = self.live.saturating_add(bytes.saturating_mul(count));
-        let storage = Storage { bytes, count, refs: 1, persistent: false, saved: false, row, output };
+        let storage =
+            Storage { bytes, count, refs: 1, persistent: false, saved: false, born, is_read_by_block: false, row, output };
         if let Some(at) = self.free.pop() {
             if let Some(cell) = self.storages.get_mut(at as usize) {
                 *cell = storage;
@@ -106,6 +111,17 @@ impl Heap {
     /// The bytes of a storage.
     pub(super) fn bytes(&self, storage: u32) -> u128 {
         self.storages.get(storage as usize).map_or(0, |storage| storage.bytes)
+    }
+
+    /// Whether a storage was made by this step or later.
+    pub(super) fn is_born_since(&self, storage: u32, step: u64) -> bool {
+        self.storages.get(storage as usize).is_some_and(|storage| storage.born >= step)
+    }
+
+    /// Notes that a block reads a storage that was made before this step; the bytes, if none did before.
+    pub(super) fn read_by_block(&mut self, storage: u32, step: u64) -> u128 {
+        let Some(cell) = self.storages.get_mut(storage as usize).filter(|cell| cell.born < step) else { return 0 };
+        if std::mem::replace(&mut cell.is_read_by_block, true) { 0 } else { cell.bytes.saturating_mul(cell.count) }
     }
 
     /// The storages that hold something right now.

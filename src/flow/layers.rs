@@ -6,7 +6,9 @@ use indexmap::IndexMap;
 
 use super::heap::{Kept, NONE};
 use super::machine::Machine;
-use super::values::{Value, Values};
+use super::tape::Ran;
+use super::values::{NO_GRADIENT, Value, Values};
+use crate::catalog::{Element, Gradient, ValueDef};
 use crate::cost::ports::Ports;
 use crate::flat::RowId;
 use crate::syntax::diag::{Code, Diagnostic};
@@ -50,7 +52,11 @@ impl Machine<'_, '_> {
         let Some(class) = &info.row.class else {
             // A tensor that a composite owns.
             let shape = info.row.weights.as_ref().and_then(|own| own.first()).map(|weight| Arc::from(weight.shape.as_slice()));
-            return Values { own: vec![Value { shape, from: Some(info.row.span), ..Value::unknown() }], ..Values::default() };
+            let trained = self.tape.as_ref().is_some_and(|tape| tape.trains(id));
+            let whole = std::iter::once(self.weight_bytes(id));
+            let gradient = self.taped(Ran::new(id, calls, 0, self.step), &[], whole, trained);
+            let own = Value { shape, from: Some(info.row.span), gradient, ..Value::unknown() };
+            return Values { own: vec![own], ..Values::default() };
         };
         let class = &class.0;
         let Some(ports) = self.ports(id) else {
@@ -67,8 +73,18 @@ impl Machine<'_, '_> {
         let runs = self.dry == 0 && calls > 0;
         if runs {
             self.moment(id, ports);
+            self.block_moment(id, ports);
         }
         let mut own = Vec::with_capacity(ports.outputs().len());
+        let mut gradient = NO_GRADIENT;
+        if runs && self.training && !info.row.no_grad {
+            let trained = self.tape.as_ref().is_some_and(|tape| tape.trains(id));
+            let flows = |(value, def): (&Value, &ValueDef)| value.gradient != NO_GRADIENT && def.gradient != Gradient::None;
+            let needs = trained || inputs.iter().zip(&class.inputs).any(flows);
+            let gives = ports.outputs().map(|port| port.bytes.saturating_mul(calls));
+            let read = self.block_reads(id, &inputs);
+            gradient = self.taped(Ran::new(id, calls, read, self.step), &inputs, gives, needs);
+        }
         for (n, port) in ports.outputs().enumerate() {
             let output = class.outputs.get(n);
             let shared = if port.view && !class.inputs.is_empty() { inputs.get(class.viewed_input(n)) } else { None };
@@ -79,7 +95,9 @@ impl Machine<'_, '_> {
                 }
                 // What shares no input's storage is a buffer or a parameter: not made by the call.
                 None if port.view && class.inputs.is_empty() => NONE,
-                None if port.exists && runs => self.heap.store(port.bytes, calls, id, u16::try_from(n).unwrap_or(u16::MAX)),
+                None if port.exists && runs => {
+                    self.heap.store(port.bytes, calls, self.step, id, u16::try_from(n).unwrap_or(u16::MAX))
+                }
                 None => NONE,
             };
             if port.persistent {
@@ -89,15 +107,39 @@ impl Machine<'_, '_> {
             let shape = self.flow.rows.get(at).and_then(|row| row.outputs().get(n)).cloned().flatten();
             // A view of a mask is a mask, of the cache a cached value.
             let element = shared.map_or(port.element, |input| input.element);
-            own.push(Value { storage, shape, element, exists: port.exists, from: Some(info.row.span), implicit: false });
+            let differs =
+                output.is_some_and(|output| output.gradient != Gradient::None) && is_differentiable(element) && port.exists;
+            let gradient = if gradient == NO_GRADIENT || !differs { NO_GRADIENT } else { gradient.saturating_add(place(n)) };
+            own.push(Value {
+                storage,
+                shape,
+                element,
+                exists: port.exists,
+                from: Some(info.row.span),
+                gradient,
+                implicit: false,
+            });
         }
         if runs && ports.past > 0 {
             self.heap.free_past(id, ports.past, calls);
         }
         if runs && self.training && !info.row.no_grad {
             self.saves(id, ports, &inputs, &own, calls);
+            self.block_keeps(id, class, ports, &own, calls);
         }
         Values { own, inner: IndexMap::default() }
+    }
+
+    /// Notes a layer that runs, where that is asked for; the first of its values comes back, if gradients flow to them.
+    fn taped(&mut self, ran: Ran, inputs: &[Value], gives: impl Iterator<Item = u128>, needs: bool) -> u32 {
+        let Some(tape) = self.tape.as_mut().filter(|_| self.dry == 0 && ran.calls > 0) else { return NO_GRADIENT };
+        let first = tape.ran(ran, inputs, gives, &self.indices);
+        if needs { first } else { NO_GRADIENT }
+    }
+
+    /// Bytes of the weights of a layer.
+    fn weight_bytes(&self, id: RowId) -> u128 {
+        self.report.tensors(id).iter().fold(0u128, |sum, tensor| sum.saturating_add(tensor.bytes))
     }
 
     /// An output that outlives its readers in so many composites around.
@@ -113,4 +155,16 @@ impl Machine<'_, '_> {
             frame.held.push(storage);
         }
     }
+}
+
+/// Whether a value of this type can have a gradient.
+fn is_differentiable(element: Element) -> bool {
+    match element {
+        Element::Activation | Element::Cache | Element::Float32 => true,
+        Element::Index | Element::Bool => false,
+    }
+}
+
+fn place(at: usize) -> u32 {
+    u32::try_from(at).unwrap_or(0)
 }

@@ -5,11 +5,13 @@
 
 use std::sync::Arc;
 
+use super::block::{Checkpointing, Running};
 use super::heap::{Heap, NONE};
 use super::lifetime::{self, BodyPlan, Export, Inside, NodePlan};
 use super::peak::Alive;
 use super::result::{Flow, RowFlow};
-use super::values::{Value, Values, pick};
+use super::tape::Tape;
+use super::values::{NO_GRADIENT, Value, Values, pick};
 use crate::cost::CostReport;
 use crate::cost::bind::BoundModel;
 use crate::cost::ports::Ports;
@@ -59,6 +61,7 @@ pub(super) struct Machine<'f, 'd> {
     pub(super) step: u64,
     pub(super) capture: Option<u64>,
     pub(super) captured: Vec<Alive>,
+    pub(super) captured_path: String,
     /// Not zero: what is called no times.
     pub(super) dry: u32,
     pub(super) training: bool,
@@ -67,6 +70,14 @@ pub(super) struct Machine<'f, 'd> {
     pub(super) full: bool,
     /// How many repeats of composites are around.
     pub(super) blocks: u32,
+    /// What ran, where that is asked for.
+    pub(super) tape: Option<Tape<'f>>,
+    /// The block that runs, in training.
+    pub(super) block: Option<Running>,
+    /// What is kept of blocks in this walk.
+    pub(super) checkpointing: Checkpointing,
+    /// Whether checkpointing is selective.
+    pub(super) selects: bool,
 }
 
 impl<'f, 'd> Machine<'f, 'd> {
@@ -89,11 +100,16 @@ impl<'f, 'd> Machine<'f, 'd> {
             step: 0,
             capture: None,
             captured: Vec::new(),
+            captured_path: String::new(),
             dry: 0,
             training: bound.workload.phase == Phase::Train,
             booked: Vec::new(),
             full: false,
             blocks: 0,
+            tape: None,
+            block: None,
+            checkpointing: Checkpointing::None,
+            selects: false,
         };
         machine.earlier_steps();
         machine
@@ -124,7 +140,11 @@ impl<'f, 'd> Machine<'f, 'd> {
         self.frames.push(Frame { input, values: Vec::new(), held: Vec::new(), given: Given::default() });
         self.body(&self.flat.body, plan);
         let last = self.frames.last().and_then(|frame| frame.values.last()).and_then(|values| values.own.first());
+        let gradient = last.map_or(NO_GRADIENT, |value| value.gradient);
         self.flow.output = last.and_then(|value| value.shape.as_deref()).map(<[u128]>::to_vec);
+        if let Some(tape) = &mut self.tape {
+            tape.output = gradient;
+        }
     }
 
     pub(super) fn finish(mut self) -> Flow {
@@ -140,6 +160,7 @@ impl<'f, 'd> Machine<'f, 'd> {
             element: input.element,
             exists: true,
             from: None,
+            gradient: NO_GRADIENT,
             implicit: self.flat.inputs.is_none(),
         }
     }

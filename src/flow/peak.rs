@@ -97,6 +97,7 @@ impl Machine<'_, '_> {
         }
         if self.capture == Some(self.step) {
             self.captured = self.snapshot();
+            self.captured_path = self.path(id, String::new());
         }
     }
 

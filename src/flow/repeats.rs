@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use super::checkpoint::first_layer;
 use super::heap::HeapMark;
 use super::lifetime::{Export, Inside, NodePlan, by_index};
 use super::machine::Machine;
@@ -14,6 +15,7 @@ pub(super) struct Mark {
     heap: HeapMark,
     booked: usize,
     saved: u128,
+    tape: usize,
 }
 
 impl<'f> Machine<'f, '_> {
@@ -52,6 +54,7 @@ impl<'f> Machine<'f, '_> {
                 }
                 let mark = self.mark();
                 let input_bytes = self.heap.bytes(input.storage);
+                self.block_begins(node);
                 self.blocks += 1;
                 let mut made = match (node, &plan.inside) {
                     (Node::Layer(id), _) => self.layer(*id, others),
@@ -63,6 +66,7 @@ impl<'f> Machine<'f, '_> {
                     _ => Values::default(),
                 };
                 self.blocks -= 1;
+                self.block_ends(node);
                 if self.blocks == 0 && matches!(node, Node::Composite(_)) {
                     let saved_bytes = self.flow.saved_bytes.saturating_sub(mark.saved);
                     self.flow.blocks.push(Block { first: first_layer(node), count: 1, input_bytes, saved_bytes });
@@ -113,11 +117,19 @@ impl<'f> Machine<'f, '_> {
     }
 
     pub(super) fn mark(&self) -> Mark {
-        Mark { heap: self.heap.mark(), booked: self.booked.len(), saved: self.flow.saved_bytes }
+        Mark {
+            heap: self.heap.mark(),
+            booked: self.booked.len(),
+            saved: self.flow.saved_bytes,
+            tape: self.tape.as_ref().map_or(0, |tape| tape.items.len()),
+        }
     }
 
     /// What was left behind since a mark, so many times more.
     pub(super) fn again(&mut self, mark: &Mark, times: u128) {
+        if let Some(tape) = &mut self.tape {
+            tape.again(mark.tape, times);
+        }
         let report = self.report;
         self.heap.again(mark.heap, times, |row| report.ports(row).map_or(0, |ports| ports.past));
         let saved = self.flow.saved_bytes.saturating_sub(mark.saved);
@@ -126,14 +138,5 @@ impl<'f> Machine<'f, '_> {
         for (row, bytes, count) in booked {
             self.book(row, bytes, count.saturating_mul(times));
         }
-    }
-}
-
-/// The first layer of a node.
-fn first_layer(node: &Node<RowId>) -> Option<RowId> {
-    match node {
-        Node::Layer(id) => Some(*id),
-        Node::Composite(composite) => composite.body.iter().find_map(first_layer),
-        Node::Repeat(repeat) => repeat.instances().find_map(first_layer),
     }
 }

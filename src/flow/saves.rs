@@ -15,19 +15,30 @@ impl Machine<'_, '_> {
             }
             return;
         };
-        let mut booked = 0u128;
+        // What is computed again is not kept.
+        if !self.keeps_own() {
+            return self.book(id, 0, calls);
+        }
+        let (mut booked, mut before) = (0u128, 0u128);
         for save in saves {
             booked = booked.saturating_add(match save {
-                Save::Input(at, _) => inputs.get(*at).map_or(0, |value| self.heap.keep(value.storage, Kept::Saved)),
+                Save::Input(at, _) => inputs.get(*at).map_or(0, |value| {
+                    let bytes = self.heap.keep(value.storage, Kept::Saved);
+                    before = before.saturating_add(if self.is_of_block(value.storage) { 0 } else { bytes });
+                    bytes
+                }),
                 Save::Output(at, _) => outputs.get(*at).map_or(0, |value| self.heap.keep(value.storage, Kept::Saved)),
                 Save::Own(_, bytes, _) => {
-                    let storage = self.heap.store(*bytes, calls, id, u16::MAX);
+                    let storage = self.heap.store(*bytes, calls, self.step, id, u16::MAX);
                     let bytes = self.heap.keep(storage, Kept::Saved);
                     // The share that it came with.
                     self.heap.release(storage);
                     bytes
                 }
             });
+        }
+        if let Some(tape) = &mut self.tape {
+            tape.saves(booked, before);
         }
         self.flow.saved_bytes = self.flow.saved_bytes.saturating_add(booked);
         // What several calls keep together stands with the first.

@@ -11,6 +11,9 @@ use crate::catalog::Element;
 use crate::flat::Step;
 use crate::syntax::source::Span;
 
+/// No value that needs a gradient.
+pub(super) const NO_GRADIENT: u32 = u32::MAX;
+
 /// A value: where it is stored and how it looks.
 #[derive(Debug, Clone)]
 pub(super) struct Value {
@@ -22,13 +25,23 @@ pub(super) struct Value {
     pub(super) exists: bool,
     /// Who made it, for a label.
     pub(super) from: Option<Span>,
+    /// The value of the tape that its gradient is of; `NO_GRADIENT`: it needs none.
+    pub(super) gradient: u32,
     /// The model's input where the file doesn't say which: token ids to what takes indices, else whatever is taken.
     pub(super) implicit: bool,
 }
 
 impl Value {
     pub(super) fn unknown() -> Self {
-        Value { storage: NONE, shape: None, element: Element::Activation, exists: true, from: None, implicit: false }
+        Value {
+            storage: NONE,
+            shape: None,
+            element: Element::Activation,
+            exists: true,
+            from: None,
+            gradient: NO_GRADIENT,
+            implicit: false,
+        }
     }
 }
 

@@ -15,13 +15,13 @@ use super::units::{self, Units};
 use super::{escape_csv, escape_markdown, escape_terminal};
 use crate::analysis::cache::{CacheGrowth, CacheReport};
 use crate::analysis::fit::{Fit, Largest};
-use crate::analysis::memory::{Kept, Plan, Training};
+use crate::analysis::memory::{Moment, Plan, Training};
 use crate::analysis::split::Split;
 use crate::analysis::summary::CountedBy;
 use crate::catalog::Device;
 use crate::cost::workload::CompleteWorkload;
 use crate::evaluation::Evaluation;
-use crate::flow::Alive;
+use crate::flow::{Alive, AliveThen, Kind, TrainingStep};
 use crate::quantity::Exact;
 use crate::quantity::workload::Phase;
 use crate::syntax::json::write;
@@ -137,11 +137,12 @@ struct Section {
 
 fn sections(report: &MemoryReport<'_>, bars: bool) -> Vec<Section> {
     let mut sections = vec![kinds(report, bars)];
-    // With checkpointing other things are alive than in a forward pass that keeps all.
-    if report.plan.kept.is_empty() {
-        sections.extend(peak(report));
-    } else {
-        sections.push(kept(report));
+    match &report.plan.step {
+        Some(step) => {
+            sections.push(moments(report));
+            sections.extend(alive_then(report, step));
+        }
+        None => sections.extend(peak(report)),
     }
     sections.extend(cache(report));
     sections.extend(fit(report));
@@ -220,6 +221,7 @@ fn training(report: &MemoryReport<'_>) -> String {
     let options = report.training;
     let mut parts = vec![format!("optimizer {}", options.optimizer.name)];
     parts.push(if options.master_weights { "float32 master weights" } else { "no master weights" }.to_owned());
+    parts.push(format!("gradients {}", options.gradients.word()));
     parts.push(format!("checkpointing {}", options.checkpointing.word()));
     if report.plan.recomputed_flops > 0 {
         parts.push(format!("{} FLOPs computed again", units::exact(report.plan.recomputed_flops)));
@@ -228,30 +230,53 @@ fn training(report: &MemoryReport<'_>) -> String {
     if let Some(lora) = &options.lora {
         parts.push(format!("LoRA of rank {} on {}", lora.rank, lora.targets.join(", ")));
     }
-    parts.push(format!("{} scalars are trained", units::exact(report.plan.trained_params)));
+    let gradients = units::bytes(report.plan.gradient_bytes, report.units);
+    parts.push(format!("{} scalars are trained, with gradients of {gradients}", units::exact(report.plan.trained_params)));
     parts.join("; ")
 }
 
-/// What is kept for the backward pass with checkpointing.
-fn kept(report: &MemoryReport<'_>) -> Section {
-    let row = |path: &str, what: &str, count: u128, bytes: u128| {
-        let name = if what.is_empty() { path.to_owned() } else { format!("{path} ({what})") };
-        vec![name, units::exact(count), units::exact(bytes), units::bytes(bytes, report.units)]
+/// The two moments of a training step.
+fn moments(report: &MemoryReport<'_>) -> Section {
+    let row = |moment: &Moment| {
+        let bytes = moment.total().unwrap_or(u128::MAX);
+        vec![format!("{} pass, at {}", moment.pass, moment.path), units::exact(bytes), units::bytes(bytes, report.units)]
     };
-    let list = &report.plan.kept;
-    let mut rows: Vec<Vec<String>> = list.iter().take(MOST_ALIVE).map(|k| row(&k.path, k.what, k.count, k.bytes)).collect();
-    let sum = |list: &[Kept]| list.iter().fold(0u128, |sum, kept| sum.saturating_add(kept.bytes));
-    let more = list.get(MOST_ALIVE..).unwrap_or_default();
+    let moments = &report.plan.moments;
+    let worst = moments.iter().max_by_key(|moment| moment.total()).map(|moment| moment.pass);
+    let words = |pass: &&str| format!("the table above is of the {pass} pass, which has more");
+    let columns = vec![("most in the", false), ("bytes", true), ("", true)];
+    Section { columns, rows: moments.iter().map(row).collect(), notes: worst.iter().map(words).collect() }
+}
+
+/// What is alive at the peak of a backward pass.
+fn alive_then(report: &MemoryReport<'_>, step: &TrainingStep) -> Option<Section> {
+    let most = step.backward.as_ref()?;
+    let row = |name: String, bytes: u128| vec![name, units::exact(bytes), units::bytes(bytes, report.units)];
+    let doing = if most.again { "while it is computed again" } else { "while its backward pass runs" };
+    let mut rows = vec![row(format!("{} ({doing})", step.backward_path), most.workspace)];
+    rows.extend(step.alive.iter().take(MOST_ALIVE).map(|alive| row(named(report, alive), alive.bytes)));
+    let more = step.alive.get(MOST_ALIVE..).unwrap_or_default();
     if !more.is_empty() {
-        rows.push(row(&format!("{} more", more.len()), "", more.len() as u128, sum(more)));
+        let bytes = more.iter().fold(0u128, |sum, alive| sum.saturating_add(alive.bytes));
+        rows.push(row(format!("{} more", units::exact(more.len() as u128)), bytes));
     }
-    rows.push(row("total", "", 1, sum(list)));
-    if let Some(cell) = rows.last_mut().and_then(|row| row.get_mut(1)) {
-        cell.clear();
+    rows.push(row("total".to_owned(), most.parts.total()));
+    let columns = vec![("alive at the backward pass's peak", false), ("bytes", true), ("", true)];
+    Some(Section { columns, rows, notes: Vec::new() })
+}
+
+/// A layer, and what of it is alive.
+fn named(report: &MemoryReport<'_>, alive: &AliveThen) -> String {
+    let path = alive.row.and_then(|row| report.evaluation.flat.row(row)).map_or("loss", |info| &info.path);
+    format!("{path} ({})", kind_of(alive.kind))
+}
+
+fn kind_of(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Saved => "saved",
+        Kind::Gradient => "gradient",
+        Kind::Passing => "passing",
     }
-    let notes = vec!["activations that are alive while the backward pass computes its largest block again".to_owned()];
-    let columns = vec![("kept with checkpointing", false), ("x", true), ("bytes", true), ("", true)];
-    Section { columns, rows, notes }
 }
 
 fn peak(report: &MemoryReport<'_>) -> Option<Section> {
@@ -474,7 +499,13 @@ fn csv(report: &MemoryReport<'_>, out: &mut dyn Write) -> io::Result<()> {
         line("memory", item.kind, String::new(), item.bytes)?;
     }
     line("memory", "total", String::new(), report.plan.total().unwrap_or(u128::MAX))?;
-    if let Some(peak) = &report.evaluation.flow.peak {
+    for moment in &report.plan.moments {
+        line(moment.pass, &moment.path, String::new(), moment.total().unwrap_or(u128::MAX))?;
+    }
+    for alive in report.plan.step.iter().flat_map(|step| &step.alive) {
+        line("alive", &named(report, alive), String::new(), alive.bytes)?;
+    }
+    if let Some(peak) = report.evaluation.flow.peak.as_ref().filter(|_| report.plan.step.is_none()) {
         line("peak", &peak.path, "1".to_owned(), peak.workspace)?;
         for alive in &report.alive {
             let path = report.evaluation.flat.row(alive.row).map_or("?", |info| &info.path);
@@ -540,21 +571,31 @@ struct TrainingJson<'a> {
     master_weights: bool,
     checkpointing: &'static str,
     recomputed_flops: u128,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    kept: Vec<KeptJson<'a>>,
+    gradients: &'static str,
+    moments: Vec<MomentJson<'a>>,
+    /// What is alive at the backward pass's peak, what runs aside.
+    alive: Vec<AliveThenJson<'a>>,
     zero: u8,
     ranks: u64,
     lora_rank: Option<u64>,
     lora_targets: &'a [String],
     trained_params: u128,
+    gradient_bytes: u128,
     saved_bytes: u128,
 }
 
 #[derive(Serialize)]
-struct KeptJson<'a> {
+struct MomentJson<'a> {
+    pass: &'a str,
+    path: &'a str,
+    total_bytes: Option<u128>,
+    memory: Vec<NamedBytes<'a>>,
+}
+
+#[derive(Serialize)]
+struct AliveThenJson<'a> {
     path: &'a str,
     what: &'static str,
-    count: u128,
     bytes: u128,
 }
 
@@ -644,6 +685,11 @@ struct FitJson<'a> {
     longest_context_why: Option<&'a str>,
 }
 
+fn moment_json(moment: &Moment) -> MomentJson<'_> {
+    let memory = moment.items.iter().map(|item| NamedBytes { kind: item.kind, bytes: item.bytes }).collect();
+    MomentJson { pass: moment.pass, path: &moment.path, total_bytes: moment.total(), memory }
+}
+
 fn json(report: &MemoryReport<'_>, out: &mut dyn Write) -> io::Result<()> {
     let compiled = report.evaluation;
     let workload = &compiled.bound.workload;
@@ -677,17 +723,25 @@ fn json(report: &MemoryReport<'_>, out: &mut dyn Write) -> io::Result<()> {
             master_weights: options.master_weights,
             checkpointing: options.checkpointing.word(),
             recomputed_flops: report.plan.recomputed_flops,
-            kept: report
+            gradients: options.gradients.word(),
+            moments: report.plan.moments.iter().map(moment_json).collect(),
+            alive: report
                 .plan
-                .kept
+                .step
                 .iter()
-                .map(|kept| KeptJson { path: &kept.path, what: kept.what, count: kept.count, bytes: kept.bytes })
+                .flat_map(|step| &step.alive)
+                .map(|alive| AliveThenJson {
+                    path: alive.row.map_or("loss", path),
+                    what: kind_of(alive.kind),
+                    bytes: alive.bytes,
+                })
                 .collect(),
             zero: options.zero,
             ranks: options.ranks,
             lora_rank: options.lora.as_ref().map(|lora| lora.rank),
             lora_targets: options.lora.as_ref().map_or(&[], |lora| &lora.targets),
             trained_params: report.plan.trained_params,
+            gradient_bytes: report.plan.gradient_bytes,
             saved_bytes: compiled.flow.saved_bytes,
         }),
         peak: compiled.flow.peak.as_ref().map(|peak| PeakJson {

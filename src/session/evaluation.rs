@@ -38,12 +38,12 @@ impl Evaluation {
         self.peak().map(alive).unwrap_or_default()
     }
 
-    /// What one of `devices` devices has to hold: of inference at the worst moment of a pass, of a training step when it turns back.
+    /// What one of `devices` devices has to hold: of inference at the worst moment of a pass, of a training step at the worse of its two.
     ///
     /// # Errors
     /// Adapters that target nothing, a size beyond 128 bits.
     pub fn memory_plan(&self, devices: u64, training: &Training) -> Result<Plan, Box<Diagnostic>> {
-        plan(self, devices, training)
+        deep(|| plan(self, devices, training, true))
     }
 
     /// The tensors of a size, and the sums at the peak that are of it.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use layerspec::Evaluation;
-use layerspec::analyses::{AttentionKind, CacheGrowth, Checkpointing, Lora, Training, loss_saved_bytes};
+use layerspec::analyses::{AttentionKind, CacheGrowth, Checkpointing, Gradients, Lora, Loss, Training, loss_saved_bytes};
 use serde_json::{Value as Json, json};
 
 use crate::support::{SESSION, evaluate, model_file, workload};
@@ -135,20 +135,24 @@ fn a_training_step_takes_sixteen_bytes_a_parameter() {
     let mixed = Training { master_weights: true, ..adamw() };
     let all = items(&evaluation, &mixed);
     let tensors = 32 * 9 + 3;
-    let states = all["weights"] + all["gradients"] + all["master weights"] + all["optimizer"];
+    let plan = |options: &Training| evaluation.memory_plan(1, options).unwrap();
+    let states = all["weights"] + plan(&mixed).gradient_bytes + all["master weights"] + all["optimizer"];
     assert_eq!(states, 16 * params + 4 * tensors);
-    assert_eq!(all["saved activations"], 3_072_722_944);
+    // The backward pass ends with the embedding's gradient, of 262,144,000 bytes, beside all others: the first layers' activations are gone then.
+    assert_eq!((all["gradients"], all["saved activations"]), (2 * params - 262_144_000, 0));
+    // What transformers' loss keeps: the log-softmax of 512 x 32,000 logits in float32, 512 targets, 12 bytes of scalars, and the loss itself.
+    let after = |options: &Training| plan(options).step.unwrap().after_forward;
+    assert_eq!(after(&mixed), 3_072_722_944 + 512 * 32_000 * 4 + 512 * 8 + 12 + 4);
     // Stage 3 leaves each of 64 ranks a 64th; stage 1 splits the states alone.
     let split = |zero| items(&evaluation, &Training { zero, ranks: 64, ..mixed.clone() });
     assert_eq!(split(3)["weights"], (2 * params).div_ceil(64));
-    assert_eq!((split(1)["gradients"], split(1)["optimizer"]), (2 * params, (8 * params + 4 * tensors).div_ceil(64)));
-    // Full checkpointing keeps a block's input (1 x 512 x 4096 in bf16), and one block while it is computed again.
-    let full = Training { checkpointing: Checkpointing::Full, ..adamw() };
-    let kept = items(&evaluation, &full)["saved activations"];
-    assert!(kept > 32 * 512 * 4096 * 2 && kept < 3_072_722_944 / 8, "{kept}");
-    let selective = Training { checkpointing: Checkpointing::Selective, ..adamw() };
-    let some = items(&evaluation, &selective)["saved activations"];
-    assert!(kept < some && some < 3_072_722_944, "{some}");
+    assert_eq!(split(1)["optimizer"], (8 * params + 4 * tensors).div_ceil(64));
+    let stage = |zero| plan(&Training { zero, ranks: 64, ..mixed.clone() }).gradient_bytes;
+    assert_eq!((stage(1), stage(2)), (2 * params, (2 * params).div_ceil(64)));
+    // Full checkpointing keeps a block's input (1 x 512 x 4096 in bf16), selective also what its matrix products made.
+    let of = |checkpointing| after(&Training { checkpointing, ..adamw() });
+    let (full, selective, none) = (of(Checkpointing::Full), of(Checkpointing::Selective), of(Checkpointing::None));
+    assert!(full > 32 * 512 * 4096 * 2 && full < none / 8 && full < selective && selective < none, "{full} {selective} {none}");
 }
 
 #[test]
@@ -159,7 +163,7 @@ fn adapters_alone_have_gradients_and_states() {
     let options = Training { lora: Some(lora), ..adamw() };
     // peft: 4,194,304 trainable parameters for rank 8 on q_proj and v_proj of Llama-2-7B.
     assert_eq!(evaluation.memory_plan(1, &options).unwrap().trained_params, 4_194_304);
-    assert_eq!(items(&evaluation, &options)["gradients"], 2 * 4_194_304);
+    assert_eq!(evaluation.memory_plan(1, &options).unwrap().gradient_bytes, 2 * 4_194_304);
     let wrong = Lora { rank: 8, targets: vec!["*.query".into()] };
     assert!(evaluation.memory_plan(1, &Training { lora: Some(wrong), ..adamw() }).is_err());
 }
@@ -272,7 +276,7 @@ fn gradients_of_sixteen_bits_are_the_weights_own() {
         "parameters": { "in_features": 4, "out_features": 8, "bias": false } } ] }"#;
     let gradients = |dtype: &str, weight_dtype: &str| {
         let asked = serde_json::json!({ "phase": "train", "seq_len": 2, "dtype": dtype, "weight_dtype": weight_dtype });
-        items(&trained(text, &asked), &adamw())["gradients"]
+        trained(text, &asked).memory_plan(1, &adamw()).unwrap().gradient_bytes
     };
     assert_eq!(gradients("fp32", "bf16"), 32 * 2);
     assert_eq!(gradients("bf16", "fp32"), 32 * 4);
@@ -280,33 +284,40 @@ fn gradients_of_sixteen_bits_are_the_weights_own() {
     assert_eq!(gradients("bf16", "fp8_e4m3"), 32 * 2);
 }
 
-/// Checkpointing a whole block keeps what each block reads, and all that the one block saves that is being computed again.
+/// A block that is computed again keeps what it is given, and runs again up to the last layer that saves something: GELU and both products, less
+/// the last one's own result.
 #[test]
 fn full_checkpointing_keeps_inputs_and_one_block() {
     let text = r#"{ "layers": [
-        { "name": "stem", "class": "torch.nn.GELU", "parameters": { "features": 4 } },
+        { "name": "stem", "class": "torch.nn.Linear", "parameters": { "in_features": 4, "out_features": 4, "bias": false } },
         { "name": "layers", "repeat": 3, "sub_layers": [
         { "name": "up", "class": "torch.nn.Linear", "parameters": { "in_features": 4, "out_features": 8, "bias": false } },
         { "name": "act", "class": "torch.nn.GELU", "parameters": { "features": 8 } },
         { "name": "down", "class": "torch.nn.Linear", "parameters": { "in_features": 8, "out_features": 4, "bias": false } } ] } ] }"#;
     let at = trained(text, &serde_json::json!({ "phase": "train", "batch_size": 1, "seq_len": 2, "dtype": "bf16" }));
-    let plan = |checkpointing| at.memory_plan(1, &Training { checkpointing, ..adamw() }).unwrap();
-    let saved = |checkpointing| plan(checkpointing).items.iter().find(|item| item.kind == "saved activations").unwrap().bytes;
-    // Two tokens of bf16: a linear layer keeps its input, and so does GELU. What the stem keeps is the caller's.
+    let sum = |checkpointing, gradients| Training { checkpointing, gradients, loss: Some(Loss::Sum), ..adamw() };
+    let plan = |checkpointing| at.memory_plan(1, &sum(checkpointing, Gradients::Dropped)).unwrap();
+    let after = |checkpointing| plan(checkpointing).step.unwrap().after_forward;
+    // Two tokens of bf16: a linear layer keeps its input, and so does GELU; the stem's is the caller's. The sum is 2 bytes.
     let (narrow, wide) = (2 * 4 * 2u128, 2 * 8 * 2u128);
     let block = narrow + 2 * wide;
-    assert_eq!(saved(Checkpointing::None), 3 * block);
-    assert_eq!(saved(Checkpointing::Full), 3 * narrow + block);
-    // What is alive then is listed: the sum is the item.
-    let kept = |checkpointing| {
-        let list = plan(checkpointing).kept.into_iter().map(|kept| (kept.path, kept.what, kept.count, kept.bytes));
-        list.collect::<Vec<_>>()
+    assert_eq!(after(Checkpointing::None), 3 * block + 2);
+    assert_eq!(after(Checkpointing::Full), 3 * narrow + 2);
+    // Selective keeps what `up` and `down` give besides: a block's result is the next one's input.
+    assert_eq!(after(Checkpointing::Selective), 3 * (narrow + wide + narrow) + 2 - 2 * narrow);
+    // The backward pass with its gradient and its loss (2 + 2 bytes): of the last block `down`, whose weight's gradient is 64 bytes and whose input's
+    // is `wide`. Computed again beside the inputs of all three blocks: what `up` and `act` gave.
+    let most = |checkpointing| plan(checkpointing).step.unwrap().backward.unwrap();
+    assert_eq!(most(Checkpointing::None).parts.total(), 4 + 3 * block + 64 + wide);
+    assert_eq!(most(Checkpointing::Full).parts.total(), 4 + 3 * narrow + 2 * wide + 64 + wide);
+    let listed = |checkpointing| {
+        let step = plan(checkpointing).step.unwrap();
+        step.alive.iter().map(|alive| alive.bytes).sum::<u128>() + step.backward.unwrap().workspace
     };
-    let entry = |what, count, bytes| ("layers.[0-2]".to_owned(), what, count, bytes);
-    assert_eq!(kept(Checkpointing::Full), [entry("computed again", 1, block), entry("input", 3, 3 * narrow)]);
-    assert_eq!(kept(Checkpointing::None), []);
-    let vector = at.rows().filter(|row| row.path() != "stem").map(|row| row.total().named("vector_flops").unwrap()).sum::<u128>();
-    let forward = at.matmul_flops() + vector;
+    assert_eq!(listed(Checkpointing::Full), most(Checkpointing::Full).parts.total());
+    let vector = at.rows().map(|row| row.total().named("vector_flops").unwrap()).sum::<u128>();
+    let stem = at.rows().find(|row| row.path() == "stem").map(|row| row.total().named("matmul_flops").unwrap()).unwrap();
+    let forward = at.matmul_flops() - stem + vector;
     assert_eq!((plan(Checkpointing::None).recomputed_flops, plan(Checkpointing::Full).recomputed_flops), (0, forward));
     // Matrix products aren't computed again, so what they give is kept.
     assert_eq!(plan(Checkpointing::Selective).recomputed_flops, vector);
@@ -483,17 +494,19 @@ fn adapters_are_weights_too() {
     let options = Training { lora: Some(Lora { rank: 2, targets: vec!["*fc".into()] }), master_weights: true, ..adamw() };
     let all = items(&at, &options);
     // 32 weights and 8 biases are frozen.
-    assert_eq!((all["weights"], all["gradients"], all["master weights"]), (2 * (40 + 24), 2 * 24, 4 * 24));
+    let gradients = |options: &Training| at.memory_plan(1, options).unwrap().gradient_bytes;
+    assert_eq!((all["weights"], gradients(&options), all["master weights"]), (2 * (40 + 24), 2 * 24, 4 * 24));
     // Two float32 moments a scalar, and a step of 4 bytes a tensor.
     assert_eq!(all["optimizer"], 2 * 4 * 24 + 2 * 4);
     let whole = items(&at, &adamw());
-    assert_eq!((whole["weights"], whole["gradients"]), (2 * 40, 2 * 40));
+    assert_eq!((whole["weights"], gradients(&adamw())), (2 * 40, 2 * 40));
     assert!(!whole.contains_key("master weights"));
-    // Two tokens of 8 logits: in bf16, in float32, its float32 log-softmax, two targets of 8 bytes, and 12 bytes.
-    assert_eq!(whole["logits and loss"], 16 * 2 + 16 * 4 + 16 * 4 + 2 * 8 + 12);
+    // Two tokens of 8 logits: the log-softmax in float32 that is saved, the gradients of it and of its input, the loss and its gradient of 4 bytes
+    // each. The input is the caller's.
+    assert_eq!((whole["saved activations"], whole["passing"], whole["gradients"]), (16 * 4, 2 * 16 * 4 + 8, 0));
     // Stage 2 splits gradients, and not weights.
     let zero = items(&at, &Training { zero: 2, ranks: 3, ..adamw() });
-    assert_eq!((zero["weights"], zero["gradients"]), (80, 27));
+    assert_eq!((zero["weights"], gradients(&Training { zero: 2, ranks: 3, ..adamw() })), (80, 27));
 }
 
 /// Tied weights have one gradient and one state.
@@ -505,7 +518,11 @@ fn tied_weights_are_trained_once() {
     let at = trained(text, &serde_json::json!({ "phase": "train", "seq_len": 2, "dtype": "bf16" }));
     let plan = at.memory_plan(1, &adamw()).unwrap();
     assert_eq!(plan.trained_params, 40);
-    assert_eq!((items(&at, &adamw())["weights"], items(&at, &adamw())["gradients"]), (80, 80));
+    assert_eq!((items(&at, &adamw())["weights"], plan.gradient_bytes), (80, 80));
+    // The head's gradient waits; then the embedding's, and their sum. The loss is 2 bytes, and so is its gradient.
+    let sum = Training { loss: Some(Loss::Sum), ..adamw() };
+    let step = at.memory_plan(1, &sum).unwrap().step.unwrap();
+    assert_eq!((step.backward.unwrap().parts.total(), &*step.backward_path), (3 * 80 + 4, "embed"));
 }
 
 /// A model at a workload that leaves no room, and one that takes no memory of a device at all.

@@ -51,6 +51,10 @@ pub struct Class {
     pub past: Option<Formula>,
     /// The most bytes it holds at once while it runs, outputs included, inputs not.
     pub workspace: Option<Formula>,
+    /// The most bytes that its backward pass adds to what is alive when it starts, the gradients that it leaves included; left out: just these.
+    pub backward_workspace: Option<Formula>,
+    /// The most bytes that it adds to what is alive then less the gradients that it was given, once it has let go of them.
+    pub backward_later: Option<Formula>,
     /// What the backward pass needs kept; `None`: it isn't known.
     pub saves: Option<Vec<SaveDef>>,
     pub derivation: Vec<Arc<str>>,
@@ -150,6 +154,8 @@ impl Class {
             &self.cache,
             &self.past,
             &self.workspace,
+            &self.backward_workspace,
+            &self.backward_later,
         ];
         let stated = stated.into_iter().flatten();
         self.variables.iter().map(|(_, formula)| formula).chain(flops).chain(stated).for_each(|formula| visit(None, formula));

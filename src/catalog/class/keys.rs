@@ -30,6 +30,18 @@ pub(super) const CLASS_KEYS: &[Key] = &[
     key("cache", KeyKind::Count, false, "bytes that stay between steps"),
     key("past", KeyKind::Count, false, "bytes of the cache's storage before the step, which this layer frees"),
     key("workspace", KeyKind::Count, false, "the most bytes held at once while it runs, outputs included, inputs not"),
+    key(
+        "backward_workspace",
+        KeyKind::Count,
+        false,
+        "the most bytes that its backward pass adds at once, gradients of inputs and weights included; left out: just these",
+    ),
+    key(
+        "backward_later",
+        KeyKind::Count,
+        false,
+        "the same once it has let go of the gradients that it was given, these left out",
+    ),
     key("saves", KeyKind::Variables, false, "what the backward pass needs kept: names of inputs and outputs, and tensors"),
     key("derivation", KeyKind::Text, false, "how the formulas come about"),
     key("examples", KeyKind::Text, false, "worked examples, checked exactly"),
@@ -62,6 +74,12 @@ pub(super) const VALUE_KEYS: &[Key] = &[
     key("persistent", KeyKind::Condition, false, "of an output: whether it stays when the model has returned, as a cache does"),
     key("hold", KeyKind::Count, false, "of an output: how many enclosing composites hold it until they return"),
     key("view", KeyKind::Condition, false, "whether it shares its input's storage"),
+    key(
+        "gradient",
+        KeyKind::Text,
+        false,
+        "of an input: own, a tensor (left out); output, the output's passed on; none. Of an output: none",
+    ),
     key("when", KeyKind::Condition, false, "whether it exists"),
 ];
 

@@ -17,4 +17,4 @@ pub use definition::{Alias, Class, ClassKind, Example, FlopFormulas};
 pub use formula::{Formula, Slot, builtin_slot};
 pub use parameter::{MAX_DIMS, Parameter, ParameterKind, check_parameter};
 pub use parse::{ClassText, parse_class};
-pub use value::{Dim, Element, ElementDef, SaveDef, ShapeDef, ValueDef};
+pub use value::{Dim, Element, ElementDef, Gradient, SaveDef, ShapeDef, ValueDef};

@@ -31,6 +31,29 @@ pub struct ValueDef {
     pub persistent: Option<Formula>,
     /// How many enclosing composites an output outlives its readers in.
     pub hold: u16,
+    /// What gradient it gets.
+    pub gradient: Gradient,
+}
+
+/// The gradient of an input that needs one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Gradient {
+    /// A tensor of its size.
+    #[default]
+    Own,
+    /// The first output's, passed on as it is, if that is of its size.
+    Output,
+    /// None: nothing flows back. Of an output: nothing flows back through it.
+    None,
+}
+
+impl Gradient {
+    const WORDS: [(Gradient, &'static str); 3] = [(Gradient::Own, "own"), (Gradient::Output, "output"), (Gradient::None, "none")];
+
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::WORDS.iter().find(|(_, known)| *known == word).map(|(gradient, _)| *gradient)
+    }
 }
 
 /// An element type, or the formula that gives its word.

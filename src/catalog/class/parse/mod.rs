@@ -91,6 +91,8 @@ fn whole_class(name: Arc<str>, node: &Node, diagnostics: &mut Diagnostics) -> Op
         cache: f.get("cache").and_then(|n| reader.formula(n, None)),
         past: f.get("past").and_then(|n| reader.formula(n, None)),
         workspace: f.get("workspace").and_then(|n| reader.formula(n, None)),
+        backward_workspace: f.get("backward_workspace").and_then(|n| reader.formula(n, None)),
+        backward_later: f.get("backward_later").and_then(|n| reader.formula(n, None)),
         saves: f.get("saves").map(|n| reader.saves(n)),
         derivation: reader.texts(f.get("derivation")),
         examples: reader.examples(f.get("examples")),

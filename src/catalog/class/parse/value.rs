@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::reader::{Reader, plain_value};
 use super::tokens::{LEADING, leading};
 use crate::catalog::class::keys::VALUE_KEYS;
-use crate::catalog::class::value::{Dim, Element, ElementDef, SaveDef, ShapeDef, ValueDef, WeightDef};
+use crate::catalog::class::value::{Dim, Element, ElementDef, Gradient, SaveDef, ShapeDef, ValueDef, WeightDef};
 use crate::syntax::json::{Json, Member, Node};
 use crate::syntax::spec::{KEPT_DTYPE, WEIGHT_KEYS, fields};
 
@@ -65,6 +65,7 @@ impl Reader<'_> {
                 optional: false,
                 persistent: None,
                 hold: 0,
+                gradient: Gradient::Own,
             });
         }
         let f = fields(node, "a value", VALUE_KEYS, &[], self.diagnostics)?;
@@ -86,7 +87,17 @@ impl Reader<'_> {
             optional: f.get("optional").and_then(|n| self.flag(n)).unwrap_or(false),
             persistent: f.get("persistent").and_then(|n| self.condition(n)),
             hold: f.get("hold").and_then(|n| self.hold(n)).unwrap_or(0),
+            gradient: f.get("gradient").and_then(|n| self.gradient(n)).unwrap_or_default(),
         })
+    }
+
+    fn gradient(&mut self, node: &Node) -> Option<Gradient> {
+        let word = self.text(node)?;
+        let gradient = Gradient::from_word(&word);
+        if gradient.is_none() {
+            self.invalid(node.span, format!("`{word}` is no way to get a gradient"), "own, output or none");
+        }
+        gradient
     }
 
     fn hold(&mut self, node: &Node) -> Option<u16> {

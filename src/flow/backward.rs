@@ -1,0 +1,590 @@
+//! The backward pass, gone through in memory: when gradients come to be, when saved tensors die, and where most is alive.
+//!
+//! A [`Tape`] comes in, what ran in the forward pass; the moment at which most bytes are alive goes out. The rules are those of PyTorch's autograd
+//! (docs/memory.md): nodes run in the reverse order of the forward pass; a storage dies with the last layer that saved it, which is the one that it
+//! is booked to; a value that is read twice gets the sum of two gradients, a third tensor for a moment; a parameter's gradient stays.
+
+use std::collections::HashMap;
+
+use super::block::Checkpointing;
+use super::heap::NONE;
+use super::ledger::{Kind, Ledger, Parts};
+use super::result::RowFlow;
+use super::tape::{Block, Item, Ran, Tape};
+use super::trained::GradientBytes;
+use super::values::NO_GRADIENT;
+use crate::catalog::{Class, Gradient};
+use crate::cost::CostReport;
+use crate::cost::bind::BoundModel;
+use crate::cost::ports::Ports;
+use crate::flat::{FlatModel, RowId};
+use crate::quantity::workload::words;
+use crate::syntax::expr::Exact;
+
+/// What a backward pass starts from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Loss {
+    /// The sum of what the model gives.
+    Sum,
+    /// The cross-entropy of logits over tokens, in float32, as transformers has it.
+    CrossEntropy,
+}
+
+words!(Loss, Sum = "sum", CrossEntropy = "cross-entropy");
+
+/// The moment at which most bytes are alive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Most {
+    /// What is alive, what runs included.
+    pub parts: Parts,
+    /// Of it, what the layer that runs needs for a moment.
+    pub workspace: u128,
+    /// The layer whose backward pass runs; `None`: the loss.
+    pub row: Option<RowId>,
+    /// Whether it is being computed again.
+    pub again: bool,
+    /// The how many-th moment it is.
+    nth: u64,
+    /// Where in the tape.
+    pub(super) item: usize,
+}
+
+/// What ran, and what is known of it.
+#[derive(Clone, Copy)]
+pub(super) struct Model<'f> {
+    pub(super) flat: &'f FlatModel,
+    pub(super) bound: &'f BoundModel,
+    pub(super) report: &'f CostReport,
+    /// Of each weight.
+    pub(super) gradients: &'f GradientBytes,
+}
+
+/// A gradient: several values may have the same.
+struct Held {
+    bytes: u128,
+    refs: u32,
+    row: Option<RowId>,
+}
+
+/// The gradient of a parameter that is used several times.
+struct Shared {
+    /// How many of those uses are still to come.
+    uses: u32,
+    /// What there is of it.
+    bytes: u128,
+}
+
+/// A tensor of a row, and an instance where each has its own.
+type Key = (RowId, usize, u32);
+
+/// How a backward pass is run.
+#[derive(Clone, Copy)]
+pub(super) struct How {
+    /// Whether a parameter's gradient is let go once it is whole.
+    pub(super) drops: bool,
+    /// What is kept of blocks.
+    pub(super) checkpointing: Checkpointing,
+}
+
+pub(super) struct Backward<'f, 't> {
+    model: Model<'f>,
+    tape: &'t Tape<'f>,
+    how: How,
+    /// Rows whose tensors are used several times, by calls or by ties: by row and tensor, whose they are.
+    owners: HashMap<(RowId, usize), (RowId, usize)>,
+    /// Whether gradients flow to a value.
+    needed: Vec<bool>,
+    /// By value: its gradient so far.
+    pending: Vec<u32>,
+    held: Vec<Held>,
+    free: Vec<u32>,
+    shared: HashMap<Key, Shared>,
+    pub(super) ledger: Ledger,
+    most: Option<Most>,
+    nth: u64,
+    at: usize,
+    row: Option<RowId>,
+    is_again: bool,
+    in_block: bool,
+    /// The moment whose entries are asked for, and they.
+    wanted: Option<u64>,
+    pub(super) found: Option<Ledger>,
+}
+
+impl<'f, 't> Backward<'f, 't> {
+    /// Before the pass: what is saved is what the rows of the forward pass have booked, less what died with it.
+    pub(super) fn new(model: Model<'f>, tape: &'t Tape<'f>, rows: &[RowFlow], how: How) -> Self {
+        Backward::before(model, tape, rows, how, Ledger::default())
+    }
+
+    /// The same, with a look at what is alive at a moment that a run before came to.
+    pub(super) fn looking(model: Model<'f>, tape: &'t Tape<'f>, rows: &[RowFlow], how: How, most: &Most) -> Self {
+        Backward { wanted: Some(most.nth), ..Backward::before(model, tape, rows, how, Ledger::by_row()) }
+    }
+
+    fn before(model: Model<'f>, tape: &'t Tape<'f>, rows: &[RowFlow], how: How, ledger: Ledger) -> Self {
+        let mut backward = Backward {
+            model,
+            tape,
+            how,
+            owners: owners(model),
+            needed: vec![false; tape.num_values()],
+            pending: vec![NONE; tape.num_values()],
+            held: Vec::new(),
+            free: Vec::new(),
+            shared: HashMap::new(),
+            ledger,
+            most: None,
+            nth: 0,
+            at: tape.items.len(),
+            row: None,
+            is_again: false,
+            in_block: false,
+            wanted: None,
+            found: None,
+        };
+        for (row, flow) in (0u32..).map(RowId).zip(rows) {
+            backward.ledger.add(Kind::Saved, Some(row), flow.saved_total());
+        }
+        if let Some(output) = backward.needed.get_mut(tape.output as usize) {
+            *output = true;
+        }
+        backward.reach(0, tape.items.len(), 1, false);
+        backward
+    }
+
+    /// Goes through the pass from the gradient of the loss on.
+    pub(super) fn run(&mut self, loss: Loss, output: Option<&[u128]>) -> Option<Most> {
+        self.start(loss, output);
+        self.back(0, self.tape.items.len());
+        self.most
+    }
+
+    // Before it starts.
+
+    /// Finds the values that gradients flow to, and the uses of what is shared. What is saved by layers that none flow to died with the forward pass.
+    fn reach(&mut self, from: usize, to: usize, times: u128, in_block: bool) {
+        let mut at = to;
+        while at > from {
+            at -= 1;
+            match self.tape.items.get(at) {
+                Some(Item::Ran(ran)) => self.reach_layer(ran, times, in_block),
+                Some(Item::Again { from: start, times: more }) => {
+                    self.reach(*start, at, times.saturating_mul(more.saturating_add(1)), in_block);
+                    at = *start;
+                }
+                Some(Item::Block(block)) => {
+                    self.reach(block.from, at, times, self.how.checkpointing != Checkpointing::None);
+                    at = block.from;
+                }
+                None => {}
+            }
+        }
+    }
+
+    fn reach_layer(&mut self, ran: &Ran, times: u128, in_block: bool) {
+        let class = self.class(ran);
+        let gives = class.map_or(1, |class| class.outputs.len());
+        if !(0..gives).any(|n| self.needed.get(Tape::gives(ran, n)).is_some_and(|needed| *needed)) {
+            let lost = if in_block { ran.read } else { ran.saved };
+            self.ledger.take(Kind::Saved, Some(ran.row), lost.saturating_mul(times));
+            return;
+        }
+        for (at, value) in self.tape.reads(ran).iter().enumerate() {
+            let flows = class.and_then(|class| class.inputs.get(at)).is_some_and(|def| def.gradient != Gradient::None);
+            if let Some(needed) = self.needed.get_mut(*value as usize).filter(|_| flows) {
+                *needed = true;
+            }
+        }
+        for at in 0..self.model.report.tensors(ran.row).len() {
+            if let Some(key) = self.shared_key(ran, at) {
+                self.shared.entry(key).or_insert(Shared { uses: 0, bytes: 0 }).uses += 1;
+            }
+        }
+    }
+
+    fn class(&self, ran: &Ran) -> Option<&'f Class> {
+        self.model.flat.row(ran.row)?.row.class.as_ref().map(|class| &*class.0)
+    }
+
+    /// Of a weight that is used several times: what it is known by.
+    fn shared_key(&self, ran: &Ran, at: usize) -> Option<Key> {
+        let (row, tensor) = *self.owners.get(&(ran.row, at))?;
+        let instances = self.model.flat.row(row).map_or(1, |info| info.repeats);
+        Some((row, tensor, if instances > 1 { ran.place } else { 0 }))
+    }
+
+    // Moments.
+
+    /// A moment at which so much more is alive.
+    fn moment(&mut self, more: u128) {
+        let mut parts = self.ledger.parts;
+        parts.passing = parts.passing.saturating_add(more);
+        self.nth += 1;
+        if self.wanted == Some(self.nth) {
+            self.found = Some(self.ledger.clone());
+        }
+        if self.most.as_ref().is_none_or(|most| parts.total() > most.parts.total()) {
+            let (row, item, nth, again) = (self.row, self.at, self.nth, self.is_again);
+            self.most = Some(Most { parts, workspace: more, row, again, nth, item });
+        }
+    }
+
+    // Gradients of values.
+
+    fn make(&mut self, bytes: u128) -> u32 {
+        self.ledger.add(Kind::Passing, self.row, bytes);
+        let held = Held { bytes, refs: 1, row: self.row };
+        match self.free.pop() {
+            Some(at) => {
+                if let Some(cell) = self.held.get_mut(at as usize) {
+                    *cell = held;
+                }
+                at
+            }
+            None => {
+                self.held.push(held);
+                u32::try_from(self.held.len() - 1).unwrap_or(NONE)
+            }
+        }
+    }
+
+    fn retain(&mut self, gradient: u32) {
+        if let Some(held) = self.held.get_mut(gradient as usize) {
+            held.refs += 1;
+        }
+    }
+
+    fn release(&mut self, gradient: u32) {
+        let Some(held) = self.held.get_mut(gradient as usize) else { return };
+        held.refs = held.refs.saturating_sub(1);
+        if held.refs == 0 {
+            let (row, bytes) = (held.row, held.bytes);
+            self.ledger.take(Kind::Passing, row, bytes);
+            self.free.push(gradient);
+        }
+    }
+
+    /// Passes a gradient on to a value: where that has one already, the sum is a third tensor for a moment.
+    fn pass(&mut self, value: usize, gradient: u32) {
+        let Some(slot) = self.pending.get_mut(value) else { return self.release(gradient) };
+        let before = std::mem::replace(slot, gradient);
+        if before != NONE {
+            let sum = self.make(self.tape.size(value));
+            self.moment(0);
+            self.release(before);
+            self.release(gradient);
+            if let Some(slot) = self.pending.get_mut(value) {
+                *slot = sum;
+            }
+        }
+    }
+
+    // The pass.
+
+    /// The loss: what it keeps, and the gradient that it passes to the model's output.
+    fn start(&mut self, loss: Loss, output: Option<&[u128]>) {
+        let kept = loss.kept(output.unwrap_or_default(), self.model.bound.workload.dtype.bytes());
+        self.ledger.add(Kind::Passing, None, kept.scalars);
+        let given = if loss == Loss::Sum {
+            // A view of the gradient of the loss.
+            self.make(0)
+        } else {
+            self.ledger.add(Kind::Saved, None, kept.saved.saturating_add(kept.targets));
+            // The gradient of the log-softmax, from the targets; then that of its input, beside both.
+            self.moment(kept.saved);
+            self.ledger.take(Kind::Saved, None, kept.targets);
+            self.moment(kept.saved.saturating_mul(2));
+            self.ledger.take(Kind::Saved, None, kept.saved);
+            let given = self.make(kept.output);
+            if kept.output < kept.saved {
+                self.moment(kept.saved);
+            }
+            given
+        };
+        self.moment(0);
+        self.pass(self.tape.output as usize, given);
+    }
+
+    /// Goes through a part of the list from its end.
+    fn back(&mut self, from: usize, to: usize) {
+        let mut at = to;
+        while at > from {
+            at -= 1;
+            match self.tape.items.get(at) {
+                Some(Item::Ran(ran)) => {
+                    (self.at, self.row) = (at, Some(ran.row));
+                    self.layer(ran);
+                }
+                Some(Item::Again { from: start, times }) => {
+                    self.back_again(*start, at, *times);
+                    at = *start;
+                }
+                Some(Item::Block(block)) => {
+                    (self.at, self.row) = (at, block.first);
+                    self.back_block(block, at);
+                    at = block.from;
+                }
+                None => {}
+            }
+        }
+    }
+
+    /// What runs several times: once, and what that changes so many times more. Where most is alive in it drifts along.
+    fn back_again(&mut self, from: usize, to: usize, times: u128) {
+        let before = self.ledger.clone();
+        let outside = self.most.take();
+        self.back(from, to);
+        let inside = self.most.take().map(|most| {
+            let drifted = most.parts.drifted(before.parts, self.ledger.parts, times);
+            let drifts = drifted.total() > most.parts.total();
+            if drifts
+                && self.wanted == Some(most.nth)
+                && let Some(found) = &mut self.found
+            {
+                found.drift(&before, &self.ledger, times);
+            }
+            if drifts { Most { parts: drifted, ..most } } else { most }
+        });
+        let after = self.ledger.clone();
+        self.ledger.drift(&before, &after, times);
+        self.most = match (outside, inside) {
+            (Some(a), Some(b)) => Some(if b.parts.total() > a.parts.total() { b } else { a }),
+            (a, b) => a.or(b),
+        };
+    }
+
+    /// A block: computed again first, if it is checkpointed.
+    fn back_block(&mut self, block: &Block, to: usize) {
+        if self.how.checkpointing == Checkpointing::None {
+            return self.back(block.from, to);
+        }
+        self.is_again = true;
+        self.moment(block.extra);
+        self.is_again = false;
+        self.runs_again(block.from, to, block.stop, 1);
+        self.in_block = true;
+        self.back(block.from, to);
+        self.in_block = false;
+        // What isn't asked for stays in the cache until then.
+        self.rest_goes(block.stop, to);
+        self.ledger.take(Kind::Saved, block.first, block.indices);
+    }
+
+    /// The layers of a block up to a place run again: what they save of what they made comes to be, what was cached of it is taken.
+    fn runs_again(&mut self, from: usize, to: usize, stop: usize, times: u128) {
+        let mut at = to;
+        while at > from {
+            at -= 1;
+            match self.tape.items.get(at) {
+                Some(Item::Ran(ran)) => {
+                    let cached = if at < stop { ran.cached } else { 0 };
+                    self.ledger.take(Kind::Saved, Some(ran.row), cached.saturating_mul(times));
+                    self.ledger.add(Kind::Saved, Some(ran.row), ran.saved.saturating_sub(ran.before).saturating_mul(times));
+                }
+                Some(Item::Again { from: start, times: more }) => {
+                    self.runs_again(*start, at, stop, times.saturating_mul(more.saturating_add(1)));
+                    at = *start;
+                }
+                Some(Item::Block(_)) | None => {}
+            }
+        }
+    }
+
+    /// What was cached of a block and not asked for goes with it.
+    fn rest_goes(&mut self, from: usize, to: usize) {
+        for item in self.tape.items.get(from..to).unwrap_or_default() {
+            if let Item::Ran(ran) = item {
+                self.ledger.take(Kind::Saved, Some(ran.row), ran.cached);
+            }
+        }
+    }
+
+    /// The backward pass of a layer: the gradients of what it gave come in, those of what it took and of its weights go out.
+    fn layer(&mut self, ran: &Ran) {
+        let class = self.class(ran);
+        let ports = self.model.report.ports(ran.row);
+        let gives = class.map_or(1, |class| class.outputs.len());
+        let take = |slot: &mut u32| std::mem::replace(slot, NONE);
+        let given: Vec<u32> = (0..gives).map(|n| self.pending.get_mut(Tape::gives(ran, n)).map_or(NONE, take)).collect();
+        if given.iter().all(|gradient| *gradient == NONE) {
+            return;
+        }
+        let flows = self.flows(ran, class, ports, &given);
+        let made = |flow: &Flows| if let Flows::Own(_, bytes) = flow { *bytes } else { 0 };
+        let own = flows.iter().map(made).fold(0u128, u128::saturating_add);
+        // A parameter that is itself what the layer gives has its gradient as it comes.
+        let is_passed =
+            class.is_none_or(|class| class.inputs.is_empty() && ports.is_some_and(|ports| ports.outputs().all(|out| out.view)));
+        let own_gradients = self.model.gradients.of(ran.row);
+        let weights = own_gradients.iter().copied().fold(0u128, u128::saturating_add);
+        let leaves = own.saturating_add(if is_passed { 0 } else { weights });
+        let stated = ports.and_then(|ports| ports.backward_workspace).unwrap_or(0).saturating_mul(ran.calls);
+        self.moment(stated.max(leaves));
+        if let Some(later) = ports.and_then(|ports| ports.backward_later) {
+            let alone = given.iter().filter_map(|at| self.held.get(*at as usize)).filter(|held| held.refs == 1);
+            let gone = alone.fold(0u128, |sum, held| sum.saturating_add(held.bytes));
+            let kept = if self.how.drops { 0 } else { weights };
+            let later = later.saturating_mul(ran.calls).saturating_add(kept);
+            if later > gone {
+                self.moment(later - gone);
+            }
+        }
+        self.ledger.take(Kind::Saved, Some(ran.row), ran.saved.saturating_sub(if self.in_block { ran.before } else { 0 }));
+        if self.in_block {
+            self.ledger.take(Kind::Saved, Some(ran.row), ran.read);
+        }
+        let passed: Vec<(usize, u32)> = flows.iter().map(|flow| self.flow(flow, &given)).collect();
+        given.iter().for_each(|gradient| self.release(*gradient));
+        for (at, bytes) in own_gradients.iter().enumerate().filter(|(_, bytes)| **bytes > 0) {
+            self.parameter(ran, at, *bytes);
+        }
+        for (value, gradient) in passed {
+            self.pass(value, gradient);
+        }
+    }
+
+    /// How the gradient of each input comes about.
+    fn flows(&self, ran: &Ran, class: Option<&Class>, ports: Option<&Ports>, given: &[u32]) -> Vec<Flows> {
+        let (Some(class), Some(ports)) = (class, ports) else { return Vec::new() };
+        let mut flows = Vec::new();
+        for (at, (value, def)) in self.tape.reads(ran).iter().zip(&class.inputs).enumerate() {
+            let needed = *value != NO_GRADIENT && self.needed.get(*value as usize).is_some_and(|needed| *needed);
+            if def.gradient == Gradient::None || !needed {
+                continue;
+            }
+            let value = *value as usize;
+            let size = self.tape.size(value);
+            let same = |n: usize| self.tape.size(Tape::gives(ran, n)) == size;
+            let come = |n: &usize| given.get(*n).is_some_and(|gradient| *gradient != NONE);
+            let viewing = |n: &usize| class.viewed_input(*n) == at && ports.outputs().nth(*n).is_some_and(|port| port.view);
+            let views: Vec<usize> = (0..class.outputs.len()).filter(viewing).filter(come).collect();
+            let passed = match (views.as_slice(), def.gradient) {
+                ([one], _) if same(*one) => Some(*one),
+                ([], Gradient::Output) => Some(0).filter(|first| come(first) && same(*first)),
+                _ => None,
+            };
+            flows.push(match passed {
+                Some(output) => Flows::Passed(value, output),
+                None => Flows::Own(value, size),
+            });
+        }
+        flows
+    }
+
+    fn flow(&mut self, flow: &Flows, given: &[u32]) -> (usize, u32) {
+        match flow {
+            Flows::Own(value, bytes) => (*value, self.make(*bytes)),
+            Flows::Passed(value, output) => {
+                let gradient = given.get(*output).copied().unwrap_or(NONE);
+                self.retain(gradient);
+                (*value, gradient)
+            }
+        }
+    }
+
+    /// The gradient of a weight: it stays, or is let go once it is whole.
+    fn parameter(&mut self, ran: &Ran, at: usize, bytes: u128) {
+        let Some(key) = self.shared_key(ran, at) else {
+            if !self.how.drops {
+                self.ledger.add(Kind::Gradient, Some(ran.row), bytes);
+            }
+            return;
+        };
+        let Some(shared) = self.shared.get_mut(&key) else { return };
+        let before = std::mem::replace(&mut shared.bytes, bytes);
+        shared.uses = shared.uses.saturating_sub(1);
+        let is_whole = shared.uses == 0;
+        let owner = Some(key.0);
+        self.ledger.add(Kind::Gradient, owner, bytes);
+        if before > 0 {
+            self.moment(bytes);
+            self.ledger.take(Kind::Gradient, owner, before);
+        }
+        if is_whole && self.how.drops {
+            self.ledger.take(Kind::Gradient, owner, bytes);
+        }
+    }
+}
+
+/// Of weights that are used several times, by calls or by ties: by row and tensor, whose they are.
+fn owners(model: Model<'_>) -> HashMap<(RowId, usize), (RowId, usize)> {
+    let mut owners = HashMap::new();
+    for (row, info) in (0u32..).map(RowId).zip(&model.flat.rows) {
+        let calls = model.bound.rows.get(row.0 as usize).map_or(0, |row| row.calls);
+        if calls <= 1 && info.row.tied.is_empty() {
+            continue;
+        }
+        for at in 0..model.report.tensors(row).len() {
+            let owner = owner(model, row, at);
+            if calls > 1 || owner != (row, at) {
+                owners.insert((row, at), owner);
+                owners.insert(owner, owner);
+            }
+        }
+    }
+    owners
+}
+
+/// Whose a weight is, by the ties from row to row: they have no circles.
+fn owner(model: Model<'_>, row: RowId, at: usize) -> (RowId, usize) {
+    let (mut row, mut at) = (row, at);
+    while let Some(next) = target(model, row, at) {
+        (row, at) = next;
+    }
+    (row, at)
+}
+
+/// What a weight is tied to. A bias that the target lacks isn't tied.
+fn target(model: Model<'_>, row: RowId, at: usize) -> Option<(RowId, usize)> {
+    let name = &model.report.tensors(row).get(at)?.name;
+    let info = model.flat.row(row)?;
+    info.row.tied.iter().filter(|tie| tie.weight.as_ref().is_none_or(|own| own == name)).find_map(|tie| {
+        let wanted = tie.target_weight.as_ref().unwrap_or(name);
+        let at = model.report.tensors(tie.target).iter().position(|tensor| tensor.name == *wanted)?;
+        Some((tie.target, at))
+    })
+}
+
+/// What a loss keeps, in bytes.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct LossBytes {
+    /// The model's output, and its gradient.
+    pub(super) output: u128,
+    /// The log-softmax in float32.
+    pub(super) saved: u128,
+    /// Targets, and scalars beside them.
+    pub(super) targets: u128,
+    /// The loss and its gradient, which stay to the end.
+    pub(super) scalars: u128,
+}
+
+impl Loss {
+    /// What a loss over a model's output keeps. Cross-entropy is that of transformers (5.24.0 loss/loss_utils.py ForCausalLMLoss): logits in float32, the
+    /// log-softmax, targets shifted by one (int64), 12 bytes of scalars.
+    pub(super) fn kept(self, output: &[u128], element: Exact) -> LossBytes {
+        let elements = output.iter().fold(1u128, |product, dim| product.saturating_mul(*dim));
+        let own = bytes_of(elements, element);
+        match self {
+            Loss::Sum => LossBytes { output: own, scalars: bytes_of(1, element).saturating_mul(2), ..LossBytes::default() },
+            Loss::CrossEntropy => {
+                let rows = elements.checked_div(output.last().copied().unwrap_or(1)).unwrap_or(0);
+                let targets = rows.saturating_mul(8).saturating_add(12);
+                LossBytes { output: own, saved: elements.saturating_mul(4), targets, scalars: 8 }
+            }
+        }
+    }
+}
+
+/// How the gradient of an input comes about.
+enum Flows {
+    /// As a tensor of its own: of which value, and its bytes.
+    Own(usize, u128),
+    /// As that of an output.
+    Passed(usize, usize),
+}
+
+fn bytes_of(elements: u128, element: Exact) -> u128 {
+    let bytes = Exact::from_count(elements).and_then(|count| count.checked_mul(element)?.ceil()?.to_count());
+    bytes.unwrap_or(u128::MAX)
+}

@@ -1,0 +1,167 @@
+//! What ran in a forward pass, in order: the list that its backward pass goes through in reverse.
+
+use foldhash::fast::RandomState;
+use indexmap::IndexSet;
+
+use super::heap::NONE;
+use super::trained::GradientBytes;
+use super::values::{NO_GRADIENT, Value};
+use crate::flat::RowId;
+
+/// All that ran and that gradients flow through.
+#[derive(Debug)]
+pub(super) struct Tape<'g> {
+    /// What is trained.
+    gradients: &'g GradientBytes,
+    pub(super) items: Vec<Item>,
+    /// The values that were read, run after run.
+    reads: Vec<u32>,
+    /// Bytes of each value that needs a gradient.
+    sizes: Vec<u128>,
+    /// Indices of instances: those of a run are one of them.
+    places: IndexSet<Box<[u64]>, RandomState>,
+    /// The last of them.
+    place: usize,
+    /// The value that the model gives.
+    pub(super) output: u32,
+}
+
+/// A part of the list.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Item {
+    Ran(Ran),
+    /// What ran since a place in the list, so many times more.
+    Again {
+        from: usize,
+        times: u128,
+    },
+    /// What ran since a place in the list is a block, which checkpointing computes again.
+    Block(Block),
+}
+
+/// A block of layers that may be computed again.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Block {
+    pub(super) from: usize,
+    pub(super) first: Option<RowId>,
+    /// The step at which that ran.
+    pub(super) step: u64,
+    /// Bytes of positions and other indices that it is handed, if no block before it was.
+    pub(super) indices: u128,
+    /// Where in the list what isn't computed again begins.
+    pub(super) stop: usize,
+    /// The most that is alive more than before while it is computed again.
+    pub(super) extra: u128,
+}
+
+/// A layer that ran.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ran {
+    pub(super) row: RowId,
+    /// How often, side by side.
+    pub(super) calls: u128,
+    /// Bytes that it was the first to save: what it frees when its backward pass has run.
+    pub(super) saved: u128,
+    /// Of them, those of what was made before the block around.
+    pub(super) before: u128,
+    /// Bytes that selective checkpointing has of what it made.
+    pub(super) cached: u128,
+    /// With checkpointing: bytes that it was the first to read of what was made before the block around.
+    pub(super) read: u128,
+    /// Where in the list of reads its inputs begin, and how many there are.
+    reads: (u32, u16),
+    /// The first of the values that it gave; the others follow.
+    gives: u32,
+    /// Which instance it was, of the repeats around.
+    pub(super) place: u32,
+    /// The step at which it ran.
+    pub(super) step: u64,
+}
+
+impl Ran {
+    /// A layer that runs at a step, so often side by side. `read`: what it is the first to read of what was made before the block around.
+    pub(super) fn new(row: RowId, calls: u128, read: u128, step: u64) -> Self {
+        Ran { row, calls, saved: 0, before: 0, cached: 0, read, reads: (0, 0), gives: 0, place: 0, step }
+    }
+}
+
+impl<'g> Tape<'g> {
+    /// An empty list, of a model of which this is trained.
+    pub(super) fn for_gradients(gradients: &'g GradientBytes) -> Self {
+        Tape {
+            gradients,
+            items: Vec::new(),
+            reads: Vec::new(),
+            sizes: Vec::new(),
+            places: IndexSet::default(),
+            place: 0,
+            output: NO_GRADIENT,
+        }
+    }
+
+    /// Whether a weight of a layer is trained.
+    pub(super) fn trains(&self, row: RowId) -> bool {
+        self.gradients.of(row).iter().any(|bytes| *bytes > 0)
+    }
+
+    /// Notes a layer that runs, with values of these sizes that it gives; the first of them comes back.
+    pub(super) fn ran(&mut self, ran: Ran, inputs: &[Value], gives: impl Iterator<Item = u128>, indices: &[u64]) -> u32 {
+        let first = place(self.sizes.len());
+        self.sizes.extend(gives);
+        let reads = (place(self.reads.len()), u16::try_from(inputs.len()).unwrap_or(u16::MAX));
+        self.reads.extend(inputs.iter().map(|value| value.gradient));
+        // Most run where the one before did.
+        if self.places.get_index(self.place).is_none_or(|here| **here != *indices) {
+            self.place = self.places.insert_full(indices.into()).0;
+        }
+        self.items.push(Item::Ran(Ran { reads, gives: first, place: place(self.place), ..ran }));
+        first
+    }
+
+    /// Books what the last layer that ran saves.
+    pub(super) fn saves(&mut self, bytes: u128, before: u128) {
+        if let Some(Item::Ran(ran)) = self.items.last_mut() {
+            (ran.saved, ran.before) = (bytes, before);
+        }
+    }
+
+    /// Books what selective checkpointing keeps of what the last layer that ran made.
+    pub(super) fn caches(&mut self, bytes: u128) {
+        if let Some(Item::Ran(ran)) = self.items.last_mut() {
+            ran.cached = bytes;
+        }
+    }
+
+    /// What ran since a place in the list runs so many times more.
+    pub(super) fn again(&mut self, from: usize, times: u128) {
+        if from < self.items.len() && times > 0 {
+            self.items.push(Item::Again { from, times });
+        }
+    }
+
+    /// The values that a layer read.
+    pub(super) fn reads(&self, ran: &Ran) -> &[u32] {
+        let from = ran.reads.0 as usize;
+        self.reads.get(from..from + usize::from(ran.reads.1)).unwrap_or_default()
+    }
+
+    /// Its n-th value.
+    pub(super) fn gives(ran: &Ran, n: usize) -> usize {
+        ran.gives as usize + n
+    }
+
+    /// Bytes of a value.
+    pub(super) fn size(&self, value: usize) -> u128 {
+        self.sizes.get(value).copied().unwrap_or(0)
+    }
+
+    /// How many values need a gradient.
+    pub(super) fn num_values(&self) -> usize {
+        self.sizes.len()
+    }
+}
+
+/// No model runs as many layers.
+fn place(at: usize) -> u32 {
+    u32::try_from(at).unwrap_or(NONE)
+}
