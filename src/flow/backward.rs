@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 
 use super::block::Checkpointing;
+use super::bytes::{Bytes, Given, Slot, Tally};
 use super::heap::NONE;
 use super::ledger::{Kind, Ledger, Parts};
 use super::result::RowFlow;
@@ -50,8 +51,8 @@ pub struct Most {
 }
 
 /// What ran, and what is known of it.
-#[derive(Clone, Copy)]
-pub(super) struct Model<'f> {
+pub(super) struct Model<'f, T> {
+    pub(super) tally: &'f T,
     pub(super) flat: &'f FlatModel,
     pub(super) bound: &'f BoundModel,
     pub(super) report: &'f CostReport,
@@ -60,18 +61,18 @@ pub(super) struct Model<'f> {
 }
 
 /// A gradient: several values may have the same.
-struct Held {
-    bytes: u128,
+struct Held<B> {
+    bytes: B,
     refs: u32,
     row: Option<RowId>,
 }
 
 /// The gradient of a parameter that is used several times.
-struct Shared {
+struct Shared<B> {
     /// How many of those uses are still to come.
     uses: u32,
     /// What there is of it.
-    bytes: u128,
+    bytes: B,
 }
 
 /// A tensor of a row, and an instance where each has its own.
@@ -86,9 +87,9 @@ pub(super) struct How {
     pub(super) checkpointing: Checkpointing,
 }
 
-pub(super) struct Backward<'f, 't> {
-    model: Model<'f>,
-    tape: &'t Tape<'f>,
+pub(super) struct Backward<'f, 't, T: Tally> {
+    model: &'t Model<'f, T>,
+    tape: &'t Tape<'f, T::Bytes>,
     how: How,
     /// Rows whose tensors are used several times, by calls or by ties: by row and tensor, whose they are.
     owners: HashMap<(RowId, usize), (RowId, usize)>,
@@ -96,10 +97,10 @@ pub(super) struct Backward<'f, 't> {
     needed: Vec<bool>,
     /// By value: its gradient so far.
     pending: Vec<u32>,
-    held: Vec<Held>,
+    held: Vec<Held<T::Bytes>>,
     free: Vec<u32>,
-    shared: HashMap<Key, Shared>,
-    pub(super) ledger: Ledger,
+    shared: HashMap<Key, Shared<T::Bytes>>,
+    pub(super) ledger: Ledger<T::Bytes>,
     most: Option<Most>,
     nth: u64,
     at: usize,
@@ -108,21 +109,30 @@ pub(super) struct Backward<'f, 't> {
     in_block: bool,
     /// The moment whose entries are asked for, and they.
     wanted: Option<u64>,
-    pub(super) found: Option<Ledger>,
+    pub(super) found: Option<Ledger<T::Bytes>>,
+    /// Where all moments are wanted: what is alive at each.
+    pub(super) front: Vec<Parts<T::Bytes>>,
 }
 
-impl<'f, 't> Backward<'f, 't> {
-    /// Before the pass: what is saved is what the rows of the forward pass have booked, less what died with it.
-    pub(super) fn new(model: Model<'f>, tape: &'t Tape<'f>, rows: &[RowFlow], how: How) -> Self {
-        Backward::before(model, tape, rows, how, Ledger::default())
+impl<'f, 't, T: Tally> Backward<'f, 't, T> {
+    /// Before the pass: of what is saved by the forward pass, what died with it is gone.
+    pub(super) fn new(model: &'t Model<'f, T>, tape: &'t Tape<'f, T::Bytes>, saved: T::Bytes, how: How) -> Self {
+        Backward::before(model, tape, Ledger::of(saved), how)
     }
 
-    /// The same, with a look at what is alive at a moment that a run before came to.
-    pub(super) fn looking(model: Model<'f>, tape: &'t Tape<'f>, rows: &[RowFlow], how: How, most: &Most) -> Self {
-        Backward { wanted: Some(most.nth), ..Backward::before(model, tape, rows, how, Ledger::by_row()) }
+    /// The same with what the rows have booked, for a look at what is alive at a moment that a run before came to.
+    pub(super) fn looking(
+        model: &'t Model<'f, T>,
+        tape: &'t Tape<'f, T::Bytes>,
+        (saved, rows): (T::Bytes, &[RowFlow]),
+        how: How,
+        most: &Most,
+    ) -> Self {
+        let booked = (0u32..).map(RowId).zip(rows).map(|(row, flow)| (row, flow.saved_total()));
+        Backward { wanted: Some(most.nth), ..Backward::before(model, tape, Ledger::by_row(saved, booked), how) }
     }
 
-    fn before(model: Model<'f>, tape: &'t Tape<'f>, rows: &[RowFlow], how: How, ledger: Ledger) -> Self {
+    fn before(model: &'t Model<'f, T>, tape: &'t Tape<'f, T::Bytes>, ledger: Ledger<T::Bytes>, how: How) -> Self {
         let mut backward = Backward {
             model,
             tape,
@@ -142,10 +152,8 @@ impl<'f, 't> Backward<'f, 't> {
             in_block: false,
             wanted: None,
             found: None,
+            front: Vec::new(),
         };
-        for (row, flow) in (0u32..).map(RowId).zip(rows) {
-            backward.ledger.add(Kind::Saved, Some(row), flow.saved_total());
-        }
         if let Some(output) = backward.needed.get_mut(tape.output as usize) {
             *output = true;
         }
@@ -154,8 +162,8 @@ impl<'f, 't> Backward<'f, 't> {
     }
 
     /// Goes through the pass from the gradient of the loss on.
-    pub(super) fn run(&mut self, loss: Loss, output: Option<&[u128]>) -> Option<Most> {
-        self.start(loss, output);
+    pub(super) fn run(&mut self, loss: Loss, kept: &LossBytes<T::Bytes>) -> Option<Most> {
+        self.start(loss, kept);
         self.back(0, self.tape.items.len());
         self.most
     }
@@ -182,12 +190,12 @@ impl<'f, 't> Backward<'f, 't> {
         }
     }
 
-    fn reach_layer(&mut self, ran: &Ran, times: u128, in_block: bool) {
+    fn reach_layer(&mut self, ran: &Ran<T::Bytes>, times: u128, in_block: bool) {
         let class = self.class(ran);
         let gives = class.map_or(1, |class| class.outputs.len());
         if !(0..gives).any(|n| self.needed.get(Tape::gives(ran, n)).is_some_and(|needed| *needed)) {
-            let lost = if in_block { ran.read } else { ran.saved };
-            self.ledger.take(Kind::Saved, Some(ran.row), lost.saturating_mul(times));
+            let lost = if in_block { &ran.read } else { &ran.saved };
+            self.ledger.take(Kind::Saved, Some(ran.row), &lost.times(times));
             return;
         }
         for (at, value) in self.tape.reads(ran).iter().enumerate() {
@@ -198,17 +206,17 @@ impl<'f, 't> Backward<'f, 't> {
         }
         for at in 0..self.model.report.tensors(ran.row).len() {
             if let Some(key) = self.shared_key(ran, at) {
-                self.shared.entry(key).or_insert(Shared { uses: 0, bytes: 0 }).uses += 1;
+                self.shared.entry(key).or_insert_with(|| Shared { uses: 0, bytes: T::Bytes::default() }).uses += 1;
             }
         }
     }
 
-    fn class(&self, ran: &Ran) -> Option<&'f Class> {
+    fn class(&self, ran: &Ran<T::Bytes>) -> Option<&'f Class> {
         self.model.flat.row(ran.row)?.row.class.as_ref().map(|class| &*class.0)
     }
 
     /// Of a weight that is used several times: what it is known by.
-    fn shared_key(&self, ran: &Ran, at: usize) -> Option<Key> {
+    fn shared_key(&self, ran: &Ran<T::Bytes>, at: usize) -> Option<Key> {
         let (row, tensor) = *self.owners.get(&(ran.row, at))?;
         let instances = self.model.flat.row(row).map_or(1, |info| info.repeats);
         Some((row, tensor, if instances > 1 { ran.place } else { 0 }))
@@ -217,23 +225,28 @@ impl<'f, 't> Backward<'f, 't> {
     // Moments.
 
     /// A moment at which so much more is alive.
-    fn moment(&mut self, more: u128) {
-        let mut parts = self.ledger.parts;
-        parts.passing = parts.passing.saturating_add(more);
+    fn moment(&mut self, more: &T::Bytes) {
         self.nth += 1;
         if self.wanted == Some(self.nth) {
             self.found = Some(self.ledger.clone());
         }
+        if self.model.tally.wants_all() {
+            let mut parts = self.ledger.parts.clone();
+            parts.passing = parts.passing.plus(more);
+            self.front.push(parts);
+        }
+        let mut parts = self.ledger.parts.values();
+        parts.passing = parts.passing.saturating_add(more.value());
         if self.most.as_ref().is_none_or(|most| parts.total() > most.parts.total()) {
             let (row, item, nth, again) = (self.row, self.at, self.nth, self.is_again);
-            self.most = Some(Most { parts, workspace: more, row, again, nth, item });
+            self.most = Some(Most { parts, workspace: more.value(), row, again, nth, item });
         }
     }
 
     // Gradients of values.
 
-    fn make(&mut self, bytes: u128) -> u32 {
-        self.ledger.add(Kind::Passing, self.row, bytes);
+    fn make(&mut self, bytes: T::Bytes) -> u32 {
+        self.ledger.add(Kind::Passing, self.row, &bytes);
         let held = Held { bytes, refs: 1, row: self.row };
         match self.free.pop() {
             Some(at) => {
@@ -259,8 +272,8 @@ impl<'f, 't> Backward<'f, 't> {
         let Some(held) = self.held.get_mut(gradient as usize) else { return };
         held.refs = held.refs.saturating_sub(1);
         if held.refs == 0 {
-            let (row, bytes) = (held.row, held.bytes);
-            self.ledger.take(Kind::Passing, row, bytes);
+            let (row, bytes) = (held.row, std::mem::take(&mut held.bytes));
+            self.ledger.take(Kind::Passing, row, &bytes);
             self.free.push(gradient);
         }
     }
@@ -271,7 +284,7 @@ impl<'f, 't> Backward<'f, 't> {
         let before = std::mem::replace(slot, gradient);
         if before != NONE {
             let sum = self.make(self.tape.size(value));
-            self.moment(0);
+            self.moment(&T::Bytes::default());
             self.release(before);
             self.release(gradient);
             if let Some(slot) = self.pending.get_mut(value) {
@@ -283,26 +296,26 @@ impl<'f, 't> Backward<'f, 't> {
     // The pass.
 
     /// The loss: what it keeps, and the gradient that it passes to the model's output.
-    fn start(&mut self, loss: Loss, output: Option<&[u128]>) {
-        let kept = loss.kept(output.unwrap_or_default(), self.model.bound.workload.dtype.bytes());
-        self.ledger.add(Kind::Passing, None, kept.scalars);
+    fn start(&mut self, loss: Loss, kept: &LossBytes<T::Bytes>) {
+        let nothing = T::Bytes::default();
+        self.ledger.add(Kind::Passing, None, &T::Bytes::known(kept.scalars));
         let given = if loss == Loss::Sum {
             // A view of the gradient of the loss.
-            self.make(0)
+            self.make(nothing.clone())
         } else {
-            self.ledger.add(Kind::Saved, None, kept.saved.saturating_add(kept.targets));
+            self.ledger.add(Kind::Saved, None, &kept.saved.plus(&kept.targets));
             // The gradient of the log-softmax, from the targets; then that of its input, beside both.
-            self.moment(kept.saved);
-            self.ledger.take(Kind::Saved, None, kept.targets);
-            self.moment(kept.saved.saturating_mul(2));
-            self.ledger.take(Kind::Saved, None, kept.saved);
-            let given = self.make(kept.output);
-            if kept.output < kept.saved {
-                self.moment(kept.saved);
+            self.moment(&kept.saved);
+            self.ledger.take(Kind::Saved, None, &kept.targets);
+            self.moment(&kept.saved.times(2));
+            self.ledger.take(Kind::Saved, None, &kept.saved);
+            let given = self.make(kept.output.clone());
+            if kept.casts {
+                self.moment(&kept.saved);
             }
             given
         };
-        self.moment(0);
+        self.moment(&nothing);
         self.pass(self.tape.output as usize, given);
     }
 
@@ -334,19 +347,23 @@ impl<'f, 't> Backward<'f, 't> {
     fn back_again(&mut self, from: usize, to: usize, times: u128) {
         let before = self.ledger.clone();
         let outside = self.most.take();
+        let seen = self.front.len();
         self.back(from, to);
+        let after = self.ledger.clone();
+        let drift = |parts: &Parts<T::Bytes>| parts.drifted(&before.parts, &after.parts, times);
+        let drifted: Vec<Parts<T::Bytes>> = self.front.iter().skip(seen).map(drift).collect();
+        self.front.extend(drifted);
         let inside = self.most.take().map(|most| {
-            let drifted = most.parts.drifted(before.parts, self.ledger.parts, times);
+            let drifted = most.parts.drifted(&before.parts.values(), &after.parts.values(), times);
             let drifts = drifted.total() > most.parts.total();
             if drifts
                 && self.wanted == Some(most.nth)
                 && let Some(found) = &mut self.found
             {
-                found.drift(&before, &self.ledger, times);
+                found.drift(&before, &after, times);
             }
             if drifts { Most { parts: drifted, ..most } } else { most }
         });
-        let after = self.ledger.clone();
         self.ledger.drift(&before, &after, times);
         self.most = match (outside, inside) {
             (Some(a), Some(b)) => Some(if b.parts.total() > a.parts.total() { b } else { a }),
@@ -355,12 +372,14 @@ impl<'f, 't> Backward<'f, 't> {
     }
 
     /// A block: computed again first, if it is checkpointed.
-    fn back_block(&mut self, block: &Block, to: usize) {
+    fn back_block(&mut self, block: &Block<T::Bytes>, to: usize) {
         if self.how.checkpointing == Checkpointing::None {
             return self.back(block.from, to);
         }
         self.is_again = true;
-        self.moment(block.extra);
+        for extra in &block.extra {
+            self.moment(extra);
+        }
         self.is_again = false;
         self.runs_again(block.from, to, block.stop, 1);
         self.in_block = true;
@@ -368,7 +387,7 @@ impl<'f, 't> Backward<'f, 't> {
         self.in_block = false;
         // What isn't asked for stays in the cache until then.
         self.rest_goes(block.stop, to);
-        self.ledger.take(Kind::Saved, block.first, block.indices);
+        self.ledger.take(Kind::Saved, block.first, &block.indices);
     }
 
     /// The layers of a block up to a place run again: what they save of what they made comes to be, what was cached of it is taken.
@@ -378,9 +397,10 @@ impl<'f, 't> Backward<'f, 't> {
             at -= 1;
             match self.tape.items.get(at) {
                 Some(Item::Ran(ran)) => {
-                    let cached = if at < stop { ran.cached } else { 0 };
-                    self.ledger.take(Kind::Saved, Some(ran.row), cached.saturating_mul(times));
-                    self.ledger.add(Kind::Saved, Some(ran.row), ran.saved.saturating_sub(ran.before).saturating_mul(times));
+                    if at < stop {
+                        self.ledger.take(Kind::Saved, Some(ran.row), &ran.cached.times(times));
+                    }
+                    self.ledger.add(Kind::Saved, Some(ran.row), &ran.saved.less(&ran.before).times(times));
                 }
                 Some(Item::Again { from: start, times: more }) => {
                     self.runs_again(*start, at, stop, times.saturating_mul(more.saturating_add(1)));
@@ -395,13 +415,13 @@ impl<'f, 't> Backward<'f, 't> {
     fn rest_goes(&mut self, from: usize, to: usize) {
         for item in self.tape.items.get(from..to).unwrap_or_default() {
             if let Item::Ran(ran) = item {
-                self.ledger.take(Kind::Saved, Some(ran.row), ran.cached);
+                self.ledger.take(Kind::Saved, Some(ran.row), &ran.cached);
             }
         }
     }
 
     /// The backward pass of a layer: the gradients of what it gave come in, those of what it took and of its weights go out.
-    fn layer(&mut self, ran: &Ran) {
+    fn layer(&mut self, ran: &Ran<T::Bytes>) {
         let class = self.class(ran);
         let ports = self.model.report.ports(ran.row);
         let gives = class.map_or(1, |class| class.outputs.len());
@@ -411,30 +431,38 @@ impl<'f, 't> Backward<'f, 't> {
             return;
         }
         let flows = self.flows(ran, class, ports, &given);
-        let made = |flow: &Flows| if let Flows::Own(_, bytes) = flow { *bytes } else { 0 };
-        let own = flows.iter().map(made).fold(0u128, u128::saturating_add);
         // A parameter that is itself what the layer gives has its gradient as it comes.
         let is_passed =
             class.is_none_or(|class| class.inputs.is_empty() && ports.is_some_and(|ports| ports.outputs().all(|out| out.view)));
         let own_gradients = self.model.gradients.of(ran.row);
-        let weights = own_gradients.iter().copied().fold(0u128, u128::saturating_add);
-        let leaves = own.saturating_add(if is_passed { 0 } else { weights });
-        let stated = ports.and_then(|ports| ports.backward_workspace).unwrap_or(0).saturating_mul(ran.calls);
-        self.moment(stated.max(leaves));
-        if let Some(later) = ports.and_then(|ports| ports.backward_later) {
-            let alone = given.iter().filter_map(|at| self.held.get(*at as usize)).filter(|held| held.refs == 1);
-            let gone = alone.fold(0u128, |sum, held| sum.saturating_add(held.bytes));
-            let kept = if self.how.drops { 0 } else { weights };
-            let later = later.saturating_mul(ran.calls).saturating_add(kept);
-            if later > gone {
-                self.moment(later - gone);
+        let weights = T::Bytes::known(own_gradients.iter().copied().fold(0u128, u128::saturating_add));
+        let mut leaves = if is_passed { T::Bytes::default() } else { weights.clone() };
+        for flow in &flows {
+            if let Flows::Own(_, bytes) = flow {
+                leaves = leaves.plus(bytes);
             }
         }
-        self.ledger.take(Kind::Saved, Some(ran.row), ran.saved.saturating_sub(if self.in_block { ran.before } else { 0 }));
-        if self.in_block {
-            self.ledger.take(Kind::Saved, Some(ran.row), ran.read);
+        self.moment(&leaves);
+        let stated = |slot: Slot, bytes: u128| self.model.tally.bytes(ran.row, slot, bytes).times(ran.calls);
+        if let Some(bytes) = ports.and_then(|ports| ports.backward_workspace) {
+            self.moment(&stated(Slot::Backward, bytes));
         }
-        let passed: Vec<(usize, u32)> = flows.iter().map(|flow| self.flow(flow, &given)).collect();
+        if let Some(bytes) = ports.and_then(|ports| ports.backward_later) {
+            let mut later = stated(Slot::BackwardLater, bytes);
+            if !self.how.drops {
+                later = later.plus(&weights);
+            }
+            self.later(&later, &given);
+        }
+        self.ledger.take(
+            Kind::Saved,
+            Some(ran.row),
+            &if self.in_block { ran.saved.less(&ran.before) } else { ran.saved.clone() },
+        );
+        if self.in_block {
+            self.ledger.take(Kind::Saved, Some(ran.row), &ran.read);
+        }
+        let passed: Vec<(usize, u32)> = flows.into_iter().map(|flow| self.flow(flow, &given)).collect();
         given.iter().for_each(|gradient| self.release(*gradient));
         for (at, bytes) in own_gradients.iter().enumerate().filter(|(_, bytes)| **bytes > 0) {
             self.parameter(ran, at, *bytes);
@@ -444,8 +472,27 @@ impl<'f, 't> Backward<'f, 't> {
         }
     }
 
+    /// A moment at which the gradients that were given are gone, those that something else holds aside.
+    fn later(&mut self, more: &T::Bytes, given: &[u32]) {
+        let parts = self.ledger.parts.clone();
+        for at in given {
+            if let Some(held) = self.held.get(*at as usize).filter(|held| held.refs == 1) {
+                let (row, bytes) = (held.row, held.bytes.clone());
+                self.ledger.take(Kind::Passing, row, &bytes);
+            }
+        }
+        self.moment(more);
+        for at in given {
+            if let Some(held) = self.held.get(*at as usize).filter(|held| held.refs == 1) {
+                let (row, bytes) = (held.row, held.bytes.clone());
+                self.ledger.add(Kind::Passing, row, &bytes);
+            }
+        }
+        self.ledger.parts = parts;
+    }
+
     /// How the gradient of each input comes about.
-    fn flows(&self, ran: &Ran, class: Option<&Class>, ports: Option<&Ports>, given: &[u32]) -> Vec<Flows> {
+    fn flows(&self, ran: &Ran<T::Bytes>, class: Option<&Class>, ports: Option<&Ports>, given: &[u32]) -> Vec<Flows<T::Bytes>> {
         let (Some(class), Some(ports)) = (class, ports) else { return Vec::new() };
         let mut flows = Vec::new();
         for (at, (value, def)) in self.tape.reads(ran).iter().zip(&class.inputs).enumerate() {
@@ -455,7 +502,7 @@ impl<'f, 't> Backward<'f, 't> {
             }
             let value = *value as usize;
             let size = self.tape.size(value);
-            let same = |n: usize| self.tape.size(Tape::gives(ran, n)) == size;
+            let same = |n: usize| self.model.tally.same(&self.tape.size(Tape::gives(ran, n)), &size);
             let come = |n: &usize| given.get(*n).is_some_and(|gradient| *gradient != NONE);
             let viewing = |n: &usize| class.viewed_input(*n) == at && ports.outputs().nth(*n).is_some_and(|port| port.view);
             let views: Vec<usize> = (0..class.outputs.len()).filter(viewing).filter(come).collect();
@@ -472,43 +519,44 @@ impl<'f, 't> Backward<'f, 't> {
         flows
     }
 
-    fn flow(&mut self, flow: &Flows, given: &[u32]) -> (usize, u32) {
+    fn flow(&mut self, flow: Flows<T::Bytes>, given: &[u32]) -> (usize, u32) {
         match flow {
-            Flows::Own(value, bytes) => (*value, self.make(*bytes)),
+            Flows::Own(value, bytes) => (value, self.make(bytes)),
             Flows::Passed(value, output) => {
-                let gradient = given.get(*output).copied().unwrap_or(NONE);
+                let gradient = given.get(output).copied().unwrap_or(NONE);
                 self.retain(gradient);
-                (*value, gradient)
+                (value, gradient)
             }
         }
     }
 
     /// The gradient of a weight: it stays, or is let go once it is whole.
-    fn parameter(&mut self, ran: &Ran, at: usize, bytes: u128) {
+    fn parameter(&mut self, ran: &Ran<T::Bytes>, at: usize, bytes: u128) {
+        let bytes = T::Bytes::known(bytes);
         let Some(key) = self.shared_key(ran, at) else {
             if !self.how.drops {
-                self.ledger.add(Kind::Gradient, Some(ran.row), bytes);
+                self.ledger.add(Kind::Gradient, Some(ran.row), &bytes);
             }
             return;
         };
         let Some(shared) = self.shared.get_mut(&key) else { return };
-        let before = std::mem::replace(&mut shared.bytes, bytes);
+        let before = std::mem::replace(&mut shared.bytes, bytes.clone());
         shared.uses = shared.uses.saturating_sub(1);
         let is_whole = shared.uses == 0;
         let owner = Some(key.0);
-        self.ledger.add(Kind::Gradient, owner, bytes);
-        if before > 0 {
-            self.moment(bytes);
-            self.ledger.take(Kind::Gradient, owner, before);
+        self.ledger.add(Kind::Gradient, owner, &bytes);
+        if before.value() > 0 {
+            self.moment(&bytes);
+            self.ledger.take(Kind::Gradient, owner, &before);
         }
         if is_whole && self.how.drops {
-            self.ledger.take(Kind::Gradient, owner, bytes);
+            self.ledger.take(Kind::Gradient, owner, &bytes);
         }
     }
 }
 
 /// Of weights that are used several times, by calls or by ties: by row and tensor, whose they are.
-fn owners(model: Model<'_>) -> HashMap<(RowId, usize), (RowId, usize)> {
+fn owners<T>(model: &Model<'_, T>) -> HashMap<(RowId, usize), (RowId, usize)> {
     let mut owners = HashMap::new();
     for (row, info) in (0u32..).map(RowId).zip(&model.flat.rows) {
         let calls = model.bound.rows.get(row.0 as usize).map_or(0, |row| row.calls);
@@ -527,7 +575,7 @@ fn owners(model: Model<'_>) -> HashMap<(RowId, usize), (RowId, usize)> {
 }
 
 /// Whose a weight is, by the ties from row to row: they have no circles.
-fn owner(model: Model<'_>, row: RowId, at: usize) -> (RowId, usize) {
+fn owner<T>(model: &Model<'_, T>, row: RowId, at: usize) -> (RowId, usize) {
     let (mut row, mut at) = (row, at);
     while let Some(next) = target(model, row, at) {
         (row, at) = next;
@@ -536,7 +584,7 @@ fn owner(model: Model<'_>, row: RowId, at: usize) -> (RowId, usize) {
 }
 
 /// What a weight is tied to. A bias that the target lacks isn't tied.
-fn target(model: Model<'_>, row: RowId, at: usize) -> Option<(RowId, usize)> {
+fn target<T>(model: &Model<'_, T>, row: RowId, at: usize) -> Option<(RowId, usize)> {
     let name = &model.report.tensors(row).get(at)?.name;
     let info = model.flat.row(row)?;
     info.row.tied.iter().filter(|tie| tie.weight.as_ref().is_none_or(|own| own == name)).find_map(|tie| {
@@ -547,39 +595,44 @@ fn target(model: Model<'_>, row: RowId, at: usize) -> Option<(RowId, usize)> {
 }
 
 /// What a loss keeps, in bytes.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct LossBytes {
+#[derive(Debug, Clone, Default)]
+pub(super) struct LossBytes<B> {
     /// The model's output, and its gradient.
-    pub(super) output: u128,
+    pub(super) output: B,
     /// The log-softmax in float32.
-    pub(super) saved: u128,
+    pub(super) saved: B,
     /// Targets, and scalars beside them.
-    pub(super) targets: u128,
+    pub(super) targets: B,
     /// The loss and its gradient, which stay to the end.
     pub(super) scalars: u128,
+    /// Whether there is a copy of the output in float32.
+    pub(super) casts: bool,
 }
 
 impl Loss {
-    /// What a loss over a model's output keeps. Cross-entropy is that of transformers (5.24.0 loss/loss_utils.py ForCausalLMLoss): logits in float32, the
-    /// log-softmax, targets shifted by one (int64), 12 bytes of scalars.
-    pub(super) fn kept(self, output: &[u128], element: Exact) -> LossBytes {
+    /// What a loss over a model's output keeps, of elements of so many bytes. Cross-entropy is that of transformers (5.24.0 loss/loss_utils.py
+    /// ForCausalLMLoss): logits in float32, the log-softmax, targets shifted by one (int64), 12 bytes of scalars.
+    pub(super) fn kept<T: Tally>(self, tally: &T, output: &[u128], element: Exact) -> LossBytes<T::Bytes> {
         let elements = output.iter().fold(1u128, |product, dim| product.saturating_mul(*dim));
-        let own = bytes_of(elements, element);
+        let scalar = bytes_of(1, element);
+        let own = tally.given(Given::Output, bytes_of(elements, element));
         match self {
-            Loss::Sum => LossBytes { output: own, scalars: bytes_of(1, element).saturating_mul(2), ..LossBytes::default() },
+            Loss::Sum => LossBytes { output: own, scalars: scalar.saturating_mul(2), ..LossBytes::default() },
             Loss::CrossEntropy => {
+                let wide = elements.saturating_mul(4);
                 let rows = elements.checked_div(output.last().copied().unwrap_or(1)).unwrap_or(0);
-                let targets = rows.saturating_mul(8).saturating_add(12);
-                LossBytes { output: own, saved: elements.saturating_mul(4), targets, scalars: 8 }
+                let targets = tally.given(Given::Targets, rows.saturating_mul(8)).plus(&T::Bytes::known(12));
+                let casts = own.value() < wide;
+                LossBytes { output: own, saved: tally.given(Given::OutputInFloat32, wide), targets, scalars: 8, casts }
             }
         }
     }
 }
 
 /// How the gradient of an input comes about.
-enum Flows {
+enum Flows<B> {
     /// As a tensor of its own: of which value, and its bytes.
-    Own(usize, u128),
+    Own(usize, B),
     /// As that of an output.
     Passed(usize, usize),
 }

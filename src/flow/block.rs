@@ -17,22 +17,22 @@ pub enum Checkpointing {
 words!(Checkpointing, None = "none", Selective = "selective", Full = "full");
 
 /// A block that runs.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Running {
+#[derive(Debug, Clone)]
+pub(super) struct Running<B> {
     /// The first step in it.
     pub(super) step: u64,
     /// What was alive before it.
-    pub(super) live: u128,
-    /// The most so far above that, at layers that have saved something or had something saved after them.
-    pub(super) most: u128,
-    /// The most so far, whether anything is saved after it or not.
-    pub(super) reached: u128,
-    /// With selective checkpointing: the same less what came out of the cache until then, as far as it was more.
-    pub(super) cached: u128,
+    pub(super) live: B,
+    /// How much more than that is alive at the layers of it, what selective checkpointing has of them left out.
+    pub(super) moments: Vec<B>,
+    /// How many of them come before the last layer that saves something has done so.
+    pub(super) cut: usize,
+    /// What selective checkpointing has of it so far.
+    pub(super) cached: B,
     /// Where its first item stands in the tape.
     pub(super) from: usize,
     /// Where in the tape what isn't computed again begins.
     pub(super) stop: usize,
     /// Bytes of indices that it is handed.
-    pub(super) indices: u128,
+    pub(super) indices: B,
 }

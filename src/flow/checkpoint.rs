@@ -6,6 +6,7 @@
 //! torch/utils/checkpoint.py `set_checkpoint_early_stop`).
 
 use super::block::{Checkpointing, Running};
+use super::bytes::{Bytes, Slot, Tally};
 use super::heap::Kept;
 use super::machine::Machine;
 use super::tape::{Block, Item};
@@ -16,7 +17,7 @@ use crate::flat::{Node, RowId};
 use crate::quantity::Quantity;
 use crate::quantity::workload::Kernel;
 
-impl<'f> Machine<'f, '_> {
+impl<'f, T: Tally> Machine<'f, '_, T> {
     /// Whether this walk keeps what a layer makes: all walks do, but those in which blocks are computed again.
     pub(super) fn keeps_own(&self) -> bool {
         self.block.is_none() || self.checkpointing == Checkpointing::None
@@ -34,64 +35,60 @@ impl<'f> Machine<'f, '_> {
         }
         let around = self.frames.iter().flat_map(|frame| &frame.values).flat_map(|values| &values.own);
         let handed: Vec<u32> = around.filter(|value| value.element == Element::Index).map(|value| value.storage).collect();
-        let indices =
-            handed.into_iter().map(|storage| self.keep_of_block(storage, self.step + 1)).fold(0u128, u128::saturating_add);
-        let from = self.tape.as_ref().map_or(0, |tape| tape.items.len());
-        self.block = Some(Running {
-            step: self.step + 1,
-            live: self.heap.live,
-            most: 0,
-            reached: 0,
-            cached: 0,
-            from,
-            stop: from,
-            indices,
-        });
+        let mut indices = T::Bytes::default();
+        for storage in handed {
+            indices = indices.plus(&self.keep_of_block(storage, self.step + 1));
+        }
         if self.checkpointing != Checkpointing::None {
-            self.flow.saved_bytes = self.flow.saved_bytes.saturating_add(indices);
+            self.saved = self.saved.plus(&indices);
             if let Some(first) = first_layer(node) {
-                self.book(first, indices, 1);
+                self.book(first, indices.value(), 1);
             }
         }
+        let from = self.tape.as_ref().map_or(0, |tape| tape.items.len());
+        let live = self.heap.live.clone();
+        let cached = T::Bytes::default();
+        self.block = Some(Running { step: self.step + 1, live, moments: Vec::new(), cut: 0, cached, from, stop: from, indices });
     }
 
     /// Notes that a block needs a storage that was made before it; the bytes, if none did before.
-    fn keep_of_block(&mut self, storage: u32, step: u64) -> u128 {
+    fn keep_of_block(&mut self, storage: u32, step: u64) -> T::Bytes {
         let bytes = self.heap.read_by_block(storage, step);
-        if bytes > 0 && self.checkpointing != Checkpointing::None {
+        if bytes.value() > 0 && self.checkpointing != Checkpointing::None {
             return self.heap.keep(storage, Kept::Saved);
         }
         bytes
     }
 
     /// A layer of a block reads: what was made before the block stays until it has been computed again.
-    pub(super) fn block_reads(&mut self, id: RowId, inputs: &[Value]) -> u128 {
-        let Some(step) = self.block.as_ref().map(|block| block.step) else { return 0 };
-        let bytes = inputs.iter().map(|value| self.keep_of_block(value.storage, step)).fold(0u128, u128::saturating_add);
+    pub(super) fn block_reads(&mut self, id: RowId, inputs: &[Value]) -> T::Bytes {
+        let mut bytes = T::Bytes::default();
+        let Some(step) = self.block.as_ref().map(|block| block.step) else { return bytes };
+        for value in inputs {
+            bytes = bytes.plus(&self.keep_of_block(value.storage, step));
+        }
         if self.checkpointing != Checkpointing::None {
-            self.flow.saved_bytes = self.flow.saved_bytes.saturating_add(bytes);
-            self.book(id, bytes, 1);
+            self.saved = self.saved.plus(&bytes);
+            self.book(id, bytes.value(), 1);
         }
         bytes
     }
 
-    /// A layer of a block runs: how much more than before it is alive then.
+    /// A layer of a block runs: how much more than before it is alive then. What comes out of the cache isn't made again.
     pub(super) fn block_moment(&mut self, id: RowId, ports: &Ports) {
-        let is_cached = self.is_cached(id);
-        let at = self.tape.as_ref().map_or(0, |tape| tape.items.len());
+        let Some(tape) = &self.tape else { return };
+        let (at, is_cached) = (tape.items.len(), self.selects && self.is_cached(id));
+        let workspace = self.tally.bytes(id, Slot::Workspace, ports.workspace);
         let Some(block) = &mut self.block else { return };
-        let live = self.heap.live.saturating_sub(block.live);
-        // What comes out of the cache isn't made again.
-        let own = if is_cached && self.selects { 0 } else { ports.workspace };
-        let here = live.saturating_add(own).saturating_sub(if self.selects { block.cached } else { 0 });
-        let makes = ports.saves.iter().flatten().any(|save| matches!(save, Save::Own(..) | Save::Output(..)));
-        let saves = ports.saves.as_ref().is_some_and(|saves| !saves.is_empty());
-        if saves {
-            let before = live.saturating_sub(if self.selects { block.cached } else { 0 });
+        let live = self.heap.live.less(&block.live.plus(&block.cached));
+        let here = if is_cached { live.clone() } else { live.plus(&workspace) };
+        block.moments.push(live);
+        if ports.saves.as_ref().is_some_and(|saves| !saves.is_empty()) {
+            let makes = ports.saves.iter().flatten().any(|save| matches!(save, Save::Own(..) | Save::Output(..)));
             block.stop = if makes { at + 1 } else { at };
-            block.most = block.most.max(block.reached).max(if makes { here } else { before });
+            block.cut = block.moments.len() + usize::from(makes);
         }
-        block.reached = block.reached.max(here);
+        block.moments.push(here);
     }
 
     /// Whether selective checkpointing keeps what a layer makes.
@@ -110,33 +107,39 @@ impl<'f> Machine<'f, '_> {
             let def = class.saves.as_ref().and_then(|saves| saves.get(at));
             matches!(def, Some(SaveDef::Tensor(value)) if matches!(value.element, ElementDef::Fixed(Element::Float32)))
         };
-        let own = |save: &Save| if let Save::Own(at, bytes, _) = save { if is_wide(*at) { *bytes } else { 0 } } else { 0 };
-        let more = ports.saves.iter().flatten().map(own).fold(0u128, u128::saturating_add).saturating_mul(calls);
-        let more = if is_fused { more } else { 0 };
-        let mut bytes = more;
-        for value in outputs.iter().filter(|value| value.exists) {
-            if self.checkpointing == Checkpointing::None {
-                bytes = bytes.saturating_add(self.heap.read_by_block(value.storage, u64::MAX));
-            } else {
-                bytes = bytes.saturating_add(self.heap.keep(value.storage, Kept::Saved));
+        let mut more = T::Bytes::default();
+        for save in ports.saves.iter().flatten() {
+            if let Save::Own(at, bytes, _) = save
+                && is_fused
+                && is_wide(*at)
+            {
+                more = more.plus_times(&self.tally.bytes(id, Slot::Own(*at), *bytes), calls);
             }
+        }
+        let mut bytes = more.clone();
+        for value in outputs.iter().filter(|value| value.exists) {
+            let own = match self.checkpointing {
+                Checkpointing::None => self.heap.read_by_block(value.storage, u64::MAX),
+                _ => self.heap.keep(value.storage, Kept::Saved),
+            };
+            bytes = bytes.plus(&own);
         }
         if self.checkpointing == Checkpointing::None {
             if let Some(block) = &mut self.block {
-                block.cached = block.cached.saturating_add(bytes);
+                block.cached = block.cached.plus(&bytes);
             }
             if let Some(tape) = &mut self.tape {
                 tape.caches(bytes);
             }
             return;
         }
-        if more > 0 {
+        if more.value() > 0 {
             let storage = self.heap.store(more, 1, self.step, id, u16::MAX);
             self.heap.keep(storage, Kept::Saved);
             self.heap.release(storage);
         }
-        self.flow.saved_bytes = self.flow.saved_bytes.saturating_add(bytes);
-        self.book(id, bytes, 1);
+        self.saved = self.saved.plus(&bytes);
+        self.book(id, bytes.value(), 1);
     }
 
     /// A block has run.
@@ -146,7 +149,11 @@ impl<'f> Machine<'f, '_> {
         }
         let Some(block) = self.block.take() else { return };
         let Some(tape) = &mut self.tape else { return };
-        let Running { step, from, stop, indices, most: extra, .. } = block;
+        let Running { step, from, stop, indices, moments: mut extra, cut, .. } = block;
+        extra.truncate(cut);
+        if !self.tally.wants_all() {
+            extra = extra.into_iter().max_by_key(Bytes::value).into_iter().collect();
+        }
         tape.items.push(Item::Block(Block { from, stop, indices, extra, first: first_layer(node), step }));
     }
 }

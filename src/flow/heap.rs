@@ -1,7 +1,8 @@
 //! The storages of a model that runs: how many bytes are alive, who holds them, what stays.
 //!
-//! Bytes saturate: a model beyond 128 bits was refused before it runs.
+//! Numbers saturate: a model beyond 128 bits was refused before it runs.
 
+use super::bytes::Bytes;
 use crate::flat::RowId;
 
 /// No storage that counts: a model input, a parameter, something that never ran.
@@ -16,9 +17,9 @@ pub(super) enum Kept {
     Saved,
 }
 
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Storage {
-    pub(super) bytes: u128,
+#[derive(Debug, Clone)]
+pub(super) struct Storage<B> {
+    pub(super) bytes: B,
     pub(super) count: u128,
     pub(super) refs: u32,
     pub(super) persistent: bool,
@@ -33,13 +34,13 @@ pub(super) struct Storage {
 
 /// All storages, those that ended and may be taken again too.
 #[derive(Debug, Default)]
-pub(super) struct Heap {
-    storages: Vec<Storage>,
+pub(super) struct Heap<B> {
+    storages: Vec<Storage<B>>,
     free: Vec<u32>,
     /// Bytes that are alive.
-    pub(super) live: u128,
+    pub(super) live: B,
     /// Of them, those that persist.
-    pub(super) cache: u128,
+    pub(super) cache: B,
     /// What became permanent, in order.
     permanent: Vec<u32>,
     /// By row, caches of earlier steps that are still there.
@@ -55,14 +56,14 @@ pub(super) struct HeapMark {
     past: usize,
 }
 
-impl Heap {
+impl<B: Bytes> Heap<B> {
     /// A heap for so many rows.
     pub(super) fn new(rows: usize) -> Self {
         Heap { past_left: vec![0; rows], ..Heap::default() }
     }
 
-    pub(super) fn store(&mut self, bytes: u128, count: u128, born: u64, row: RowId, output: u16) -> u32 {
-        self.live = self.live.saturating_add(bytes.saturating_mul(count));
+    pub(super) fn store(&mut self, bytes: B, count: u128, born: u64, row: RowId, output: u16) -> u32 {
+        self.live = self.live.plus_times(&bytes, count);
         let storage =
             Storage { bytes, count, refs: 1, persistent: false, saved: false, born, is_read_by_block: false, row, output };
         if let Some(at) = self.free.pop() {
@@ -85,7 +86,7 @@ impl Heap {
         let Some(cell) = self.storages.get_mut(storage as usize) else { return };
         cell.refs = cell.refs.saturating_sub(1);
         if cell.refs == 0 {
-            self.live = self.live.saturating_sub(cell.bytes.saturating_mul(cell.count));
+            self.live = self.live.less(&cell.bytes.times(cell.count));
             // A storage that was added up stays in the log of what became permanent, but those never end.
             cell.count = 0;
             self.free.push(storage);
@@ -93,15 +94,15 @@ impl Heap {
     }
 
     /// A storage that is kept, with the bytes that this keeps which weren't kept for the same reason before.
-    pub(super) fn keep(&mut self, storage: u32, why: Kept) -> u128 {
-        let Some(cell) = self.storages.get_mut(storage as usize) else { return 0 };
+    pub(super) fn keep(&mut self, storage: u32, why: Kept) -> B {
+        let Some(cell) = self.storages.get_mut(storage as usize) else { return B::default() };
         let flag = if why == Kept::Cache { &mut cell.persistent } else { &mut cell.saved };
         if std::mem::replace(flag, true) {
-            return 0;
+            return B::default();
         }
-        let bytes = cell.bytes.saturating_mul(cell.count);
+        let bytes = cell.bytes.times(cell.count);
         if why == Kept::Cache {
-            self.cache = self.cache.saturating_add(bytes);
+            self.cache = self.cache.plus(&bytes);
         }
         cell.refs += 1;
         self.permanent.push(storage);
@@ -110,7 +111,7 @@ impl Heap {
 
     /// The bytes of a storage.
     pub(super) fn bytes(&self, storage: u32) -> u128 {
-        self.storages.get(storage as usize).map_or(0, |storage| storage.bytes)
+        self.storages.get(storage as usize).map_or(0, |storage| storage.bytes.value())
     }
 
     /// Whether a storage was made by this step or later.
@@ -119,36 +120,35 @@ impl Heap {
     }
 
     /// Notes that a block reads a storage that was made before this step; the bytes, if none did before.
-    pub(super) fn read_by_block(&mut self, storage: u32, step: u64) -> u128 {
-        let Some(cell) = self.storages.get_mut(storage as usize).filter(|cell| cell.born < step) else { return 0 };
-        if std::mem::replace(&mut cell.is_read_by_block, true) { 0 } else { cell.bytes.saturating_mul(cell.count) }
+    pub(super) fn read_by_block(&mut self, storage: u32, step: u64) -> B {
+        let Some(cell) = self.storages.get_mut(storage as usize).filter(|cell| cell.born < step) else { return B::default() };
+        if std::mem::replace(&mut cell.is_read_by_block, true) { B::default() } else { cell.bytes.times(cell.count) }
     }
 
     /// The storages that hold something right now.
-    pub(super) fn alive(&self) -> impl Iterator<Item = &Storage> {
-        self.storages.iter().filter(|storage| storage.refs > 0 && storage.bytes > 0)
+    pub(super) fn alive(&self) -> impl Iterator<Item = &Storage<B>> {
+        self.storages.iter().filter(|storage| storage.refs > 0 && storage.bytes.value() > 0)
     }
 
     // Caches of earlier steps.
 
     /// A cache that exists before the step: `count` of them, so many bytes each.
-    pub(super) fn earlier(&mut self, row: RowId, bytes: u128, count: u128) {
-        let all = bytes.saturating_mul(count);
-        self.live = self.live.saturating_add(all);
-        self.cache = self.cache.saturating_add(all);
+    pub(super) fn earlier(&mut self, row: RowId, bytes: &B, count: u128) {
+        self.live = self.live.plus_times(bytes, count);
+        self.cache = self.cache.plus_times(bytes, count);
         if let Some(left) = self.past_left.get_mut(row.0 as usize) {
             *left = count;
         }
     }
 
     /// Frees caches of earlier steps, as many as are left.
-    pub(super) fn free_past(&mut self, row: RowId, bytes: u128, count: u128) {
+    pub(super) fn free_past(&mut self, row: RowId, bytes: &B, count: u128) {
         let Some(left) = self.past_left.get_mut(row.0 as usize) else { return };
         let count = count.min(*left);
         *left -= count;
-        let all = bytes.saturating_mul(count);
-        self.live = self.live.saturating_sub(all);
-        self.cache = self.cache.saturating_sub(all);
+        let all = bytes.times(count);
+        self.live = self.live.less(&all);
+        self.cache = self.cache.less(&all);
         self.freed_past.push((row, count));
     }
 
@@ -164,20 +164,20 @@ impl Heap {
     }
 
     /// What stayed and was freed since a mark, so many times more. `past`: the bytes of a row's cache of earlier steps.
-    pub(super) fn again(&mut self, mark: HeapMark, times: u128, past: impl Fn(RowId) -> u128) {
+    pub(super) fn again(&mut self, mark: HeapMark, times: u128, past: impl Fn(RowId) -> B) {
         for at in mark.permanent..self.permanent.len() {
             let Some(storage) = self.permanent.get(at).and_then(|id| self.storages.get_mut(*id as usize)) else { continue };
             let more = storage.count.saturating_mul(times);
             storage.count = storage.count.saturating_add(more);
-            let bytes = storage.bytes.saturating_mul(more);
-            self.live = self.live.saturating_add(bytes);
+            let bytes = storage.bytes.times(more);
+            self.live = self.live.plus(&bytes);
             if storage.persistent {
-                self.cache = self.cache.saturating_add(bytes);
+                self.cache = self.cache.plus(&bytes);
             }
         }
         for at in mark.past..self.freed_past.len() {
             let Some((row, count)) = self.freed_past.get(at).copied() else { continue };
-            self.free_past(row, past(row), count.saturating_mul(times));
+            self.free_past(row, &past(row), count.saturating_mul(times));
         }
     }
 }

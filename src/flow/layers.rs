@@ -4,19 +4,20 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
+use super::bytes::{Bytes, Slot, Tally};
 use super::heap::{Kept, NONE};
 use super::machine::Machine;
 use super::tape::Ran;
 use super::values::{NO_GRADIENT, Value, Values};
 use crate::catalog::{Element, Gradient, ValueDef};
-use crate::cost::ports::Ports;
+use crate::cost::ports::{Port, Ports};
 use crate::flat::RowId;
 use crate::syntax::diag::{Code, Diagnostic};
 
 /// Layers are run at most so often: repeats within repeats multiply.
 const MOST_STEPS: u64 = 3_000_000;
 
-impl Machine<'_, '_> {
+impl<T: Tally> Machine<'_, '_, T> {
     /// Runs a layer, as often as it is called: each call on what the one before gave, where the layer gives what it takes, else on the same.
     /// Those that are held stand side by side.
     pub(super) fn layer(&mut self, id: RowId, inputs: Vec<Value>) -> Values {
@@ -53,8 +54,8 @@ impl Machine<'_, '_> {
             // A tensor that a composite owns.
             let shape = info.row.weights.as_ref().and_then(|own| own.first()).map(|weight| Arc::from(weight.shape.as_slice()));
             let trained = self.tape.as_ref().is_some_and(|tape| tape.trains(id));
-            let whole = std::iter::once(self.weight_bytes(id));
-            let gradient = self.taped(Ran::new(id, calls, 0, self.step), &[], whole, trained);
+            let whole = std::iter::once(T::Bytes::known(self.weight_bytes(id)));
+            let gradient = self.taped(Ran::new(id, calls, T::Bytes::default(), self.step), &[], whole, trained);
             let own = Value { shape, from: Some(info.row.span), gradient, ..Value::unknown() };
             return Values { own: vec![own], ..Values::default() };
         };
@@ -81,7 +82,9 @@ impl Machine<'_, '_> {
             let trained = self.tape.as_ref().is_some_and(|tape| tape.trains(id));
             let flows = |(value, def): (&Value, &ValueDef)| value.gradient != NO_GRADIENT && def.gradient != Gradient::None;
             let needs = trained || inputs.iter().zip(&class.inputs).any(flows);
-            let gives = ports.outputs().map(|port| port.bytes.saturating_mul(calls));
+            let tally = self.tally;
+            let size = |(n, port): (usize, Port<'_>)| tally.bytes(id, Slot::Output(n), port.bytes).times(calls);
+            let gives = ports.outputs().enumerate().map(size);
             let read = self.block_reads(id, &inputs);
             gradient = self.taped(Ran::new(id, calls, read, self.step), &inputs, gives, needs);
         }
@@ -95,9 +98,13 @@ impl Machine<'_, '_> {
                 }
                 // What shares no input's storage is a buffer or a parameter: not made by the call.
                 None if port.view && class.inputs.is_empty() => NONE,
-                None if port.exists && runs => {
-                    self.heap.store(port.bytes, calls, self.step, id, u16::try_from(n).unwrap_or(u16::MAX))
-                }
+                None if port.exists && runs => self.heap.store(
+                    self.tally.bytes(id, Slot::Output(n), port.bytes),
+                    calls,
+                    self.step,
+                    id,
+                    u16::try_from(n).unwrap_or(u16::MAX),
+                ),
                 None => NONE,
             };
             if port.persistent {
@@ -121,7 +128,8 @@ impl Machine<'_, '_> {
             });
         }
         if runs && ports.past > 0 {
-            self.heap.free_past(id, ports.past, calls);
+            let past = self.past_bytes(id);
+            self.heap.free_past(id, &past, calls);
         }
         if runs && self.training && !info.row.no_grad {
             self.saves(id, ports, &inputs, &own, calls);
@@ -131,7 +139,7 @@ impl Machine<'_, '_> {
     }
 
     /// Notes a layer that runs, where that is asked for; the first of its values comes back, if gradients flow to them.
-    fn taped(&mut self, ran: Ran, inputs: &[Value], gives: impl Iterator<Item = u128>, needs: bool) -> u32 {
+    fn taped(&mut self, ran: Ran<T::Bytes>, inputs: &[Value], gives: impl Iterator<Item = T::Bytes>, needs: bool) -> u32 {
         let Some(tape) = self.tape.as_mut().filter(|_| self.dry == 0 && ran.calls > 0) else { return NO_GRADIENT };
         let first = tape.ran(ran, inputs, gives, &self.indices);
         if needs { first } else { NO_GRADIENT }

@@ -2,17 +2,18 @@
 
 use std::collections::HashMap;
 
+use super::bytes::Bytes;
 use crate::flat::RowId;
 
 /// What is alive, by kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Parts {
+pub struct Parts<B = u128> {
     /// Saved by the forward pass.
-    pub saved: u128,
+    pub saved: B,
     /// Gradients of parameters.
-    pub gradients: u128,
+    pub gradients: B,
     /// Gradients of values, and what layers need while they run.
-    pub passing: u128,
+    pub passing: B,
 }
 
 /// A kind of what is alive.
@@ -32,8 +33,10 @@ impl Parts {
     pub fn total(&self) -> u128 {
         self.saved.saturating_add(self.gradients).saturating_add(self.passing)
     }
+}
 
-    fn of(&mut self, kind: Kind) -> &mut u128 {
+impl<B: Bytes> Parts<B> {
+    fn of(&mut self, kind: Kind) -> &mut B {
         match kind {
             Kind::Saved => &mut self.saved,
             Kind::Gradient => &mut self.gradients,
@@ -41,12 +44,18 @@ impl Parts {
         }
     }
 
+    /// The numbers.
+    pub(super) fn values(&self) -> Parts {
+        Parts { saved: self.saved.value(), gradients: self.gradients.value(), passing: self.passing.value() }
+    }
+
     /// What becomes of it when what happened between two moments happens so many times more.
-    pub(super) fn drifted(self, before: Parts, after: Parts, times: u128) -> Parts {
+    pub(super) fn drifted(&self, before: &Self, after: &Self, times: u128) -> Self {
+        let drift = |own: &B, before: &B, after: &B| own.plus_times(after, times).less(&before.times(times));
         Parts {
-            saved: drifted(self.saved, before.saved, after.saved, times),
-            gradients: drifted(self.gradients, before.gradients, after.gradients, times),
-            passing: drifted(self.passing, before.passing, after.passing, times),
+            saved: drift(&self.saved, &before.saved, &after.saved),
+            gradients: drift(&self.gradients, &before.gradients, &after.gradients),
+            passing: drift(&self.passing, &before.passing, &after.passing),
         }
     }
 }
@@ -59,38 +68,44 @@ fn drifted(own: u128, before: u128, after: u128, times: u128) -> u128 {
 
 /// What is alive. Bytes saturate.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Ledger {
-    pub(super) parts: Parts,
+pub(super) struct Ledger<B> {
+    pub(super) parts: Parts<B>,
     /// By kind and row; `None`: nobody asked.
     rows: Option<HashMap<(Kind, Option<RowId>), u128>>,
 }
 
-impl Ledger {
-    /// One that keeps books by row, too.
-    pub(super) fn by_row() -> Self {
-        Ledger { rows: Some(HashMap::new()), ..Ledger::default() }
+impl<B: Bytes> Ledger<B> {
+    /// One in which so much is saved.
+    pub(super) fn of(saved: B) -> Self {
+        Ledger { parts: Parts { saved, ..Parts::default() }, rows: None }
     }
 
-    pub(super) fn add(&mut self, kind: Kind, row: Option<RowId>, bytes: u128) {
+    /// One that keeps books by row, too, with what rows have saved.
+    pub(super) fn by_row(saved: B, rows: impl Iterator<Item = (RowId, u128)>) -> Self {
+        let rows = rows.map(|(row, bytes)| ((Kind::Saved, Some(row)), bytes)).collect();
+        Ledger { rows: Some(rows), ..Ledger::of(saved) }
+    }
+
+    pub(super) fn add(&mut self, kind: Kind, row: Option<RowId>, bytes: &B) {
         let part = self.parts.of(kind);
-        *part = part.saturating_add(bytes);
+        *part = part.plus(bytes);
         if let Some(rows) = &mut self.rows {
             let cell = rows.entry((kind, row)).or_default();
-            *cell = cell.saturating_add(bytes);
+            *cell = cell.saturating_add(bytes.value());
         }
     }
 
-    pub(super) fn take(&mut self, kind: Kind, row: Option<RowId>, bytes: u128) {
+    pub(super) fn take(&mut self, kind: Kind, row: Option<RowId>, bytes: &B) {
         let part = self.parts.of(kind);
-        *part = part.saturating_sub(bytes);
+        *part = part.less(bytes);
         if let Some(cell) = self.rows.as_mut().and_then(|rows| rows.get_mut(&(kind, row))) {
-            *cell = cell.saturating_sub(bytes);
+            *cell = cell.saturating_sub(bytes.value());
         }
     }
 
     /// What changed between two moments changes so many times more.
-    pub(super) fn drift(&mut self, before: &Ledger, after: &Ledger, times: u128) {
-        self.parts = self.parts.drifted(before.parts, after.parts, times);
+    pub(super) fn drift(&mut self, before: &Self, after: &Self, times: u128) {
+        self.parts = self.parts.drifted(&before.parts, &after.parts, times);
         if let (Some(rows), Some(before), Some(after)) = (&mut self.rows, &before.rows, &after.rows) {
             for key in after.keys() {
                 let of = |rows: &HashMap<_, u128>| rows.get(key).copied().unwrap_or(0);

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use super::block::{Checkpointing, Running};
+use super::bytes::{Bytes, Numbers, Slot, Tally};
 use super::heap::{Heap, NONE};
 use super::lifetime::{self, BodyPlan, Export, Inside, NodePlan};
 use super::peak::Alive;
@@ -23,7 +24,7 @@ use crate::syntax::diag::Diagnostics;
 /// Runs a model. What doesn't fit together goes to `diagnostics`.
 pub fn run(flat: &FlatModel, bound: &BoundModel, report: &CostReport, diagnostics: &mut Diagnostics) -> Flow {
     let plan = lifetime::plan(flat, diagnostics);
-    let mut machine = Machine::new(flat, bound, report, diagnostics);
+    let mut machine = Machine::new(&Numbers, flat, bound, report, diagnostics);
     machine.model(&plan);
     machine.finish()
 }
@@ -47,13 +48,14 @@ pub(super) struct Given {
     nodes: Vec<u32>,
 }
 
-pub(super) struct Machine<'f, 'd> {
+pub(super) struct Machine<'f, 'd, T: Tally> {
+    pub(super) tally: &'f T,
     pub(super) flat: &'f FlatModel,
     pub(super) bound: &'f BoundModel,
     pub(super) report: &'f CostReport,
     pub(super) diagnostics: &'d mut Diagnostics,
     pub(super) flow: Flow,
-    pub(super) heap: Heap,
+    pub(super) heap: Heap<T::Bytes>,
     pub(super) frames: Vec<Frame>,
     /// Segments of the path here, with the number of repeats around each.
     pub(super) segments: Vec<(&'f Segment, usize)>,
@@ -71,23 +73,29 @@ pub(super) struct Machine<'f, 'd> {
     /// How many repeats of composites are around.
     pub(super) blocks: u32,
     /// What ran, where that is asked for.
-    pub(super) tape: Option<Tape<'f>>,
+    pub(super) tape: Option<Tape<'f, T::Bytes>>,
     /// The block that runs, in training.
-    pub(super) block: Option<Running>,
+    pub(super) block: Option<Running<T::Bytes>>,
     /// What is kept of blocks in this walk.
     pub(super) checkpointing: Checkpointing,
     /// Whether checkpointing is selective.
     pub(super) selects: bool,
+    /// What is saved for the backward pass.
+    pub(super) saved: T::Bytes,
+    /// Where all moments are wanted: what is alive at each, and what of it persists.
+    pub(super) front: Vec<(T::Bytes, T::Bytes)>,
 }
 
-impl<'f, 'd> Machine<'f, 'd> {
+impl<'f, 'd, T: Tally> Machine<'f, 'd, T> {
     pub(super) fn new(
+        tally: &'f T,
         flat: &'f FlatModel,
         bound: &'f BoundModel,
         report: &'f CostReport,
         diagnostics: &'d mut Diagnostics,
     ) -> Self {
         let mut machine = Machine {
+            tally,
             flat,
             bound,
             report,
@@ -110,6 +118,8 @@ impl<'f, 'd> Machine<'f, 'd> {
             block: None,
             checkpointing: Checkpointing::None,
             selects: false,
+            saved: T::Bytes::default(),
+            front: Vec::new(),
         };
         machine.earlier_steps();
         machine
@@ -121,7 +131,8 @@ impl<'f, 'd> Machine<'f, 'd> {
             let Some(ports) = self.ports(id) else { continue };
             let calls = self.bound.rows.get(id.0 as usize).map_or(0, |row| row.calls);
             if ports.past > 0 && calls > 0 {
-                self.heap.earlier(id, ports.past, info.repeats.saturating_mul(calls));
+                let past = self.past_bytes(id);
+                self.heap.earlier(id, &past, info.repeats.saturating_mul(calls));
             }
         }
     }
@@ -131,8 +142,8 @@ impl<'f, 'd> Machine<'f, 'd> {
     }
 
     /// Bytes of storage from earlier steps that each call of a row frees.
-    pub(super) fn past_bytes(&self, row: RowId) -> u128 {
-        self.ports(row).map_or(0, |ports| ports.past)
+    pub(super) fn past_bytes(&self, row: RowId) -> T::Bytes {
+        self.ports(row).map_or_else(T::Bytes::default, |ports| self.tally.bytes(row, Slot::Past, ports.past))
     }
 
     pub(super) fn model(&mut self, plan: &BodyPlan) {
@@ -148,7 +159,8 @@ impl<'f, 'd> Machine<'f, 'd> {
     }
 
     pub(super) fn finish(mut self) -> Flow {
-        self.flow.cache_storage = self.heap.cache;
+        self.flow.cache_storage = self.heap.cache.value();
+        self.flow.saved_bytes = self.saved.value();
         self.flow
     }
 

@@ -2,6 +2,7 @@
 
 mod backward;
 mod block;
+mod bytes;
 mod checkpoint;
 mod heap;
 mod layers;

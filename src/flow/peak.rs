@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
+use super::bytes::{Bytes, Numbers, Slot, Tally};
 use super::lifetime;
 use super::machine::Machine;
 use crate::cost::CostReport;
@@ -58,7 +59,7 @@ pub struct Alive {
 pub fn alive_at(flat: &FlatModel, bound: &BoundModel, report: &CostReport, peak: &Peak) -> Vec<Alive> {
     let mut ignored = Diagnostics::default();
     let plan = lifetime::plan(flat, &mut ignored);
-    let mut machine = Machine::new(flat, bound, report, &mut ignored);
+    let mut machine = Machine::new(&Numbers, flat, bound, report, &mut ignored);
     machine.capture = Some(peak.step);
     machine.model(&plan);
     let mut alive = machine.captured;
@@ -85,14 +86,21 @@ pub fn alive_by_row(flat: &FlatModel, bound: &BoundModel, report: &CostReport, p
     by_row
 }
 
-impl Machine<'_, '_> {
+impl<T: Tally> Machine<'_, '_, T> {
     /// The moment at which a layer runs: is it the peak?
     pub(super) fn moment(&mut self, id: RowId, ports: &Ports) {
-        let bytes = self.heap.live.saturating_add(ports.workspace);
+        let workspace = self.tally.bytes(id, Slot::Workspace, ports.workspace);
+        let bytes = if self.tally.wants_all() {
+            let all = self.heap.live.plus(&workspace);
+            self.front.push((all.clone(), self.heap.cache.clone()));
+            all.value()
+        } else {
+            self.heap.live.value().saturating_add(ports.workspace)
+        };
         if self.flow.peak.as_ref().is_none_or(|peak| bytes > peak.bytes) {
             let path = self.flow.peak.take().map_or_else(String::new, |peak| peak.path);
             let path = self.path(id, path);
-            let (cache_bytes, workspace, step) = (self.heap.cache, ports.workspace, self.step);
+            let (cache_bytes, workspace, step) = (self.heap.cache.value(), ports.workspace, self.step);
             self.flow.peak = Some(Peak { bytes, cache_bytes, row: id, path, workspace, step });
         }
         if self.capture == Some(self.step) {
@@ -120,7 +128,7 @@ impl Machine<'_, '_> {
     pub(super) fn snapshot(&self) -> Vec<Alive> {
         let mut alive: IndexMap<(RowId, Arc<str>, u128, bool), Alive> = IndexMap::new();
         for (row, count) in self.heap.past_left() {
-            let bytes = self.past_bytes(row);
+            let bytes = self.past_bytes(row).value();
             let old = Alive { row, output: "".into(), shape: None, bytes, count, persistent: true };
             alive.insert((row, "".into(), bytes, true), old);
         }
@@ -131,9 +139,15 @@ impl Machine<'_, '_> {
             let row = self.flow.rows.get(storage.row.0 as usize);
             let shape = row.and_then(|row| row.outputs().get(usize::from(storage.output))?.as_deref()).map(<[u128]>::to_vec);
             let persistent = storage.persistent;
-            let key = (storage.row, output.clone(), storage.bytes, persistent);
-            let same =
-                alive.entry(key).or_insert(Alive { row: storage.row, output, shape, bytes: storage.bytes, count: 0, persistent });
+            let key = (storage.row, output.clone(), storage.bytes.value(), persistent);
+            let same = alive.entry(key).or_insert(Alive {
+                row: storage.row,
+                output,
+                shape,
+                bytes: storage.bytes.value(),
+                count: 0,
+                persistent,
+            });
             same.count = same.count.saturating_add(storage.count);
         }
         alive.into_values().collect()

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use super::bytes::{Bytes, Slot, Tally};
 use super::checkpoint::first_layer;
 use super::heap::HeapMark;
 use super::lifetime::{Export, Inside, NodePlan, by_index};
@@ -11,14 +12,14 @@ use super::values::{Value, Values, pick};
 use crate::flat::{Node, Repeat, RowId, Step};
 
 /// Where the logs were.
-pub(super) struct Mark {
+pub(super) struct Mark<B> {
     heap: HeapMark,
     booked: usize,
-    saved: u128,
+    saved: B,
     tape: usize,
 }
 
-impl<'f> Machine<'f, '_> {
+impl<'f, T: Tally> Machine<'f, '_, T> {
     pub(super) fn repeat(
         &mut self,
         repeat: &'f Repeat<RowId>,
@@ -68,7 +69,7 @@ impl<'f> Machine<'f, '_> {
                 self.blocks -= 1;
                 self.block_ends(node);
                 if self.blocks == 0 && matches!(node, Node::Composite(_)) {
-                    let saved_bytes = self.flow.saved_bytes.saturating_sub(mark.saved);
+                    let saved_bytes = self.saved.less(&mark.saved).value();
                     self.flow.blocks.push(Block { first: first_layer(node), count: 1, input_bytes, saved_bytes });
                 }
                 self.publish(index, indexed.get(&index).map_or(&[], Vec::as_slice), &mut made);
@@ -116,24 +117,25 @@ impl<'f> Machine<'f, '_> {
         }
     }
 
-    pub(super) fn mark(&self) -> Mark {
+    pub(super) fn mark(&self) -> Mark<T::Bytes> {
         Mark {
             heap: self.heap.mark(),
             booked: self.booked.len(),
-            saved: self.flow.saved_bytes,
+            saved: self.saved.clone(),
             tape: self.tape.as_ref().map_or(0, |tape| tape.items.len()),
         }
     }
 
     /// What was left behind since a mark, so many times more.
-    pub(super) fn again(&mut self, mark: &Mark, times: u128) {
+    pub(super) fn again(&mut self, mark: &Mark<T::Bytes>, times: u128) {
         if let Some(tape) = &mut self.tape {
             tape.again(mark.tape, times);
         }
-        let report = self.report;
-        self.heap.again(mark.heap, times, |row| report.ports(row).map_or(0, |ports| ports.past));
-        let saved = self.flow.saved_bytes.saturating_sub(mark.saved);
-        self.flow.saved_bytes = self.flow.saved_bytes.saturating_add(saved.saturating_mul(times));
+        let (report, tally) = (self.report, self.tally);
+        let past = |row| report.ports(row).map_or_else(T::Bytes::default, |ports| tally.bytes(row, Slot::Past, ports.past));
+        self.heap.again(mark.heap, times, past);
+        let saved = self.saved.less(&mark.saved);
+        self.saved = self.saved.plus_times(&saved, times);
         let booked: Vec<(RowId, u128, u128)> = self.booked.get(mark.booked..).unwrap_or_default().to_vec();
         for (row, bytes, count) in booked {
             self.book(row, bytes, count.saturating_mul(times));

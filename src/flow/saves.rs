@@ -1,12 +1,13 @@
 //! What training keeps for the backward pass: each storage once, booked to the layer that is the first to need it.
 
+use super::bytes::{Bytes, Slot, Tally};
 use super::heap::Kept;
 use super::machine::Machine;
 use super::values::Value;
 use crate::cost::ports::{Ports, Save};
 use crate::flat::RowId;
 
-impl Machine<'_, '_> {
+impl<T: Tally> Machine<'_, '_, T> {
     pub(super) fn saves(&mut self, id: RowId, ports: &Ports, inputs: &[Value], outputs: &[Value], calls: u128) {
         let Some(saves) = &ports.saves else {
             let row = self.flow.rows.get_mut(id.0 as usize);
@@ -19,30 +20,35 @@ impl Machine<'_, '_> {
         if !self.keeps_own() {
             return self.book(id, 0, calls);
         }
-        let (mut booked, mut before) = (0u128, 0u128);
+        let (mut booked, mut before) = (T::Bytes::default(), T::Bytes::default());
         for save in saves {
-            booked = booked.saturating_add(match save {
-                Save::Input(at, _) => inputs.get(*at).map_or(0, |value| {
+            let bytes = match save {
+                Save::Input(at, _) => inputs.get(*at).map(|value| {
                     let bytes = self.heap.keep(value.storage, Kept::Saved);
-                    before = before.saturating_add(if self.is_of_block(value.storage) { 0 } else { bytes });
+                    if !self.is_of_block(value.storage) {
+                        before = before.plus(&bytes);
+                    }
                     bytes
                 }),
-                Save::Output(at, _) => outputs.get(*at).map_or(0, |value| self.heap.keep(value.storage, Kept::Saved)),
-                Save::Own(_, bytes, _) => {
-                    let storage = self.heap.store(*bytes, calls, self.step, id, u16::MAX);
+                Save::Output(at, _) => outputs.get(*at).map(|value| self.heap.keep(value.storage, Kept::Saved)),
+                Save::Own(at, bytes, _) => {
+                    let bytes = self.tally.bytes(id, Slot::Own(*at), *bytes);
+                    let storage = self.heap.store(bytes, calls, self.step, id, u16::MAX);
                     let bytes = self.heap.keep(storage, Kept::Saved);
                     // The share that it came with.
                     self.heap.release(storage);
-                    bytes
+                    Some(bytes)
                 }
-            });
+            };
+            booked = bytes.iter().fold(booked, |sum, bytes| sum.plus(bytes));
         }
+        self.saved = self.saved.plus(&booked);
+        let number = booked.value();
         if let Some(tape) = &mut self.tape {
             tape.saves(booked, before);
         }
-        self.flow.saved_bytes = self.flow.saved_bytes.saturating_add(booked);
         // What several calls keep together stands with the first.
-        self.book(id, booked, 1);
+        self.book(id, number, 1);
         if calls > 1 {
             self.book(id, 0, calls - 1);
         }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::bytes::Tally;
 use super::machine::Machine;
 use super::pattern::{elements, fill, fit, shown, shown_pattern, stretches};
 use super::values::Value;
@@ -10,7 +11,7 @@ use crate::cost::ports::{Pattern, Port, Ports};
 use crate::flat::RowId;
 use crate::syntax::diag::{Code, Diagnostic};
 
-impl Machine<'_, '_> {
+impl<T: Tally> Machine<'_, '_, T> {
     /// What an unstated model input is for a layer that takes no indices: just what it takes.
     pub(super) fn assumed(&self, ports: &Ports, mut inputs: Vec<Value>) -> Vec<Value> {
         let workload = &self.bound.workload;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::backward::{Backward, How, Loss, LossBytes, Model, Most};
 use super::block::Checkpointing;
+use super::bytes::{Bytes, Numbers, Tally};
 use super::ledger::Kind;
 use super::lifetime;
 use super::machine::Machine;
@@ -75,48 +76,89 @@ pub fn step(
     options: &StepOptions,
     gradients: &GradientBytes,
 ) -> TrainingStep {
-    let mut ignored = Diagnostics::default();
-    let plan = lifetime::plan(flat, &mut ignored);
-    let mut walk = |taped: bool, checkpointing: Checkpointing, capture: Option<u64>| {
-        let mut machine = Machine::new(flat, bound, report, &mut ignored);
-        machine.tape = taped.then(|| Tape::for_gradients(gradients));
-        machine.capture = capture;
-        machine.checkpointing = checkpointing;
-        machine.selects = options.checkpointing == Checkpointing::Selective;
-        machine.model(&plan);
-        let tape = machine.tape.take().unwrap_or_else(|| Tape::for_gradients(gradients));
-        let path = std::mem::take(&mut machine.captured_path);
-        (machine.finish(), tape, path)
-    };
-    let (flow, tape, _) = walk(true, Checkpointing::None, None);
-    let checkpointing = options.checkpointing;
-    let flow = if checkpointing == Checkpointing::None { flow } else { walk(false, checkpointing, None).0 };
-    let model = Model { flat, bound, report, gradients };
-    let how = How { drops: options.drops_gradients, checkpointing };
-    let output = flow.output.as_deref();
-    let mut backward = Backward::new(model, &tape, &flow.rows, how);
-    let kept = options.loss.kept(output.unwrap_or_default(), bound.workload.dtype.bytes());
+    let run = Run { tally: &Numbers, flat, bound, report, gradients, options };
+    let (walked, tape) = run.walked();
+    let model = run.model();
+    let output = walked.flow.output.as_deref();
+    let kept = options.loss.kept(&Numbers, output.unwrap_or_default(), bound.workload.dtype.bytes());
+    let mut backward = Backward::new(&model, &tape, walked.saved, run.how());
     let saved = backward.ledger.parts.saved.saturating_add(kept.saved).saturating_add(kept.targets);
     let after_forward = saved.saturating_add(kept.scalars / 2);
-    let most = backward.run(options.loss, output);
+    let most = backward.run(options.loss, &kept);
     let (mut alive, mut backward_path): (Vec<AliveThen>, Arc<str>) = (Vec::new(), "loss".into());
     if let Some(most) = most.as_ref().filter(|_| options.looks) {
         if let Some(step) = step_of(&tape, most) {
-            backward_path = walk(false, Checkpointing::None, Some(step)).2.into();
+            backward_path = run.walk(false, Checkpointing::None, Some(step)).0.path.into();
         }
-        let mut backward = Backward::looking(model, &tape, &flow.rows, how, most);
-        backward.run(options.loss, output);
+        let booked = (walked.saved, walked.flow.rows.as_slice());
+        let mut backward = Backward::looking(&model, &tape, booked, run.how(), most);
+        backward.run(options.loss, &kept);
         let found = backward.found.take().unwrap_or_default();
         alive = found.rows().map(|(kind, row, bytes)| AliveThen { kind, row, bytes }).collect();
         alive.sort_by(|a, b| b.bytes.cmp(&a.bytes).then(a.row.cmp(&b.row)).then(a.kind.cmp(&b.kind)));
     }
-    TrainingStep { forward: forward(&flow, saved, kept), after_forward, backward: most, backward_path, alive }
+    TrainingStep { forward: forward(&walked.flow, saved, &kept), after_forward, backward: most, backward_path, alive }
+}
+
+/// What is run, and how.
+struct Run<'f, T> {
+    tally: &'f T,
+    flat: &'f FlatModel,
+    bound: &'f BoundModel,
+    report: &'f CostReport,
+    gradients: &'f GradientBytes,
+    options: &'f StepOptions,
+}
+
+/// A forward pass that was run.
+struct Walked<B> {
+    flow: Flow,
+    /// What it saves.
+    saved: B,
+    /// Where all moments are wanted: what is alive at each, and what of it persists.
+    front: Vec<(B, B)>,
+    /// The path of the layer that was asked for.
+    path: String,
+}
+
+impl<'f, T: Tally> Run<'f, T> {
+    fn model(&self) -> Model<'f, T> {
+        Model { tally: self.tally, flat: self.flat, bound: self.bound, report: self.report, gradients: self.gradients }
+    }
+
+    fn how(&self) -> How {
+        How { drops: self.options.drops_gradients, checkpointing: self.options.checkpointing }
+    }
+
+    /// The forward pass, and the list of what the backward pass goes through.
+    fn walked(&self) -> (Walked<T::Bytes>, Tape<'f, T::Bytes>) {
+        let (walked, tape) = self.walk(true, Checkpointing::None, None);
+        match self.options.checkpointing {
+            Checkpointing::None => (walked, tape),
+            checkpointing => (self.walk(false, checkpointing, None).0, tape),
+        }
+    }
+
+    fn walk(&self, taped: bool, checkpointing: Checkpointing, capture: Option<u64>) -> (Walked<T::Bytes>, Tape<'f, T::Bytes>) {
+        let mut ignored = Diagnostics::default();
+        let plan = lifetime::plan(self.flat, &mut ignored);
+        let mut machine = Machine::new(self.tally, self.flat, self.bound, self.report, &mut ignored);
+        machine.tape = taped.then(|| Tape::for_gradients(self.gradients));
+        machine.capture = capture;
+        machine.checkpointing = checkpointing;
+        machine.selects = self.options.checkpointing == Checkpointing::Selective;
+        machine.model(&plan);
+        let tape = machine.tape.take().unwrap_or_else(|| Tape::for_gradients(self.gradients));
+        let (path, front) = (std::mem::take(&mut machine.captured_path), std::mem::take(&mut machine.front));
+        let saved = machine.saved.clone();
+        (Walked { flow: machine.finish(), saved, front, path }, tape)
+    }
 }
 
 /// The most before the backward pass: in the forward pass, or at the loss with what the model gave and, of cross-entropy, its float32 copy beside the
 /// log-softmax.
-fn forward(flow: &Flow, saved: u128, loss: LossBytes) -> Forward {
-    let copy = if loss.output < loss.saved { loss.saved } else { 0 };
+fn forward(flow: &Flow, saved: u128, loss: &LossBytes<u128>) -> Forward {
+    let copy = if loss.casts { loss.saved } else { 0 };
     let at_loss = saved.saturating_add(loss.output).saturating_add(copy).saturating_add(loss.scalars / 2);
     match flow.peak.as_ref().filter(|peak: &&Peak| peak.bytes > at_loss) {
         Some(peak) => Forward { bytes: peak.bytes, saved: saved.min(peak.bytes), path: (*peak.path).into() },
@@ -125,7 +167,7 @@ fn forward(flow: &Flow, saved: u128, loss: LossBytes) -> Forward {
 }
 
 /// The step of the forward pass that ran the layer at which most is alive; `None`: the loss.
-fn step_of(tape: &Tape<'_>, most: &Most) -> Option<u64> {
+fn step_of(tape: &Tape<'_, u128>, most: &Most) -> Option<u64> {
     match tape.items.get(most.item)? {
         Item::Ran(ran) => Some(ran.step),
         Item::Block(block) => Some(block.step),

@@ -3,6 +3,7 @@
 use foldhash::fast::RandomState;
 use indexmap::IndexSet;
 
+use super::bytes::Bytes;
 use super::heap::NONE;
 use super::trained::GradientBytes;
 use super::values::{NO_GRADIENT, Value};
@@ -10,14 +11,14 @@ use crate::flat::RowId;
 
 /// All that ran and that gradients flow through.
 #[derive(Debug)]
-pub(super) struct Tape<'g> {
+pub(super) struct Tape<'g, B> {
     /// What is trained.
     gradients: &'g GradientBytes,
-    pub(super) items: Vec<Item>,
+    pub(super) items: Vec<Item<B>>,
     /// The values that were read, run after run.
     reads: Vec<u32>,
     /// Bytes of each value that needs a gradient.
-    sizes: Vec<u128>,
+    sizes: Vec<B>,
     /// Indices of instances: those of a run are one of them.
     places: IndexSet<Box<[u64]>, RandomState>,
     /// The last of them.
@@ -27,47 +28,47 @@ pub(super) struct Tape<'g> {
 }
 
 /// A part of the list.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Item {
-    Ran(Ran),
+#[derive(Debug, Clone)]
+pub(super) enum Item<B> {
+    Ran(Ran<B>),
     /// What ran since a place in the list, so many times more.
     Again {
         from: usize,
         times: u128,
     },
     /// What ran since a place in the list is a block, which checkpointing computes again.
-    Block(Block),
+    Block(Block<B>),
 }
 
 /// A block of layers that may be computed again.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Block {
+#[derive(Debug, Clone)]
+pub(super) struct Block<B> {
     pub(super) from: usize,
     pub(super) first: Option<RowId>,
     /// The step at which that ran.
     pub(super) step: u64,
     /// Bytes of positions and other indices that it is handed, if no block before it was.
-    pub(super) indices: u128,
+    pub(super) indices: B,
     /// Where in the list what isn't computed again begins.
     pub(super) stop: usize,
-    /// The most that is alive more than before while it is computed again.
-    pub(super) extra: u128,
+    /// How much more than before is alive while it is computed again.
+    pub(super) extra: Vec<B>,
 }
 
 /// A layer that ran.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Ran {
+#[derive(Debug, Clone)]
+pub(super) struct Ran<B> {
     pub(super) row: RowId,
     /// How often, side by side.
     pub(super) calls: u128,
     /// Bytes that it was the first to save: what it frees when its backward pass has run.
-    pub(super) saved: u128,
+    pub(super) saved: B,
     /// Of them, those of what was made before the block around.
-    pub(super) before: u128,
+    pub(super) before: B,
     /// Bytes that selective checkpointing has of what it made.
-    pub(super) cached: u128,
+    pub(super) cached: B,
     /// With checkpointing: bytes that it was the first to read of what was made before the block around.
-    pub(super) read: u128,
+    pub(super) read: B,
     /// Where in the list of reads its inputs begin, and how many there are.
     reads: (u32, u16),
     /// The first of the values that it gave; the others follow.
@@ -78,14 +79,15 @@ pub(super) struct Ran {
     pub(super) step: u64,
 }
 
-impl Ran {
+impl<B: Bytes> Ran<B> {
     /// A layer that runs at a step, so often side by side. `read`: what it is the first to read of what was made before the block around.
-    pub(super) fn new(row: RowId, calls: u128, read: u128, step: u64) -> Self {
-        Ran { row, calls, saved: 0, before: 0, cached: 0, read, reads: (0, 0), gives: 0, place: 0, step }
+    pub(super) fn new(row: RowId, calls: u128, read: B, step: u64) -> Self {
+        let [saved, before, cached] = std::array::from_fn(|_| B::default());
+        Ran { row, calls, saved, before, cached, read, reads: (0, 0), gives: 0, place: 0, step }
     }
 }
 
-impl<'g> Tape<'g> {
+impl<'g, B: Bytes> Tape<'g, B> {
     /// An empty list, of a model of which this is trained.
     pub(super) fn for_gradients(gradients: &'g GradientBytes) -> Self {
         Tape {
@@ -105,7 +107,7 @@ impl<'g> Tape<'g> {
     }
 
     /// Notes a layer that runs, with values of these sizes that it gives; the first of them comes back.
-    pub(super) fn ran(&mut self, ran: Ran, inputs: &[Value], gives: impl Iterator<Item = u128>, indices: &[u64]) -> u32 {
+    pub(super) fn ran(&mut self, ran: Ran<B>, inputs: &[Value], gives: impl Iterator<Item = B>, indices: &[u64]) -> u32 {
         let first = place(self.sizes.len());
         self.sizes.extend(gives);
         let reads = (place(self.reads.len()), u16::try_from(inputs.len()).unwrap_or(u16::MAX));
@@ -119,14 +121,14 @@ impl<'g> Tape<'g> {
     }
 
     /// Books what the last layer that ran saves.
-    pub(super) fn saves(&mut self, bytes: u128, before: u128) {
+    pub(super) fn saves(&mut self, bytes: B, before: B) {
         if let Some(Item::Ran(ran)) = self.items.last_mut() {
             (ran.saved, ran.before) = (bytes, before);
         }
     }
 
     /// Books what selective checkpointing keeps of what the last layer that ran made.
-    pub(super) fn caches(&mut self, bytes: u128) {
+    pub(super) fn caches(&mut self, bytes: B) {
         if let Some(Item::Ran(ran)) = self.items.last_mut() {
             ran.cached = bytes;
         }
@@ -140,19 +142,19 @@ impl<'g> Tape<'g> {
     }
 
     /// The values that a layer read.
-    pub(super) fn reads(&self, ran: &Ran) -> &[u32] {
+    pub(super) fn reads(&self, ran: &Ran<B>) -> &[u32] {
         let from = ran.reads.0 as usize;
         self.reads.get(from..from + usize::from(ran.reads.1)).unwrap_or_default()
     }
 
     /// Its n-th value.
-    pub(super) fn gives(ran: &Ran, n: usize) -> usize {
+    pub(super) fn gives(ran: &Ran<B>, n: usize) -> usize {
         ran.gives as usize + n
     }
 
     /// Bytes of a value.
-    pub(super) fn size(&self, value: usize) -> u128 {
-        self.sizes.get(value).copied().unwrap_or(0)
+    pub(super) fn size(&self, value: usize) -> B {
+        self.sizes.get(value).cloned().unwrap_or_default()
     }
 
     /// How many values need a gradient.
