@@ -117,7 +117,10 @@ pub mod analyses {
 
 /// A model as formulas, compiled: its totals at any workload in nanoseconds.
 pub mod programs {
-    pub use crate::program::{Block, Program, Regime, Room, Scratch, Unformed, Values, Variable};
+    pub use crate::analysis::memory::PlanProgram;
+    pub use crate::program::{
+        Block, Memory, MemoryProgram, MemoryRoom, Program, Regime, Room, Scratch, Unformed, Values, Variable,
+    };
     pub use crate::quantity::{TOTALS, Total, TotalInfo};
 }
 

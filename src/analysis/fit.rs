@@ -3,10 +3,13 @@
 //! Memory never shrinks as batch or context grow, so the largest that fits is found by bisection over whole evaluations, from the workload
 //! that is asked about: solved, not guessed.
 
-use super::memory::{Plan, Training, plan, targeted};
+use std::cell::RefCell;
+
+use super::memory::{Plan, PlanProgram, Training, plan, targeted};
 use crate::catalog::Device;
 use crate::cost::workload::Workload;
 use crate::evaluation::Evaluation;
+use crate::program::MemoryRoom;
 use crate::quantity::workload::Phase;
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics};
 
@@ -131,16 +134,45 @@ pub fn fit(question: Question<'_>, now: &Plan) -> Fit {
             _ => At::TooMuch,
         }
     };
+    let program = PlanProgram::of(model, count, training);
+    let memory = RefCell::new(MemoryRoom::default());
+    // By formulas; where these have no answer, by the model itself.
+    let quickly = |workload: &Workload| {
+        let value = |name: &str| match name {
+            "batch_size" => workload.batch_size,
+            "seq_len" => workload.seq_len,
+            "past_len" => workload.past_len,
+            _ => None,
+        };
+        let found = program.as_ref().and_then(|program| program.total(&program.point(value)?, &mut memory.borrow_mut()));
+        match found {
+            Some(bytes) if bytes <= room => At::Fits,
+            Some(_) => At::TooMuch,
+            None => at(workload),
+        }
+    };
+    let solve = |now: u64, make: &dyn Fn(u64) -> Workload| {
+        let found = largest(now, |number| quickly(&make(number)));
+        // Formulas know no shapes: the model is asked about both sides of what they say.
+        let fits = |number: u64| matches!(at(&make(number)), At::Fits);
+        let is_so = match &found {
+            Largest::AtMost(most) => fits(*most) && matches!(at(&make(most.saturating_add(1))), At::TooMuch),
+            Largest::Never => matches!(at(&make(1)), At::TooMuch),
+            Largest::Unbounded => fits(now.max(MOST)),
+            Largest::Failed { .. } => false,
+        };
+        if is_so { found } else { largest(now, |number| at(&make(number))) }
+    };
     let fixed = Workload { seq_len: Some(workload.seq_len), past_len: Some(workload.past_len), ..asked.clone() };
-    let largest_batch = largest(workload.batch_size, |batch| at(&Workload { batch_size: Some(batch), ..fixed.clone() }));
+    let largest_batch = solve(workload.batch_size, &|batch| Workload { batch_size: Some(batch), ..fixed.clone() });
     let fixed = Workload { batch_size: Some(workload.batch_size), ..fixed };
     let longest_context = match workload.phase {
-        Phase::Decode => largest(workload.seq_len.saturating_add(workload.past_len), |tokens| {
+        Phase::Decode => solve(workload.seq_len.saturating_add(workload.past_len), &|tokens| {
             // The new tokens are some of them. Fewer than those are asked of the step without cached ones, which then bounds the answer.
             let past_len = tokens.saturating_sub(workload.seq_len);
-            at(&Workload { past_len: Some(past_len), ..fixed.clone() })
+            Workload { past_len: Some(past_len), ..fixed.clone() }
         }),
-        _ => largest(workload.seq_len, |tokens| at(&Workload { seq_len: Some(tokens), ..fixed.clone() })),
+        _ => solve(workload.seq_len, &|tokens| Workload { seq_len: Some(tokens), ..fixed.clone() }),
     };
     Fit { count, capacity, reserve, needed: now.total().unwrap_or(u128::MAX), largest_batch, longest_context }
 }

@@ -14,6 +14,7 @@ use crate::cost::Tensor;
 use crate::evaluation::{Checks, Evaluation, evaluate};
 use crate::flat::{Node, RowId, RowInfo};
 use crate::flow::{Checkpointing, GradientBytes, Loss, Parts, StepOptions, TrainingStep, step};
+use crate::program::{MemoryProgram, MemoryRoom, Step};
 use crate::quantity::Quantity;
 use crate::quantity::workload::{Phase, words};
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics};
@@ -168,13 +169,7 @@ pub fn training(model: &Evaluation, options: &Training, looks: bool) -> Result<P
     let split = |bytes: u128, stage: u8| if options.zero >= stage { bytes.div_ceil(ranks) } else { bytes };
     let adapters = if options.lora.is_some() { trained.weight_bytes } else { 0 };
     let weights = weights.checked_add(adapters).ok_or_else(beyond)?;
-    let step_options = StepOptions {
-        loss: loss_of(model, options),
-        drops_gradients: options.gradients == Gradients::Dropped,
-        checkpointing: options.checkpointing,
-        looks,
-    };
-    let step = step(&model.flat, &model.bound, &model.report, &step_options, &trained.gradients);
+    let step = step(&model.flat, &model.bound, &model.report, &step_options(model, options, looks), &trained.gradients);
     let moment = |pass: &'static str, path: &Arc<str>, parts: Parts| {
         let mut items = vec![Item {
             kind: "weights",
@@ -203,6 +198,65 @@ pub fn training(model: &Evaluation, options: &Training, looks: bool) -> Result<P
     let recomputed_flops = recomputed(model, options.checkpointing).ok_or_else(beyond)?;
     let gradient_bytes = split(trained.gradient_bytes, 2);
     Ok(Plan { items, trained_params: trained.params, recomputed_flops, gradient_bytes, moments, step: Some(step), split: None })
+}
+
+/// A plan's total as formulas.
+#[derive(Debug)]
+pub struct PlanProgram {
+    memory: MemoryProgram,
+    /// Weights and states, which no workload changes.
+    constant: u128,
+}
+
+impl PlanProgram {
+    /// The formulas of what a plan adds up, for a model at whatever workload. `None`: it has none, or is split over several devices.
+    #[must_use]
+    pub fn of(model: &Evaluation, devices: u64, options: &Training) -> Option<Self> {
+        if model.bound.workload.phase != Phase::Train {
+            let constant = model.report.totals.get(Quantity::WeightBytes);
+            let memory = MemoryProgram::new(model.lowered(), &model.asked, None).ok().filter(|_| devices == 1)?;
+            return Some(PlanProgram { memory, constant });
+        }
+        let told_apart = targeted(model, options).transpose().ok()?;
+        let model = told_apart.as_ref().unwrap_or(model);
+        let trained = Trained::of(model, options).ok()?;
+        let ranks = u128::from(options.ranks.max(1));
+        let split = |bytes: u128, stage: u8| if options.zero >= stage { bytes.div_ceil(ranks) } else { bytes };
+        let adapters = if options.lora.is_some() { trained.weight_bytes } else { 0 };
+        let weights = model.report.totals.get(Quantity::WeightBytes).checked_add(adapters)?;
+        let masters = if options.master_weights { split(trained.master_bytes, 1) } else { 0 };
+        let constant = split(weights, 3).checked_add(masters)?.checked_add(split(trained.state_bytes, 1))?;
+        let step = Step { options: step_options(model, options, false), gradients: trained.gradients };
+        let memory = MemoryProgram::new(model.lowered(), &model.asked, Some(step)).ok()?;
+        Some(PlanProgram { memory, constant })
+    }
+
+    /// A point: the values of the variables that it takes, by name.
+    pub fn point(&self, value: impl Fn(&str) -> Option<u64>) -> Option<Vec<u64>> {
+        self.memory.point(|name| value(name).or_else(|| self.memory.constant(name)))
+    }
+
+    /// The total at a point. `None`: ask the interpreter, which also says what is wrong.
+    pub fn total(&self, point: &[u64], room: &mut MemoryRoom) -> Option<u128> {
+        let memory = self.memory.at(point, room)?;
+        self.constant.checked_add(memory.peak_bytes)
+    }
+
+    /// How many parts of all workloads were met.
+    #[must_use]
+    pub fn regions(&self) -> usize {
+        self.memory.regions()
+    }
+}
+
+fn step_options(model: &Evaluation, options: &Training, looks: bool) -> StepOptions {
+    StepOptions {
+        loss: loss_of(model, options),
+        drops_gradients: options.gradients == Gradients::Dropped,
+        checkpointing: options.checkpointing,
+        ranks: if options.zero >= 2 { u128::from(options.ranks.max(1)) } else { 1 },
+        looks,
+    }
 }
 
 /// What a training step starts its backward pass from.

@@ -9,7 +9,7 @@ use crate::cost::bind::bind;
 use crate::cost::workload::Workload;
 use crate::evaluation::{Checks, costs, evaluate, figure, saves_are_known};
 use crate::lower::Lowered;
-use crate::program::{self, Program, Regime, Scratch, symbolic};
+use crate::program::{self, MemoryProgram, MemoryRoom, Program, Regime, Scratch, Variable, symbolic};
 use crate::quantity::Total;
 use crate::quantity::workload::{Phase, VARIABLES};
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics};
@@ -169,6 +169,24 @@ impl Interpreter {
         })
     }
 
+    /// Where the values of a program's variables come from. `None`: not all that is varied is a variable of it.
+    fn sources(&self, variables: &[Variable], constant: impl Fn(&str) -> Option<u64>) -> Option<Vec<Source>> {
+        let source = |name: &str| {
+            if let Some(at) = POINT_VARIABLES.iter().position(|known| *known == name) {
+                return Some(Source::Column(at));
+            }
+            if let Some(at) = self.own.iter().position(|known| **known == *name) {
+                return Some(Source::Column(POINT_VARIABLES.len() + at));
+            }
+            constant(name).map(Source::Constant)
+        };
+        let sources: Option<Vec<Source>> = variables.iter().map(|variable| source(&variable.name)).collect();
+        let sources = sources?;
+        let is_taken = |at: usize| sources.iter().any(|source| matches!(source, Source::Column(column) if *column == at));
+        let all = (POINT_VARIABLES.len()..POINT_VARIABLES.len() + self.own.len()).all(is_taken);
+        all.then_some(sources)
+    }
+
     /// Gives a workload the values of a point.
     fn set(&self, workload: &mut Workload, mut values: impl Iterator<Item = u64>) {
         let mut next = || values.next();
@@ -231,30 +249,94 @@ impl Compiled {
     /// What evaluates the quantities that are wanted: their program, or where the model has none for them the interpreter itself.
     #[must_use]
     pub fn or_interpreter(interpreter: Interpreter, wanted: &[Total]) -> Box<dyn Points> {
-        let Interpreter { lowered, workload, own } = &interpreter;
+        let Interpreter { lowered, workload, .. } = &interpreter;
         let made = deep(|| {
             let mut symbolic = symbolic(&lowered.flat, lowered.execution, workload, &Regime::default()).ok()?;
             let program = Program::only(&mut symbolic, wanted)?;
-            let source = |name: &str| {
-                if let Some(at) = POINT_VARIABLES.iter().position(|known| *known == name) {
-                    return Some(Source::Column(at));
-                }
-                if let Some(at) = own.iter().position(|known| **known == *name) {
-                    return Some(Source::Column(POINT_VARIABLES.len() + at));
-                }
-                symbolic.workload.count(name).map(Source::Constant)
-            };
-            let sources: Option<Vec<Source>> = program.variables().iter().map(|variable| source(&variable.name)).collect();
-            let sources = sources?;
-            // What is varied must be a variable of the program.
-            let is_taken = |at: usize| sources.iter().any(|source| matches!(source, Source::Column(column) if *column == at));
-            let all = (POINT_VARIABLES.len()..POINT_VARIABLES.len() + own.len()).all(is_taken);
-            all.then_some((program, sources))
+            let sources = interpreter.sources(program.variables(), |name| symbolic.workload.count(name))?;
+            Some((program, sources))
         });
         match made {
             Some((program, sources)) => Box::new(Compiled { program, sources, interpreter, rooms: Mutex::default() }),
             None => Box::new(interpreter),
         }
+    }
+}
+
+/// Programs of memory and of totals, and the interpreter for the points that they have no answer for.
+pub struct WithMemory {
+    memory: MemoryProgram,
+    /// Those quantities that are sums, and what evaluates them.
+    sums: (Vec<Total>, Box<dyn Points>),
+    sources: Vec<Source>,
+    interpreter: Interpreter,
+    rooms: Mutex<Vec<(MemoryRoom, Block)>>,
+}
+
+impl WithMemory {
+    /// What evaluates the quantities that are wanted, peaks among them: programs, or where the model has none the interpreter itself.
+    #[must_use]
+    pub fn or_interpreter(interpreter: Interpreter, wanted: &[Total]) -> Box<dyn Points> {
+        let made = deep(|| {
+            let memory = MemoryProgram::new(interpreter.lowered.clone(), &interpreter.workload, None).ok()?;
+            let sources = interpreter.sources(memory.variables(), |name| memory.constant(name))?;
+            Some((memory, sources))
+        });
+        let Some((memory, sources)) = made else { return Box::new(interpreter) };
+        let totals: Vec<Total> = wanted.iter().copied().filter(|total| total.is_sum()).collect();
+        let again = Interpreter::new(&interpreter.lowered, &interpreter.workload, &interpreter.own);
+        let sums = (totals.clone(), Compiled::or_interpreter(again, &totals));
+        Box::new(WithMemory { memory, sums, sources, interpreter, rooms: Mutex::default() })
+    }
+}
+
+impl Points for WithMemory {
+    fn fill(&self, wanted: &[Total], columns: &[Vec<u64>], out: &mut Block) {
+        out.clear(wanted.len());
+        let rooms = || self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut room, mut sums) = rooms().pop().unwrap_or_default();
+        self.sums.1.fill(&self.sums.0, columns, &mut sums);
+        let points = columns.first().map_or(0, Vec::len);
+        let mut point = Vec::with_capacity(self.sources.len());
+        let mut workload = self.interpreter.workload.clone();
+        deep(|| {
+            for at in 0..points {
+                point.clear();
+                point.extend(self.sources.iter().map(|source| match source {
+                    Source::Column(column) => columns.get(*column).and_then(|values| values.get(at)).copied().unwrap_or(0),
+                    Source::Constant(value) => *value,
+                }));
+                let memory = self.memory.at(&point, &mut room);
+                let sum = |nth: usize| {
+                    let column = sums.columns.get(nth)?;
+                    column.values.get(at).copied().filter(|_| column.known.get(at) == Some(&true))
+                };
+                let are_known = (0..self.sums.0.len()).all(|nth| sum(nth).is_some());
+                let mut found: Vec<Option<u128>> = Vec::with_capacity(wanted.len());
+                match memory.filter(|_| are_known) {
+                    Some(memory) => {
+                        let mut next = 0usize..;
+                        found.extend(wanted.iter().map(|total| match total {
+                            Total::PeakBytes => Some(memory.peak_bytes),
+                            Total::PeakActivationBytes => Some(memory.peak_activation_bytes),
+                            Total::SavedBytes => Some(memory.saved_bytes),
+                            _ => next.next().and_then(sum),
+                        }));
+                    }
+                    None => {
+                        self.interpreter.set(&mut workload, columns.iter().filter_map(|column| column.get(at).copied()));
+                        if let Err(why) = self.interpreter.at(wanted, &workload, |figure| found.push(figure)) {
+                            out.problem.get_or_insert((at, why));
+                            found = vec![None; wanted.len()];
+                        }
+                    }
+                }
+                for (column, figure) in out.columns.iter_mut().zip(found) {
+                    column.push(figure);
+                }
+            }
+        });
+        rooms().push((room, sums));
     }
 }
 

@@ -5,7 +5,7 @@
 use super::counting::Counting;
 use super::env::LayerEnv;
 use super::problem::{Problem, beyond};
-use crate::catalog::{Class, Dim, Element, SaveDef, ShapeDef, ValueDef};
+use crate::catalog::{Class, Dim, Element, Formula, SaveDef, ShapeDef, ValueDef};
 use crate::syntax::diag::Code;
 use crate::syntax::expr::{Domain, Plain};
 
@@ -72,6 +72,8 @@ pub struct Ports<D: Counting = Plain> {
     pub backward_workspace: Option<D::Count>,
     /// The same once the gradients that it was given are let go, these left out.
     pub backward_later: Option<D::Count>,
+    /// The same where gradients of weights are held.
+    pub backward_held: Option<D::Count>,
     /// `None`: the class doesn't say. Empty unless training.
     pub saves: Option<Saves<D>>,
 }
@@ -88,6 +90,7 @@ impl<D: Counting> Ports<D> {
             past: domain.of(0),
             backward_workspace: None,
             backward_later: None,
+            backward_held: None,
             saves: Some(Box::default()),
         }
     }
@@ -95,6 +98,12 @@ impl<D: Counting> Ports<D> {
     /// Of each input.
     pub(super) fn input_bytes(&self) -> impl Iterator<Item = D::Count> {
         self.ports.iter().take(self.num_inputs).map(|port| port.bytes.clone())
+    }
+
+    /// Of each output: its bytes, and what it depends on whether it exists, is a view, persists.
+    pub fn output_forms(&self) -> impl Iterator<Item = (&D::Count, [&D::Truth; 3])> {
+        let outputs = self.ports.iter().skip(self.num_inputs);
+        outputs.map(|port| (&port.bytes, [&port.exists, &port.view, &port.persistent]))
     }
 
     /// Of each output that is storage of its own: a view is its origin's, and what persists is cache.
@@ -170,17 +179,15 @@ impl<D: Counting> LayerEnv<'_, D> {
         let leads =
             |value: &ValueDef| matches!(&value.shape, ShapeDef::Dims(dims) if dims.iter().any(|d| matches!(d, Dim::Leading)));
         let open = class.inputs.iter().chain(&class.outputs).any(leads);
+        let backward =
+            |formula: &Option<Formula>| formula.as_ref().filter(|_| training).map(|formula| self.bytes(formula)).transpose();
         Ok(Ports {
             tokens: if open { Some(self.tokens()?) } else { None },
             workspace,
             past: class.past.as_ref().map_or(Ok(domain.of(0)), |formula| self.bytes(formula))?,
-            backward_workspace: class
-                .backward_workspace
-                .as_ref()
-                .filter(|_| training)
-                .map(|formula| self.bytes(formula))
-                .transpose()?,
-            backward_later: class.backward_later.as_ref().filter(|_| training).map(|formula| self.bytes(formula)).transpose()?,
+            backward_workspace: backward(&class.backward_workspace)?,
+            backward_later: backward(&class.backward_later)?,
+            backward_held: backward(&class.backward_held)?,
             saves: if training { self.saves(class)? } else { Some(Box::default()) },
             num_inputs: class.inputs.len(),
             ports: ports.into(),

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 
 use super::block::Checkpointing;
-use super::bytes::{Bytes, Given, Slot, Tally};
+use super::bytes::{Bytes, Slot, Tally};
 use super::heap::NONE;
 use super::ledger::{Kind, Ledger, Parts};
 use super::result::RowFlow;
@@ -20,7 +20,6 @@ use crate::cost::bind::BoundModel;
 use crate::cost::ports::Ports;
 use crate::flat::{FlatModel, RowId};
 use crate::quantity::workload::words;
-use crate::syntax::expr::Exact;
 
 /// What a backward pass starts from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,9 +28,11 @@ pub enum Loss {
     Sum,
     /// The cross-entropy of logits over tokens, in float32, as transformers has it.
     CrossEntropy,
+    /// The cross-entropy of logits in their own dtype, as transformers has it of BERT, T5, BART and Whisper.
+    CrossEntropyAsIs,
 }
 
-words!(Loss, Sum = "sum", CrossEntropy = "cross-entropy");
+words!(Loss, Sum = "sum", CrossEntropy = "cross-entropy", CrossEntropyAsIs = "cross-entropy-as-is");
 
 /// The moment at which most bytes are alive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,6 +86,15 @@ pub(super) struct How {
     pub(super) drops: bool,
     /// What is kept of blocks.
     pub(super) checkpointing: Checkpointing,
+    /// Over how many ranks gradients of weights are divided.
+    pub(super) ranks: u128,
+}
+
+impl How {
+    /// What one rank has alive.
+    fn on_a_rank(&self, parts: &Parts) -> u128 {
+        parts.saved.saturating_add(parts.passing).saturating_add(parts.gradients.div_ceil(self.ranks.max(1)))
+    }
 }
 
 pub(super) struct Backward<'f, 't, T: Tally> {
@@ -237,7 +247,8 @@ impl<'f, 't, T: Tally> Backward<'f, 't, T> {
         }
         let mut parts = self.ledger.parts.values();
         parts.passing = parts.passing.saturating_add(more.value());
-        if self.most.as_ref().is_none_or(|most| parts.total() > most.parts.total()) {
+        let how = self.how;
+        if self.most.as_ref().is_none_or(|most| how.on_a_rank(&parts) > how.on_a_rank(&most.parts)) {
             let (row, item, nth, again) = (self.row, self.at, self.nth, self.is_again);
             self.most = Some(Most { parts, workspace: more.value(), row, again, nth, item });
         }
@@ -353,9 +364,10 @@ impl<'f, 't, T: Tally> Backward<'f, 't, T> {
         let drift = |parts: &Parts<T::Bytes>| parts.drifted(&before.parts, &after.parts, times);
         let drifted: Vec<Parts<T::Bytes>> = self.front.iter().skip(seen).map(drift).collect();
         self.front.extend(drifted);
+        let how = self.how;
         let inside = self.most.take().map(|most| {
             let drifted = most.parts.drifted(&before.parts.values(), &after.parts.values(), times);
-            let drifts = drifted.total() > most.parts.total();
+            let drifts = how.on_a_rank(&drifted) > how.on_a_rank(&most.parts);
             if drifts
                 && self.wanted == Some(most.nth)
                 && let Some(found) = &mut self.found
@@ -366,7 +378,7 @@ impl<'f, 't, T: Tally> Backward<'f, 't, T> {
         });
         self.ledger.drift(&before, &after, times);
         self.most = match (outside, inside) {
-            (Some(a), Some(b)) => Some(if b.parts.total() > a.parts.total() { b } else { a }),
+            (Some(a), Some(b)) => Some(if how.on_a_rank(&b.parts) > how.on_a_rank(&a.parts) { b } else { a }),
             (a, b) => a.or(b),
         };
     }
@@ -385,6 +397,12 @@ impl<'f, 't, T: Tally> Backward<'f, 't, T> {
         self.in_block = true;
         self.back(block.from, to);
         self.in_block = false;
+        // What it was handed goes with it.
+        for item in self.tape.items.get(block.from..to).unwrap_or_default() {
+            if let Item::Ran(ran) = item {
+                self.ledger.take(Kind::Saved, Some(ran.row), &ran.read);
+            }
+        }
         // What isn't asked for stays in the cache until then.
         self.rest_goes(block.stop, to);
         self.ledger.take(Kind::Saved, block.first, &block.indices);
@@ -442,26 +460,22 @@ impl<'f, 't, T: Tally> Backward<'f, 't, T> {
                 leaves = leaves.plus(bytes);
             }
         }
-        self.moment(&leaves);
         let stated = |slot: Slot, bytes: u128| self.model.tally.bytes(ran.row, slot, bytes).times(ran.calls);
-        if let Some(bytes) = ports.and_then(|ports| ports.backward_workspace) {
-            self.moment(&stated(Slot::Backward, bytes));
-        }
-        if let Some(bytes) = ports.and_then(|ports| ports.backward_later) {
-            let mut later = stated(Slot::BackwardLater, bytes);
-            if !self.how.drops {
-                later = later.plus(&weights);
-            }
-            self.later(&later, &given);
+        let first = ports.and_then(|ports| ports.backward_workspace).map_or(leaves, |bytes| stated(Slot::Backward, bytes));
+        self.moment(&first);
+        let held = ports.and_then(|ports| ports.backward_held).filter(|_| !self.how.drops);
+        let later = ports.and_then(|ports| ports.backward_later);
+        match (held, later) {
+            (Some(bytes), _) => self.later(&stated(Slot::BackwardHeld, bytes), &given),
+            (None, Some(bytes)) if self.how.drops => self.later(&stated(Slot::BackwardLater, bytes), &given),
+            (None, Some(bytes)) => self.later(&stated(Slot::BackwardLater, bytes).plus(&weights), &given),
+            (None, None) => {}
         }
         self.ledger.take(
             Kind::Saved,
             Some(ran.row),
             &if self.in_block { ran.saved.less(&ran.before) } else { ran.saved.clone() },
         );
-        if self.in_block {
-            self.ledger.take(Kind::Saved, Some(ran.row), &ran.read);
-        }
         let passed: Vec<(usize, u32)> = flows.into_iter().map(|flow| self.flow(flow, &given)).collect();
         given.iter().for_each(|gradient| self.release(*gradient));
         for (at, bytes) in own_gradients.iter().enumerate().filter(|(_, bytes)| **bytes > 0) {
@@ -506,6 +520,11 @@ impl<'f, 't, T: Tally> Backward<'f, 't, T> {
             let come = |n: &usize| given.get(*n).is_some_and(|gradient| *gradient != NONE);
             let viewing = |n: &usize| class.viewed_input(*n) == at && ports.outputs().nth(*n).is_some_and(|port| port.view);
             let views: Vec<usize> = (0..class.outputs.len()).filter(viewing).filter(come).collect();
+            // What only views see, of which none has a gradient.
+            let is_view = |n: usize| class.viewed_input(n) == at && ports.outputs().nth(n).is_some_and(|port| port.view);
+            if views.is_empty() && def.gradient == Gradient::Own && (0..class.outputs.len()).all(|n| is_view(n) || !come(&n)) {
+                continue;
+            }
             let passed = match (views.as_slice(), def.gradient) {
                 ([one], _) if same(*one) => Some(*one),
                 ([], Gradient::Output) => Some(0).filter(|first| come(first) && same(*first)),
@@ -610,20 +629,25 @@ pub(super) struct LossBytes<B> {
 }
 
 impl Loss {
-    /// What a loss over a model's output keeps, of elements of so many bytes. Cross-entropy is that of transformers (5.24.0 loss/loss_utils.py
-    /// ForCausalLMLoss): logits in float32, the log-softmax, targets shifted by one (int64), 12 bytes of scalars.
-    pub(super) fn kept<T: Tally>(self, tally: &T, output: &[u128], element: Exact) -> LossBytes<T::Bytes> {
-        let elements = output.iter().fold(1u128, |product, dim| product.saturating_mul(*dim));
-        let scalar = bytes_of(1, element);
-        let own = tally.given(Given::Output, bytes_of(elements, element));
+    /// What a loss over a model's output of these dimensions and of this size keeps. Cross-entropy is that of transformers (5.24.0
+    /// loss/loss_utils.py ForCausalLMLoss): logits in float32, the log-softmax, targets shifted by one (int64), 12 bytes of scalars.
+    pub(super) fn kept<T: Tally>(self, tally: &T, output: &[u128], size: T::Bytes) -> LossBytes<T::Bytes> {
+        let elements = output.iter().fold(1u128, |product, dim| product.saturating_mul(*dim)).max(1);
+        let element = size.value().div_ceil(elements);
         match self {
-            Loss::Sum => LossBytes { output: own, scalars: scalar.saturating_mul(2), ..LossBytes::default() },
+            // It has the dtype of what it adds up.
+            Loss::Sum => LossBytes { scalars: element.saturating_mul(2), output: size, ..LossBytes::default() },
             Loss::CrossEntropy => {
                 let wide = elements.saturating_mul(4);
-                let rows = elements.checked_div(output.last().copied().unwrap_or(1)).unwrap_or(0);
-                let targets = tally.given(Given::Targets, rows.saturating_mul(8)).plus(&T::Bytes::known(12));
-                let casts = own.value() < wide;
-                LossBytes { output: own, saved: tally.given(Given::OutputInFloat32, wide), targets, scalars: 8, casts }
+                let rows = elements / output.last().copied().unwrap_or(1).max(1);
+                let targets = tally.share(&size, rows.saturating_mul(8)).plus(&T::Bytes::known(12));
+                let (saved, casts) = (tally.share(&size, wide), size.value() < wide);
+                LossBytes { output: size, saved, targets, scalars: 8, casts }
+            }
+            // Labels are the caller's; the sum of their weights is a scalar.
+            Loss::CrossEntropyAsIs => {
+                let (saved, targets, scalars) = (size.clone(), T::Bytes::known(element), element.saturating_mul(2));
+                LossBytes { output: size, saved, targets, scalars, casts: false }
             }
         }
     }
@@ -635,9 +659,4 @@ enum Flows<B> {
     Own(usize, B),
     /// As that of an output.
     Passed(usize, usize),
-}
-
-fn bytes_of(elements: u128, element: Exact) -> u128 {
-    let bytes = Exact::from_count(elements).and_then(|count| count.checked_mul(element)?.ceil()?.to_count());
-    bytes.unwrap_or(u128::MAX)
 }

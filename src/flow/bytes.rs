@@ -75,17 +75,8 @@ pub enum Slot {
     Backward,
     /// Of what it needs later on.
     BackwardLater,
-}
-
-/// A size that follows from what the model gives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Given {
-    /// Its own.
-    Output,
-    /// That of a float32 copy.
-    OutputInFloat32,
-    /// That of int64 targets, one for each row of the last dimension.
-    Targets,
+    /// Of what it needs then where gradients of weights are held.
+    BackwardHeld,
 }
 
 /// What gives the sizes that are added up.
@@ -96,8 +87,8 @@ pub trait Tally {
     /// A size of a row that is this number.
     fn bytes(&self, row: RowId, slot: Slot, value: u128) -> Self::Bytes;
 
-    /// A size that follows from what the model gives.
-    fn given(&self, what: Given, value: u128) -> Self::Bytes;
+    /// A size that is proportional to another.
+    fn share(&self, of: &Self::Bytes, value: u128) -> Self::Bytes;
 
     /// Whether two sizes are the same: a decision of the walk.
     fn same(&self, a: &Self::Bytes, b: &Self::Bytes) -> bool;
@@ -121,7 +112,7 @@ impl Tally for Numbers {
     }
 
     #[inline]
-    fn given(&self, _: Given, value: u128) -> u128 {
+    fn share(&self, _: &u128, value: u128) -> u128 {
         value
     }
 

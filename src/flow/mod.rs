@@ -22,9 +22,10 @@ mod values;
 
 pub use backward::{Loss, Most};
 pub use block::Checkpointing;
+pub use bytes::{Bytes, Slot, Tally};
 pub use ledger::{Kind, Parts};
 pub use machine::run;
 pub use peak::{Alive, Peak, alive_at, alive_by_row};
 pub use result::{Flow, RowFlow, Shape};
-pub use step::{AliveThen, Forward, StepOptions, TrainingStep, step};
+pub use step::{AliveThen, Forward, Moments, StepOptions, TrainingStep, moments, step};
 pub use trained::GradientBytes;

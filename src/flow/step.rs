@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::backward::{Backward, How, Loss, LossBytes, Model, Most};
 use super::block::Checkpointing;
 use super::bytes::{Bytes, Numbers, Tally};
-use super::ledger::Kind;
+use super::ledger::{Kind, Parts};
 use super::lifetime;
 use super::machine::Machine;
 use super::peak::Peak;
@@ -26,6 +26,8 @@ pub struct StepOptions {
     pub drops_gradients: bool,
     /// What is kept of blocks, the rest of which is computed again.
     pub checkpointing: Checkpointing,
+    /// Over how many ranks gradients of weights are divided; at least 1.
+    pub ranks: u128,
     /// Whether what is alive at the peak is listed.
     pub looks: bool,
 }
@@ -80,7 +82,7 @@ pub fn step(
     let (walked, tape) = run.walked();
     let model = run.model();
     let output = walked.flow.output.as_deref();
-    let kept = options.loss.kept(&Numbers, output.unwrap_or_default(), bound.workload.dtype.bytes());
+    let kept = options.loss.kept(&Numbers, output.unwrap_or_default(), tape.size(tape.output as usize));
     let mut backward = Backward::new(&model, &tape, walked.saved, run.how());
     let saved = backward.ledger.parts.saved.saturating_add(kept.saved).saturating_add(kept.targets);
     let after_forward = saved.saturating_add(kept.scalars / 2);
@@ -100,6 +102,53 @@ pub fn step(
     TrainingStep { forward: forward(&walked.flow, saved, &kept), after_forward, backward: most, backward_path, alive }
 }
 
+/// All moments of a pass or of a training step, and what it leaves behind.
+#[derive(Debug)]
+pub struct Moments<B> {
+    /// What is saved for the backward pass.
+    pub saved: B,
+    /// What stays in caches.
+    pub cache: B,
+    /// Of the forward pass: what is alive at each, and what of it persists.
+    pub forward: Vec<(B, B)>,
+    /// At the loss, and of the backward pass.
+    pub backward: Vec<Parts<B>>,
+    /// Whether all classes say what they save.
+    pub are_saves_known: bool,
+}
+
+/// All moments of a pass, or of a training step with these options.
+#[must_use]
+pub fn moments<T: Tally>(
+    tally: &T,
+    flat: &FlatModel,
+    bound: &BoundModel,
+    report: &CostReport,
+    step: Option<(&StepOptions, &GradientBytes)>,
+) -> Moments<T::Bytes> {
+    let nothing = GradientBytes::default();
+    let usual =
+        StepOptions { loss: Loss::Sum, drops_gradients: false, checkpointing: Checkpointing::None, ranks: 1, looks: false };
+    let (options, gradients) = step.unwrap_or((&usual, &nothing));
+    let run = Run { tally, flat, bound, report, gradients, options };
+    let (walked, tape) = run.walked();
+    let mut backward = Vec::new();
+    if step.is_some() {
+        let model = run.model();
+        let output = walked.flow.output.as_deref().unwrap_or_default();
+        let kept = options.loss.kept(tally, output, tape.size(tape.output as usize));
+        let mut pass = Backward::new(&model, &tape, walked.saved.clone(), run.how());
+        let saved = pass.ledger.parts.saved.plus(&kept.saved).plus(&kept.targets);
+        let copy = if kept.casts { kept.saved.clone() } else { T::Bytes::default() };
+        let passing = kept.output.plus(&copy).plus(&T::Bytes::known(kept.scalars / 2));
+        pass.run(options.loss, &kept);
+        backward = std::mem::take(&mut pass.front);
+        backward.insert(0, Parts { saved, gradients: T::Bytes::default(), passing });
+    }
+    let are_saves_known = walked.flow.unknown_saves.is_empty();
+    Moments { saved: walked.saved, cache: walked.cache, forward: walked.front, backward, are_saves_known }
+}
+
 /// What is run, and how.
 struct Run<'f, T> {
     tally: &'f T,
@@ -115,6 +164,8 @@ struct Walked<B> {
     flow: Flow,
     /// What it saves.
     saved: B,
+    /// What stays in caches.
+    cache: B,
     /// Where all moments are wanted: what is alive at each, and what of it persists.
     front: Vec<(B, B)>,
     /// The path of the layer that was asked for.
@@ -127,7 +178,8 @@ impl<'f, T: Tally> Run<'f, T> {
     }
 
     fn how(&self) -> How {
-        How { drops: self.options.drops_gradients, checkpointing: self.options.checkpointing }
+        let StepOptions { drops_gradients: drops, checkpointing, ranks, .. } = *self.options;
+        How { drops, checkpointing, ranks }
     }
 
     /// The forward pass, and the list of what the backward pass goes through.
@@ -150,8 +202,8 @@ impl<'f, T: Tally> Run<'f, T> {
         machine.model(&plan);
         let tape = machine.tape.take().unwrap_or_else(|| Tape::for_gradients(self.gradients));
         let (path, front) = (std::mem::take(&mut machine.captured_path), std::mem::take(&mut machine.front));
-        let saved = machine.saved.clone();
-        (Walked { flow: machine.finish(), saved, front, path }, tape)
+        let (saved, cache) = (machine.saved.clone(), machine.heap.cache.clone());
+        (Walked { flow: machine.finish(), saved, cache, front, path }, tape)
     }
 }
 

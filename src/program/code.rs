@@ -70,6 +70,18 @@ impl Program {
         Compiler::new(symbolic).program(&totals?)
     }
 
+    /// The code of any formulas, right where all guards are 1: they are given in their order, none of them by a name. `None`: a number is beyond what
+    /// is computed with.
+    pub fn of_forms(symbolic: &Symbolic, guards: &[Poly], forms: &[Poly]) -> Option<Self> {
+        let outputs: Vec<(Total, Poly)> = forms.iter().map(|form| (Total::PeakBytes, form.clone())).collect();
+        let mut compiler = Compiler::new(symbolic);
+        for guard in guards {
+            let sum = compiler.sum(guard)?;
+            compiler.program.guards.push(sum);
+        }
+        compiler.program(&outputs)
+    }
+
     /// What it takes, in order.
     pub fn variables(&self) -> &[Variable] {
         &self.variables

@@ -80,6 +80,18 @@ impl Atoms {
         false
     }
 
+    /// The same with each atom that has a least value counted from it. `None`: beyond what is computed with.
+    pub(super) fn counted_from_least(&mut self, p: &Poly) -> Option<Poly> {
+        let mut shifted = p.clone();
+        for atom in p.atoms() {
+            if let Some(least) = self.known(atom)?.least.filter(|least| *least != 0) {
+                let by = Poly::atom(atom).plus(&Poly::integer(least))?;
+                shifted = self.substituted(&shifted, atom, &by)?;
+            }
+        }
+        Some(shifted)
+    }
+
     /// The same with each atom counted from its least value.
     fn shifted(&mut self, p: &Poly) -> Option<Poly> {
         let mut shifted = p.clone();
@@ -100,6 +112,11 @@ impl Atoms {
         let shifted = self.shifted(p).filter(|_| all_known)?;
         let grows = shifted.without_constant().terms().iter().all(|(_, value)| *value >= Exact::ZERO);
         grows.then(|| shifted.constant_part().floor()?.to_integer()).flatten()
+    }
+
+    /// Whether an atom has a least value.
+    pub(super) fn has_least(&self, id: AtomId) -> bool {
+        self.known(id).is_some_and(|known| known.least.is_some())
     }
 
     /// Whether all factors are at least so much at every point.

@@ -10,6 +10,7 @@ use super::domain::{State, Symbol, Symbols};
 use super::poly::{Mono, Poly};
 use crate::cost::bind::{BoundModel, BoundRow, bind, bind_in};
 use crate::cost::counting::Counting;
+use crate::cost::ports::Ports;
 use crate::cost::workload::{CompleteWorkload, Workload};
 use crate::cost::{Tensor, evaluate_in, share_of, tied_elsewhere};
 use crate::flat::FlatModel;
@@ -62,6 +63,8 @@ pub struct Symbolic {
     pub guards: Vec<Poly>,
     /// Of one layer, run once.
     pub signatures: Vec<Sparse>,
+    /// What layers take, give, need and keep; empty where that wasn't asked for.
+    pub ports: Vec<Ports<Symbols>>,
     pub rows: Vec<SymbolicRow>,
     pub sums: Figures<Poly>,
     /// Basic layers, and how many of them are modules.
@@ -108,6 +111,24 @@ pub enum Unformed {
 /// # Errors
 /// See [`Unformed`].
 pub fn symbolic(flat: &FlatModel, execution: Execution, asked: &Workload, regime: &Regime) -> Result<Symbolic, Unformed> {
+    formed(flat, execution, asked, regime, false)
+}
+
+/// The same with what its layers take, give, need and keep.
+///
+/// # Errors
+/// See [`Unformed`].
+pub fn with_ports(flat: &FlatModel, execution: Execution, asked: &Workload) -> Result<Symbolic, Unformed> {
+    formed(flat, execution, asked, &Regime::default(), true)
+}
+
+fn formed(
+    flat: &FlatModel,
+    execution: Execution,
+    asked: &Workload,
+    regime: &Regime,
+    keeps_ports: bool,
+) -> Result<Symbolic, Unformed> {
     let mut diagnostics = Diagnostics::default();
     // Of a single workload only what isn't a variable is asked for.
     let BoundModel { workload: complete, builtins: plain, .. } = bind(flat, execution, asked, &mut diagnostics);
@@ -128,10 +149,14 @@ pub fn symbolic(flat: &FlatModel, execution: Execution, asked: &Workload, regime
     let phase = complete.phase;
     let any_tied = flat.rows.iter().any(|info| !info.row.tied.is_empty());
     let mut costed: Vec<Costs> = Vec::with_capacity(signatures.len());
+    let mut ports = Vec::new();
     for signature in &signatures {
         let made = evaluate_in(&symbols, signature, &builtins, phase).map_err(|problem| no_form(problem.message()))?;
-        // What it takes and gives isn't asked for here, and there may be many.
+        // Their shapes aren't asked for, and there may be many.
         let tensors = if any_tied { made.tensors } else { Vec::new() };
+        if keeps_ports {
+            ports.push(made.ports);
+        }
         costed.push(Costs { figures: Sparse::from(made.figures), tensors });
     }
     drop(signatures);
@@ -148,7 +173,7 @@ pub fn symbolic(flat: &FlatModel, execution: Execution, asked: &Workload, regime
         return Err(Unformed::NoForm("something that is wrong at every workload".to_owned()));
     }
     let (variables, workload) = (space.variables, complete);
-    Ok(Symbolic { variables, workload, atoms, guards, signatures, rows, sums, layers, modules })
+    Ok(Symbolic { variables, workload, atoms, guards, signatures, ports, rows, sums, layers, modules })
 }
 
 impl Symbolic {

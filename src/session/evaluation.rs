@@ -11,7 +11,7 @@ use crate::analysis::convention::{Counted, count};
 use crate::analysis::find::{Found, Remedy, Size, find, remedies};
 use crate::analysis::fit::{Fit, Question, fit};
 use crate::analysis::layers::{Layer, visit_layers};
-use crate::analysis::memory::{Plan, Training, plan};
+use crate::analysis::memory::{Plan, PlanProgram, Training, plan};
 use crate::analysis::summary::{Summary, summary};
 use crate::analysis::{Reasons, reasons};
 use crate::catalog::{Convention, Device};
@@ -44,6 +44,12 @@ impl Evaluation {
     /// Adapters that target nothing, a size beyond 128 bits.
     pub fn memory_plan(&self, devices: u64, training: &Training) -> Result<Plan, Box<Diagnostic>> {
         deep(|| plan(self, devices, training, true))
+    }
+
+    /// A plan's total as formulas, in nanoseconds at any workload. `None`: the interpreter answers for it, as for what is split over several devices.
+    #[must_use]
+    pub fn plan_program(&self, devices: u64, training: &Training) -> Option<PlanProgram> {
+        deep(|| PlanProgram::of(self, devices, training))
     }
 
     /// The tensors of a size, and the sums at the peak that are of it.

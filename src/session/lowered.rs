@@ -10,7 +10,7 @@ use crate::emit::explicit;
 use crate::evaluation::{Checks, Evaluation, costs, evaluate};
 use crate::flat::{RowId, RowInfo};
 use crate::lower::{Execution, Lowered};
-use crate::program::{Program, Regime, Symbolic, Unformed, symbolic};
+use crate::program::{MemoryProgram, Program, Regime, Symbolic, Unformed, symbolic};
 use crate::quantity::{Cost, Total};
 use crate::syntax::diag::Diagnostics;
 use crate::syntax::stack::deep;
@@ -80,6 +80,17 @@ impl Lowered {
     pub fn program(&self, workload: &Workload) -> Result<Program, Unformed> {
         let mut symbolic = self.symbolic(workload, &Regime::default())?;
         Program::of(&mut symbolic).ok_or(Unformed::NoForm("a number beyond 2^127".to_owned()))
+    }
+
+    /// The memory of a pass as formulas: its peak, what is saved, what is cached, in nanoseconds at any workload.
+    ///
+    /// # Errors
+    /// As [`Lowered::program`].
+    pub fn memory_program(&self, workload: &Workload) -> Result<MemoryProgram, Unformed> {
+        deep(|| {
+            let lowered = self.told_apart(workload.weight_dtypes.iter().map(|(pattern, _)| &**pattern)).into_owned();
+            MemoryProgram::new(lowered, workload, None)
+        })
     }
 
     /// The totals, and what every row has of them, as formulas in a part of all workloads.

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::{Model, Outcome, Settings};
 use crate::analysis::axis::{Numbers, Values};
-use crate::analysis::sweep::{Block, Compiled, Defaults, Interpreter, POINT_VARIABLES, Piece, Points, nothing_runs};
+use crate::analysis::sweep::{Block, Compiled, Defaults, Interpreter, POINT_VARIABLES, Piece, Points, WithMemory, nothing_runs};
 use crate::catalog::Catalog;
 use crate::cost::workload::Workload;
 use crate::lower::{Execution, Lowered};
@@ -202,7 +202,7 @@ impl<'l> Sweep<'l> {
         let wanted = |said: &&Diagnostic| of_sweep(said) && said.code != Code::ExpectationsSkipped;
         let mut kept = Diagnostics::default();
         kept.extend(outcome.diagnostics.iter().filter(wanted).cloned());
-        let checked = self.runs_flows() || !self.are_sums();
+        let checked = self.runs_flows();
         if let Some(why) = outcome.diagnostics.iter().find(|said| said.code == Code::ShapeMismatch).filter(|_| !checked) {
             let message = "of so many points only the last was looked at for shapes that don't fit, and there is one";
             let help = format!("{}: `compile` refuses such a workload, whose totals are written here", why.message);
@@ -369,8 +369,12 @@ impl<'l> Sweep<'l> {
         let interpreter = Interpreter::new(lowered, workload, own);
         let defaults = Defaults::of(lowered, workload);
         if !self.are_sums() {
-            // The data flow is run at every point.
-            return Group { defaults, flow: None, points: Box::new(interpreter) };
+            // The data flow is run at every point, where these are few.
+            let points: Box<dyn Points> = match self.runs_flows() {
+                true => Box::new(interpreter),
+                false => WithMemory::or_interpreter(interpreter, &self.wanted),
+            };
+            return Group { defaults, flow: None, points };
         }
         let flow = self.runs_flows().then(|| Interpreter::new(lowered, workload, own));
         Group { defaults, flow, points: Compiled::or_interpreter(interpreter, &self.wanted) }

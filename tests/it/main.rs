@@ -25,4 +25,5 @@ mod solve;
 mod summary;
 mod support;
 mod sweep;
+mod training;
 mod workload;

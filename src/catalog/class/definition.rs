@@ -55,6 +55,8 @@ pub struct Class {
     pub backward_workspace: Option<Formula>,
     /// The most bytes that it adds to what is alive then less the gradients that it was given, once it has let go of them.
     pub backward_later: Option<Formula>,
+    /// The same with those gradients of weights that exist by then; left out: with all of them.
+    pub backward_held: Option<Formula>,
     /// What the backward pass needs kept; `None`: it isn't known.
     pub saves: Option<Vec<SaveDef>>,
     pub derivation: Vec<Arc<str>>,
@@ -156,6 +158,7 @@ impl Class {
             &self.workspace,
             &self.backward_workspace,
             &self.backward_later,
+            &self.backward_held,
         ];
         let stated = stated.into_iter().flatten();
         self.variables.iter().map(|(_, formula)| formula).chain(flops).chain(stated).for_each(|formula| visit(None, formula));

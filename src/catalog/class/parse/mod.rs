@@ -93,6 +93,7 @@ fn whole_class(name: Arc<str>, node: &Node, diagnostics: &mut Diagnostics) -> Op
         workspace: f.get("workspace").and_then(|n| reader.formula(n, None)),
         backward_workspace: f.get("backward_workspace").and_then(|n| reader.formula(n, None)),
         backward_later: f.get("backward_later").and_then(|n| reader.formula(n, None)),
+        backward_held: f.get("backward_held").and_then(|n| reader.formula(n, None)),
         saves: f.get("saves").map(|n| reader.saves(n)),
         derivation: reader.texts(f.get("derivation")),
         examples: reader.examples(f.get("examples")),

@@ -1,0 +1,309 @@
+//! Memory as formulas: the peak of a pass or of a training step, what is saved and what is cached, at any workload.
+//!
+//! The memory walk runs at a point, over formulas beside numbers (`forms`). What it decides there (which values exist, which are views, which sizes are
+//! the same) holds in a part of all workloads, a region; in it the peak is the largest of a few formulas. A point in another region is walked when it
+//! is first met.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use super::code::{Program, Room};
+use super::forms::{Form, Sizes, Walk};
+use super::front::Space;
+use super::poly::Poly;
+use super::symbolic::{Symbolic, Unformed, Variable, with_ports};
+use crate::cost::bind::bind;
+use crate::cost::workload::Workload;
+use crate::cost::{cost, ports::Save};
+use crate::flow::{Bytes, GradientBytes, Moments, Parts, StepOptions, moments};
+use crate::lower::Lowered;
+use crate::syntax::diag::Diagnostics;
+use crate::syntax::expr::{Exact, Value};
+
+/// The most regions that are walked; beyond, the interpreter answers.
+const MOST_REGIONS: usize = 64;
+
+/// What memory comes to at a point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Memory {
+    /// The most that is alive in the pass, or in the training step.
+    pub peak_bytes: u128,
+    /// Of it, without what persists.
+    pub peak_activation_bytes: u128,
+    /// What is saved for the backward pass.
+    pub saved_bytes: u128,
+    /// What stays in caches.
+    pub cache_bytes: u128,
+}
+
+/// A training step whose memory is asked for.
+#[derive(Debug, Clone)]
+pub struct Step {
+    /// How it is run.
+    pub options: StepOptions,
+    /// What is trained.
+    pub gradients: GradientBytes,
+}
+
+/// A model's memory as formulas.
+#[derive(Debug)]
+pub struct MemoryProgram {
+    lowered: Lowered,
+    asked: Workload,
+    step: Option<Step>,
+    variables: Vec<Variable>,
+    /// What tells regions apart.
+    key: Program,
+    state: Mutex<Symbolic>,
+    regions: RwLock<Regions>,
+}
+
+/// Regions, by what tells them apart.
+type Regions = HashMap<Box<[u128]>, Vec<Arc<Region>>>;
+
+/// A part of all workloads.
+#[derive(Debug)]
+struct Region {
+    /// What is saved, what is cached, then the moments of the forward pass with what persists at each, then those of a training step.
+    program: Program,
+    forward: usize,
+    /// Of each moment of the step: constants that are divided over ranks.
+    gradients: Vec<u128>,
+}
+
+/// Room to ask for a model's memory.
+#[derive(Debug, Default)]
+pub struct MemoryRoom {
+    room: Room,
+    key: Vec<u128>,
+    out: Vec<u128>,
+}
+
+impl MemoryProgram {
+    /// The memory of a model, and of a training step if one is asked for. What is asked of it besides numbers is as the workload says.
+    ///
+    /// # Errors
+    /// See [`Unformed`].
+    pub fn new(lowered: Lowered, asked: &Workload, step: Option<Step>) -> Result<Self, Unformed> {
+        let mut symbolic = with_ports(&lowered.flat, lowered.execution, asked)?;
+        let key = decided(&mut symbolic).and_then(|key| Program::of_forms(&symbolic, &[], &key));
+        let key = key.ok_or(Unformed::NoForm("what decides over memory".to_owned()))?;
+        let (variables, asked) = (symbolic.variables.clone(), asked.clone());
+        Ok(MemoryProgram { lowered, asked, step, variables, key, state: Mutex::new(symbolic), regions: RwLock::default() })
+    }
+
+    /// What it takes, in order.
+    #[must_use]
+    pub fn variables(&self) -> &[Variable] {
+        &self.variables
+    }
+
+    /// A point, of values by name. `None`: one is missing.
+    pub fn point(&self, value: impl Fn(&str) -> Option<u64>) -> Option<Vec<u64>> {
+        self.key.point(value)
+    }
+
+    /// A variable's value where a point doesn't say it: that of the workload it was made for.
+    #[must_use]
+    pub fn constant(&self, name: &str) -> Option<u64> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).workload.count(name)
+    }
+
+    /// How many regions were met.
+    #[must_use]
+    pub fn regions(&self) -> usize {
+        self.regions.read().unwrap_or_else(PoisonError::into_inner).values().map(Vec::len).sum()
+    }
+
+    /// The memory at a point. `None`: ask the interpreter, which also says what is wrong.
+    pub fn at(&self, point: &[u64], room: &mut MemoryRoom) -> Option<Memory> {
+        if !self.key.at(point, &mut room.room, &mut room.key) {
+            return None;
+        }
+        if let Some(found) = self.known(point, room) {
+            return Some(found);
+        }
+        self.trace(point, &room.key)?;
+        self.known(point, room)
+    }
+
+    /// The memory at a point of a region that was met.
+    fn known(&self, point: &[u64], room: &mut MemoryRoom) -> Option<Memory> {
+        let regions = self.regions.read().unwrap_or_else(PoisonError::into_inner);
+        let MemoryRoom { room, key, out } = room;
+        let region = regions.get(key.as_slice())?.iter().find(|region| region.program.at(point, room, out))?;
+        let (saved, cache) = (*out.first()?, *out.get(1)?);
+        let mut peak = (0u128, 0u128);
+        let (forward, step) = out.get(2..)?.split_at_checked(region.forward * 2)?;
+        // Of a model in which nothing runs there is no peak.
+        if forward.is_empty() && step.is_empty() {
+            return None;
+        }
+        for pair in forward.chunks_exact(2) {
+            if let [all, persists] = pair
+                && *all > peak.0
+            {
+                peak = (*all, *persists);
+            }
+        }
+        let ranks = self.step.as_ref().map_or(1, |step| step.options.ranks.max(1));
+        for (rest, gradients) in step.iter().zip(&region.gradients) {
+            peak = peak.max((rest.saturating_add(gradients.div_ceil(ranks)), 0));
+        }
+        Some(Memory {
+            peak_bytes: peak.0,
+            peak_activation_bytes: peak.0.saturating_sub(peak.1),
+            saved_bytes: saved,
+            cache_bytes: cache,
+        })
+    }
+
+    /// The workload of a point.
+    fn workload(&self, point: &[u64]) -> Workload {
+        let mut workload = self.asked.clone();
+        for (variable, value) in self.variables.iter().zip(point) {
+            match &*variable.name {
+                "batch_size" => workload.batch_size = Some(*value),
+                "seq_len" => workload.seq_len = Some(*value),
+                "past_len" => workload.past_len = Some(*value),
+                _ => workload.settings.push((variable.name.clone(), Value::count(*value))),
+            }
+        }
+        workload
+    }
+
+    /// Walks the model at a point and keeps what holds in its region. `None`: something is wrong there, or has no form.
+    fn trace(&self, point: &[u64], key: &[u128]) -> Option<()> {
+        if self.regions() >= MOST_REGIONS {
+            return None;
+        }
+        let mut said = Diagnostics::default();
+        let (flat, execution) = (&self.lowered.flat, self.lowered.execution);
+        let bound = bind(flat, execution, &self.workload(point), &mut said);
+        if said.has_errors() {
+            return None;
+        }
+        let report = cost(flat, &bound, &mut said);
+        if said.has_errors() {
+            return None;
+        }
+        let mut symbolic = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let walk =
+            Walk { sizes: RefCell::new(Sizes::of(&symbolic)), compared: RefCell::default(), is_broken: RefCell::new(false) };
+        let step = self.step.as_ref().map(|step| (&step.options, &step.gradients));
+        let found = moments(&walk, flat, &bound, &report, step);
+        // Unknown is not zero.
+        if !found.are_saves_known {
+            return None;
+        }
+        let ranks = self.step.as_ref().map_or(1, |step| step.options.ranks.max(1));
+        let region = region(&mut symbolic, &walk, &found, (point, ranks))?;
+        let mut regions = self.regions.write().unwrap_or_else(PoisonError::into_inner);
+        regions.entry(key.into()).or_default().push(Arc::new(region));
+        Some(())
+    }
+}
+
+/// What a walk decides by that a workload may change: conditions of values, and how often layers run.
+fn decided(symbolic: &mut Symbolic) -> Option<Vec<Poly>> {
+    let mut seen: HashSet<Poly> = HashSet::new();
+    let mut found: Vec<Poly> = Vec::new();
+    let mut add = |poly: Poly| {
+        if poly.as_constant().is_none() && seen.insert(poly.clone()) {
+            found.push(poly);
+        }
+    };
+    let Symbolic { ports, rows, atoms, .. } = symbolic;
+    for ports in ports.iter() {
+        ports.output_forms().flat_map(|(_, truths)| truths).for_each(|truth| add(truth.clone()));
+        for save in ports.saves.iter().flatten() {
+            let (Save::Input(_, truth) | Save::Output(_, truth) | Save::Own(_, _, truth)) = save;
+            add(truth.clone());
+        }
+        // Whether there are caches of earlier steps.
+        add(atoms.equals_zero(&ports.past)?);
+    }
+    rows.iter().for_each(|row| add(row.calls.clone()));
+    Some(found)
+}
+
+/// What holds where the walk decides as it did.
+fn region(symbolic: &mut Symbolic, walk: &Walk, found: &Moments<Form>, (point, ranks): (&[u64], u128)) -> Option<Region> {
+    if *walk.is_broken.borrow() {
+        return None;
+    }
+    let sizes = walk.sizes.borrow();
+    let mut guards: Vec<Poly> = Vec::new();
+    for (a, b, is_same) in walk.compared.borrow().iter() {
+        let difference = sizes.poly(a)?.minus(&sizes.poly(b)?)?;
+        let equal = symbolic.atoms.equals_zero(&difference)?;
+        let guard = if *is_same { equal } else { Poly::integer(1).minus(&equal)? };
+        match guard.as_constant() {
+            Some(known) if known == Exact::ONE => {}
+            // Decided by sizes that are the same only as numbers: not at all.
+            Some(_) => return None,
+            None if guards.contains(&guard) => {}
+            None => guards.push(guard),
+        }
+    }
+    let mut forms = vec![sizes.poly(&found.saved)?, sizes.poly(&found.cache)?];
+    let space = Space::of(&mut symbolic.atoms, &sizes)?;
+    let forward = if found.backward.is_empty() { forward(&space, &found.forward)? } else { Vec::new() };
+    for at in &forward {
+        let (all, persists) = found.forward.get(*at)?;
+        forms.extend([sizes.poly(all)?, sizes.poly(persists)?]);
+    }
+    let mut gradients = Vec::new();
+    for (rest, of_weights) in step(&space, found, ranks)? {
+        forms.push(sizes.poly(&rest)?);
+        gradients.push(of_weights);
+    }
+    // What is right here is what the walk found here.
+    let at_point = |poly: &Poly| symbolic.atoms.value(poly, point)?.to_count();
+    if at_point(forms.first()?)? != found.saved.value() {
+        return None;
+    }
+    let program = Program::of_forms(symbolic, &guards, &forms)?;
+    Some(Region { program, forward: forward.len(), gradients })
+}
+
+/// Those moments of a forward pass that may be the largest, in their order: the first of the largest says what persists.
+fn forward(space: &Space, moments: &[(Form, Form)]) -> Option<Vec<usize>> {
+    let mut marks: HashMap<&Form, usize> = HashMap::new();
+    let mut points = Vec::new();
+    let mut seen: HashSet<(&Form, usize)> = HashSet::new();
+    for (at, (all, persists)) in moments.iter().enumerate() {
+        let next = marks.len();
+        let mark = *marks.entry(persists).or_insert(next);
+        if !seen.insert((all, mark)) {
+            continue;
+        }
+        points.push(space.point(all, 0, at, mark)?);
+    }
+    Some(space.front(&points))
+}
+
+/// Those moments of a training step that may be the largest, what is divided over ranks apart.
+fn step(space: &Space, found: &Moments<Form>, ranks: u128) -> Option<Vec<(Form, u128)>> {
+    if found.backward.is_empty() {
+        return Some(Vec::new());
+    }
+    let whole = |parts: &Parts<Form>| {
+        let rest = parts.saved.plus(&parts.passing);
+        if ranks > 1 { (rest, parts.gradients.value()) } else { (rest.plus(&parts.gradients), 0) }
+    };
+    // What has most is in the backward pass, or nearly always: it comes first.
+    let forward = found.forward.iter().map(|(all, _)| (all.clone(), 0));
+    let all: Vec<(Form, u128)> = found.backward.iter().map(whole).chain(forward).collect();
+    let mut points = Vec::new();
+    let mut seen: HashSet<&(Form, u128)> = HashSet::new();
+    for (at, moment) in all.iter().enumerate() {
+        if !seen.insert(moment) {
+            continue;
+        }
+        let (rest, divided) = moment;
+        points.push(space.point(rest, *divided, at, 0)?);
+    }
+    Some(space.front(&points).iter().filter_map(|at| all.get(*at).cloned()).collect())
+}
