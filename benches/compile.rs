@@ -4,7 +4,7 @@
 
 use divan::{Bencher, black_box};
 use layerspec::analyses::Training;
-use layerspec::programs::{Block, Scratch, Values};
+use layerspec::programs::{Block, MemoryRoom, Scratch, Values};
 use layerspec::reports::{FORMATS, Options};
 use layerspec::{Session, Workload};
 
@@ -130,6 +130,45 @@ fn peak_of_100_layers(bencher: Bencher) {
 fn peak_of_46000_distinct_rows(bencher: Bencher) {
     let model = lowered(&Session::new(), &distinct_rows(BODIES));
     bencher.bench_local(|| black_box(&model).at(&Workload::default()));
+}
+
+/// The peak of a training step by the walk, of a model that is evaluated already.
+#[divan::bench(args = ["llama-2-7b-hf", "deepseek-v3", "gemma-3-4b-it", "deepseek-v4-flash", "t5-base"])]
+fn training_step(bencher: Bencher, name: &str) {
+    let model = named(name);
+    let at = model.at(&Workload::train(1, 512)).into_result().unwrap();
+    let training = Training::new(Session::new().catalog().optimizer("adamw").unwrap());
+    bencher.bench_local(|| black_box(&at).memory_plan(1, &training).unwrap().total());
+}
+
+/// The same of 46,000 distinct layers.
+#[divan::bench(sample_count = 20)]
+fn training_step_of_46000_distinct_rows(bencher: Bencher) {
+    let model = lowered(&Session::new(), &distinct_rows(BODIES));
+    let at = model.at(&Workload::train(1, 512)).into_result().unwrap();
+    let training = Training::new(Session::new().catalog().optimizer("adamw").unwrap());
+    bencher.bench_local(|| black_box(&at).memory_plan(1, &training).unwrap().total());
+}
+
+/// A plan's formulas at a point of a region that was met.
+#[divan::bench(args = ["llama-2-7b-hf", "deepseek-v3", "gemma-3-4b-it", "deepseek-v4-flash", "t5-base"])]
+fn plan_at_a_point(bencher: Bencher, name: &str) {
+    let model = named(name);
+    let at = model.at(&Workload::train(1, 512)).into_result().unwrap();
+    let training = Training::new(Session::new().catalog().optimizer("adamw").unwrap());
+    let program = at.plan_program(1, &training).unwrap();
+    let mut room = MemoryRoom::default();
+    let mut batch = 0;
+    bencher.bench_local(|| {
+        batch = batch % 64 + 1;
+        let value = |name: &str| match name {
+            "batch_size" => Some(batch),
+            "seq_len" => Some(1024),
+            "past_len" => Some(0),
+            _ => None,
+        };
+        program.total(&program.point(value).unwrap(), &mut room).unwrap()
+    });
 }
 
 /// The largest batch and the longest context on a device.
