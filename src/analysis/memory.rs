@@ -1,8 +1,8 @@
 //! What a model needs of a device's memory, by kind: at the worst moment of a pass, and of a training step at the worse of two, that of the forward
 //! pass and that of the backward pass.
 //!
-//! A compiled model comes in, a list of kinds with their bytes goes out. How inference is split over devices is `split`'s; what ZeRO splits over ranks
-//! is divided and rounded up.
+//! A compiled model comes in, a list of kinds with their bytes goes out. How inference is split over devices is `split`'s; what ZeRO splits over
+//! ranks is divided and rounded up.
 
 use std::borrow::Cow;
 use std::sync::Arc;

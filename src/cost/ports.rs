@@ -41,6 +41,17 @@ pub enum Save<C = u128, T = bool> {
 /// What a layer keeps for the backward pass.
 pub type Saves<D> = Box<[Save<<D as Counting>::Count, <D as Domain>::Truth>]>;
 
+/// What a backward pass needs.
+#[derive(Debug, Clone)]
+pub struct BackwardBytes<C> {
+    /// The most bytes that it adds; `None`: the gradients that it leaves.
+    pub workspace: Option<C>,
+    /// The same once the gradients that it was given are let go, these left out.
+    pub later: Option<C>,
+    /// The same where gradients of weights are held.
+    pub held: Option<C>,
+}
+
 /// A port as it is kept.
 #[derive(Debug, Clone, Copy)]
 struct Packed<C, T> {
@@ -68,12 +79,8 @@ pub struct Ports<D: Counting = Plain> {
     pub workspace: D::Count,
     /// Bytes of storage from earlier steps, which the layer frees.
     pub past: D::Count,
-    /// The most bytes that the backward pass adds; `None`: the gradients that it leaves. `None` unless training.
-    pub backward_workspace: Option<D::Count>,
-    /// The same once the gradients that it was given are let go, these left out.
-    pub backward_later: Option<D::Count>,
-    /// The same where gradients of weights are held.
-    pub backward_held: Option<D::Count>,
+    /// What its backward pass needs, where its class says so. `None` unless training.
+    pub backward: Option<Box<BackwardBytes<D::Count>>>,
     /// `None`: the class doesn't say. Empty unless training.
     pub saves: Option<Saves<D>>,
 }
@@ -88,9 +95,7 @@ impl<D: Counting> Ports<D> {
             tokens: None,
             workspace: domain.of(0),
             past: domain.of(0),
-            backward_workspace: None,
-            backward_later: None,
-            backward_held: None,
+            backward: None,
             saves: Some(Box::default()),
         }
     }
@@ -179,20 +184,26 @@ impl<D: Counting> LayerEnv<'_, D> {
         let leads =
             |value: &ValueDef| matches!(&value.shape, ShapeDef::Dims(dims) if dims.iter().any(|d| matches!(d, Dim::Leading)));
         let open = class.inputs.iter().chain(&class.outputs).any(leads);
-        let backward =
-            |formula: &Option<Formula>| formula.as_ref().filter(|_| training).map(|formula| self.bytes(formula)).transpose();
         Ok(Ports {
             tokens: if open { Some(self.tokens()?) } else { None },
             workspace,
             past: class.past.as_ref().map_or(Ok(domain.of(0)), |formula| self.bytes(formula))?,
-            backward_workspace: backward(&class.backward_workspace)?,
-            backward_later: backward(&class.backward_later)?,
-            backward_held: backward(&class.backward_held)?,
+            backward: if training { self.backward(class)? } else { None },
             saves: if training { self.saves(class)? } else { Some(Box::default()) },
             num_inputs: class.inputs.len(),
             ports: ports.into(),
             dims: dims.into(),
         })
+    }
+
+    fn backward(&self, class: &Class) -> Result<Option<Box<BackwardBytes<D::Count>>>, Problem> {
+        let stated = [&class.backward_workspace, &class.backward_later, &class.backward_held];
+        if stated.iter().all(|formula| formula.is_none()) {
+            return Ok(None);
+        }
+        let bytes = |formula: &Option<Formula>| formula.as_ref().map(|formula| self.bytes(formula)).transpose();
+        let [workspace, later, held] = stated;
+        Ok(Some(Box::new(BackwardBytes { workspace: bytes(workspace)?, later: bytes(later)?, held: bytes(held)? })))
     }
 
     fn saves(&self, class: &Class) -> Result<Option<Saves<D>>, Problem> {

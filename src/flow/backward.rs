@@ -204,8 +204,10 @@ impl<'f, 't, T: Tally> Backward<'f, 't, T> {
         let class = self.class(ran);
         let gives = class.map_or(1, |class| class.outputs.len());
         if !(0..gives).any(|n| self.needed.get(Tape::gives(ran, n)).is_some_and(|needed| *needed)) {
-            let lost = if in_block { &ran.read } else { &ran.saved };
-            self.ledger.take(Kind::Saved, Some(ran.row), &lost.times(times));
+            // What a block is handed stays until that is computed again, whoever reads it.
+            if !in_block {
+                self.ledger.take(Kind::Saved, Some(ran.row), &ran.saved.times(times));
+            }
             return;
         }
         for (at, value) in self.tape.reads(ran).iter().enumerate() {
@@ -446,6 +448,10 @@ impl<'f, 't, T: Tally> Backward<'f, 't, T> {
         let take = |slot: &mut u32| std::mem::replace(slot, NONE);
         let given: Vec<u32> = (0..gives).map(|n| self.pending.get_mut(Tape::gives(ran, n)).map_or(NONE, take)).collect();
         if given.iter().all(|gradient| *gradient == NONE) {
+            // What it saved when its block was computed again dies with that.
+            if self.in_block {
+                self.ledger.take(Kind::Saved, Some(ran.row), &ran.saved.less(&ran.before));
+            }
             return;
         }
         let flows = self.flows(ran, class, ports, &given);
@@ -461,10 +467,11 @@ impl<'f, 't, T: Tally> Backward<'f, 't, T> {
             }
         }
         let stated = |slot: Slot, bytes: u128| self.model.tally.bytes(ran.row, slot, bytes).times(ran.calls);
-        let first = ports.and_then(|ports| ports.backward_workspace).map_or(leaves, |bytes| stated(Slot::Backward, bytes));
+        let backward = ports.and_then(|ports| ports.backward.as_deref());
+        let first = backward.and_then(|bytes| bytes.workspace).map_or(leaves, |bytes| stated(Slot::Backward, bytes));
         self.moment(&first);
-        let held = ports.and_then(|ports| ports.backward_held).filter(|_| !self.how.drops);
-        let later = ports.and_then(|ports| ports.backward_later);
+        let held = backward.and_then(|bytes| bytes.held).filter(|_| !self.how.drops);
+        let later = backward.and_then(|bytes| bytes.later);
         match (held, later) {
             (Some(bytes), _) => self.later(&stated(Slot::BackwardHeld, bytes), &given),
             (None, Some(bytes)) if self.how.drops => self.later(&stated(Slot::BackwardLater, bytes), &given),

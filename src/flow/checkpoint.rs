@@ -80,8 +80,9 @@ impl<'f, T: Tally> Machine<'f, '_, T> {
         let (at, is_cached) = (tape.items.len(), self.selects && self.is_cached(id));
         let workspace = self.tally.bytes(id, Slot::Workspace, ports.workspace);
         let Some(block) = &mut self.block else { return };
-        let live = self.heap.live.less(&block.live.plus(&block.cached));
-        let here = if is_cached { live.clone() } else { live.plus(&workspace) };
+        let before = block.live.plus(&block.cached);
+        let live = self.heap.live.less(&before);
+        let here = if is_cached { live.clone() } else { self.heap.live.plus(&workspace).less(&before) };
         block.moments.push(live);
         if ports.saves.as_ref().is_some_and(|saves| !saves.is_empty()) {
             let makes = ports.saves.iter().flatten().any(|save| matches!(save, Save::Own(..) | Save::Output(..)));

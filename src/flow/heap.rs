@@ -26,7 +26,7 @@ pub(super) struct Storage<B> {
     pub(super) saved: bool,
     /// The step at which it was made.
     pub(super) born: u64,
-    /// Whether a block that may be computed again reads it from outside.
+    /// Whether it is kept for blocks that may be computed again: one of them reads it from outside, or a layer outside saves it.
     pub(super) is_read_by_block: bool,
     pub(super) row: RowId,
     pub(super) output: u16,
@@ -117,6 +117,13 @@ impl<B: Bytes> Heap<B> {
     /// Whether a storage was made by this step or later.
     pub(super) fn is_born_since(&self, storage: u32, step: u64) -> bool {
         self.storages.get(storage as usize).is_some_and(|storage| storage.born >= step)
+    }
+
+    /// Notes that a layer outside of blocks saves a storage: no block need keep it.
+    pub(super) fn saved_outside(&mut self, storage: u32) {
+        if let Some(cell) = self.storages.get_mut(storage as usize) {
+            cell.is_read_by_block = true;
+        }
     }
 
     /// Notes that a block reads a storage that was made before this step; the bytes, if none did before.

@@ -40,6 +40,9 @@ impl<T: Tally> Machine<'_, '_, T> {
                     Some(bytes)
                 }
             };
+            if let Some(storage) = storage_of(save, inputs, outputs).filter(|_| self.block.is_none()) {
+                self.heap.saved_outside(storage);
+            }
             booked = bytes.iter().fold(booked, |sum, bytes| sum.plus(bytes));
         }
         self.saved = self.saved.plus(&booked);
@@ -68,5 +71,14 @@ impl<T: Tally> Machine<'_, '_, T> {
             }
         }
         self.booked.push((row, bytes, count));
+    }
+}
+
+/// The storage of an input or output that is saved.
+fn storage_of(save: &Save, inputs: &[Value], outputs: &[Value]) -> Option<u32> {
+    match save {
+        Save::Input(at, _) => inputs.get(*at).map(|value| value.storage),
+        Save::Output(at, _) => outputs.get(*at).map(|value| value.storage),
+        Save::Own(..) => None,
     }
 }

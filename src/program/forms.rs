@@ -24,6 +24,23 @@ impl Form {
         &self.terms
     }
 
+    /// Whether it is as much as another or more whatever the sizes are, none of which is negative.
+    pub fn covers(&self, other: &Form) -> bool {
+        let mut own = self.terms.iter().peekable();
+        for (size, wanted) in &other.terms {
+            while let Some((_, more)) = own.next_if(|(known, _)| known < size) {
+                if *more < 0 {
+                    return false;
+                }
+            }
+            let has = own.next_if(|(known, _)| known == size).map_or(0, |(_, has)| *has);
+            if has < *wanted {
+                return false;
+            }
+        }
+        own.all(|(_, more)| *more >= 0)
+    }
+
     fn combined(&self, other: &Form, sign: i128, value: u128) -> Form {
         let mut terms = Vec::with_capacity(self.terms.len() + other.terms.len());
         let (mut a, mut b) = (self.terms.iter().peekable(), other.terms.iter().peekable());
@@ -98,9 +115,11 @@ impl Sizes {
             ports.output_forms().enumerate().for_each(|(n, (bytes, _))| add(Slot::Output(n), bytes));
             add(Slot::Workspace, &ports.workspace);
             add(Slot::Past, &ports.past);
-            ports.backward_workspace.iter().for_each(|bytes| add(Slot::Backward, bytes));
-            ports.backward_later.iter().for_each(|bytes| add(Slot::BackwardLater, bytes));
-            ports.backward_held.iter().for_each(|bytes| add(Slot::BackwardHeld, bytes));
+            if let Some(backward) = &ports.backward {
+                backward.workspace.iter().for_each(|bytes| add(Slot::Backward, bytes));
+                backward.later.iter().for_each(|bytes| add(Slot::BackwardLater, bytes));
+                backward.held.iter().for_each(|bytes| add(Slot::BackwardHeld, bytes));
+            }
             for save in ports.saves.iter().flatten() {
                 if let Save::Own(at, bytes, _) = save {
                     add(Slot::Own(*at), bytes);

@@ -1,8 +1,8 @@
 //! Which of many moments may be the largest: those that no others are never less than.
 //!
-//! A moment is a polynomial, which is here a point: a coordinate for each product of atoms counted from their least values, none of them negative at any
-//! workload. One that is nowhere above a mean of two others is never above both. So the layers between the first and the last of a repeat, of which
-//! each has as much more as the one before, go.
+//! A moment is a polynomial, which is here a point: a coordinate for each product of atoms counted from their least values, none of them negative
+//! at any workload. One that is nowhere above a mean of two others is never above both. So the layers between the first and the last of a repeat,
+//! of which each has as much more as the one before, go.
 
 use std::collections::HashMap;
 
@@ -21,7 +21,7 @@ const MOST_COMPARED: usize = 400_000;
 const ENOUGH: usize = 48;
 
 /// How many of those that are kept a moment is compared with one by one.
-const MOST_SINGLE: usize = 48;
+const MOST_SINGLE: usize = 16;
 
 /// How many weights of coordinates are tried for moments that are the largest somewhere: single coordinates, and mixtures.
 const TRIED: (usize, u64) = (8, 10);
@@ -312,7 +312,8 @@ fn lcm(a: i128, b: i128) -> Option<i128> {
     a.checked_div(gcd(a, b))?.checked_mul(b)
 }
 
-/// Whether a fraction is less than another; their denominators are positive. Beyond what is computed with: it is, so that nothing is taken for proved.
+/// Whether a fraction is less than another; their denominators are positive. Beyond what is computed with: it is, so that nothing is taken for
+/// proved.
 fn is_less((a, over_a): (i128, i128), (b, over_b): (i128, i128)) -> bool {
     match (a.checked_mul(over_b), b.checked_mul(over_a)) {
         (Some(left), Some(right)) => left < right,

@@ -1,8 +1,8 @@
 //! Memory as formulas: the peak of a pass or of a training step, what is saved and what is cached, at any workload.
 //!
-//! The memory walk runs at a point, over formulas beside numbers (`forms`). What it decides there (which values exist, which are views, which sizes are
-//! the same) holds in a part of all workloads, a region; in it the peak is the largest of a few formulas. A point in another region is walked when it
-//! is first met.
+//! The memory walk runs at a point, over formulas beside numbers (`forms`). What it decides there (which values exist, which are views, which sizes
+//! are the same) holds in a part of all workloads, a region; in it the peak is the largest of a few formulas. A point in another region is walked
+//! when it is first met.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
@@ -268,6 +268,9 @@ fn region(symbolic: &mut Symbolic, walk: &Walk, found: &Moments<Form>, (point, r
     Some(Region { program, forward: forward.len(), gradients })
 }
 
+/// Which neighbours a moment is compared with before all others: those of the same layer are alike.
+const NEAR: std::ops::RangeInclusive<isize> = -16..=16;
+
 /// Those moments of a forward pass that may be the largest, in their order: the first of the largest says what persists.
 fn forward(space: &Space, moments: &[(Form, Form)]) -> Option<Vec<usize>> {
     let mut marks: HashMap<&Form, usize> = HashMap::new();
@@ -276,7 +279,12 @@ fn forward(space: &Space, moments: &[(Form, Form)]) -> Option<Vec<usize>> {
     for (at, (all, persists)) in moments.iter().enumerate() {
         let next = marks.len();
         let mark = *marks.entry(persists).or_insert(next);
-        if !seen.insert((all, mark)) {
+        // A neighbour that is more takes its place, if as much persists beside it.
+        let near = |other: usize| moments.get(other).filter(|_| other != at);
+        let is_covered = NEAR
+            .filter_map(|by| near(at.wrapping_add_signed(by)))
+            .any(|(more, other)| other == persists && more.covers(all) && more != all);
+        if is_covered || !seen.insert((all, mark)) {
             continue;
         }
         points.push(space.point(all, 0, at, mark)?);
@@ -299,10 +307,12 @@ fn step(space: &Space, found: &Moments<Form>, ranks: u128) -> Option<Vec<(Form, 
     let mut points = Vec::new();
     let mut seen: HashSet<&(Form, u128)> = HashSet::new();
     for (at, moment) in all.iter().enumerate() {
-        if !seen.insert(moment) {
+        let (rest, divided) = moment;
+        let near = |by: isize| all.get(at.wrapping_add_signed(by));
+        let is_covered = NEAR.filter_map(near).any(|(more, others)| others >= divided && more.covers(rest) && more != rest);
+        if is_covered || !seen.insert(moment) {
             continue;
         }
-        let (rest, divided) = moment;
         points.push(space.point(rest, *divided, at, 0)?);
     }
     Some(space.front(&points).iter().filter_map(|at| all.get(*at).cloned()).collect())

@@ -1,7 +1,8 @@
 //! What is known of polynomials at every point: that they are never negative, that they are integers.
 //!
 //! Each atom has a least value and is bounded by other polynomials. A proof counts every atom from its least value: if no coefficient is negative,
-//! neither is the polynomial. Else atoms are replaced by their bounds, one after the other, within a budget. It proves little, and nothing that is wrong.
+//! neither is the polynomial. Else atoms are replaced by their bounds, one after the other, within a budget. It proves little, and nothing that is
+//! wrong.
 
 use std::collections::HashMap;
 
