@@ -119,6 +119,11 @@ impl<B: Bytes> Heap<B> {
         self.storages.get(storage as usize).is_some_and(|storage| storage.born >= step)
     }
 
+    /// Whether a storage is kept for blocks that may be computed again.
+    pub(super) fn is_kept_for_blocks(&self, storage: u32) -> bool {
+        self.storages.get(storage as usize).is_some_and(|storage| storage.is_read_by_block)
+    }
+
     /// Notes that a layer outside of blocks saves a storage: no block need keep it.
     pub(super) fn saved_outside(&mut self, storage: u32) {
         if let Some(cell) = self.storages.get_mut(storage as usize) {

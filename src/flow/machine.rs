@@ -78,6 +78,8 @@ pub(super) struct Machine<'f, 'd, T: Tally> {
     pub(super) block: Option<Running<T::Bytes>>,
     /// What is kept of blocks in this walk.
     pub(super) checkpointing: Checkpointing,
+    /// Whether blocks are computed again, in this walk or in the one that it is for.
+    pub(super) checkpoints: bool,
     /// Whether checkpointing is selective.
     pub(super) selects: bool,
     /// What is saved for the backward pass.
@@ -117,6 +119,7 @@ impl<'f, 'd, T: Tally> Machine<'f, 'd, T> {
             tape: None,
             block: None,
             checkpointing: Checkpointing::None,
+            checkpoints: false,
             selects: false,
             saved: T::Bytes::default(),
             front: Vec::new(),

@@ -41,6 +41,10 @@ impl<T: Tally> Machine<'_, '_, T> {
                 }
             };
             if let Some(storage) = storage_of(save, inputs, outputs).filter(|_| self.block.is_none()) {
+                // What is there for a block goes with that.
+                if self.checkpoints && self.heap.is_kept_for_blocks(storage) {
+                    continue;
+                }
                 self.heap.saved_outside(storage);
             }
             booked = bytes.iter().fold(booked, |sum, bytes| sum.plus(bytes));

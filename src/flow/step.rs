@@ -198,6 +198,7 @@ impl<'f, T: Tally> Run<'f, T> {
         machine.tape = taped.then(|| Tape::for_gradients(self.gradients));
         machine.capture = capture;
         machine.checkpointing = checkpointing;
+        machine.checkpoints = self.options.checkpointing != Checkpointing::None;
         machine.selects = self.options.checkpointing == Checkpointing::Selective;
         machine.model(&plan);
         let tape = machine.tape.take().unwrap_or_else(|| Tape::for_gradients(self.gradients));
