@@ -13,7 +13,7 @@ use crate::catalog::{Element, Optimizer, Role};
 use crate::cost::Tensor;
 use crate::evaluation::{Checks, Evaluation, evaluate};
 use crate::flat::{Node, RowId, RowInfo};
-use crate::flow::{Checkpointing, GradientBytes, Loss, Parts, StepOptions, TrainingStep, step};
+use crate::flow::{Checkpointing, GradientBytes, Kind, Loss, Parts, StepOptions, TrainingStep, step};
 use crate::program::{MemoryProgram, MemoryRoom, Step};
 use crate::quantity::Quantity;
 use crate::quantity::workload::{Phase, words};
@@ -169,7 +169,10 @@ pub fn training(model: &Evaluation, options: &Training, looks: bool) -> Result<P
     let split = |bytes: u128, stage: u8| if options.zero >= stage { bytes.div_ceil(ranks) } else { bytes };
     let adapters = if options.lora.is_some() { trained.weight_bytes } else { 0 };
     let weights = weights.checked_add(adapters).ok_or_else(beyond)?;
-    let step = step(&model.flat, &model.bound, &model.report, &step_options(model, options, looks), &trained.gradients);
+    let mut step = step(&model.flat, &model.bound, &model.report, &step_options(model, options, looks), &trained.gradients);
+    for alive in step.alive.iter_mut().filter(|alive| alive.kind == Kind::Gradient) {
+        alive.bytes = split(alive.bytes, 2);
+    }
     let moment = |pass: &'static str, path: &Arc<str>, parts: Parts| {
         let mut items = vec![Item {
             kind: "weights",

@@ -390,6 +390,9 @@ impl<'f, 't, T: Tally> Backward<'f, 't, T> {
         if self.how.checkpointing == Checkpointing::None {
             return self.back(block.from, to);
         }
+        if !self.is_reached(block.from, to) {
+            return;
+        }
         self.is_again = true;
         for extra in &block.extra {
             self.moment(extra);
@@ -408,6 +411,18 @@ impl<'f, 't, T: Tally> Backward<'f, 't, T> {
         // What isn't asked for stays in the cache until then.
         self.rest_goes(block.stop, to);
         self.ledger.take(Kind::Saved, block.first, &block.indices);
+    }
+
+    /// Whether gradients flow to anything in a part of the list.
+    fn is_reached(&self, from: usize, to: usize) -> bool {
+        let items = self.tape.items.get(from..to).unwrap_or_default();
+        items.iter().any(|item| match item {
+            Item::Ran(ran) => {
+                let gives = self.class(ran).map_or(1, |class| class.outputs.len());
+                (0..gives).any(|n| self.needed.get(Tape::gives(ran, n)).is_some_and(|needed| *needed))
+            }
+            Item::Again { .. } | Item::Block(_) => false,
+        })
     }
 
     /// The layers of a block up to a place run again: what they save of what they made comes to be, what was cached of it is taken.

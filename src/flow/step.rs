@@ -115,6 +115,8 @@ pub struct Moments<B> {
     pub backward: Vec<Parts<B>>,
     /// Whether all classes say what they save.
     pub are_saves_known: bool,
+    /// Whether all shapes fit together.
+    pub fits: bool,
 }
 
 /// All moments of a pass, or of a training step with these options.
@@ -146,7 +148,7 @@ pub fn moments<T: Tally>(
         backward.insert(0, Parts { saved, gradients: T::Bytes::default(), passing });
     }
     let are_saves_known = walked.flow.unknown_saves.is_empty();
-    Moments { saved: walked.saved, cache: walked.cache, forward: walked.front, backward, are_saves_known }
+    Moments { saved: walked.saved, cache: walked.cache, forward: walked.front, backward, are_saves_known, fits: walked.fits }
 }
 
 /// What is run, and how.
@@ -170,6 +172,8 @@ struct Walked<B> {
     front: Vec<(B, B)>,
     /// The path of the layer that was asked for.
     path: String,
+    /// Whether all shapes fit together.
+    fits: bool,
 }
 
 impl<'f, T: Tally> Run<'f, T> {
@@ -204,7 +208,8 @@ impl<'f, T: Tally> Run<'f, T> {
         let tape = machine.tape.take().unwrap_or_else(|| Tape::for_gradients(self.gradients));
         let (path, front) = (std::mem::take(&mut machine.captured_path), std::mem::take(&mut machine.front));
         let (saved, cache) = (machine.saved.clone(), machine.heap.cache.clone());
-        (Walked { flow: machine.finish(), saved, cache, front, path }, tape)
+        let flow = machine.finish();
+        (Walked { flow, saved, cache, front, path, fits: !ignored.has_errors() }, tape)
     }
 }
 

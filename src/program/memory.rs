@@ -24,6 +24,10 @@ use crate::syntax::expr::{Exact, Value};
 /// The most regions that are walked; beyond, the interpreter answers.
 const MOST_REGIONS: usize = 64;
 
+/// The most rows, and the most distinct ones among them, of which moments are formed: what is alive is a sum over all of them.
+const MOST_ROWS: usize = 20_000;
+const MOST_SIGNATURES: usize = 1_000;
+
 /// What memory comes to at a point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Memory {
@@ -86,7 +90,14 @@ impl MemoryProgram {
     /// # Errors
     /// See [`Unformed`].
     pub fn new(lowered: Lowered, asked: &Workload, step: Option<Step>) -> Result<Self, Unformed> {
+        let too_many = || Unformed::NoForm("too many distinct layers".to_owned());
+        if lowered.flat.rows.len() > MOST_ROWS {
+            return Err(too_many());
+        }
         let mut symbolic = with_ports(&lowered.flat, lowered.execution, asked)?;
+        if symbolic.ports.len() > MOST_SIGNATURES {
+            return Err(too_many());
+        }
         let key = decided(&mut symbolic).and_then(|key| Program::of_forms(&symbolic, &[], &key));
         let key = key.ok_or(Unformed::NoForm("what decides over memory".to_owned()))?;
         let (variables, asked) = (symbolic.variables.clone(), asked.clone());
@@ -193,8 +204,8 @@ impl MemoryProgram {
             Walk { sizes: RefCell::new(Sizes::of(&symbolic)), compared: RefCell::default(), is_broken: RefCell::new(false) };
         let step = self.step.as_ref().map(|step| (&step.options, &step.gradients));
         let found = moments(&walk, flat, &bound, &report, step);
-        // Unknown is not zero.
-        if !found.are_saves_known {
+        // Unknown is not zero, and what doesn't fit has no memory.
+        if !found.are_saves_known || !found.fits {
             return None;
         }
         let ranks = self.step.as_ref().map_or(1, |step| step.options.ranks.max(1));
