@@ -88,6 +88,11 @@ impl Training {
             lora: None,
         }
     }
+
+    /// What one rank has of bytes that are divided from a stage of ZeRO on.
+    fn on_a_rank(&self, bytes: u128, stage: u8) -> u128 {
+        if self.zero >= stage { bytes.div_ceil(u128::from(self.ranks.max(1))) } else { bytes }
+    }
 }
 
 /// A moment of a training step.
@@ -105,8 +110,13 @@ impl Moment {
     /// `None` beyond 128 bits.
     #[must_use]
     pub fn total(&self) -> Option<u128> {
-        self.items.iter().try_fold(0u128, |sum, item| sum.checked_add(item.bytes))
+        total(&self.items)
     }
+}
+
+/// `None` beyond 128 bits.
+fn total(items: &[Item]) -> Option<u128> {
+    items.iter().try_fold(0u128, |sum, item| sum.checked_add(item.bytes))
 }
 
 /// What one device has to hold.
@@ -132,7 +142,7 @@ impl Plan {
     /// `None` beyond 128 bits.
     #[must_use]
     pub fn total(&self) -> Option<u128> {
-        self.items.iter().try_fold(0u128, |sum, item| sum.checked_add(item.bytes))
+        total(&self.items)
     }
 }
 
@@ -164,42 +174,35 @@ pub fn inference(model: &Evaluation, devices: u64) -> Result<Plan, Box<Diagnosti
 pub fn training(model: &Evaluation, options: &Training, looks: bool) -> Result<Plan, Box<Diagnostic>> {
     let beyond = || Box::new(Diagnostic::new(Code::Overflow, "a size of the training plan is beyond 128 bits"));
     let trained = Trained::of(model, options)?;
-    let weights = model.report.totals.get(Quantity::WeightBytes);
-    let ranks = u128::from(options.ranks.max(1));
-    let split = |bytes: u128, stage: u8| if options.zero >= stage { bytes.div_ceil(ranks) } else { bytes };
-    let adapters = if options.lora.is_some() { trained.weight_bytes } else { 0 };
-    let weights = weights.checked_add(adapters).ok_or_else(beyond)?;
+    let standing = trained.standing(model, options).ok_or_else(beyond)?;
     let mut step = step(&model.flat, &model.bound, &model.report, &step_options(model, options, looks), &trained.gradients);
     for alive in step.alive.iter_mut().filter(|alive| alive.kind == Kind::Gradient) {
-        alive.bytes = split(alive.bytes, 2);
+        alive.bytes = options.on_a_rank(alive.bytes, 2);
     }
     let moment = |pass: &'static str, path: &Arc<str>, parts: Parts| {
-        let mut items = vec![Item {
-            kind: "weights",
-            bytes: split(weights, 3),
-            note: "in the weight dtype, tied ones once, adapters included",
-        }];
-        if options.master_weights {
-            let note = "float32 copies of what is trained";
-            items.push(Item { kind: "master weights", bytes: split(trained.master_bytes, 1), note });
-        }
-        items.push(Item { kind: "optimizer", bytes: split(trained.state_bytes, 1), note: "its states" });
-        items.push(Item { kind: "gradients", bytes: split(parts.gradients, 2), note: "of weights, those that are there then" });
+        let mut items = standing.clone();
+        items.push(Item {
+            kind: "gradients",
+            bytes: options.on_a_rank(parts.gradients, 2),
+            note: "of weights, those that are there then",
+        });
         items.push(Item { kind: "saved activations", bytes: parts.saved, note: "for the backward pass, the loss's included" });
         items.push(Item { kind: "passing", bytes: parts.passing, note: "values or their gradients, and what runs" });
         Moment { pass, path: path.clone(), items }
     };
     let forward = &step.forward;
+    // What is saved is a part of what is alive.
     let passing = forward.bytes.saturating_sub(forward.saved);
     let mut moments = vec![moment("forward", &forward.path, Parts { saved: forward.saved, gradients: 0, passing })];
     moments.extend(step.backward.map(|most| moment("backward", &step.backward_path, most.parts)));
     for moment in &moments {
         moment.total().ok_or_else(beyond)?;
     }
+    // There is the forward pass's at least.
     let worst = moments.iter().max_by_key(|moment| moment.total());
     let items = worst.map(|moment| moment.items.clone()).unwrap_or_default();
     let recomputed_flops = recomputed(model, options.checkpointing).ok_or_else(beyond)?;
-    let gradient_bytes = split(trained.gradient_bytes, 2);
+    let gradient_bytes = options.on_a_rank(trained.gradient_bytes, 2);
     Ok(Plan { items, trained_params: trained.params, recomputed_flops, gradient_bytes, moments, step: Some(step), split: None })
 }
 
@@ -223,12 +226,7 @@ impl PlanProgram {
         let told_apart = targeted(model, options).transpose().ok()?;
         let model = told_apart.as_ref().unwrap_or(model);
         let trained = Trained::of(model, options).ok()?;
-        let ranks = u128::from(options.ranks.max(1));
-        let split = |bytes: u128, stage: u8| if options.zero >= stage { bytes.div_ceil(ranks) } else { bytes };
-        let adapters = if options.lora.is_some() { trained.weight_bytes } else { 0 };
-        let weights = model.report.totals.get(Quantity::WeightBytes).checked_add(adapters)?;
-        let masters = if options.master_weights { split(trained.master_bytes, 1) } else { 0 };
-        let constant = split(weights, 3).checked_add(masters)?.checked_add(split(trained.state_bytes, 1))?;
+        let constant = total(&trained.standing(model, options)?)?;
         let step = Step { options: step_options(model, options, false), gradients: trained.gradients };
         let memory = MemoryProgram::new(model.lowered(), &model.asked, Some(step)).ok()?;
         Some(PlanProgram { memory, constant })
@@ -328,6 +326,20 @@ struct Trained {
 }
 
 impl Trained {
+    /// What is there at every moment on one rank: weights, masters, states. `None` beyond 128 bits.
+    fn standing(&self, model: &Evaluation, options: &Training) -> Option<Vec<Item>> {
+        let adapters = if options.lora.is_some() { self.weight_bytes } else { 0 };
+        let weights = options.on_a_rank(model.report.totals.get(Quantity::WeightBytes).checked_add(adapters)?, 3);
+        let mut items =
+            vec![Item { kind: "weights", bytes: weights, note: "in the weight dtype, tied ones once, adapters included" }];
+        if options.master_weights {
+            let bytes = options.on_a_rank(self.master_bytes, 1);
+            items.push(Item { kind: "master weights", bytes, note: "float32 copies of what is trained" });
+        }
+        items.push(Item { kind: "optimizer", bytes: options.on_a_rank(self.state_bytes, 1), note: "its states" });
+        Some(items)
+    }
+
     fn of(model: &Evaluation, options: &Training) -> Result<Trained, Box<Diagnostic>> {
         let beyond = || Box::new(Diagnostic::new(Code::Overflow, "a size of the training plan is beyond 128 bits"));
         let mut trained = Trained::default();

@@ -169,6 +169,23 @@ impl Interpreter {
         })
     }
 
+    /// The figures at a point, of `workload`, which gets its values; none where something is wrong, which goes to `problem`.
+    fn figures(
+        &self,
+        wanted: &[Total],
+        (columns, at): (&[Vec<u64>], usize),
+        workload: &mut Workload,
+        problem: &mut Option<(usize, Box<Diagnostic>)>,
+    ) -> Vec<Option<u128>> {
+        self.set(workload, columns.iter().filter_map(|column| column.get(at).copied()));
+        let mut found = Vec::with_capacity(wanted.len());
+        if let Err(why) = self.at(wanted, workload, |figure| found.push(figure)) {
+            problem.get_or_insert((at, why));
+            found = vec![None; wanted.len()];
+        }
+        found
+    }
+
     /// Where the values of a program's variables come from. `None`: not all that is varied is a variable of it.
     fn sources(&self, variables: &[Variable], constant: impl Fn(&str) -> Option<u64>) -> Option<Vec<Source>> {
         let source = |name: &str| {
@@ -208,13 +225,8 @@ impl Points for Interpreter {
         let mut workload = self.workload.clone();
         deep(|| {
             for at in 0..points {
-                self.set(&mut workload, columns.iter().filter_map(|column| column.get(at).copied()));
-                let mut filled = out.columns.iter_mut();
-                let each = |figure: Option<u128>| filled.next().into_iter().for_each(|column| column.push(figure));
-                if let Err(why) = self.at(wanted, &workload, each) {
-                    out.columns.iter_mut().for_each(|column| column.push(None));
-                    out.problem.get_or_insert((at, why));
-                }
+                let found = self.figures(wanted, (columns, at), &mut workload, &mut out.problem);
+                out.columns.iter_mut().zip(found).for_each(|(column, figure)| column.push(figure));
             }
         });
     }
@@ -302,9 +314,10 @@ impl Points for WithMemory {
         deep(|| {
             for at in 0..points {
                 point.clear();
-                point.extend(self.sources.iter().map(|source| match source {
-                    Source::Column(column) => columns.get(*column).and_then(|values| values.get(at)).copied().unwrap_or(0),
-                    Source::Constant(value) => *value,
+                // A point without one of its values has no answer.
+                point.extend(self.sources.iter().filter_map(|source| match source {
+                    Source::Column(column) => columns.get(*column)?.get(at).copied(),
+                    Source::Constant(value) => Some(*value),
                 }));
                 let memory = self.memory.at(&point, &mut room);
                 let sum = |nth: usize| {
@@ -312,28 +325,20 @@ impl Points for WithMemory {
                     column.values.get(at).copied().filter(|_| column.known.get(at) == Some(&true))
                 };
                 let are_known = (0..self.sums.0.len()).all(|nth| sum(nth).is_some());
-                let mut found: Vec<Option<u128>> = Vec::with_capacity(wanted.len());
-                match memory.filter(|_| are_known) {
+                let found: Vec<Option<u128>> = match memory.filter(|_| are_known) {
                     Some(memory) => {
                         let mut next = 0usize..;
-                        found.extend(wanted.iter().map(|total| match total {
+                        let figure = |total: &Total| match total {
                             Total::PeakBytes => Some(memory.peak_bytes),
                             Total::PeakActivationBytes => Some(memory.peak_activation_bytes),
                             Total::SavedBytes => Some(memory.saved_bytes),
                             _ => next.next().and_then(sum),
-                        }));
+                        };
+                        wanted.iter().map(figure).collect()
                     }
-                    None => {
-                        self.interpreter.set(&mut workload, columns.iter().filter_map(|column| column.get(at).copied()));
-                        if let Err(why) = self.interpreter.at(wanted, &workload, |figure| found.push(figure)) {
-                            out.problem.get_or_insert((at, why));
-                            found = vec![None; wanted.len()];
-                        }
-                    }
-                }
-                for (column, figure) in out.columns.iter_mut().zip(found) {
-                    column.push(figure);
-                }
+                    None => self.interpreter.figures(wanted, (columns, at), &mut workload, &mut out.problem),
+                };
+                out.columns.iter_mut().zip(found).for_each(|(column, figure)| column.push(figure));
             }
         });
         rooms().push((room, sums));
@@ -377,12 +382,7 @@ impl Compiled {
         let mut workload = self.interpreter.workload.clone();
         deep(|| {
             for (at, _) in valid.iter().enumerate().filter(|(_, valid)| !**valid) {
-                self.interpreter.set(&mut workload, columns.iter().filter_map(|column| column.get(at).copied()));
-                let mut found = Vec::with_capacity(wanted.len());
-                if let Err(why) = self.interpreter.at(wanted, &workload, |figure| found.push(figure)) {
-                    out.problem.get_or_insert((at, why));
-                    found = vec![None; wanted.len()];
-                }
+                let found = self.interpreter.figures(wanted, (columns, at), &mut workload, &mut out.problem);
                 for (column, figure) in out.columns.iter_mut().zip(found) {
                     column.values.get_mut(at).into_iter().for_each(|value| *value = figure.unwrap_or(0));
                     column.known.get_mut(at).into_iter().for_each(|known| *known = figure.is_some());

@@ -8,9 +8,9 @@ use std::collections::HashMap;
 
 use super::block::Checkpointing;
 use super::bytes::{Bytes, Slot, Tally};
-use super::heap::NONE;
 use super::ledger::{Kind, Ledger, Parts};
 use super::result::RowFlow;
+use super::slots::{NONE, Slots};
 use super::tape::{Block, Item, Ran, Tape};
 use super::trained::GradientBytes;
 use super::values::NO_GRADIENT;
@@ -28,7 +28,7 @@ pub enum Loss {
     Sum,
     /// The cross-entropy of logits over tokens, in float32, as transformers has it.
     CrossEntropy,
-    /// The cross-entropy of logits in their own dtype, as transformers has it of BERT, T5, BART and Whisper.
+    /// The cross-entropy of logits in their own dtype, as transformers has it of heads that aren't causal.
     CrossEntropyAsIs,
 }
 
@@ -107,8 +107,7 @@ pub(super) struct Backward<'f, 't, T: Tally> {
     needed: Vec<bool>,
     /// By value: its gradient so far.
     pending: Vec<u32>,
-    held: Vec<Held<T::Bytes>>,
-    free: Vec<u32>,
+    held: Slots<Held<T::Bytes>>,
     shared: HashMap<Key, Shared<T::Bytes>>,
     pub(super) ledger: Ledger<T::Bytes>,
     most: Option<Most>,
@@ -150,8 +149,7 @@ impl<'f, 't, T: Tally> Backward<'f, 't, T> {
             owners: owners(model),
             needed: vec![false; tape.num_values()],
             pending: vec![NONE; tape.num_values()],
-            held: Vec::new(),
-            free: Vec::new(),
+            held: Slots::default(),
             shared: HashMap::new(),
             ledger,
             most: None,
@@ -202,8 +200,7 @@ impl<'f, 't, T: Tally> Backward<'f, 't, T> {
 
     fn reach_layer(&mut self, ran: &Ran<T::Bytes>, times: u128, in_block: bool) {
         let class = self.class(ran);
-        let gives = class.map_or(1, |class| class.outputs.len());
-        if !(0..gives).any(|n| self.needed.get(Tape::gives(ran, n)).is_some_and(|needed| *needed)) {
+        if !self.is_needed(ran) {
             // What a block is handed stays until that is computed again, whoever reads it.
             if !in_block {
                 self.ledger.take(Kind::Saved, Some(ran.row), &ran.saved.times(times));
@@ -221,6 +218,12 @@ impl<'f, 't, T: Tally> Backward<'f, 't, T> {
                 self.shared.entry(key).or_insert_with(|| Shared { uses: 0, bytes: T::Bytes::default() }).uses += 1;
             }
         }
+    }
+
+    /// Whether gradients flow to something that a layer gives.
+    fn is_needed(&self, ran: &Ran<T::Bytes>) -> bool {
+        let gives = self.class(ran).map_or(1, |class| class.outputs.len());
+        (0..gives).any(|n| self.needed.get(Tape::gives(ran, n)).is_some_and(|needed| *needed))
     }
 
     fn class(&self, ran: &Ran<T::Bytes>) -> Option<&'f Class> {
@@ -260,34 +263,22 @@ impl<'f, 't, T: Tally> Backward<'f, 't, T> {
 
     fn make(&mut self, bytes: T::Bytes) -> u32 {
         self.ledger.add(Kind::Passing, self.row, &bytes);
-        let held = Held { bytes, refs: 1, row: self.row };
-        match self.free.pop() {
-            Some(at) => {
-                if let Some(cell) = self.held.get_mut(at as usize) {
-                    *cell = held;
-                }
-                at
-            }
-            None => {
-                self.held.push(held);
-                u32::try_from(self.held.len() - 1).unwrap_or(NONE)
-            }
-        }
+        self.held.put(Held { bytes, refs: 1, row: self.row })
     }
 
     fn retain(&mut self, gradient: u32) {
-        if let Some(held) = self.held.get_mut(gradient as usize) {
+        if let Some(held) = self.held.get_mut(gradient) {
             held.refs += 1;
         }
     }
 
     fn release(&mut self, gradient: u32) {
-        let Some(held) = self.held.get_mut(gradient as usize) else { return };
+        let Some(held) = self.held.get_mut(gradient) else { return };
         held.refs = held.refs.saturating_sub(1);
         if held.refs == 0 {
             let (row, bytes) = (held.row, std::mem::take(&mut held.bytes));
             self.ledger.take(Kind::Passing, row, &bytes);
-            self.free.push(gradient);
+            self.held.free(gradient);
         }
     }
 
@@ -390,7 +381,8 @@ impl<'f, 't, T: Tally> Backward<'f, 't, T> {
         if self.how.checkpointing == Checkpointing::None {
             return self.back(block.from, to);
         }
-        if !self.is_reached(block.from, to) {
+        let items = self.tape.items.get(block.from..to).unwrap_or_default();
+        if !items.iter().any(|item| matches!(item, Item::Ran(ran) if self.is_needed(ran))) {
             return;
         }
         self.is_again = true;
@@ -402,27 +394,16 @@ impl<'f, 't, T: Tally> Backward<'f, 't, T> {
         self.in_block = true;
         self.back(block.from, to);
         self.in_block = false;
-        // What it was handed goes with it.
-        for item in self.tape.items.get(block.from..to).unwrap_or_default() {
+        // What it was handed goes with it, and what of the cache nobody asked for.
+        for (at, item) in (block.from..).zip(items) {
             if let Item::Ran(ran) = item {
                 self.ledger.take(Kind::Saved, Some(ran.row), &ran.read);
+                if at >= block.stop {
+                    self.ledger.take(Kind::Saved, Some(ran.row), &ran.cached);
+                }
             }
         }
-        // What isn't asked for stays in the cache until then.
-        self.rest_goes(block.stop, to);
         self.ledger.take(Kind::Saved, block.first, &block.indices);
-    }
-
-    /// Whether gradients flow to anything in a part of the list.
-    fn is_reached(&self, from: usize, to: usize) -> bool {
-        let items = self.tape.items.get(from..to).unwrap_or_default();
-        items.iter().any(|item| match item {
-            Item::Ran(ran) => {
-                let gives = self.class(ran).map_or(1, |class| class.outputs.len());
-                (0..gives).any(|n| self.needed.get(Tape::gives(ran, n)).is_some_and(|needed| *needed))
-            }
-            Item::Again { .. } | Item::Block(_) => false,
-        })
     }
 
     /// The layers of a block up to a place run again: what they save of what they made comes to be, what was cached of it is taken.
@@ -446,13 +427,9 @@ impl<'f, 't, T: Tally> Backward<'f, 't, T> {
         }
     }
 
-    /// What was cached of a block and not asked for goes with it.
-    fn rest_goes(&mut self, from: usize, to: usize) {
-        for item in self.tape.items.get(from..to).unwrap_or_default() {
-            if let Item::Ran(ran) = item {
-                self.ledger.take(Kind::Saved, Some(ran.row), &ran.cached);
-            }
-        }
+    /// What a layer saved that dies with its backward pass: in a block that was computed again only what it made then.
+    fn saved_of(&self, ran: &Ran<T::Bytes>) -> T::Bytes {
+        if self.in_block { ran.saved.less(&ran.before) } else { ran.saved.clone() }
     }
 
     /// The backward pass of a layer: the gradients of what it gave come in, those of what it took and of its weights go out.
@@ -465,7 +442,7 @@ impl<'f, 't, T: Tally> Backward<'f, 't, T> {
         if given.iter().all(|gradient| *gradient == NONE) {
             // What it saved when its block was computed again dies with that.
             if self.in_block {
-                self.ledger.take(Kind::Saved, Some(ran.row), &ran.saved.less(&ran.before));
+                self.ledger.take(Kind::Saved, Some(ran.row), &self.saved_of(ran));
             }
             return;
         }
@@ -493,11 +470,7 @@ impl<'f, 't, T: Tally> Backward<'f, 't, T> {
             (None, Some(bytes)) => self.later(&stated(Slot::BackwardLater, bytes).plus(&weights), &given),
             (None, None) => {}
         }
-        self.ledger.take(
-            Kind::Saved,
-            Some(ran.row),
-            &if self.in_block { ran.saved.less(&ran.before) } else { ran.saved.clone() },
-        );
+        self.ledger.take(Kind::Saved, Some(ran.row), &self.saved_of(ran));
         let passed: Vec<(usize, u32)> = flows.into_iter().map(|flow| self.flow(flow, &given)).collect();
         given.iter().for_each(|gradient| self.release(*gradient));
         for (at, bytes) in own_gradients.iter().enumerate().filter(|(_, bytes)| **bytes > 0) {
@@ -510,21 +483,11 @@ impl<'f, 't, T: Tally> Backward<'f, 't, T> {
 
     /// A moment at which the gradients that were given are gone, those that something else holds aside.
     fn later(&mut self, more: &T::Bytes, given: &[u32]) {
-        let parts = self.ledger.parts.clone();
-        for at in given {
-            if let Some(held) = self.held.get(*at as usize).filter(|held| held.refs == 1) {
-                let (row, bytes) = (held.row, held.bytes.clone());
-                self.ledger.take(Kind::Passing, row, &bytes);
-            }
-        }
+        let alone = given.iter().filter_map(|at| self.held.get(*at)).filter(|held| held.refs == 1);
+        let gone: Vec<(Option<RowId>, T::Bytes)> = alone.map(|held| (held.row, held.bytes.clone())).collect();
+        gone.iter().for_each(|(row, bytes)| self.ledger.take(Kind::Passing, *row, bytes));
         self.moment(more);
-        for at in given {
-            if let Some(held) = self.held.get(*at as usize).filter(|held| held.refs == 1) {
-                let (row, bytes) = (held.row, held.bytes.clone());
-                self.ledger.add(Kind::Passing, row, &bytes);
-            }
-        }
-        self.ledger.parts = parts;
+        gone.iter().for_each(|(row, bytes)| self.ledger.add(Kind::Passing, *row, bytes));
     }
 
     /// How the gradient of each input comes about.
@@ -540,11 +503,10 @@ impl<'f, 't, T: Tally> Backward<'f, 't, T> {
             let size = self.tape.size(value);
             let same = |n: usize| self.model.tally.same(&self.tape.size(Tape::gives(ran, n)), &size);
             let come = |n: &usize| given.get(*n).is_some_and(|gradient| *gradient != NONE);
-            let viewing = |n: &usize| class.viewed_input(*n) == at && ports.outputs().nth(*n).is_some_and(|port| port.view);
-            let views: Vec<usize> = (0..class.outputs.len()).filter(viewing).filter(come).collect();
+            let is_view = |n: &usize| class.viewed_input(*n) == at && ports.outputs().nth(*n).is_some_and(|port| port.view);
+            let (views, others): (Vec<usize>, Vec<usize>) = (0..class.outputs.len()).filter(come).partition(is_view);
             // What only views see, of which none has a gradient.
-            let is_view = |n: usize| class.viewed_input(n) == at && ports.outputs().nth(n).is_some_and(|port| port.view);
-            if views.is_empty() && def.gradient == Gradient::Own && (0..class.outputs.len()).all(|n| is_view(n) || !come(&n)) {
+            if views.is_empty() && others.is_empty() && def.gradient == Gradient::Own {
                 continue;
             }
             let passed = match (views.as_slice(), def.gradient) {
@@ -648,6 +610,14 @@ pub(super) struct LossBytes<B> {
     pub(super) scalars: u128,
     /// Whether there is a copy of the output in float32.
     pub(super) casts: bool,
+}
+
+impl<B: Bytes> LossBytes<B> {
+    /// What is there beside all that is saved when the loss has been reckoned: what the model gave, its copy, the loss.
+    pub(super) fn beside(&self) -> B {
+        let own = self.output.plus(&B::known(self.scalars / 2));
+        if self.casts { own.plus(&self.saved) } else { own }
+    }
 }
 
 impl Loss {

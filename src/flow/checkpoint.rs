@@ -20,7 +20,7 @@ use crate::quantity::workload::Kernel;
 impl<'f, T: Tally> Machine<'f, '_, T> {
     /// Whether this walk keeps what a layer makes: all walks do, but those in which blocks are computed again.
     pub(super) fn keeps_own(&self) -> bool {
-        self.block.is_none() || self.checkpointing == Checkpointing::None
+        self.block.is_none() || !self.is_sparse
     }
 
     /// Whether a storage was made in the block that runs.
@@ -30,7 +30,9 @@ impl<'f, T: Tally> Machine<'f, '_, T> {
 
     /// A block begins. Positions and other indices that are alive are handed to it, as transformers does, whether it reads them or not.
     pub(super) fn block_begins(&mut self, node: &'f Node<RowId>) {
-        if self.blocks != 0 || !self.training || !matches!(node, Node::Composite(_)) || self.dry > 0 {
+        let is_block = self.training && self.blocks == 0 && self.dry == 0 && matches!(node, Node::Composite(_));
+        // Nobody asks in a forward pass alone.
+        if !is_block || (self.tape.is_none() && !self.is_sparse) {
             return;
         }
         let around = self.frames.iter().flat_map(|frame| &frame.values).flat_map(|values| &values.own);
@@ -39,7 +41,7 @@ impl<'f, T: Tally> Machine<'f, '_, T> {
         for storage in handed {
             indices = indices.plus(&self.keep_of_block(storage, self.step + 1));
         }
-        if self.checkpointing != Checkpointing::None {
+        if self.is_sparse {
             self.saved = self.saved.plus(&indices);
             if let Some(first) = first_layer(node) {
                 self.book(first, indices.value(), 1);
@@ -54,7 +56,7 @@ impl<'f, T: Tally> Machine<'f, '_, T> {
     /// Notes that a block needs a storage that was made before it; the bytes, if none did before.
     fn keep_of_block(&mut self, storage: u32, step: u64) -> T::Bytes {
         let bytes = self.heap.read_by_block(storage, step);
-        if bytes.value() > 0 && self.checkpointing != Checkpointing::None {
+        if bytes.value() > 0 && self.is_sparse {
             return self.heap.keep(storage, Kept::Saved);
         }
         bytes
@@ -67,7 +69,7 @@ impl<'f, T: Tally> Machine<'f, '_, T> {
         for value in inputs {
             bytes = bytes.plus(&self.keep_of_block(value.storage, step));
         }
-        if self.checkpointing != Checkpointing::None {
+        if self.is_sparse {
             self.saved = self.saved.plus(&bytes);
             self.book(id, bytes.value(), 1);
         }
@@ -77,7 +79,7 @@ impl<'f, T: Tally> Machine<'f, '_, T> {
     /// A layer of a block runs: how much more than before it is alive then. What comes out of the cache isn't made again.
     pub(super) fn block_moment(&mut self, id: RowId, ports: &Ports) {
         let Some(tape) = &self.tape else { return };
-        let (at, is_cached) = (tape.items.len(), self.selects && self.is_cached(id));
+        let (at, is_cached) = (tape.items.len(), self.is_cached(id));
         let workspace = self.tally.bytes(id, Slot::Workspace, ports.workspace);
         let Some(block) = &mut self.block else { return };
         let before = block.live.plus(&block.cached);
@@ -92,14 +94,15 @@ impl<'f, T: Tally> Machine<'f, '_, T> {
         block.moments.push(here);
     }
 
-    /// Whether selective checkpointing keeps what a layer makes.
-    pub(super) fn is_cached(&self, id: RowId) -> bool {
-        self.report.row(id).is_some_and(|row| row.cost.get(Quantity::MatmulFlops) > 0)
+    /// Whether selective checkpointing is asked for and keeps what a layer makes.
+    fn is_cached(&self, id: RowId) -> bool {
+        self.checkpointing == Checkpointing::Selective
+            && self.report.row(id).is_some_and(|row| row.cost.get(Quantity::MatmulFlops) > 0)
     }
 
     /// A layer of a block has run: what selective checkpointing keeps of it.
     pub(super) fn block_keeps(&mut self, id: RowId, class: &Class, ports: &Ports, outputs: &[Value], calls: u128) {
-        if self.block.is_none() || !self.selects || !self.is_cached(id) {
+        if self.block.is_none() || !self.is_cached(id) {
             return;
         }
         // Fused attention gives a sum in float32 for each query besides.
@@ -119,13 +122,13 @@ impl<'f, T: Tally> Machine<'f, '_, T> {
         }
         let mut bytes = more.clone();
         for value in outputs.iter().filter(|value| value.exists) {
-            let own = match self.checkpointing {
-                Checkpointing::None => self.heap.read_by_block(value.storage, u64::MAX),
-                _ => self.heap.keep(value.storage, Kept::Saved),
+            let own = match self.is_sparse {
+                true => self.heap.keep(value.storage, Kept::Saved),
+                false => self.heap.read_by_block(value.storage, u64::MAX),
             };
             bytes = bytes.plus(&own);
         }
-        if self.checkpointing == Checkpointing::None {
+        if !self.is_sparse {
             if let Some(block) = &mut self.block {
                 block.cached = block.cached.plus(&bytes);
             }

@@ -3,10 +3,8 @@
 //! Numbers saturate: a model beyond 128 bits was refused before it runs.
 
 use super::bytes::Bytes;
+use super::slots::Slots;
 use crate::flat::RowId;
-
-/// No storage that counts: a model input, a parameter, something that never ran.
-pub(super) const NONE: u32 = u32::MAX;
 
 /// Why a storage stays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,8 +33,7 @@ pub(super) struct Storage<B> {
 /// All storages, those that ended and may be taken again too.
 #[derive(Debug, Default)]
 pub(super) struct Heap<B> {
-    storages: Vec<Storage<B>>,
-    free: Vec<u32>,
+    storages: Slots<Storage<B>>,
     /// Bytes that are alive.
     pub(super) live: B,
     /// Of them, those that persist.
@@ -66,36 +63,29 @@ impl<B: Bytes> Heap<B> {
         self.live = self.live.plus_times(&bytes, count);
         let storage =
             Storage { bytes, count, refs: 1, persistent: false, saved: false, born, is_read_by_block: false, row, output };
-        if let Some(at) = self.free.pop() {
-            if let Some(cell) = self.storages.get_mut(at as usize) {
-                *cell = storage;
-            }
-            return at;
-        }
-        self.storages.push(storage);
-        u32::try_from(self.storages.len() - 1).unwrap_or(NONE)
+        self.storages.put(storage)
     }
 
     pub(super) fn retain(&mut self, storage: u32) {
-        if let Some(cell) = self.storages.get_mut(storage as usize) {
+        if let Some(cell) = self.storages.get_mut(storage) {
             cell.refs += 1;
         }
     }
 
     pub(super) fn release(&mut self, storage: u32) {
-        let Some(cell) = self.storages.get_mut(storage as usize) else { return };
+        let Some(cell) = self.storages.get_mut(storage) else { return };
         cell.refs = cell.refs.saturating_sub(1);
         if cell.refs == 0 {
             self.live = self.live.less(&cell.bytes.times(cell.count));
             // A storage that was added up stays in the log of what became permanent, but those never end.
             cell.count = 0;
-            self.free.push(storage);
+            self.storages.free(storage);
         }
     }
 
     /// A storage that is kept, with the bytes that this keeps which weren't kept for the same reason before.
     pub(super) fn keep(&mut self, storage: u32, why: Kept) -> B {
-        let Some(cell) = self.storages.get_mut(storage as usize) else { return B::default() };
+        let Some(cell) = self.storages.get_mut(storage) else { return B::default() };
         let flag = if why == Kept::Cache { &mut cell.persistent } else { &mut cell.saved };
         if std::mem::replace(flag, true) {
             return B::default();
@@ -111,29 +101,29 @@ impl<B: Bytes> Heap<B> {
 
     /// The bytes of a storage.
     pub(super) fn bytes(&self, storage: u32) -> u128 {
-        self.storages.get(storage as usize).map_or(0, |storage| storage.bytes.value())
+        self.storages.get(storage).map_or(0, |storage| storage.bytes.value())
     }
 
     /// Whether a storage was made by this step or later.
     pub(super) fn is_born_since(&self, storage: u32, step: u64) -> bool {
-        self.storages.get(storage as usize).is_some_and(|storage| storage.born >= step)
+        self.storages.get(storage).is_some_and(|storage| storage.born >= step)
     }
 
     /// Whether a storage is kept for blocks that may be computed again.
     pub(super) fn is_kept_for_blocks(&self, storage: u32) -> bool {
-        self.storages.get(storage as usize).is_some_and(|storage| storage.is_read_by_block)
+        self.storages.get(storage).is_some_and(|storage| storage.is_read_by_block)
     }
 
     /// Notes that a layer outside of blocks saves a storage: no block need keep it.
     pub(super) fn saved_outside(&mut self, storage: u32) {
-        if let Some(cell) = self.storages.get_mut(storage as usize) {
+        if let Some(cell) = self.storages.get_mut(storage) {
             cell.is_read_by_block = true;
         }
     }
 
     /// Notes that a block reads a storage that was made before this step; the bytes, if none did before.
     pub(super) fn read_by_block(&mut self, storage: u32, step: u64) -> B {
-        let Some(cell) = self.storages.get_mut(storage as usize).filter(|cell| cell.born < step) else { return B::default() };
+        let Some(cell) = self.storages.get_mut(storage).filter(|cell| cell.born < step) else { return B::default() };
         if std::mem::replace(&mut cell.is_read_by_block, true) { B::default() } else { cell.bytes.times(cell.count) }
     }
 
@@ -178,7 +168,7 @@ impl<B: Bytes> Heap<B> {
     /// What stayed and was freed since a mark, so many times more. `past`: the bytes of a row's cache of earlier steps.
     pub(super) fn again(&mut self, mark: HeapMark, times: u128, past: impl Fn(RowId) -> B) {
         for at in mark.permanent..self.permanent.len() {
-            let Some(storage) = self.permanent.get(at).and_then(|id| self.storages.get_mut(*id as usize)) else { continue };
+            let Some(storage) = self.permanent.get(at).and_then(|id| self.storages.get_mut(*id)) else { continue };
             let more = storage.count.saturating_mul(times);
             storage.count = storage.count.saturating_add(more);
             let bytes = storage.bytes.times(more);

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 
 use super::bytes::{Bytes, Slot, Tally};
-use super::heap::{Kept, NONE};
+use super::heap::Kept;
 use super::machine::Machine;
+use super::slots::NONE;
 use super::tape::Ran;
 use super::values::{NO_GRADIENT, Value, Values};
 use crate::catalog::{Element, Gradient, ValueDef};

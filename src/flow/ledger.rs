@@ -51,19 +51,17 @@ impl<B: Bytes> Parts<B> {
 
     /// What becomes of it when what happened between two moments happens so many times more.
     pub(super) fn drifted(&self, before: &Self, after: &Self, times: u128) -> Self {
-        let drift = |own: &B, before: &B, after: &B| own.plus_times(after, times).less(&before.times(times));
         Parts {
-            saved: drift(&self.saved, &before.saved, &after.saved),
-            gradients: drift(&self.gradients, &before.gradients, &after.gradients),
-            passing: drift(&self.passing, &before.passing, &after.passing),
+            saved: drifted(&self.saved, &before.saved, &after.saved, times),
+            gradients: drifted(&self.gradients, &before.gradients, &after.gradients, times),
+            passing: drifted(&self.passing, &before.passing, &after.passing, times),
         }
     }
 }
 
 /// A number that changed from one to another, and does so many times more.
-fn drifted(own: u128, before: u128, after: u128, times: u128) -> u128 {
-    let grows = after.saturating_sub(before).saturating_mul(times);
-    own.saturating_add(grows).saturating_sub(before.saturating_sub(after).saturating_mul(times))
+fn drifted<B: Bytes>(own: &B, before: &B, after: &B, times: u128) -> B {
+    own.plus_times(after, times).less(&before.times(times))
 }
 
 /// What is alive. Bytes saturate.
@@ -110,7 +108,7 @@ impl<B: Bytes> Ledger<B> {
             for key in after.keys() {
                 let of = |rows: &HashMap<_, u128>| rows.get(key).copied().unwrap_or(0);
                 let cell = rows.entry(*key).or_default();
-                *cell = drifted(*cell, of(before), of(after), times);
+                *cell = drifted(cell, &of(before), &of(after), times);
             }
         }
     }

@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use super::block::{Checkpointing, Running};
 use super::bytes::{Bytes, Numbers, Slot, Tally};
-use super::heap::{Heap, NONE};
+use super::heap::Heap;
 use super::lifetime::{self, BodyPlan, Export, Inside, NodePlan};
 use super::peak::Alive;
 use super::result::{Flow, RowFlow};
+use super::slots::NONE;
 use super::tape::Tape;
 use super::values::{NO_GRADIENT, Value, Values, pick};
 use crate::cost::CostReport;
@@ -76,12 +77,10 @@ pub(super) struct Machine<'f, 'd, T: Tally> {
     pub(super) tape: Option<Tape<'f, T::Bytes>>,
     /// The block that runs, in training.
     pub(super) block: Option<Running<T::Bytes>>,
-    /// What is kept of blocks in this walk.
+    /// What the step keeps of blocks.
     pub(super) checkpointing: Checkpointing,
-    /// Whether blocks are computed again, in this walk or in the one that it is for.
-    pub(super) checkpoints: bool,
-    /// Whether checkpointing is selective.
-    pub(super) selects: bool,
+    /// Whether this walk leaves out what blocks save that are computed again: the one that keeps all is for when they are.
+    pub(super) is_sparse: bool,
     /// What is saved for the backward pass.
     pub(super) saved: T::Bytes,
     /// Where all moments are wanted: what is alive at each, and what of it persists.
@@ -119,8 +118,7 @@ impl<'f, 'd, T: Tally> Machine<'f, 'd, T> {
             tape: None,
             block: None,
             checkpointing: Checkpointing::None,
-            checkpoints: false,
-            selects: false,
+            is_sparse: false,
             saved: T::Bytes::default(),
             front: Vec::new(),
         };

@@ -15,6 +15,7 @@ mod repeats;
 mod result;
 mod saves;
 mod shapes;
+mod slots;
 mod step;
 mod tape;
 mod trained;

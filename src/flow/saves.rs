@@ -1,5 +1,6 @@
 //! What training keeps for the backward pass: each storage once, booked to the layer that is the first to need it.
 
+use super::block::Checkpointing;
 use super::bytes::{Bytes, Slot, Tally};
 use super::heap::Kept;
 use super::machine::Machine;
@@ -42,7 +43,7 @@ impl<T: Tally> Machine<'_, '_, T> {
             };
             if let Some(storage) = storage_of(save, inputs, outputs).filter(|_| self.block.is_none()) {
                 // What is there for a block goes with that.
-                if self.checkpoints && self.heap.is_kept_for_blocks(storage) {
+                if self.checkpointing != Checkpointing::None && self.heap.is_kept_for_blocks(storage) {
                     continue;
                 }
                 self.heap.saved_outside(storage);

@@ -6,7 +6,7 @@ use super::backward::{Backward, How, Loss, LossBytes, Model, Most};
 use super::block::Checkpointing;
 use super::bytes::{Bytes, Numbers, Tally};
 use super::ledger::{Kind, Parts};
-use super::lifetime;
+use super::lifetime::{self, BodyPlan};
 use super::machine::Machine;
 use super::peak::Peak;
 use super::result::Flow;
@@ -78,19 +78,21 @@ pub fn step(
     options: &StepOptions,
     gradients: &GradientBytes,
 ) -> TrainingStep {
-    let run = Run { tally: &Numbers, flat, bound, report, gradients, options };
+    let mut said = Diagnostics::default();
+    let plan = lifetime::plan(flat, &mut said);
+    let run = Run { tally: &Numbers, flat, bound, report, gradients, options, plan: &plan };
     let (walked, tape) = run.walked();
     let model = run.model();
     let output = walked.flow.output.as_deref();
     let kept = options.loss.kept(&Numbers, output.unwrap_or_default(), tape.size(tape.output as usize));
     let mut backward = Backward::new(&model, &tape, walked.saved, run.how());
-    let saved = backward.ledger.parts.saved.saturating_add(kept.saved).saturating_add(kept.targets);
+    let saved = backward.ledger.parts.saved.plus(&kept.saved).plus(&kept.targets);
     let after_forward = saved.saturating_add(kept.scalars / 2);
     let most = backward.run(options.loss, &kept);
     let (mut alive, mut backward_path): (Vec<AliveThen>, Arc<str>) = (Vec::new(), "loss".into());
     if let Some(most) = most.as_ref().filter(|_| options.looks) {
         if let Some(step) = step_of(&tape, most) {
-            backward_path = run.walk(false, Checkpointing::None, Some(step)).0.path.into();
+            backward_path = run.walk(false, false, Some(step)).0.path.into();
         }
         let booked = (walked.saved, walked.flow.rows.as_slice());
         let mut backward = Backward::looking(&model, &tape, booked, run.how(), most);
@@ -132,8 +134,10 @@ pub fn moments<T: Tally>(
     let usual =
         StepOptions { loss: Loss::Sum, drops_gradients: false, checkpointing: Checkpointing::None, ranks: 1, looks: false };
     let (options, gradients) = step.unwrap_or((&usual, &nothing));
-    let run = Run { tally, flat, bound, report, gradients, options };
-    let (walked, tape) = run.walked();
+    let mut said = Diagnostics::default();
+    let plan = lifetime::plan(flat, &mut said);
+    let run = Run { tally, flat, bound, report, gradients, options, plan: &plan };
+    let (walked, tape) = if step.is_some() { run.walked() } else { run.walk(false, false, None) };
     let mut backward = Vec::new();
     if step.is_some() {
         let model = run.model();
@@ -141,14 +145,20 @@ pub fn moments<T: Tally>(
         let kept = options.loss.kept(tally, output, tape.size(tape.output as usize));
         let mut pass = Backward::new(&model, &tape, walked.saved.clone(), run.how());
         let saved = pass.ledger.parts.saved.plus(&kept.saved).plus(&kept.targets);
-        let copy = if kept.casts { kept.saved.clone() } else { T::Bytes::default() };
-        let passing = kept.output.plus(&copy).plus(&T::Bytes::known(kept.scalars / 2));
+        let passing = kept.beside();
         pass.run(options.loss, &kept);
         backward = std::mem::take(&mut pass.front);
         backward.insert(0, Parts { saved, gradients: T::Bytes::default(), passing });
     }
     let are_saves_known = walked.flow.unknown_saves.is_empty();
-    Moments { saved: walked.saved, cache: walked.cache, forward: walked.front, backward, are_saves_known, fits: walked.fits }
+    Moments {
+        saved: walked.saved,
+        cache: walked.cache,
+        forward: walked.front,
+        backward,
+        are_saves_known,
+        fits: walked.fits && !said.has_errors(),
+    }
 }
 
 /// What is run, and how.
@@ -159,6 +169,7 @@ struct Run<'f, T> {
     report: &'f CostReport,
     gradients: &'f GradientBytes,
     options: &'f StepOptions,
+    plan: &'f BodyPlan,
 }
 
 /// A forward pass that was run.
@@ -188,23 +199,22 @@ impl<'f, T: Tally> Run<'f, T> {
 
     /// The forward pass, and the list of what the backward pass goes through.
     fn walked(&self) -> (Walked<T::Bytes>, Tape<'f, T::Bytes>) {
-        let (walked, tape) = self.walk(true, Checkpointing::None, None);
+        let (walked, tape) = self.walk(true, false, None);
         match self.options.checkpointing {
             Checkpointing::None => (walked, tape),
-            checkpointing => (self.walk(false, checkpointing, None).0, tape),
+            Checkpointing::Selective | Checkpointing::Full => (self.walk(false, true, None).0, tape),
         }
     }
 
-    fn walk(&self, taped: bool, checkpointing: Checkpointing, capture: Option<u64>) -> (Walked<T::Bytes>, Tape<'f, T::Bytes>) {
+    /// A forward pass. `is_sparse`: without what blocks save that are computed again. `capture`: the step at which one looks.
+    fn walk(&self, taped: bool, is_sparse: bool, capture: Option<u64>) -> (Walked<T::Bytes>, Tape<'f, T::Bytes>) {
         let mut ignored = Diagnostics::default();
-        let plan = lifetime::plan(self.flat, &mut ignored);
         let mut machine = Machine::new(self.tally, self.flat, self.bound, self.report, &mut ignored);
         machine.tape = taped.then(|| Tape::for_gradients(self.gradients));
         machine.capture = capture;
-        machine.checkpointing = checkpointing;
-        machine.checkpoints = self.options.checkpointing != Checkpointing::None;
-        machine.selects = self.options.checkpointing == Checkpointing::Selective;
-        machine.model(&plan);
+        machine.checkpointing = self.options.checkpointing;
+        machine.is_sparse = is_sparse;
+        machine.model(self.plan);
         let tape = machine.tape.take().unwrap_or_else(|| Tape::for_gradients(self.gradients));
         let (path, front) = (std::mem::take(&mut machine.captured_path), std::mem::take(&mut machine.front));
         let (saved, cache) = (machine.saved.clone(), machine.heap.cache.clone());
@@ -216,10 +226,9 @@ impl<'f, T: Tally> Run<'f, T> {
 /// The most before the backward pass: in the forward pass, or at the loss with what the model gave and, of cross-entropy, its float32 copy beside the
 /// log-softmax.
 fn forward(flow: &Flow, saved: u128, loss: &LossBytes<u128>) -> Forward {
-    let copy = if loss.casts { loss.saved } else { 0 };
-    let at_loss = saved.saturating_add(loss.output).saturating_add(copy).saturating_add(loss.scalars / 2);
+    let at_loss = saved.saturating_add(loss.beside());
     match flow.peak.as_ref().filter(|peak: &&Peak| peak.bytes > at_loss) {
-        Some(peak) => Forward { bytes: peak.bytes, saved: saved.min(peak.bytes), path: (*peak.path).into() },
+        Some(peak) => Forward { bytes: peak.bytes, saved, path: (*peak.path).into() },
         None => Forward { bytes: at_loss, saved, path: "loss".into() },
     }
 }

@@ -4,7 +4,7 @@ use foldhash::fast::RandomState;
 use indexmap::IndexSet;
 
 use super::bytes::Bytes;
-use super::heap::NONE;
+use super::slots::NONE;
 use super::trained::GradientBytes;
 use super::values::{NO_GRADIENT, Value};
 use crate::flat::RowId;

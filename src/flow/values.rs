@@ -5,8 +5,8 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use indexmap::IndexMap;
 
-use super::heap::NONE;
 use super::lifetime::Export;
+use super::slots::NONE;
 use crate::catalog::Element;
 use crate::flat::Step;
 use crate::syntax::source::Span;

@@ -4,6 +4,7 @@
 //! are the same) holds in a part of all workloads, a region; in it the peak is the largest of a few formulas. A point in another region is walked
 //! when it is first met.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -158,7 +159,7 @@ impl MemoryProgram {
                 peak = (*all, *persists);
             }
         }
-        let ranks = self.step.as_ref().map_or(1, |step| step.options.ranks.max(1));
+        let ranks = self.ranks();
         for (rest, gradients) in step.iter().zip(&region.gradients) {
             peak = peak.max((rest.saturating_add(gradients.div_ceil(ranks)), 0));
         }
@@ -168,6 +169,11 @@ impl MemoryProgram {
             saved_bytes: saved,
             cache_bytes: cache,
         })
+    }
+
+    /// Over how many ranks gradients are divided.
+    fn ranks(&self) -> u128 {
+        self.step.as_ref().map_or(1, |step| step.options.ranks.max(1))
     }
 
     /// The workload of a point.
@@ -208,8 +214,7 @@ impl MemoryProgram {
         if !found.are_saves_known || !found.fits {
             return None;
         }
-        let ranks = self.step.as_ref().map_or(1, |step| step.options.ranks.max(1));
-        let region = region(&mut symbolic, &walk, &found, (point, ranks))?;
+        let region = region(&mut symbolic, &walk, &found, (point, self.ranks()))?;
         let mut regions = self.regions.write().unwrap_or_else(PoisonError::into_inner);
         regions.entry(key.into()).or_default().push(Arc::new(region));
         Some(())
@@ -282,49 +287,58 @@ fn region(symbolic: &mut Symbolic, walk: &Walk, found: &Moments<Form>, (point, r
 /// Which neighbours a moment is compared with before all others: those of the same layer are alike.
 const NEAR: std::ops::RangeInclusive<isize> = -16..=16;
 
-/// Those moments of a forward pass that may be the largest, in their order: the first of the largest says what persists.
-fn forward(space: &Space, moments: &[(Form, Form)]) -> Option<Vec<usize>> {
-    let mut marks: HashMap<&Form, usize> = HashMap::new();
+/// A moment: what is alive, what of it is divided over ranks, and what persists.
+#[derive(PartialEq, Eq, Hash)]
+struct Candidate<'m> {
+    all: Cow<'m, Form>,
+    divided: u128,
+    persists: Option<&'m Form>,
+}
+
+impl Candidate<'_> {
+    /// Whether another beside which as much persists is more at every workload.
+    fn is_covered_by(&self, other: &Candidate<'_>) -> bool {
+        other.persists == self.persists && other.divided >= self.divided && other.all.covers(&self.all) && other.all != self.all
+    }
+}
+
+/// Those moments that may be the largest, by their places: the first of the largest says what persists.
+fn front(space: &Space, moments: &[Candidate<'_>]) -> Option<Vec<usize>> {
+    let mut marks: HashMap<Option<&Form>, usize> = HashMap::new();
+    let mut seen: HashSet<&Candidate<'_>> = HashSet::new();
     let mut points = Vec::new();
-    let mut seen: HashSet<(&Form, usize)> = HashSet::new();
-    for (at, (all, persists)) in moments.iter().enumerate() {
+    for (at, moment) in moments.iter().enumerate() {
         let next = marks.len();
-        let mark = *marks.entry(persists).or_insert(next);
-        // A neighbour that is more takes its place, if as much persists beside it.
-        let near = |other: usize| moments.get(other).filter(|_| other != at);
-        let is_covered = NEAR
-            .filter_map(|by| near(at.wrapping_add_signed(by)))
-            .any(|(more, other)| other == persists && more.covers(all) && more != all);
-        if is_covered || !seen.insert((all, mark)) {
-            continue;
+        let mark = *marks.entry(moment.persists).or_insert(next);
+        let mut near = NEAR.filter_map(|by| moments.get(at.wrapping_add_signed(by)));
+        if !near.any(|other| moment.is_covered_by(other)) && seen.insert(moment) {
+            points.push(space.point(&moment.all, moment.divided, at, mark)?);
         }
-        points.push(space.point(all, 0, at, mark)?);
     }
     Some(space.front(&points))
 }
 
-/// Those moments of a training step that may be the largest, what is divided over ranks apart.
+/// Those moments of a forward pass that may be the largest, in their order.
+fn forward(space: &Space, moments: &[(Form, Form)]) -> Option<Vec<usize>> {
+    let of = moments.iter();
+    let all: Vec<Candidate<'_>> =
+        of.map(|(all, persists)| Candidate { all: Cow::Borrowed(all), divided: 0, persists: Some(persists) }).collect();
+    front(space, &all)
+}
+
+/// Those moments of a training step that may be the largest: what is alive, what is divided over ranks apart.
 fn step(space: &Space, found: &Moments<Form>, ranks: u128) -> Option<Vec<(Form, u128)>> {
     if found.backward.is_empty() {
         return Some(Vec::new());
     }
     let whole = |parts: &Parts<Form>| {
         let rest = parts.saved.plus(&parts.passing);
-        if ranks > 1 { (rest, parts.gradients.value()) } else { (rest.plus(&parts.gradients), 0) }
+        let (all, divided) = if ranks > 1 { (rest, parts.gradients.value()) } else { (rest.plus(&parts.gradients), 0) };
+        Candidate { all: Cow::Owned(all), divided, persists: None }
     };
     // What has most is in the backward pass, or nearly always: it comes first.
-    let forward = found.forward.iter().map(|(all, _)| (all.clone(), 0));
-    let all: Vec<(Form, u128)> = found.backward.iter().map(whole).chain(forward).collect();
-    let mut points = Vec::new();
-    let mut seen: HashSet<&(Form, u128)> = HashSet::new();
-    for (at, moment) in all.iter().enumerate() {
-        let (rest, divided) = moment;
-        let near = |by: isize| all.get(at.wrapping_add_signed(by));
-        let is_covered = NEAR.filter_map(near).any(|(more, others)| others >= divided && more.covers(rest) && more != rest);
-        if is_covered || !seen.insert(moment) {
-            continue;
-        }
-        points.push(space.point(rest, *divided, at, 0)?);
-    }
-    Some(space.front(&points).iter().filter_map(|at| all.get(*at).cloned()).collect())
+    let forward = found.forward.iter().map(|(all, _)| Candidate { all: Cow::Borrowed(all), divided: 0, persists: None });
+    let all: Vec<Candidate<'_>> = found.backward.iter().map(whole).chain(forward).collect();
+    let kept = front(space, &all)?;
+    Some(kept.iter().filter_map(|at| all.get(*at)).map(|moment| (moment.all.clone().into_owned(), moment.divided)).collect())
 }
