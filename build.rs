@@ -12,6 +12,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     named(&root, &mut out, "hardware", "DEVICE_FILES", "The device files")?;
     named(&root, &mut out, "conventions", "CONVENTION_FILES", "The files of conventions")?;
     blocks(&root, &mut out)?;
+    gguf(&root, &mut out)?;
     families(&root, &mut out)?;
     models(&root, &mut out)?;
     version(&root, &mut out)?;
@@ -123,15 +124,30 @@ fn blocks(root: &Path, out: &mut String) -> Result<(), Box<dyn std::error::Error
     Ok(())
 }
 
+/// Maps of GGUF files, with the architectures that each is for.
+fn gguf(root: &Path, out: &mut String) -> Result<(), Box<dyn std::error::Error>> {
+    writeln!(out, "/// The maps of GGUF files, by name.\npub const GGUF_FILES: &[CatalogFile] = &[")?;
+    for (stem, path) in json_files(&root.join("catalog/formats/gguf"))? {
+        let shown = format!("catalog/formats/gguf/{stem}.json");
+        entry(out, &shown, &stem, &texts_in(&path, "architectures")?, None, &path)?;
+    }
+    writeln!(out, "];")?;
+    Ok(())
+}
+
+/// The texts that a file lists at `key`.
+fn texts_in(path: &Path, key: &str) -> Result<Vec<String>, Box<dyn std::error::Error>> {
+    let text = fs::read_to_string(path)?;
+    let json: serde_json::Value = serde_json::from_str(&text).map_err(|e| format!("{}: {e}", path.display()))?;
+    let texts = json.get(key).and_then(|texts| texts.as_array()).into_iter().flatten();
+    Ok(texts.filter_map(|text| text.as_str()).map(str::to_owned).collect())
+}
+
 fn families(root: &Path, out: &mut String) -> Result<(), Box<dyn std::error::Error>> {
     writeln!(out, "/// The family files, by name.\npub const FAMILY_FILES: &[CatalogFile] = &[")?;
     for (stem, path) in json_files(&root.join("catalog/families"))? {
-        let json: serde_json::Value =
-            serde_json::from_str(&fs::read_to_string(&path)?).map_err(|e| format!("{}: {e}", path.display()))?;
-        let types = json.get("model_types").and_then(|t| t.as_array()).into_iter().flatten();
-        let types: Vec<String> = types.filter_map(|t| t.as_str()).map(str::to_owned).collect();
         let shown = format!("catalog/families/{stem}.json");
-        entry(out, &shown, &stem, &types, None, &path)?;
+        entry(out, &shown, &stem, &texts_in(&path, "model_types")?, None, &path)?;
     }
     writeln!(out, "];")?;
     Ok(())
@@ -162,8 +178,16 @@ fn version(root: &Path, out: &mut String) -> Result<(), Box<dyn std::error::Erro
         "/// What figures are compared with, and its version.\npub const REFERENCE: &[(&str, &str)] = &{reference:?};"
     )?;
     let mut files = Vec::new();
-    for folder in ["catalog", "catalog/classes", "catalog/blocks", "catalog/families", "catalog/hardware", "catalog/conventions"]
-    {
+    const FOLDERS: [&str; 7] = [
+        "catalog",
+        "catalog/classes",
+        "catalog/blocks",
+        "catalog/families",
+        "catalog/hardware",
+        "catalog/conventions",
+        "catalog/formats/gguf",
+    ];
+    for folder in FOLDERS {
         files.extend(json_files(&root.join(folder))?.into_iter().map(|(stem, path)| (format!("{folder}/{stem}"), path)));
     }
     // FNV-1a. A check-out may have other ends of lines.

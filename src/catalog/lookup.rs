@@ -5,15 +5,16 @@ use std::cmp::Reverse;
 use std::sync::Arc;
 
 use super::fit::fit;
+use super::gguf::parse_gguf_map;
 use super::index::{
-    BLOCK_FILES, CLASS_FILES, CLASS_NAMES, CLASS_PATTERNS, CONVENTION_FILES, DEVICE_FILES, DIGEST, FAMILY_FILES, MODEL_FILES,
-    ModelFile, REFERENCE,
+    BLOCK_FILES, CLASS_FILES, CLASS_NAMES, CLASS_PATTERNS, CONVENTION_FILES, DEVICE_FILES, DIGEST, FAMILY_FILES, GGUF_FILES,
+    MODEL_FILES, ModelFile, REFERENCE,
 };
 use super::shelf::{Hiding, LaidFile, Shelf};
 use super::table::{Entry, Table};
 use super::{
-    Class, ClassText, Convention, Device, Dtype, Method, Optimizer, dtypes, optimizers, parse_class, parse_convention,
-    parse_device, quantization,
+    Class, ClassText, Convention, Device, Dtype, GgufMap, Method, Optimizer, StorageType, dtypes, optimizers, parse_class,
+    parse_convention, parse_device, quantization, storage,
 };
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics, nearest};
 use crate::syntax::json::{self, Json, Node};
@@ -28,19 +29,22 @@ pub struct Catalog {
     blocks: Shelf<Block>,
     families: Shelf<Family>,
     conventions: Shelf<Convention>,
+    gguf: Shelf<GgufMap>,
     dtypes: Table<Dtype>,
     optimizers: Table<Arc<Optimizer>>,
     methods: Table<Method>,
+    storage_types: Table<StorageType>,
     /// The texts of the files that lie over the embedded ones.
     laid: Vec<Source>,
 }
 
-/// The sources of embedded files are numbered in this order: classes, devices, blocks, families, conventions, lists.
+/// The sources of embedded files are numbered in this order: classes, devices, blocks, families, conventions, maps of GGUF, lists.
 const DEVICES_FROM: usize = CLASS_FILES.len();
 const BLOCKS_FROM: usize = DEVICES_FROM + DEVICE_FILES.len();
 const FAMILIES_FROM: usize = BLOCKS_FROM + BLOCK_FILES.len();
 const CONVENTIONS_FROM: usize = FAMILIES_FROM + FAMILY_FILES.len();
-const LISTS_FROM: usize = CONVENTIONS_FROM + CONVENTION_FILES.len();
+const GGUF_FROM: usize = CONVENTIONS_FROM + CONVENTION_FILES.len();
+const LISTS_FROM: usize = GGUF_FROM + GGUF_FILES.len();
 const OVERLAY_FROM: usize = LISTS_FROM + Catalog::LISTS.len();
 
 /// Families extend each other through this many steps.
@@ -54,9 +58,9 @@ impl Default for Catalog {
 
 impl Catalog {
     /// The folders that a catalog has.
-    pub const FOLDERS: [&str; 5] = ["classes", "blocks", "families", "hardware", "conventions"];
+    pub const FOLDERS: [&str; 6] = ["classes", "blocks", "families", "hardware", "conventions", "formats/gguf"];
     /// The files that it has beside them.
-    pub const LISTS: [&str; 3] = ["dtypes.json", "optimizers.json", "quantization.json"];
+    pub const LISTS: [&str; 4] = ["dtypes.json", "optimizers.json", "quantization.json", "storage_types.json"];
 
     /// The embedded catalog.
     #[must_use]
@@ -67,9 +71,11 @@ impl Catalog {
             blocks: Shelf::new(BLOCK_FILES, BLOCKS_FROM, Hiding::ByFile),
             families: Shelf::new(FAMILY_FILES, FAMILIES_FROM, Hiding::ByFile),
             conventions: Shelf::new(CONVENTION_FILES, CONVENTIONS_FROM, Hiding::ByName),
+            gguf: Shelf::new(GGUF_FILES, GGUF_FROM, Hiding::ByFile),
             dtypes: Table::new(&dtypes::FILE, LISTS_FROM),
             optimizers: Table::new(&optimizers::FILE, LISTS_FROM + 1),
             methods: Table::new(&quantization::FILE, LISTS_FROM + 2),
+            storage_types: Table::new(&storage::FILE, LISTS_FROM + 3),
             laid: Vec::new(),
         }
     }
@@ -135,11 +141,12 @@ impl Catalog {
 
     fn lay(&mut self, path: &str, source: Source) -> Result<(), Box<Diagnostic>> {
         let root = root(&source)?;
-        let Some((folder, file)) = path.split_once('/') else {
+        let Some((folder, file)) = path.rsplit_once('/') else {
             match path {
                 "dtypes.json" => self.dtypes.lay(source.clone()),
                 "optimizers.json" => self.optimizers.lay(source.clone()),
                 "quantization.json" => self.methods.lay(source.clone()),
+                "storage_types.json" => self.storage_types.lay(source.clone()),
                 _ => return Err(no_place(path)),
             }
             self.laid.push(source);
@@ -158,6 +165,7 @@ impl Catalog {
             "families" => self.families.lay(laid(None, "model_types")),
             "hardware" => self.devices.lay(laid(Some("name"), "aliases")),
             "conventions" => self.conventions.lay(laid(Some("name"), "aliases")),
+            "formats/gguf" => self.gguf.lay(laid(None, "architectures")),
             _ => return Err(no_place(path)),
         }
         self.laid.push(source);
@@ -169,7 +177,8 @@ impl Catalog {
         fn list<T: Entry>(table: &Table<T>) -> Option<&Diagnostics> {
             table.is_laid().then(|| table.said())
         }
-        let lists = [list(&self.dtypes), list(&self.optimizers), list(&self.methods)].into_iter().flatten();
+        let lists =
+            [list(&self.dtypes), list(&self.optimizers), list(&self.methods), list(&self.storage_types)].into_iter().flatten();
         let devices: Vec<Diagnostics> = self.devices.laid().filter_map(|at| self.device_at(at)?.err()).collect();
         let conventions: Vec<Diagnostics> = self.conventions.laid().filter_map(|at| self.convention_at(at)?.err()).collect();
         let mut said = lists.chain(&devices).chain(&conventions).flat_map(|said| said.sorted());
@@ -184,9 +193,13 @@ impl Catalog {
         let shelves = || {
             let embedded = self.classes.source(index).or_else(|| self.devices.source(index));
             let models = || self.blocks.source(index).or_else(|| self.families.source(index));
-            embedded.or_else(models).or_else(|| self.conventions.source(index))
+            let counted = || self.conventions.source(index).or_else(|| self.gguf.source(index));
+            embedded.or_else(models).or_else(counted)
         };
-        let lists = || self.dtypes.source(index).or_else(|| self.optimizers.source(index)).or_else(|| self.methods.source(index));
+        let lists = || {
+            let numbers = self.dtypes.source(index).or_else(|| self.storage_types.source(index));
+            numbers.or_else(|| self.optimizers.source(index)).or_else(|| self.methods.source(index))
+        };
         laid().or_else(shelves).or_else(lists)
     }
 
@@ -464,6 +477,59 @@ impl Catalog {
     /// The nearest name, if any is near.
     pub fn method(&self, name: &str) -> Result<&Method, Option<String>> {
         self.methods.find(name)
+    }
+
+    /// The types in which files store weights.
+    #[must_use]
+    pub fn storage_types(&self) -> &[StorageType] {
+        self.storage_types.all()
+    }
+
+    /// The storage type of this name or alias, in any case.
+    ///
+    /// # Errors
+    /// The nearest name, if any is near.
+    pub fn storage_type(&self, name: &str) -> Result<&StorageType, Option<String>> {
+        self.storage_types.find(name)
+    }
+
+    /// What GGUF files of this `general.architecture` hold, with what the map extends.
+    ///
+    /// # Errors
+    /// What is wrong with the file, or with one that it extends.
+    pub fn gguf_map(&self, architecture: &str) -> Option<Result<Arc<GgufMap>, Diagnostics>> {
+        let called = |at: &usize| self.gguf.aliases(*at).any(|known| known == architecture);
+        let at = self.gguf.visible().find(called)?;
+        self.gguf_at(at, &[])
+    }
+
+    /// `chain`: the maps that are being read right now, each extending the next.
+    fn gguf_at(&self, at: usize, chain: &[Arc<str>]) -> Option<Result<Arc<GgufMap>, Diagnostics>> {
+        let parse = |node: &Node, stem: &str, said: &mut Diagnostics| {
+            let map = parse_gguf_map(node, said)?;
+            let Some(base) = map.extends.clone() else { return Some(map) };
+            let chain: Vec<Arc<str>> = chain.iter().cloned().chain([stem.into()]).collect();
+            let found = self.gguf.named(&base.value).filter(|_| !chain.contains(&base.value) && chain.len() < MOST_EXTENSIONS);
+            match found.and_then(|at| self.gguf_at(at, &chain)) {
+                Some(Ok(found)) => Some(map.over(&found)),
+                Some(Err(of_base)) => {
+                    said.extend(of_base.iter().cloned());
+                    None
+                }
+                None => {
+                    let message =
+                        format!("no map of GGUF files is called `{}`, or maps extend each other in a circle", base.value);
+                    said.push(Diagnostic::new(Code::UnknownFamily, message).at(base.span, "no such file in `formats/gguf`"));
+                    None
+                }
+            }
+        };
+        Some(self.gguf.read(at, parse)?.clone())
+    }
+
+    /// The values of `general.architecture` that a map is there for.
+    pub fn gguf_architectures(&self) -> impl Iterator<Item = &str> {
+        self.gguf.visible().flat_map(|at| self.gguf.aliases(at))
     }
 
     /// The embedded models.

@@ -9,6 +9,7 @@ mod classes;
 mod convention;
 mod dtypes;
 mod fit;
+mod gguf;
 mod hardware;
 mod index;
 mod lookup;
@@ -16,6 +17,7 @@ mod optimizers;
 mod quantization;
 mod role;
 mod shelf;
+mod storage;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -28,11 +30,14 @@ pub use class::{
 pub use classes::Classes;
 pub use convention::{Convention, CountedTerm, RowFormula, Selector, parse_convention};
 pub use dtypes::Dtype;
+pub use gguf::{GgufMap, KeyValue, Target};
 pub use hardware::{Device, Interconnect, parse_device};
 #[cfg(test)]
 pub use index::CLASS_FILES;
 pub use lookup::Catalog;
 pub use optimizers::Optimizer;
-pub use quantization::{Bits, Method};
+pub use quantization::Method;
 pub use role::{Fact, Role};
 pub use shelf::CatalogFile;
+pub use storage::StorageType;
+pub use values::KeyFormula;

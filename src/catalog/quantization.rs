@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use super::CatalogFile;
 use super::table::Entry;
-use super::values::{flag, key, text, texts, wrong};
+use super::values::{KeyFormula, flag, key, key_formula, text, texts, wrong};
 use crate::syntax::diag::Diagnostics;
-use crate::syntax::expr::{Expr, Name, Syntax, Value, parse, value_of};
+use crate::syntax::expr::{Value, value_of};
 use crate::syntax::json::{Json, Member, Node};
-use crate::syntax::spec::{Key, KeyKind, fields, syntax_error};
+use crate::syntax::spec::{Key, KeyKind, fields};
 
 /// A method as its entry has it.
 #[derive(Debug)]
@@ -33,39 +33,32 @@ pub struct Method {
     pub rules: Vec<Arc<str>>,
     /// Whether the names in `rules` are regular expressions.
     pub rules_are_regular: bool,
+    /// Whether each of the `rules` says the bits of a module's weights by their names.
+    pub by_weight: bool,
     /// Defaults of the names in `bits`.
     pub variables: Vec<(Arc<str>, Value)>,
     /// Keys of the config around that say the same as those of their names in it.
     pub beside: Vec<Arc<str>>,
     /// Names for parts of its formulas.
-    pub parts: Vec<(Arc<str>, Bits)>,
-    /// Bits a weight.
-    pub bits: Bits,
+    pub parts: Vec<(Arc<str>, KeyFormula)>,
+    /// KeyFormula a weight.
+    pub bits: KeyFormula,
     /// Bytes of each matrix besides: a codebook.
-    pub matrix_bytes: Option<Bits>,
+    pub matrix_bytes: Option<KeyFormula>,
     /// Modules that have other bits.
-    pub own_bits: Vec<(Arc<str>, Bits)>,
+    pub own_bits: Vec<(Arc<str>, KeyFormula)>,
     /// Patterns of further classes whose weights it quantizes, each with its condition.
-    pub also: Vec<(Arc<str>, Bits)>,
+    pub also: Vec<(Arc<str>, KeyFormula)>,
     /// Keys whose lists name what is left as it is.
     pub kept: Vec<Arc<str>>,
     /// Modules that are left as they are whatever those lists say.
     pub always_kept: Vec<Arc<str>>,
     /// Modules that are left as they are, each on a condition.
-    pub kept_if: Vec<(Arc<str>, Bits)>,
+    pub kept_if: Vec<(Arc<str>, KeyFormula)>,
     /// Modules that merely hold the model: in paths they are passed over.
     pub containers: Arc<[Arc<str>]>,
     /// Keys that say nothing about sizes.
     pub ignored: Vec<Arc<str>>,
-}
-
-/// An expression over the keys of a config.
-#[derive(Debug)]
-pub struct Bits {
-    /// As it is written.
-    pub text: Arc<str>,
-    /// The same, parsed.
-    pub expr: Expr<Name>,
 }
 
 const METHOD_KEYS: &[Key] = &[
@@ -93,6 +86,7 @@ const METHOD_KEYS: &[Key] = &[
     key("all_linear", KeyKind::Texts, false, "with `groups`: targets that mean all linear layers"),
     key("rules", KeyKind::Texts, false, "keys of objects that give modules figures of their own, by name; '': the config itself"),
     key("rules_are_regular", KeyKind::Flag, false, "whether the names in `rules` are regular expressions"),
+    key("by_weight", KeyKind::Flag, false, "whether each of the `rules` says the bits of a module's weights by their names"),
     key("ignored", KeyKind::Texts, false, "keys of a config that say nothing about sizes"),
 ];
 
@@ -119,8 +113,9 @@ impl Entry for Method {
             ["parts", "own_bits", "also", "kept_if"].map(|key| f.get(key).map(|n| formulas(n, diagnostics)).unwrap_or_default());
         let variables = f.get("variables").map(|n| variables(n, diagnostics)).unwrap_or_default();
         let rules_are_regular = f.get("rules_are_regular").and_then(|n| flag(n, diagnostics)).unwrap_or(false);
-        let matrix_bytes = f.get("matrix_bytes").and_then(|n| bits(n, diagnostics));
-        let bits = f.get("bits").and_then(|n| bits(n, diagnostics));
+        let by_weight = f.get("by_weight").and_then(|n| flag(n, diagnostics)).unwrap_or(false);
+        let matrix_bytes = f.get("matrix_bytes").and_then(|n| key_formula(n, diagnostics));
+        let bits = f.get("bits").and_then(|n| key_formula(n, diagnostics));
         Some(Method {
             name: member.key.clone(),
             doc: doc?,
@@ -131,6 +126,7 @@ impl Entry for Method {
             all_linear,
             rules,
             rules_are_regular,
+            by_weight,
             variables,
             beside,
             parts,
@@ -163,24 +159,9 @@ fn variables(node: &Node, diagnostics: &mut Diagnostics) -> Vec<(Arc<str>, Value
 }
 
 /// Formulas by name.
-fn formulas(node: &Node, diagnostics: &mut Diagnostics) -> Vec<(Arc<str>, Bits)> {
+fn formulas(node: &Node, diagnostics: &mut Diagnostics) -> Vec<(Arc<str>, KeyFormula)> {
     if !matches!(node.json, Json::Object(_)) {
         wrong(node, "an object with a formula for each name", diagnostics);
     }
-    node.members().iter().filter_map(|member| Some((member.key.clone(), bits(&member.value, diagnostics)?))).collect()
-}
-
-/// An expression over keys of a config, as it is written and parsed.
-fn bits(node: &Node, diagnostics: &mut Diagnostics) -> Option<Bits> {
-    let Json::Text(text) = &node.json else {
-        wrong(node, "an expression in a text", diagnostics);
-        return None;
-    };
-    match parse(&text.value, Syntax::Template) {
-        Ok(expr) => Some(Bits { text: text.value.clone(), expr }),
-        Err(error) => {
-            diagnostics.push(syntax_error(error, node.span, text.plain));
-            None
-        }
-    }
+    node.members().iter().filter_map(|member| Some((member.key.clone(), key_formula(&member.value, diagnostics)?))).collect()
 }

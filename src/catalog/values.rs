@@ -8,6 +8,15 @@ use crate::syntax::json::{Json, Node};
 use crate::syntax::source::Span;
 use crate::syntax::spec::{Key, KeyKind, name_part, syntax_error};
 
+/// An expression over the keys of a config.
+#[derive(Debug, Clone)]
+pub struct KeyFormula {
+    /// As it is written.
+    pub text: Arc<str>,
+    /// The same, parsed.
+    pub expr: Expr<Name>,
+}
+
 /// A row of a table of keys.
 pub const fn key(name: &'static str, kind: KeyKind, required: bool, doc: &'static str) -> Key {
     Key { name, required, kind, doc }
@@ -106,4 +115,19 @@ pub fn list<T>(
     // All are read before any is missed, so that all that is wrong is said.
     let all: Vec<Option<T>> = items.iter().map(|item| read(item, diagnostics)).collect();
     all.into_iter().collect()
+}
+
+/// An expression over keys of a config, as it is written and parsed.
+pub fn key_formula(node: &Node, diagnostics: &mut Diagnostics) -> Option<KeyFormula> {
+    let Json::Text(text) = &node.json else {
+        wrong(node, "an expression in a text", diagnostics);
+        return None;
+    };
+    match parse(&text.value, Syntax::Template) {
+        Ok(expr) => Some(KeyFormula { text: text.value.clone(), expr }),
+        Err(error) => {
+            diagnostics.push(syntax_error(error, node.span, text.plain));
+            None
+        }
+    }
 }

@@ -1,8 +1,9 @@
 //! Finds the model that a name on the command line means.
 
-use std::io::Read as _;
+use std::io::{BufRead as _, Read as _};
 use std::path::Path;
 
+use crate::import::Contents;
 use crate::session::{Model, Outcome, Session, Settings};
 use crate::syntax::diag::{Code, Diagnostic};
 use crate::syntax::source::Source;
@@ -15,27 +16,71 @@ pub fn read(model: &str, settings: &Settings, session: &Session) -> Outcome<Mode
     Given::new(model, session).read(settings)
 }
 
-/// A model as it is named, whose text is had once, however often it is read.
+/// What a name on the command line means.
+pub enum Found {
+    /// A text, with its name.
+    Text(String, Vec<u8>),
+    /// A file of weights, with its name.
+    Checkpoint(String, Outcome<Contents>),
+    /// Nothing that can be read, and why.
+    Unread(Box<Diagnostic>),
+    /// It can only be an embedded model.
+    Embedded,
+}
+
+/// Finds out what a name means, by the content of what it names.
+pub fn find(model: &str, session: &Session) -> Found {
+    let path = Path::new(model);
+    if model != "-" && path.is_file() {
+        match checkpoint(path, session) {
+            Ok(Some(contents)) => return Found::Checkpoint(model.to_owned(), contents),
+            Ok(None) => {}
+            Err(error) => return Found::Unread(cannot_read(model, &error)),
+        }
+    }
+    match text(model) {
+        Some(Ok((name, bytes))) => {
+            let header = session.header(&name, &bytes, None, None);
+            if header.value.is_some() { Found::Checkpoint(name, header) } else { Found::Text(name, bytes) }
+        }
+        Some(Err(diagnostic)) => Found::Unread(diagnostic),
+        None => Found::Embedded,
+    }
+}
+
+/// What a file of weights holds; `None`: it is none.
+fn checkpoint(path: &Path, session: &Session) -> std::io::Result<Option<Outcome<Contents>>> {
+    let file = std::fs::File::open(path)?;
+    let bytes = file.metadata()?.len();
+    let mut from = std::io::BufReader::with_capacity(1 << 16, file);
+    let is_one = Session::is_checkpoint(from.fill_buf()?, Some(bytes));
+    Ok(is_one.then(|| session.contents(&path.display().to_string(), &mut from, Some(bytes))))
+}
+
+/// A model as it is named, which is had once, however often it is read.
 pub struct Given<'s> {
     model: &'s str,
     session: &'s Session,
-    text: Option<Read>,
+    found: Found,
 }
 
 impl<'s> Given<'s> {
-    /// Gets its text.
+    /// Gets its content.
     #[must_use]
     pub fn new(model: &'s str, session: &'s Session) -> Self {
-        Given { model, session, text: text(model) }
+        Given { model, session, found: find(model, session) }
     }
 
     /// Reads it with settings.
     #[must_use]
     pub fn read(&self, settings: &Settings) -> Outcome<Model> {
-        match &self.text {
-            Some(Ok((name, bytes))) => self.session.read_with(name, bytes, settings),
-            Some(Err(diagnostic)) => self.session.failed(Diagnostic::clone(diagnostic)),
-            None => self.session.load_with(self.model, settings),
+        match &self.found {
+            Found::Text(name, bytes) => self.session.read_with(name, bytes, settings),
+            Found::Checkpoint(name, contents) => {
+                contents.clone().and_then(|contents| self.session.open(name, &contents, settings))
+            }
+            Found::Unread(diagnostic) => self.session.failed(Diagnostic::clone(diagnostic)),
+            Found::Embedded => self.session.load_with(self.model, settings),
         }
     }
 }

@@ -84,6 +84,17 @@ pub struct Quantized {
     pub matrix_bytes: Exact,
     /// Whether a checkpoint says so.
     pub published: bool,
+    /// Bits of an element of single weights.
+    pub weights: Arc<[(Arc<str>, Exact)]>,
+}
+
+impl Quantized {
+    /// Bytes of an element of a weight that the checkpoint speaks of by its name.
+    #[must_use]
+    pub fn own(&self, weight: &str) -> Option<Exact> {
+        let (_, bits) = self.weights.iter().find(|(name, _)| **name == *weight)?;
+        bits.checked_div(Exact::integer(8))
+    }
 }
 
 /// The parameters that a layer gives its class, each of its kind.
@@ -395,13 +406,14 @@ impl<D: Counting> Binder<'_, '_, D> {
         let of_row = |info: &RowInfo| match (asked, checkpoint) {
             (Some(dtype), _) => {
                 let class = &info.row.class.as_ref()?.0;
-                let quantized = Quantized { others, matrix_bytes: Exact::ZERO, published: false };
+                let quantized = Quantized { others, matrix_bytes: Exact::ZERO, published: false, weights: [].into() };
                 (!class.quantized.is_empty()).then(|| (u16::MAX, dtype.bytes(), quantized))
             }
             (None, checkpoint) => {
                 let at = info.row.quantized?;
                 let group = checkpoint?.groups.get(usize::from(at))?;
-                let quantized = Quantized { others, matrix_bytes: group.matrix_bytes, published: true };
+                let quantized =
+                    Quantized { others, matrix_bytes: group.matrix_bytes, published: true, weights: group.weights.clone() };
                 Some((at, group.bits.checked_div(Exact::integer(8))?, quantized))
             }
         };

@@ -73,7 +73,8 @@ pub(super) fn tensors<D: Counting>(
         (None, Some(env)) => env.tensors(bytes, signature),
         (own, _) => {
             let tensor = |weight: &OwnWeight| {
-                let bytes = if weight.float32 && !signature.all_stored { FLOAT32 } else { bytes };
+                let stored = signature.quantized.as_ref().and_then(|quantized| quantized.own(&weight.name));
+                let bytes = stored.unwrap_or(if weight.float32 && !signature.all_stored { FLOAT32 } else { bytes });
                 Tensor::new(&weight.name, weight.shape.clone(), bytes)
             };
             own.iter().flat_map(|own| own.iter()).map(tensor).collect()
@@ -94,6 +95,9 @@ impl<D: Counting> LayerEnv<'_, D> {
                 // Of a class that says nothing of its own, all weights are: a method says so (embeddings).
                 let is_kept = !self.class.quantized.is_empty() && !self.class.quantized.contains(&weight.name);
                 let own = match quantized.filter(|_| is_kept) {
+                    _ if quantized.is_some_and(|quantized| quantized.own(&weight.name).is_some()) => {
+                        quantized.and_then(|quantized| quantized.own(&weight.name)).unwrap_or(bytes)
+                    }
                     _ if weight.float32 && !signature.all_stored => FLOAT32,
                     Some(quantized) => quantized.others,
                     None => bytes,

@@ -50,7 +50,16 @@ impl<'m> Flattener<'m, '_> {
                 span: layer.place(),
                 used: self.used_for(layer.place()),
             };
-            for diagnostic in self.wiring.place_weight(Row { marks, ..Row::new(Arc::new(common)) }) {
+            let quantization =
+                self.checked.checkpoint.quantization.as_ref().filter(|said| said.concerns(&common.class_name, false));
+            let own = common.segment.as_ref().map(|segment| self.concrete_segment(segment));
+            let quantized = quantization.and_then(|said| {
+                self.concrete.extend(own);
+                let quantized = self.quantized(said, common.span);
+                self.concrete.pop();
+                quantized
+            });
+            for diagnostic in self.wiring.place_weight(Row { marks, quantized, ..Row::new(Arc::new(common)) }) {
                 self.report(diagnostic);
             }
         }

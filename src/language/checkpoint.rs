@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::module_names::{MOST_REGEXES, Named, Pattern, without};
-use crate::catalog::{Bits, Catalog, Dtype, Method};
+use crate::catalog::{Catalog, Dtype, KeyFormula, Method};
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics};
 use crate::syntax::expr::{EvalError, Exact, Name, Value, eval, value_of};
 use crate::syntax::glob;
@@ -43,10 +43,12 @@ pub struct Quantization {
 /// Layers that are quantized alike.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Group {
-    /// Bits a weight, scales included.
+    /// KeyFormula a weight, scales included.
     pub bits: Exact,
     /// Bytes of each matrix besides: a codebook.
     pub matrix_bytes: Exact,
+    /// Bits of an element by weight, where the checkpoint says them so; others have `bits`.
+    pub weights: Arc<[(Arc<str>, Exact)]>,
 }
 
 impl Quantization {
@@ -164,7 +166,7 @@ fn quantization_of(
     reader.own();
     let base = reader.base();
     let Reader { groups, named, names_layers, diagnostics, .. } = reader;
-    let mut holds = |condition: &Bits| Figures { method, place, node, inner: None }.holds(condition, diagnostics);
+    let mut holds = |condition: &KeyFormula| Figures { method, place, node, inner: None }.holds(condition, diagnostics);
     let also = method.also.iter().filter(|(_, condition)| holds(condition)).map(|(class, _)| class.clone()).collect();
     let containers = method.containers.clone();
     Some(Quantization { method: Spanned::new(name, span), key, groups, named, base, also, containers, names_layers })
@@ -200,7 +202,7 @@ struct Figures<'n> {
 }
 
 impl Figures<'_> {
-    fn value(&self, formula: &Bits, depth: u16) -> Result<Value, EvalError> {
+    fn value(&self, formula: &KeyFormula, depth: u16) -> Result<Value, EvalError> {
         let env = |name: &Name| {
             if let Some((_, part)) = self.method.parts.iter().find(|(part, _)| *part == name.text) {
                 // A part may stand on others, a few levels deep.
@@ -221,7 +223,7 @@ impl Figures<'_> {
     }
 
     /// The bits that a formula gives; `None`: it says null, or has no value, which is said.
-    fn bits(&self, formula: &Bits, diagnostics: &mut Diagnostics) -> Option<Exact> {
+    fn bits(&self, formula: &KeyFormula, diagnostics: &mut Diagnostics) -> Option<Exact> {
         let error = match self.value(formula, 0) {
             Ok(Value::Null) => return None,
             Ok(value) => match value.as_number().filter(|bits| *bits > Exact::ZERO) {
@@ -236,7 +238,7 @@ impl Figures<'_> {
         None
     }
 
-    fn holds(&self, condition: &Bits, diagnostics: &mut Diagnostics) -> bool {
+    fn holds(&self, condition: &KeyFormula, diagnostics: &mut Diagnostics) -> bool {
         match self.value(condition, 0).map(|value| value.as_bool()) {
             Ok(Some(holds)) => holds,
             _ => {
@@ -271,7 +273,12 @@ impl<'n> Reader<'n, '_> {
 
     /// The group of so many bits; those that are there already are not made again.
     fn group(&mut self, bits: Exact) -> Option<u16> {
-        let group = Group { bits, matrix_bytes: self.figures(None).matrix_bytes(self.diagnostics) };
+        self.group_of(bits, [].into())
+    }
+
+    /// The same with bits of single weights.
+    fn group_of(&mut self, bits: Exact, weights: Arc<[(Arc<str>, Exact)]>) -> Option<u16> {
+        let group = Group { bits, matrix_bytes: self.figures(None).matrix_bytes(self.diagnostics), weights };
         let at = self.groups.iter().position(|known| *known == group).unwrap_or_else(|| {
             self.groups.push(group);
             self.groups.len() - 1
@@ -325,7 +332,10 @@ impl<'n> Reader<'n, '_> {
     fn rules(&mut self) {
         let (method, node) = (self.method, self.node);
         for rules in method.rules.iter().filter_map(|key| if key.is_empty() { Some(node) } else { node.get(key) }) {
-            for member in rules.members() {
+            // Objects have no order everywhere: a whole path counts before what many have in common.
+            let (common, whole): (Vec<_>, Vec<_>) =
+                rules.members().iter().partition(|member| method.by_weight && member.key.starts_with('.'));
+            for member in whole.into_iter().chain(common) {
                 let is_rule = matches!(member.value.json, Json::Object(_) | Json::Bool(_));
                 let is_key = method.rules.iter().any(|key| key.is_empty()) && !member.key.contains('.') && {
                     method.variables.iter().map(|(name, _)| name).chain(&method.ignored).any(|known| *known == member.key)
@@ -335,6 +345,11 @@ impl<'n> Reader<'n, '_> {
                 }
                 let left = member.key.strip_prefix("-:");
                 let text = left.or_else(|| member.key.strip_prefix("+:")).unwrap_or(&member.key);
+                if method.by_weight {
+                    let group = self.by_weight(&member.value);
+                    self.name(text, method.rules_are_regular, member.key_span, group);
+                    continue;
+                }
                 let bits = match &member.value.json {
                     _ if left.is_some() => None,
                     Json::Bool(false) => None,
@@ -344,6 +359,31 @@ impl<'n> Reader<'n, '_> {
                 self.name(text, method.rules_are_regular, member.key_span, group);
             }
         }
+    }
+
+    /// The group of a module whose weights each say their bits: a number, or a division of two. The largest of them is what is read of it most.
+    fn by_weight(&mut self, node: &Node) -> Option<u16> {
+        let mut weights = Vec::new();
+        for member in node.members() {
+            let bits = match &member.value.json {
+                Json::Number(text) => Exact::parse(text),
+                Json::Text(text) => {
+                    let parts = text.value.split_once('/');
+                    parts.and_then(|(n, d)| Exact::parse(n.trim())?.checked_div(Exact::parse(d.trim())?))
+                }
+                _ => None,
+            };
+            match bits.filter(|bits| *bits > Exact::ZERO) {
+                Some(bits) => weights.push((member.key.clone(), bits)),
+                None => {
+                    let message = format!("`{}` is stored in no number of bits that can be", member.key);
+                    let label = "expected a number, or two with a `/` between them";
+                    self.diagnostics.push(Diagnostic::new(Code::UnknownQuantization, message).at(member.value.span, label));
+                }
+            }
+        }
+        let first = weights.first().map(|(_, bits)| *bits)?;
+        self.group_of(first, weights.into())
     }
 
     fn own(&mut self) {

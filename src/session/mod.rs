@@ -3,6 +3,7 @@
 //! Everything that comes out is owned, and `Send + Sync`. What needs room for recursion takes it here, whatever thread it runs on.
 
 mod bless;
+mod checkpoint;
 mod evaluation;
 mod expression;
 mod layout;

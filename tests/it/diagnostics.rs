@@ -103,7 +103,8 @@ fn inputs_beyond_a_limit_are_refused() {
     }
 }
 
-/// Every code that a model file can cause has a case; those of the command line are in tests/it/cli.rs.
+/// Every code that a model file can cause has a case; those of the command line are in tests/it/cli.rs, those of files of weights in
+/// tests/it/checkpoints.rs.
 #[test]
 fn every_code_has_a_case() {
     let mut seen = String::new();
@@ -115,9 +116,11 @@ fn every_code_has_a_case() {
     }
     let made: Vec<Code> = made().into_iter().map(|(code, _)| code).collect();
     let cli = std::fs::read_to_string(root("tests/it/cli.rs")).unwrap();
+    let checkpoints = std::fs::read_to_string(root("tests/it/checkpoints.rs")).unwrap();
     for info in CODES {
         let shown =
             seen.contains(&format!("[{}]", info.id)) || made.contains(&info.code) || cli.contains(&format!("\"{}\"", info.id));
+        let shown = shown || checkpoints.contains(&format!("Code::{}]", info.name));
         assert!(shown, "{} {} has no case", info.id, info.name);
     }
 }

@@ -3,6 +3,7 @@
 
 mod catalog;
 mod census;
+mod checkpoints;
 mod cli;
 mod comparison;
 mod conventions;

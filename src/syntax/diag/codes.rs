@@ -123,6 +123,10 @@ pub enum Code {
     CannotWriteOut,
     /// A convention that the catalog doesn't have.
     UnknownConvention,
+    /// A file of weights that isn't as its format says.
+    MalformedCheckpoint,
+    /// A file of weights that no family's model fits.
+    UnmappedCheckpoint,
     /// The workload is longer than the model's positions.
     BeyondPositions,
     /// Expectations were not checked.
@@ -141,6 +145,8 @@ pub enum Code {
     TwoNames,
     /// Points of a sweep without figures.
     WithoutFigures,
+    /// Something about a file of weights that a reader should know.
+    CheckpointRemark,
 }
 
 /// All there is to say about a code.
@@ -729,6 +735,24 @@ pub const CODES: &[CodeInfo] = &[
         right: Some("--convention fvcore"),
     },
     CodeInfo {
+        code: Code::MalformedCheckpoint,
+        id: "E0713",
+        name: "MalformedCheckpoint",
+        summary: "a file of weights that isn't as its format says",
+        explanation: "Of a GGUF or safetensors file the header is read: names, shapes, types and places of its tensors, and metadata. Counts and lengths that the file can't have, tensors that overlap, types of keys that the format doesn't have, and a header that ends early make it unreadable. Mostly the file was cut short, or is no such file.",
+        wrong: Some(r#"{ "a": { "dtype": "F32", "shape": [2], "data_offsets": [0, 4] } }"#),
+        right: Some(r#"{ "a": { "dtype": "F32", "shape": [2], "data_offsets": [0, 8] } }"#),
+    },
+    CodeInfo {
+        code: Code::UnmappedCheckpoint,
+        id: "E0714",
+        name: "UnmappedCheckpoint",
+        summary: "a file of weights that no family's model fits",
+        explanation: "A file of weights is a model where a family of the catalog has a layer for each of its tensors, and it has each weight of the family's model in its size. Where it isn't, `layerspec tensors FILE` lists what it holds all the same: names, shapes, types, bytes, totals. What is said here is the reason: an architecture that no map is for (`catalog/formats/`), a key that isn't there, a weight that is missing or differs.",
+        wrong: None,
+        right: None,
+    },
+    CodeInfo {
         code: Code::BeyondPositions,
         id: "W0801",
         name: "BeyondPositions",
@@ -806,6 +830,15 @@ pub const CODES: &[CodeInfo] = &[
         name: "WithoutFigures",
         summary: "points of a sweep without figures",
         explanation: "At some points of a grid the model isn't valid: a size that its heads don't divide, a sequence shorter than what it reads, a figure beyond 128 bits. Their rows stand where they belong, with empty cells (null in JSON and Parquet). The message counts them and says what is wrong at the first; `layerspec compile` with its values says where.",
+        wrong: None,
+        right: None,
+    },
+    CodeInfo {
+        code: Code::CheckpointRemark,
+        id: "W0810",
+        name: "CheckpointRemark",
+        summary: "something about a file of weights that a reader should know",
+        explanation: "What the file holds and the model doesn't build (a draft part for multi-token prediction, factors of rotary positions, scales), shards that are missing, an output matrix beside embeddings as large, a file that ends before its data does, keys that stand twice. The figures are those of the model; `layerspec tensors FILE` lists all that the file holds.",
         wrong: None,
         right: None,
     },

@@ -1,0 +1,149 @@
+//! What GGUF files of an architecture hold: `catalog/formats/gguf/`. Metadata as keys of a config, tensors as weights of a family's modules.
+//!
+//! A file comes in, a [`GgufMap`] goes out. What a real file makes of it is `import`'s business.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::values::{KeyFormula, key, key_formula, text, texts, wrong};
+use crate::syntax::diag::Diagnostics;
+use crate::syntax::expr::{Value, value_of};
+use crate::syntax::json::{Json, Node};
+use crate::syntax::source::Spanned;
+use crate::syntax::spec::{Key, KeyKind, fields};
+
+/// What files of some architectures hold.
+#[derive(Debug, Clone)]
+pub struct GgufMap {
+    /// The map that it stands on.
+    pub extends: Option<Spanned<Arc<str>>>,
+    /// Where the keys and the names are written down.
+    pub source: Option<Arc<str>>,
+    /// The config's `model_type`.
+    pub model_type: Option<KeyFormula>,
+    /// The class of the whole model, for the config's `architectures`.
+    pub class: Option<KeyFormula>,
+    /// The config's keys, in order.
+    pub config: Vec<(Arc<str>, KeyValue)>,
+    /// Where the tensors of the file are in the model, by the names without numbers: `blk.N.attn_q`.
+    pub tensors: HashMap<Arc<str>, Target>,
+    /// The number of the first block that isn't the model's but a draft part's; null: there is none.
+    pub draft_from: Option<KeyFormula>,
+    /// Patterns of tensors that no module has, each with what it is.
+    pub left: Vec<(Arc<str>, Arc<str>)>,
+}
+
+/// What a key of a config is.
+#[derive(Debug, Clone)]
+pub enum KeyValue {
+    Formula(KeyFormula),
+    Data(Value),
+}
+
+/// Where a tensor of a file is in a model.
+#[derive(Debug, Clone, Default)]
+pub struct Target {
+    /// Modules or weights. The first that the model has; of a split tensor all, in the order of its rows.
+    pub paths: Vec<Arc<str>>,
+    /// Whether it holds several weights, one after the other.
+    pub is_split: bool,
+    /// Whether rows and columns are exchanged.
+    pub is_transposed: bool,
+}
+
+const GGUF_KEYS: &[Key] = &[
+    key("architectures", KeyKind::Texts, false, "the values of `general.architecture` that it is for; none: a base of others"),
+    key("source", KeyKind::Text, false, "where the keys and the names are written down"),
+    key("doc", KeyKind::Text, false, "a remark for readers"),
+    key(
+        "extends",
+        KeyKind::Text,
+        false,
+        "the map that this one stands on: what is said here takes the place of what is said there",
+    ),
+    key("model_type", KeyKind::Template, false, "the model type of the config"),
+    key("class", KeyKind::Template, false, "the class of the whole model; left out: that of the family's default head"),
+    key(
+        "config",
+        KeyKind::Variables,
+        false,
+        "the keys of the config: expressions over the file's metadata, without the architecture before the name",
+    ),
+    key("tensors", KeyKind::Variables, false, "where each tensor is in the model, numbers as N (and M)"),
+    key(
+        "draft_from",
+        KeyKind::Template,
+        false,
+        "the number of the first block that is a draft part's (multi-token prediction); null: none is",
+    ),
+    key("left", KeyKind::Variables, false, "patterns of tensors that no module has, and what they are"),
+];
+
+/// Reads a map. What is wrong goes to `diagnostics`.
+pub(super) fn parse_gguf_map(node: &Node, diagnostics: &mut Diagnostics) -> Option<GgufMap> {
+    let f = fields(node, "a map of GGUF files", GGUF_KEYS, &[], diagnostics)?;
+    texts(f.get("architectures"), diagnostics);
+    let extends = f.get("extends").and_then(|node| Some(Spanned::new(text(node, diagnostics)?, node.span)));
+    let source = f.get("source").and_then(|node| text(node, diagnostics));
+    let [model_type, class, draft_from] =
+        ["model_type", "class", "draft_from"].map(|key| f.get(key).and_then(|node| key_formula(node, diagnostics)));
+    let mut config = Vec::new();
+    for member in f.get("config").map(Node::members).unwrap_or_default() {
+        let value = match &member.value.json {
+            Json::Text(_) => key_formula(&member.value, diagnostics).map(KeyValue::Formula),
+            _ => Some(KeyValue::Data(value_of(&member.value))),
+        };
+        config.extend(value.map(|value| (member.key.clone(), value)));
+    }
+    let mut tensors = HashMap::new();
+    for member in f.get("tensors").map(Node::members).unwrap_or_default() {
+        tensors.insert(member.key.clone(), target(&member.value, diagnostics));
+    }
+    let mut left = Vec::new();
+    for member in f.get("left").map(Node::members).unwrap_or_default() {
+        left.extend(text(&member.value, diagnostics).map(|what| (member.key.clone(), what)));
+    }
+    Some(GgufMap { extends, source, model_type, class, config, tensors, draft_from, left })
+}
+
+/// `"path"`, a list of paths of which the first is meant that the model has, `{ "split": [paths] }`, or `{ "transposed": path }`.
+fn target(node: &Node, diagnostics: &mut Diagnostics) -> Target {
+    match &node.json {
+        Json::Null => Target::default(),
+        Json::Text(path) => Target { paths: vec![path.value.clone()], ..Target::default() },
+        Json::List(_) => Target { paths: texts(Some(node), diagnostics), ..Target::default() },
+        Json::Object(_) if node.get("split").is_some() => {
+            Target { paths: texts(node.get("split"), diagnostics), is_split: true, ..Target::default() }
+        }
+        Json::Object(_) if node.get("transposed").is_some() => {
+            let inner = node.get("transposed").map(|inner| target(inner, diagnostics)).unwrap_or_default();
+            Target { is_transposed: true, ..inner }
+        }
+        _ => {
+            wrong(node, "a path, a list of paths, `split` or `transposed`", diagnostics);
+            Target::default()
+        }
+    }
+}
+
+impl GgufMap {
+    /// This map on top of the one that it extends.
+    #[must_use]
+    pub fn over(self, base: &GgufMap) -> Self {
+        let own = |key: &str| self.config.iter().any(|(known, _)| **known == *key);
+        let mut config: Vec<_> = base.config.iter().filter(|(key, _)| !own(key)).cloned().collect();
+        config.extend(self.config.iter().cloned());
+        let mut tensors = base.tensors.clone();
+        tensors.extend(self.tensors.iter().map(|(name, target)| (name.clone(), target.clone())));
+        GgufMap {
+            extends: self.extends,
+            source: self.source.or_else(|| base.source.clone()),
+            model_type: self.model_type.or_else(|| base.model_type.clone()),
+            class: self.class.or_else(|| base.class.clone()),
+            config,
+            tensors,
+            draft_from: self.draft_from.or_else(|| base.draft_from.clone()),
+            left: self.left.into_iter().chain(base.left.iter().cloned()).collect(),
+        }
+    }
+}

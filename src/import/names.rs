@@ -1,0 +1,80 @@
+//! Names of tensors in files, and where they are in a model.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::reconcile::Place;
+use crate::catalog::{GgufMap, Target};
+use crate::syntax::glob;
+
+/// The letters that stand for the numbers of a name, in their order.
+const NUMBERS: [&str; 3] = ["N", "M", "K"];
+
+/// A name without its numbers, which stand beside it: `blk.7.attn_q` is `blk.N.attn_q` and 7. What is no number of 64 bits stays.
+pub(super) fn pattern(name: &str) -> (String, Vec<u64>) {
+    let mut numbers = Vec::new();
+    let parts: Vec<&str> = name
+        .split('.')
+        .map(|part| {
+            let number = part.bytes().all(|b| b.is_ascii_digit()).then(|| part.parse::<u64>().ok()).flatten();
+            match (number, NUMBERS.get(numbers.len())) {
+                (Some(number), Some(letter)) => {
+                    numbers.push(number);
+                    letter
+                }
+                _ => part,
+            }
+        })
+        .collect();
+    (parts.join("."), numbers)
+}
+
+/// A path with its numbers put in; those that it has no letter for are left out.
+fn filled(path: &str, numbers: &[u64]) -> String {
+    let part = |part: &str| {
+        let at = NUMBERS.iter().position(|letter| *letter == part);
+        at.and_then(|at| numbers.get(at)).map_or_else(|| part.to_owned(), u64::to_string)
+    };
+    path.split('.').map(part).collect::<Vec<_>>().join(".")
+}
+
+/// Where a tensor of a GGUF file is in a model with these weights. `None`: the map says nothing of it, or the model has nothing there.
+#[must_use]
+pub fn gguf_places(name: &str, map: &GgufMap, weights: &HashMap<Arc<str>, usize>) -> Option<Place> {
+    let (pattern, numbers) = pattern(name);
+    let (stem, kind) = pattern.rsplit_once('.').unwrap_or((&pattern, ""));
+    // A whole name before one without `weight` or `bias`.
+    let (target, kind): (&Target, &str) = match map.tensors.get(pattern.as_str()) {
+        Some(target) => (target, ""),
+        None => (map.tensors.get(stem)?, kind),
+    };
+    let find = |path: &Arc<str>| {
+        let path = filled(path, &numbers);
+        let own = weights.get(path.as_str());
+        let of_module = || weights.get(format!("{path}.{kind}").as_str()).filter(|_| !kind.is_empty());
+        // A map that names a module for a whole name means its weight.
+        let weight = || weights.get(format!("{path}.weight").as_str()).filter(|_| kind.is_empty());
+        of_module().or(own).or_else(weight).copied()
+    };
+    if target.is_split {
+        let all: Option<Vec<usize>> = target.paths.iter().map(find).collect();
+        return Some(Place { weights: all?, is_transposed: target.is_transposed });
+    }
+    let first = target.paths.iter().find_map(find)?;
+    Some(Place { weights: vec![first], is_transposed: target.is_transposed })
+}
+
+/// What a tensor is that no module has, where the map knows it. `draft_from`: the first block that isn't the model's.
+#[must_use]
+pub fn left_over(name: &str, map: &GgufMap, draft_from: Option<u64>) -> Option<Arc<str>> {
+    let (pattern, numbers) = pattern(name);
+    let is_draft = draft_from.zip(numbers.first()).is_some_and(|(from, number)| *number >= from);
+    if is_draft {
+        return Some(DRAFT.into());
+    }
+    let fits = |known: &str| glob::matches(known, &pattern) || glob::matches(known, name);
+    map.left.iter().find(|(known, _)| fits(known)).map(|(_, what)| what.clone())
+}
+
+/// What a draft part is called.
+const DRAFT: &str = "multi-token prediction";

@@ -1,0 +1,192 @@
+//! Holds a model against the tensors of a file: which weight is where, what fits, and what is left over on both sides.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::contents::{Contents, Held};
+use crate::evaluation::Evaluation;
+
+/// A weight of a model: one tensor of one layer.
+#[derive(Debug, Clone)]
+pub struct Weight {
+    /// `model.layers.7.mlp.up_proj`.
+    pub module: Arc<str>,
+    /// Its name in its layer: `weight`, `bias`; empty: the layer is the tensor.
+    pub name: Arc<str>,
+    /// Its dimensions.
+    pub shape: Vec<u64>,
+    /// Whether it is another layer's, too, and counted there.
+    pub is_tied: bool,
+}
+
+impl Weight {
+    /// `model.layers.7.mlp.up_proj.weight`.
+    #[must_use]
+    pub fn path(&self) -> String {
+        if self.name.is_empty() { self.module.to_string() } else { format!("{}.{}", self.module, self.name) }
+    }
+
+    /// How many elements it has.
+    #[must_use]
+    pub fn elements(&self) -> u64 {
+        self.shape.iter().fold(1u64, |product, dim| product.saturating_mul(*dim))
+    }
+}
+
+/// Where a tensor of a file is in a model: one weight, of which it may be a part, or several that it holds one after the other.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// Positions in the list of weights.
+    pub weights: Vec<usize>,
+    /// Whether rows and columns are exchanged.
+    pub is_transposed: bool,
+}
+
+/// What came of it.
+#[derive(Debug, Default)]
+pub struct Reconciled {
+    /// For each weight the tensors that hold it, by their positions in the file.
+    pub held: Vec<Vec<usize>>,
+    /// Tensors that no weight is for, with what they are where that is known.
+    pub unused: Vec<usize>,
+    /// Weights that the file doesn't have.
+    pub missing: Vec<usize>,
+    /// Weights whose tensors have another size.
+    pub differing: Vec<(usize, String)>,
+    /// Tensors that say again what others say.
+    pub again: Vec<usize>,
+}
+
+/// All weights of a model, in the order of execution; a tensor that a composite owns is its own layer. `None`: there are more than `most`, or
+/// more layers than have any.
+#[must_use]
+pub fn weights(evaluation: &Evaluation, most: usize) -> Option<Vec<Weight>> {
+    const LAYERS: usize = 64;
+    let mut out = Vec::new();
+    for (layer, instance) in evaluation.instances().enumerate() {
+        if out.len() > most || layer > most.saturating_mul(LAYERS) {
+            return None;
+        }
+        let path: Arc<str> = instance.path.as_str().into();
+        let is_tied = instance.row.tied_to().is_some();
+        for tensor in instance.row.weights() {
+            let shape = tensor.shape.iter().map(|dim| u64::try_from(*dim).unwrap_or(u64::MAX)).collect();
+            // A `Parameter` has its name in its path.
+            let own = path.rsplit('.').next().is_some_and(|last| *last == *tensor.name) && instance.row.class().is_none();
+            let name = if own { "".into() } else { tensor.name.clone() };
+            out.push(Weight { module: path.clone(), name, shape, is_tied });
+        }
+    }
+    Some(out)
+}
+
+/// Weights by their paths.
+#[must_use]
+pub fn by_path(weights: &[Weight]) -> HashMap<Arc<str>, usize> {
+    // Of layers that are called several times one is enough.
+    weights.iter().enumerate().rev().map(|(at, weight)| (weight.path().into(), at)).collect()
+}
+
+/// Compares weight by weight. `place` says where a tensor of the file is.
+#[must_use]
+pub fn reconcile(weights: &[Weight], contents: &Contents, place: &dyn Fn(&Held) -> Option<Place>) -> Reconciled {
+    let mut held: Vec<Vec<usize>> = vec![Vec::new(); weights.len()];
+    let mut out = Reconciled::default();
+    let mut transposed = vec![false; contents.tensors.len()];
+    let mut is_split = vec![false; contents.tensors.len()];
+    for (at, tensor) in contents.tensors.iter().enumerate() {
+        let Some(place) = place(tensor) else {
+            out.unused.push(at);
+            continue;
+        };
+        for (flag, value) in [(&mut transposed, place.is_transposed), (&mut is_split, place.weights.len() > 1)] {
+            if let Some(flag) = flag.get_mut(at) {
+                *flag = value;
+            }
+        }
+        if place.weights.len() > 1
+            && let Some(shape) = &tensor.shape
+        {
+            let parts: u64 = place.weights.iter().filter_map(|at| weights.get(*at)).map(Weight::elements).sum();
+            let whole = shape.iter().fold(1u64, |product, dim| product.saturating_mul(*dim));
+            if parts != whole {
+                let first = place.weights.first().copied().unwrap_or(0);
+                out.differing.push((first, format!("`{}` has {whole} elements, its parts {parts}", tensor.name)));
+            }
+        }
+        for weight in &place.weights {
+            if let Some(list) = held.get_mut(*weight) {
+                list.push(at);
+            }
+        }
+    }
+    let mut seen: HashMap<String, bool> = HashMap::new();
+    for (at, weight) in weights.iter().enumerate() {
+        let Some(list) = held.get_mut(at) else { continue };
+        if list.is_empty() {
+            // One that is called several times, or tied to one that is there.
+            if !weight.is_tied && !seen.contains_key(&weight.path()) {
+                out.missing.push(at);
+            }
+            continue;
+        }
+        seen.insert(weight.path(), true);
+        if list.iter().any(|at| is_split.get(*at) == Some(&true)) {
+            continue;
+        }
+        let shapes: Option<Vec<&Vec<u64>>> =
+            list.iter().map(|at| contents.tensors.get(*at).and_then(|tensor| tensor.shape.as_ref())).collect();
+        let Some(shapes) = shapes else { continue };
+        let is_transposed = list.first().is_some_and(|at| transposed.get(*at) == Some(&true));
+        // One of them may be all of it, and the others say it again.
+        if let Some(whole) = shapes.iter().position(|shape| is_whole(&weight.shape, shape, is_transposed))
+            && shapes.len() > 1
+        {
+            let kept = list.swap_remove(whole);
+            out.again.append(list);
+            list.push(kept);
+            continue;
+        }
+        if let Err(why) = fits(&weight.shape, &shapes, is_transposed) {
+            out.differing.push((at, why));
+        }
+    }
+    out.held = held;
+    out
+}
+
+fn without_ones(shape: &[u64]) -> Vec<u64> {
+    shape.iter().copied().filter(|dim| *dim != 1).collect()
+}
+
+/// Whether a tensor is a weight, axes of length 1 aside.
+fn is_whole(weight: &[u64], held: &[u64], is_transposed: bool) -> bool {
+    let (weight, mut held) = (without_ones(weight), without_ones(held));
+    if weight == held {
+        return true;
+    }
+    // Of stacked matrices each is.
+    let last = held.len();
+    if is_transposed && last >= 2 {
+        held.swap(last - 2, last - 1);
+    }
+    is_transposed && weight == held
+}
+
+/// Whether tensors, put together along one axis or stacked, are a weight.
+fn fits(weight: &[u64], held: &[&Vec<u64>], is_transposed: bool) -> Result<(), String> {
+    if let [one] = held {
+        return if is_whole(weight, one, is_transposed) {
+            Ok(())
+        } else {
+            Err(format!("the model has {weight:?}, the file {one:?}"))
+        };
+    }
+    let elements = |shape: &[u64]| shape.iter().fold(1u64, |product, dim| product.saturating_mul(*dim));
+    let (whole, sum) = (elements(weight), held.iter().map(|shape| elements(shape)).fold(0u64, u64::saturating_add));
+    if whole == sum {
+        Ok(())
+    } else {
+        Err(format!("the model has {weight:?}, {whole} elements; {} tensors of the file {sum}", held.len()))
+    }
+}
