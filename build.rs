@@ -178,13 +178,14 @@ fn version(root: &Path, out: &mut String) -> Result<(), Box<dyn std::error::Erro
         "/// What figures are compared with, and its version.\npub const REFERENCE: &[(&str, &str)] = &{reference:?};"
     )?;
     let mut files = Vec::new();
-    const FOLDERS: [&str; 7] = [
+    const FOLDERS: [&str; 8] = [
         "catalog",
         "catalog/classes",
         "catalog/blocks",
         "catalog/families",
         "catalog/hardware",
         "catalog/conventions",
+        "catalog/formats",
         "catalog/formats/gguf",
     ];
     for folder in FOLDERS {

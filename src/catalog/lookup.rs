@@ -13,8 +13,8 @@ use super::index::{
 use super::shelf::{Hiding, LaidFile, Shelf};
 use super::table::{Entry, Table};
 use super::{
-    Class, ClassText, Convention, Device, Dtype, GgufMap, Method, Optimizer, StorageType, dtypes, optimizers, parse_class,
-    parse_convention, parse_device, quantization, storage,
+    Class, ClassText, Convention, Device, Dtype, GgufMap, HubRules, Method, Optimizer, StorageType, dtypes, hub, optimizers,
+    parse_class, parse_convention, parse_device, quantization, storage,
 };
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics, nearest};
 use crate::syntax::json::{self, Json, Node};
@@ -34,6 +34,7 @@ pub struct Catalog {
     optimizers: Table<Arc<Optimizer>>,
     methods: Table<Method>,
     storage_types: Table<StorageType>,
+    hub: Table<HubRules>,
     /// The texts of the files that lie over the embedded ones.
     laid: Vec<Source>,
 }
@@ -60,7 +61,8 @@ impl Catalog {
     /// The folders that a catalog has.
     pub const FOLDERS: [&str; 6] = ["classes", "blocks", "families", "hardware", "conventions", "formats/gguf"];
     /// The files that it has beside them.
-    pub const LISTS: [&str; 4] = ["dtypes.json", "optimizers.json", "quantization.json", "storage_types.json"];
+    pub const LISTS: [&str; 5] =
+        ["dtypes.json", "optimizers.json", "quantization.json", "storage_types.json", "formats/hub.json"];
 
     /// The embedded catalog.
     #[must_use]
@@ -76,6 +78,7 @@ impl Catalog {
             optimizers: Table::new(&optimizers::FILE, LISTS_FROM + 1),
             methods: Table::new(&quantization::FILE, LISTS_FROM + 2),
             storage_types: Table::new(&storage::FILE, LISTS_FROM + 3),
+            hub: Table::new(&hub::FILE, LISTS_FROM + 4),
             laid: Vec::new(),
         }
     }
@@ -141,17 +144,18 @@ impl Catalog {
 
     fn lay(&mut self, path: &str, source: Source) -> Result<(), Box<Diagnostic>> {
         let root = root(&source)?;
-        let Some((folder, file)) = path.rsplit_once('/') else {
+        if Self::LISTS.contains(&path) {
             match path {
                 "dtypes.json" => self.dtypes.lay(source.clone()),
                 "optimizers.json" => self.optimizers.lay(source.clone()),
                 "quantization.json" => self.methods.lay(source.clone()),
                 "storage_types.json" => self.storage_types.lay(source.clone()),
-                _ => return Err(no_place(path)),
+                _ => self.hub.lay(source.clone()),
             }
             self.laid.push(source);
             return Ok(());
-        };
+        }
+        let Some((folder, file)) = path.rsplit_once('/') else { return Err(no_place(path)) };
         let stem: Arc<str> = file.strip_suffix(".json").unwrap_or(file).into();
         let laid = |name: Option<&str>, aliases: &str| LaidFile {
             name: name.and_then(|key| root.get(key)?.text().cloned()).unwrap_or_else(|| stem.clone()),
@@ -177,8 +181,9 @@ impl Catalog {
         fn list<T: Entry>(table: &Table<T>) -> Option<&Diagnostics> {
             table.is_laid().then(|| table.said())
         }
-        let lists =
-            [list(&self.dtypes), list(&self.optimizers), list(&self.methods), list(&self.storage_types)].into_iter().flatten();
+        let lists = [list(&self.dtypes), list(&self.optimizers), list(&self.methods), list(&self.storage_types), list(&self.hub)]
+            .into_iter()
+            .flatten();
         let devices: Vec<Diagnostics> = self.devices.laid().filter_map(|at| self.device_at(at)?.err()).collect();
         let conventions: Vec<Diagnostics> = self.conventions.laid().filter_map(|at| self.convention_at(at)?.err()).collect();
         let mut said = lists.chain(&devices).chain(&conventions).flat_map(|said| said.sorted());
@@ -197,7 +202,8 @@ impl Catalog {
             embedded.or_else(models).or_else(counted)
         };
         let lists = || {
-            let numbers = self.dtypes.source(index).or_else(|| self.storage_types.source(index));
+            let numbers =
+                self.dtypes.source(index).or_else(|| self.storage_types.source(index)).or_else(|| self.hub.source(index));
             numbers.or_else(|| self.optimizers.source(index)).or_else(|| self.methods.source(index))
         };
         laid().or_else(shelves).or_else(lists)
@@ -491,6 +497,12 @@ impl Catalog {
     /// The nearest name, if any is near.
     pub fn storage_type(&self, name: &str) -> Result<&StorageType, Option<String>> {
         self.storage_types.find(name)
+    }
+
+    /// How files on the hub name tensors.
+    #[must_use]
+    pub fn hub_rules(&self) -> &[HubRules] {
+        self.hub.all()
     }
 
     /// What GGUF files of this `general.architecture` hold, with what the map extends.

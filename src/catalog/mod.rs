@@ -11,6 +11,7 @@ mod dtypes;
 mod fit;
 mod gguf;
 mod hardware;
+mod hub;
 mod index;
 mod lookup;
 mod optimizers;
@@ -32,6 +33,7 @@ pub use convention::{Convention, CountedTerm, RowFormula, Selector, parse_conven
 pub use dtypes::Dtype;
 pub use gguf::{GgufMap, KeyValue, Target};
 pub use hardware::{Device, Interconnect, parse_device};
+pub use hub::HubRules;
 #[cfg(test)]
 pub use index::CLASS_FILES;
 pub use lookup::Catalog;

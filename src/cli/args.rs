@@ -18,7 +18,8 @@ use crate::quantity::workload::{After, Attention, Backend, Cache, Kernel, Logits
 use crate::quantity::{TOTALS, Total, total};
 use crate::report::units::Units;
 use crate::report::{
-    By, FORMATS, Format, FormulaFormat, MEMORY_FORMATS, MemoryFormat, OUTPUT_FORMATS, OutputFormat, PageFormat, Sort, column_keys,
+    By, FORMATS, Format, FormulaFormat, MEMORY_FORMATS, MemoryFormat, OUTPUT_FORMATS, OutputFormat, PageFormat, Sort,
+    TensorFormat, TensorsBy, column_keys,
 };
 use crate::session::{Settings, Stage};
 use crate::syntax::diag::nearest;
@@ -74,7 +75,9 @@ pub enum Command {
     Sweep(SweepArgs),
     /// The value of one variable at which a quantity reaches a value
     Solve(SolveArgs),
-    /// A model file from a Hugging Face config.json
+    /// Every tensor of a file of weights, or of a model: name, shape, type, bytes; by layer and type
+    Tensors(TensorsArgs),
+    /// A model file from a Hugging Face config.json, or from a file of weights
     Import(ImportArgs),
     /// Weights, cache, activations, training: what takes how much, where the peak is, does it fit
     Memory(MemoryArgs),
@@ -497,8 +500,35 @@ pub struct CompareArgs {
 }
 
 #[derive(Debug, ClapArgs)]
+pub struct TensorsArgs {
+    /// A GGUF or safetensors file, an index, a folder of such, or any model
+    #[arg(value_name = "FILE|MODEL")]
+    pub model: String,
+    /// How they are put together
+    #[arg(long, value_enum, default_value_t = TensorsBy::Tensor)]
+    pub by: TensorsBy,
+    /// A row for each tensor, where those of all blocks would be in one
+    #[arg(long)]
+    pub expand: bool,
+    /// What else the file says
+    #[arg(long)]
+    pub metadata: bool,
+    /// What comes out
+    #[arg(long, value_enum, default_value_t = TensorFormat::Table)]
+    pub format: TensorFormat,
+    /// kB = 1000 bytes, or KiB = 1024 bytes
+    #[arg(long, value_enum, default_value_t = Units::Si)]
+    pub units: Units,
+    /// The most tensors of a model that are listed
+    #[arg(long, value_name = "N", default_value_t = 1_000_000)]
+    pub max_rows: usize,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Debug, ClapArgs)]
 pub struct ImportArgs {
-    /// A config.json, or `-` for standard input; with `--explicit` or `--flat` any model
+    /// A config.json, a file of weights, or `-` for standard input; with `--explicit` or `--flat` any model
     pub file: String,
     /// Take it as one of this family, whatever its model_type
     #[arg(long, value_name = "NAME")]
@@ -830,6 +860,7 @@ const COMMANDS: &[&str] = &[
     "formula",
     "sweep",
     "solve",
+    "tensors",
     "import",
     "memory",
     "list",
@@ -853,7 +884,24 @@ macro_rules! choices {
         })*
     };
 }
-choices!(Phase, Attention, Kernel, Logits, Cache, Backend, After, Checkpointing, Gradients, Loss, By, Units, PageFormat, Sort);
+choices!(
+    Phase,
+    Attention,
+    Kernel,
+    Logits,
+    Cache,
+    Backend,
+    After,
+    Checkpointing,
+    Gradients,
+    Loss,
+    By,
+    Units,
+    PageFormat,
+    Sort,
+    TensorFormat,
+    TensorsBy
+);
 
 impl ValueEnum for FormulaFormat {
     fn value_variants<'a>() -> &'a [Self] {

@@ -1,7 +1,7 @@
 //! Finds the model that a name on the command line means.
 
 use std::io::{BufRead as _, Read as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::import::Contents;
 use crate::session::{Model, Outcome, Session, Settings};
@@ -20,32 +20,109 @@ pub fn read(model: &str, settings: &Settings, session: &Session) -> Outcome<Mode
 pub enum Found {
     /// A text, with its name.
     Text(String, Vec<u8>),
-    /// A file of weights, with its name.
-    Checkpoint(String, Outcome<Contents>),
+    /// A file of weights, or a folder of some.
+    Checkpoint(Box<Checkpoint>),
     /// Nothing that can be read, and why.
     Unread(Box<Diagnostic>),
     /// It can only be an embedded model.
     Embedded,
 }
 
+/// Weights as they are found.
+pub struct Checkpoint {
+    /// The file, or the folder.
+    pub name: String,
+    /// What is in it.
+    pub contents: Outcome<Contents>,
+    /// The config beside it, with its name.
+    config: Option<(String, Vec<u8>)>,
+}
+
+impl Found {
+    /// Reads it as a model; `name`: as it was given.
+    pub fn read(&self, name: &str, settings: &Settings, session: &Session) -> Outcome<Model> {
+        match self {
+            Found::Text(name, bytes) => session.read_with(name, bytes, settings),
+            Found::Checkpoint(checkpoint) => checkpoint.contents.clone().and_then(|contents| {
+                let config = checkpoint.config.as_ref().map(|(name, bytes)| (name.as_str(), bytes.as_slice()));
+                session.open(&checkpoint.name, &contents, config, settings)
+            }),
+            Found::Unread(diagnostic) => session.failed(Diagnostic::clone(diagnostic)),
+            Found::Embedded => session.load_with(name, settings),
+        }
+    }
+}
+
 /// Finds out what a name means, by the content of what it names.
 pub fn find(model: &str, session: &Session) -> Found {
     let path = Path::new(model);
+    let found = |contents: Option<Outcome<Contents>>, config: Option<PathBuf>| -> Option<Found> {
+        let config = config.and_then(|path| file_of_folder(&path).ok());
+        contents.map(|contents| Found::Checkpoint(Box::new(Checkpoint { name: model.to_owned(), contents, config })))
+    };
+    if model != "-" && path.is_dir() {
+        return match folder(path, session) {
+            Ok(contents) => found(contents, Some(path.join(CONFIG)).filter(|config| config.is_file())),
+            Err(error) => Some(Found::Unread(cannot_read(model, &error))),
+        }
+        .unwrap_or_else(|| of_text(model, session));
+    }
     if model != "-" && path.is_file() {
         match checkpoint(path, session) {
-            Ok(Some(contents)) => return Found::Checkpoint(model.to_owned(), contents),
+            Ok(Some(contents)) => return found(Some(contents), None).unwrap_or(Found::Embedded),
             Ok(None) => {}
             Err(error) => return Found::Unread(cannot_read(model, &error)),
         }
     }
+    of_text(model, session)
+}
+
+fn of_text(model: &str, session: &Session) -> Found {
     match text(model) {
         Some(Ok((name, bytes))) => {
             let header = session.header(&name, &bytes, None, None);
-            if header.value.is_some() { Found::Checkpoint(name, header) } else { Found::Text(name, bytes) }
+            match header.value.is_some() || header.diagnostics.has(Code::MalformedCheckpoint) {
+                true => Found::Checkpoint(Box::new(Checkpoint { name, contents: header, config: None })),
+                false => Found::Text(name, bytes),
+            }
         }
         Some(Err(diagnostic)) => Found::Unread(diagnostic),
         None => Found::Embedded,
     }
+}
+
+/// What a folder's files of weights hold together; `None`: it has none.
+fn folder(path: &Path, session: &Session) -> std::io::Result<Option<Outcome<Contents>>> {
+    let mut files: Vec<PathBuf> =
+        std::fs::read_dir(path)?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?;
+    files.sort();
+    let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let ends =
+        |ending: &'static str| files.iter().filter(move |path| path.extension().is_some_and(|e| e == ending) && path.is_file());
+    // Of an index of safetensors and one of older files the first counts; of several variants the one without a name in between.
+    let index = ends("json")
+        .filter(|path| name(path).ends_with(INDEX))
+        .min_by_key(|path| (name(path).contains(".bin."), name(path).len()));
+    let indexed = index.map(|path| {
+        let read = file_of_folder(path);
+        read.map_or_else(|why| session.failed(*why), |(name, bytes)| session.header(&name, &bytes, None, None))
+    });
+    let mut parts = Vec::new();
+    for kind in ["safetensors", "gguf"] {
+        if !parts.is_empty() {
+            break;
+        }
+        for path in ends(kind) {
+            if let Some(contents) = checkpoint(path, session)? {
+                parts.push((name(path), contents));
+            }
+        }
+    }
+    Ok(match (indexed, parts.is_empty()) {
+        (None, true) => None,
+        (Some(index), _) => Some(session.with_files(index, parts)),
+        (None, false) => Some(session.together(parts)),
+    })
 }
 
 /// What a file of weights holds; `None`: it is none.
@@ -56,6 +133,11 @@ fn checkpoint(path: &Path, session: &Session) -> std::io::Result<Option<Outcome<
     let is_one = Session::is_checkpoint(from.fill_buf()?, Some(bytes));
     Ok(is_one.then(|| session.contents(&path.display().to_string(), &mut from, Some(bytes))))
 }
+
+/// A folder's config.
+const CONFIG: &str = "config.json";
+/// How the name of an index ends.
+const INDEX: &str = ".index.json";
 
 /// A model as it is named, which is had once, however often it is read.
 pub struct Given<'s> {
@@ -74,14 +156,7 @@ impl<'s> Given<'s> {
     /// Reads it with settings.
     #[must_use]
     pub fn read(&self, settings: &Settings) -> Outcome<Model> {
-        match &self.found {
-            Found::Text(name, bytes) => self.session.read_with(name, bytes, settings),
-            Found::Checkpoint(name, contents) => {
-                contents.clone().and_then(|contents| self.session.open(name, &contents, settings))
-            }
-            Found::Unread(diagnostic) => self.session.failed(Diagnostic::clone(diagnostic)),
-            Found::Embedded => self.session.load_with(self.model, settings),
-        }
+        self.found.read(self.model, settings, self.session)
     }
 }
 
@@ -100,7 +175,7 @@ pub fn text(model: &str) -> Option<Read> {
 
 /// The model of a folder as it is downloaded: its `config.json`.
 fn of_folder(folder: &Path) -> Read {
-    let config = folder.join("config.json");
+    let config = folder.join(CONFIG);
     if config.exists() {
         return file_of_folder(&config);
     }

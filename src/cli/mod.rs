@@ -21,6 +21,7 @@ mod solve;
 mod summary;
 mod sweep;
 mod target;
+mod tensors;
 mod tree;
 mod variant;
 
@@ -77,6 +78,7 @@ pub fn run() -> ExitCode {
         Command::Formula(options) => formula::run(options, &terminal),
         Command::Sweep(options) => sweep::run(options, &terminal),
         Command::Solve(options) => solve::run(options, &terminal),
+        Command::Tensors(options) => tensors::run(options, &terminal),
         Command::Import(options) => import::run(options, &terminal),
         Command::Explain(options) => explain::run(options, &terminal),
         Command::Memory(options) => memory::run(options, &terminal),

@@ -130,6 +130,12 @@ impl<'e> Row<'e> {
         })
     }
 
+    /// Whether a tensor that it owns is another layer's, too, and counted there.
+    #[must_use]
+    pub fn is_tied(&self, tensor: &Tensor) -> bool {
+        self.cost.tied.contains(&tensor.name)
+    }
+
     pub(crate) fn class(&self) -> Option<&'e Arc<Class>> {
         self.info.row.class.as_ref().map(|class| &class.0)
     }
@@ -187,6 +193,16 @@ impl Evaluation {
         let at = id.0 as usize;
         let (info, cost, flow) = (self.flat.rows.get(at)?, self.report.row(id)?, self.flow.rows.get(at));
         Some(Row { id, info, cost, flow, evaluation: self })
+    }
+
+    /// The dtype of a weight, if it is one of the workload's or float32; a checkpoint may quantize to others.
+    #[must_use]
+    pub fn weight_dtype(&self, tensor: &Tensor) -> Option<&str> {
+        let workload = &self.bound.workload;
+        let known = [&workload.weight_dtype, &workload.other_weight_dtype];
+        let dtype = known.into_iter().find(|dtype| dtype.bytes() == tensor.element_bytes).map(|dtype| &*dtype.name);
+        // What four bytes are that no dtype of the workload has.
+        dtype.or_else(|| (tensor.element_bytes.to_count() == Some(4)).then_some("fp32"))
     }
 
     pub(super) fn row_at(&self, at: usize) -> Option<Row<'_>> {

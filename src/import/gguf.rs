@@ -139,7 +139,7 @@ impl Stream<'_> {
         if depth >= MOST_NESTED {
             return Err(wrong(format!("`{key}` has lists in lists, more than {MOST_NESTED} deep")).boxed());
         }
-        self.has(len.checked_mul(least).unwrap_or(u64::MAX), &format!("the list `{key}`"))?;
+        self.has(len.saturating_mul(least), &format!("the list `{key}`"))?;
         let most = if matches!(kind, 8 | 9) { Datum::MOST_TEXTS } else { Datum::MOST_ITEMS };
         let kept = len.min(most as u64);
         let mut items = Vec::new();

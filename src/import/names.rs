@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::reconcile::Place;
+use super::place::Place;
 use crate::catalog::{GgufMap, Target};
 use crate::syntax::glob;
 
@@ -11,7 +11,8 @@ use crate::syntax::glob;
 const NUMBERS: [&str; 3] = ["N", "M", "K"];
 
 /// A name without its numbers, which stand beside it: `blk.7.attn_q` is `blk.N.attn_q` and 7. What is no number of 64 bits stays.
-pub(super) fn pattern(name: &str) -> (String, Vec<u64>) {
+#[must_use]
+pub fn pattern(name: &str) -> (String, Vec<u64>) {
     let mut numbers = Vec::new();
     let parts: Vec<&str> = name
         .split('.')
@@ -30,7 +31,7 @@ pub(super) fn pattern(name: &str) -> (String, Vec<u64>) {
 }
 
 /// A path with its numbers put in; those that it has no letter for are left out.
-fn filled(path: &str, numbers: &[u64]) -> String {
+pub(super) fn filled(path: &str, numbers: &[u64]) -> String {
     let part = |part: &str| {
         let at = NUMBERS.iter().position(|letter| *letter == part);
         at.and_then(|at| numbers.get(at)).map_or_else(|| part.to_owned(), u64::to_string)
@@ -58,10 +59,10 @@ pub fn gguf_places(name: &str, map: &GgufMap, weights: &HashMap<Arc<str>, usize>
     };
     if target.is_split {
         let all: Option<Vec<usize>> = target.paths.iter().map(find).collect();
-        return Some(Place { weights: all?, is_transposed: target.is_transposed });
+        return Some(Place { weights: all?, is_transposed: target.is_transposed, ..Place::default() });
     }
     let first = target.paths.iter().find_map(find)?;
-    Some(Place { weights: vec![first], is_transposed: target.is_transposed })
+    Some(Place { weights: vec![first], is_transposed: target.is_transposed, ..Place::default() })
 }
 
 /// What a tensor is that no module has, where the map knows it. `draft_from`: the first block that isn't the model's.

@@ -1,9 +1,10 @@
 //! Holds a model against the tensors of a file: which weight is where, what fits, and what is left over on both sides.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::contents::{Contents, Held};
+use super::place::{Part, Place};
 use crate::evaluation::Evaluation;
 
 /// A weight of a model: one tensor of one layer.
@@ -33,15 +34,6 @@ impl Weight {
     }
 }
 
-/// Where a tensor of a file is in a model: one weight, of which it may be a part, or several that it holds one after the other.
-#[derive(Debug, Clone)]
-pub struct Place {
-    /// Positions in the list of weights.
-    pub weights: Vec<usize>,
-    /// Whether rows and columns are exchanged.
-    pub is_transposed: bool,
-}
-
 /// What came of it.
 #[derive(Debug, Default)]
 pub struct Reconciled {
@@ -55,6 +47,8 @@ pub struct Reconciled {
     pub differing: Vec<(usize, String)>,
     /// Tensors that say again what others say.
     pub again: Vec<usize>,
+    /// Tensors that hold several weights.
+    pub split: HashSet<usize>,
 }
 
 /// All weights of a model, in the order of execution; a tensor that a composite owns is its own layer. `None`: there are more than `most`, or
@@ -68,13 +62,12 @@ pub fn weights(evaluation: &Evaluation, most: usize) -> Option<Vec<Weight>> {
             return None;
         }
         let path: Arc<str> = instance.path.as_str().into();
-        let is_tied = instance.row.tied_to().is_some();
         for tensor in instance.row.weights() {
             let shape = tensor.shape.iter().map(|dim| u64::try_from(*dim).unwrap_or(u64::MAX)).collect();
             // A `Parameter` has its name in its path.
             let own = path.rsplit('.').next().is_some_and(|last| *last == *tensor.name) && instance.row.class().is_none();
             let name = if own { "".into() } else { tensor.name.clone() };
-            out.push(Weight { module: path.clone(), name, shape, is_tied });
+            out.push(Weight { module: path.clone(), name, shape, is_tied: instance.row.is_tied(tensor) });
         }
     }
     Some(out)
@@ -94,6 +87,7 @@ pub fn reconcile(weights: &[Weight], contents: &Contents, place: &dyn Fn(&Held) 
     let mut out = Reconciled::default();
     let mut transposed = vec![false; contents.tensors.len()];
     let mut is_split = vec![false; contents.tensors.len()];
+    let mut parts = vec![Part::Values; contents.tensors.len()];
     for (at, tensor) in contents.tensors.iter().enumerate() {
         let Some(place) = place(tensor) else {
             out.unused.push(at);
@@ -103,6 +97,9 @@ pub fn reconcile(weights: &[Weight], contents: &Contents, place: &dyn Fn(&Held) 
             if let Some(flag) = flag.get_mut(at) {
                 *flag = value;
             }
+        }
+        if let Some(part) = parts.get_mut(at) {
+            *part = place.part;
         }
         if place.weights.len() > 1
             && let Some(shape) = &tensor.shape
@@ -134,25 +131,54 @@ pub fn reconcile(weights: &[Weight], contents: &Contents, place: &dyn Fn(&Held) 
         if list.iter().any(|at| is_split.get(*at) == Some(&true)) {
             continue;
         }
-        let shapes: Option<Vec<&Vec<u64>>> =
-            list.iter().map(|at| contents.tensors.get(*at).and_then(|tensor| tensor.shape.as_ref())).collect();
+        let is_packed = list.iter().any(|at| parts.get(*at) == Some(&Part::Packed));
+        if is_packed {
+            if let Err(why) = packed(weight, list, contents, &parts) {
+                out.differing.push((at, why));
+            }
+            continue;
+        }
+        let shapes: Option<Vec<&Vec<u64>>> = list
+            .iter()
+            .filter(|at| parts.get(**at) == Some(&Part::Values))
+            .map(|at| contents.tensors.get(*at).and_then(|tensor| tensor.shape.as_ref()))
+            .collect();
         let Some(shapes) = shapes else { continue };
         let is_transposed = list.first().is_some_and(|at| transposed.get(*at) == Some(&true));
         // One of them may be all of it, and the others say it again.
         if let Some(whole) = shapes.iter().position(|shape| is_whole(&weight.shape, shape, is_transposed))
             && shapes.len() > 1
         {
-            let kept = list.swap_remove(whole);
-            out.again.append(list);
-            list.push(kept);
+            let values: Vec<usize> = list.iter().copied().filter(|at| parts.get(*at) == Some(&Part::Values)).collect();
+            let kept = values.get(whole).copied();
+            out.again.extend(values.into_iter().filter(|at| Some(*at) != kept));
+            let again: HashSet<usize> = out.again.iter().copied().collect();
+            list.retain(|at| !again.contains(at));
             continue;
         }
         if let Err(why) = fits(&weight.shape, &shapes, is_transposed) {
             out.differing.push((at, why));
         }
     }
+    out.split = is_split.iter().enumerate().filter(|(_, split)| **split).map(|(at, _)| at).collect();
     out.held = held;
     out
+}
+
+/// Whether packed values are so many as a weight has: 1 to 8 whole bits each, or a little more where they are padded.
+fn packed(weight: &Weight, held: &[usize], contents: &Contents, parts: &[Part]) -> Result<(), String> {
+    let of = |at: &&usize| parts.get(**at) == Some(&Part::Packed);
+    let bytes: Option<u64> = held.iter().filter(of).map(|at| contents.tensors.get(*at)?.bytes).sum();
+    let Some(bytes) = bytes else { return Ok(()) };
+    let (elements, bits) = (weight.elements(), bytes.saturating_mul(8));
+    if elements > 0
+        && (1..=8).any(|width| {
+            elements.saturating_mul(width) <= bits && bits <= elements.saturating_mul(width).saturating_add(bits / 16)
+        })
+    {
+        return Ok(());
+    }
+    Err(format!("the model has {:?}, {elements} elements; its packed values take {bytes} bytes", weight.shape))
 }
 
 fn without_ones(shape: &[u64]) -> Vec<u64> {
@@ -175,6 +201,9 @@ fn is_whole(weight: &[u64], held: &[u64], is_transposed: bool) -> bool {
 
 /// Whether tensors, put together along one axis or stacked, are a weight.
 fn fits(weight: &[u64], held: &[&Vec<u64>], is_transposed: bool) -> Result<(), String> {
+    if held.is_empty() {
+        return Ok(());
+    }
     if let [one] = held {
         return if is_whole(weight, one, is_transposed) {
             Ok(())

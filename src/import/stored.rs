@@ -9,6 +9,9 @@ use super::contents::Contents;
 use super::reconcile::{Reconciled, Weight};
 use crate::syntax::expr::Exact;
 
+/// Bits of an element of the weights of a module, by their names.
+type Bits = Vec<(Arc<str>, Exact)>;
+
 /// The name of the method in `catalog/quantization.json` that takes bits weight by weight.
 const METHOD: &str = "stored";
 
@@ -16,10 +19,10 @@ const METHOD: &str = "stored";
 /// before it. `None`: of no weight the bytes are known.
 #[must_use]
 pub fn stored_config(weights: &[Weight], reconciled: &Reconciled, contents: &Contents) -> Option<Json> {
-    let mut modules: Vec<(Arc<str>, Vec<(Arc<str>, Exact)>)> = Vec::new();
+    let mut modules: Vec<(Arc<str>, Bits)> = Vec::new();
     let mut known: HashMap<Arc<str>, usize> = HashMap::new();
     for (at, weight) in weights.iter().enumerate() {
-        let Some(bits) = reconciled.held.get(at).and_then(|held| bits(held, contents)) else { continue };
+        let Some(bits) = reconciled.held.get(at).and_then(|held| bits(weight, held, reconciled, contents)) else { continue };
         // A tensor that a composite owns is a layer of its own, called as itself.
         let own = || weight.module.rsplit('.').next().unwrap_or_default().into();
         let name: Arc<str> = if weight.name.is_empty() { own() } else { weight.name.clone() };
@@ -36,7 +39,7 @@ pub fn stored_config(weights: &[Weight], reconciled: &Reconciled, contents: &Con
     if modules.is_empty() {
         return None;
     }
-    let mut usual: Vec<(&str, HashMap<&[(Arc<str>, Exact)], usize>)> = Vec::new();
+    let mut usual: Vec<(&str, HashMap<&Bits, usize>)> = Vec::new();
     let mut at: HashMap<&str, usize> = HashMap::new();
     for (path, own) in &modules {
         let stem = stem(path);
@@ -45,24 +48,22 @@ pub fn stored_config(weights: &[Weight], reconciled: &Reconciled, contents: &Con
             usual.len() - 1
         });
         if let Some((_, counts)) = usual.get_mut(slot) {
-            *counts.entry(own.as_slice()).or_default() += 1;
+            *counts.entry(own).or_default() += 1;
         }
     }
-    let most: HashMap<&str, &[(Arc<str>, Exact)]> = usual
+    let most: HashMap<&str, &Bits> = usual
         .iter()
         .filter_map(|(stem, counts)| {
             // Of several that are as common the one that was first: counts have no order.
             let greatest = counts.values().max()?;
-            let first =
-                modules.iter().find(|(path, own)| self::stem(path) == *stem && counts.get(own.as_slice()) == Some(greatest))?;
-            Some((*stem, first.1.as_slice()))
+            let first = modules.iter().find(|(path, own)| self::stem(path) == *stem && counts.get(own) == Some(greatest))?;
+            Some((*stem, &first.1))
         })
         .collect();
-    let object = |own: &[(Arc<str>, Exact)]| -> Json {
-        Json::Object(own.iter().map(|(name, bits)| (name.to_string(), number(*bits))).collect())
-    };
+    let object =
+        |own: &Bits| -> Json { Json::Object(own.iter().map(|(name, bits)| (name.to_string(), number(*bits))).collect()) };
     let mut out = Map::new();
-    for (path, own) in modules.iter().filter(|(path, own)| most.get(stem(path)) != Some(&own.as_slice())) {
+    for (path, own) in modules.iter().filter(|(path, own)| most.get(stem(path)) != Some(&own)) {
         out.insert(path.to_string(), object(own));
     }
     for (stem, _) in &usual {
@@ -73,24 +74,30 @@ pub fn stored_config(weights: &[Weight], reconciled: &Reconciled, contents: &Con
     Some(json!({ "quant_method": METHOD, "weights": out }))
 }
 
-/// Bits of an element of a weight, scales included. `None`: the bytes of a tensor aren't known.
-fn bits(held: &[usize], contents: &Contents) -> Option<Exact> {
-    let (mut bytes, mut elements) = (0u128, 0u128);
-    for tensor in held.iter().map(|at| contents.tensors.get(*at)) {
-        let tensor = tensor?;
-        bytes = bytes.checked_add(u128::from(tensor.bytes?))?;
-        elements = elements.checked_add(u128::from(tensor.elements()?))?;
+/// Bits of an element of a weight, scales included. `None`: it isn't there, or the bytes of a tensor aren't known.
+fn bits(weight: &Weight, held: &[usize], reconciled: &Reconciled, contents: &Contents) -> Option<Exact> {
+    if held.is_empty() {
+        return None;
     }
-    Exact::from_count(bytes.checked_mul(8)?)?.checked_div(Exact::from_count(elements)?)
+    let mut bytes = 0u128;
+    for at in held {
+        let tensor = contents.tensors.get(*at)?;
+        if reconciled.split.contains(at) {
+            // It holds other weights, too, of the same type.
+            return Exact::from_count(u128::from(tensor.bytes?) * 8)?.checked_div(Exact::from_count(tensor.elements()?.into())?);
+        }
+        bytes = bytes.checked_add(u128::from(tensor.bytes?))?;
+    }
+    Exact::from_count(bytes.checked_mul(8)?)?.checked_div(Exact::from_count(weight.elements().into())?)
 }
 
 /// What modules of all layers have in common: the path behind its last number, with the point before it; all of one without numbers.
 fn stem(path: &str) -> &str {
-    let last = path.match_indices('.').map(|(at, _)| at).filter(|at| {
+    let mut ends = path.match_indices('.').map(|(at, _)| at).rev().filter(|at| {
         let before = path.get(..*at).and_then(|before| before.rsplit('.').next()).unwrap_or_default();
         !before.is_empty() && before.bytes().all(|b| b.is_ascii_digit())
     });
-    last.last().and_then(|at| path.get(at..)).unwrap_or(path)
+    ends.next().and_then(|at| path.get(at..)).unwrap_or(path)
 }
 
 /// A decimal where there is one, else a division.

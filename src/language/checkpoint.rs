@@ -10,7 +10,7 @@ use crate::catalog::{Catalog, Dtype, KeyFormula, Method};
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics};
 use crate::syntax::expr::{EvalError, Exact, Name, Value, eval, value_of};
 use crate::syntax::glob;
-use crate::syntax::json::{Json, Member, Node};
+use crate::syntax::json::{Json, Member, Node, Text};
 use crate::syntax::source::{Span, Spanned};
 
 /// A checkpoint's weights.
@@ -97,6 +97,41 @@ pub fn excerpt(root: &Node) -> Node {
         (!value.members().is_empty()).then(|| Member { value, ..member.clone() })
     });
     Node { span: root.span, json: Json::Object(members.collect()) }
+}
+
+/// An excerpt with what a file says of its weights, an object, in place of what the config says. Its places are the config's beginning.
+#[must_use]
+pub fn stored(excerpt: Option<Node>, said: &serde_json::Value, place: Span) -> Node {
+    let place = place.part(0..1);
+    let mut members = node_of(said, place).members().to_vec();
+    // An inner config may say it, too: what is found first counts. A file that says a dtype has weights that aren't quantized.
+    let own = excerpt.map(|node| node.members().to_vec()).unwrap_or_default();
+    members.extend(own.into_iter().filter(|member| {
+        let is_dtype = DTYPE_KEYS.contains(&&*member.key);
+        let is_said = if is_dtype { said.get(DTYPE_KEYS[1]).is_some() } else { QUANTIZATION_KEYS.contains(&&*member.key) };
+        !is_said
+    }));
+    Node { span: place, json: Json::Object(members) }
+}
+
+/// A value as a node, all of it at one place.
+fn node_of(value: &serde_json::Value, place: Span) -> Node {
+    let json = match value {
+        serde_json::Value::Null => Json::Null,
+        serde_json::Value::Bool(flag) => Json::Bool(*flag),
+        serde_json::Value::Number(number) => Json::Number(number.to_string().into()),
+        serde_json::Value::String(text) => Json::Text(Text { value: text.as_str().into(), plain: true }),
+        serde_json::Value::Array(items) => Json::List(items.iter().map(|item| node_of(item, place)).collect()),
+        serde_json::Value::Object(members) => {
+            let member = |(key, value): (&String, &serde_json::Value)| Member {
+                key: key.as_str().into(),
+                key_span: place,
+                value: node_of(value, place),
+            };
+            Json::Object(members.iter().map(member).collect())
+        }
+    };
+    Node { span: place, json }
 }
 
 /// What a config says of its weights: at its top, else in an inner config. What is wrong goes to `diagnostics`.

@@ -218,7 +218,7 @@ impl Serialize for Weight<'_> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("name", &*self.tensor.name)?;
         map.serialize_entry("shape", &self.tensor.shape)?;
-        let dtype = weight_dtype(self.evaluation, self.tensor);
+        let dtype = self.evaluation.weight_dtype(self.tensor);
         map.serialize_entry("dtype", &dtype)?;
         if let (None, Some(bits)) = (dtype, self.tensor.element_bytes.checked_mul(Exact::integer(8))) {
             map.serialize_entry("bits", &super::units::number(bits))?;
@@ -228,33 +228,21 @@ impl Serialize for Weight<'_> {
     }
 }
 
-/// The dtype of a weight, if it is one of the workload's or float32; a checkpoint may quantize to others.
-fn weight_dtype<'e>(evaluation: &'e Evaluation, tensor: &Tensor) -> Option<&'e str> {
-    let workload = &evaluation.bound.workload;
-    let known = [&workload.weight_dtype, &workload.other_weight_dtype];
-    let dtype = known.into_iter().find(|dtype| dtype.bytes() == tensor.element_bytes).map(|dtype| &*dtype.name);
-    dtype.or_else(|| float32(tensor.element_bytes))
-}
-
-/// What four bytes are that no dtype of the workload has.
-fn float32(bytes: Exact) -> Option<&'static str> {
-    (bytes.to_count() == Some(4)).then_some("fp32")
-}
-
 /// The dtype of a value that a row makes, or that the model is called with. `None`: the layer says a number of bytes that none of the
 /// workload's dtypes has.
 fn dtype<'e>(evaluation: &'e Evaluation, row: Option<Row<'e>>, element: Element) -> Option<&'e str> {
     let workload = &evaluation.bound.workload;
     // A tensor that a composite owns.
     if let Some(weight) = row.filter(|row| row.class().is_none()).and_then(|row| row.weights().first()) {
-        return weight_dtype(evaluation, weight);
+        return evaluation.weight_dtype(weight);
     }
     let own = |slot: usize| {
         let overrides = row.and_then(|row| row.signature()).into_iter().flat_map(|signature| &signature.overrides);
         overrides.filter(|(at, _)| usize::from(*at) == slot).find_map(|(_, bytes)| bytes.as_number())
     };
     let or = |slot: usize, usual: &'e Dtype| match own(slot) {
-        Some(bytes) if bytes != usual.bytes() => float32(bytes),
+        // What four bytes are that no dtype of the workload has.
+        Some(bytes) if bytes != usual.bytes() => (bytes.to_count() == Some(4)).then_some("fp32"),
         _ => Some(&*usual.name),
     };
     match element {

@@ -34,6 +34,7 @@ mod sheet;
 mod solve;
 mod summary;
 mod table;
+mod tensors;
 mod title;
 mod tree;
 pub mod units;
@@ -69,6 +70,7 @@ pub use rows::{RowFormat, Rows};
 pub use schema::model_schema;
 pub use solve::{SolveReport, render_solved};
 pub use summary::{render_compare, render_summary};
+pub use tensors::{TensorFormat, TensorOptions, TensorsBy, render_tensors};
 pub use tree::render_tree;
 
 pub use why::{explain_composite, explain_layer};

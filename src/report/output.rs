@@ -43,6 +43,7 @@ pub const OUTPUT_FORMATS: &[OutputFormat] = &[
         command: "solve MODEL --for NAME --params N --format json",
         fields: SOLVE,
     },
+    OutputFormat { name: "tensors", format: "layerspec.tensors/1", command: "tensors FILE --format json", fields: TENSORS },
     OutputFormat { name: "list", format: "layerspec.list/1", command: "list WHAT --format json", fields: LIST },
 ];
 
@@ -120,6 +121,38 @@ const COMPILE: &[Field] = &[
     ("totals.convention_flops?", "integer", "the sum of the layers'"),
     ("totals.backward_convention_flops?", "integer", "the sum of the layers'"),
     ("totals.peak_path", "text?", "the layer that runs when most is alive"),
+];
+
+const TENSORS: &[Field] = &[
+    ("format", "text", "which format, and its version"),
+    ("file.name", "text", "the file, or the model's name"),
+    ("file.format", "text", "GGUF v3, safetensors, index, model"),
+    ("file.header_bytes", "count", "what was read of it"),
+    ("file.data_bytes", "count?", "of the tensors in the file, padding included"),
+    ("file.stated_bytes", "count?", "of the tensors, as an index says"),
+    ("file.remarks[]", "text", "what is odd about it"),
+    ("file.missing[]", "text", "files that an index names and that aren't there"),
+    ("tensors[].name", "text", "as the file has it"),
+    ("tensors[].shape", "any", "its dimensions, rows first; null: the file doesn't say"),
+    ("tensors[].type", "text", "of its elements, as the format calls it"),
+    ("tensors[].bytes", "count?", "scales of blocks included"),
+    ("tensors[].file?", "text", "the file that it is in, where there are several"),
+    ("types[].type", "text", "tensors by type: which"),
+    ("types[].tensors", "count", "of it"),
+    ("types[].elements", "count?", "of all of them"),
+    ("types[].bytes", "count?", "of all of them"),
+    ("types[].bits_per_element", "number?", "scales included, to four decimals"),
+    ("layers[].layer", "text", "tensors by block: which"),
+    ("layers[].tensors", "count", "in it"),
+    ("layers[].elements", "count?", "of all of them"),
+    ("layers[].bytes", "count?", "of all of them"),
+    ("layers[].bits_per_element", "number?", "scales included, to four decimals"),
+    ("totals.tensors", "count", "of all"),
+    ("totals.elements", "count?", "of all"),
+    ("totals.bytes", "count?", "of all"),
+    ("totals.bits_per_element", "number?", "scales included, to four decimals"),
+    ("metadata?[].key", "text", "with --metadata: a key of the file"),
+    ("metadata?[].value", "any", "what it says; of a list the type, the length and the first items"),
 ];
 
 const MEMORY: &[Field] = &[

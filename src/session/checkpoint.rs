@@ -1,17 +1,18 @@
 //! Files of weights as models: what a header says, the config that a map makes of it, and whether the family's model is what the file holds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::io::Read;
 use std::sync::Arc;
 
 use serde_json::{Map, Value as Json};
 
 use super::{Model, Outcome, Session, Settings};
-use crate::catalog::GgufMap;
+use crate::catalog::{GgufMap, HubRules};
 use crate::cost::workload::Workload;
+use crate::evaluation::Evaluation;
 use crate::import::{
-    Contents, GGUF_MAGIC, Held, Reconciled, Weight, by_path, draft_from, gguf_places, is_header, left_over, mapped_config,
-    read_gguf, read_header, read_index, reconcile, stored_config, weights,
+    Contents, GGUF_MAGIC, Held, HubNames, Reconciled, Weight, by_path, contents_of, draft_from, gguf_places, is_header,
+    left_over, mapped_config, merged, read_gguf, read_header, read_index, reconcile, sized_config, stored_config, weights,
 };
 use crate::lower::Execution;
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics, nearest};
@@ -20,6 +21,12 @@ use crate::syntax::stack::deep;
 
 /// So many names are said of a kind of what doesn't fit.
 const MOST_NAMED: usize = 4;
+
+/// The key under which a GGUF file says what it is.
+const ARCHITECTURE: &str = "general.architecture";
+
+/// A model that a file may be has one in so many of the modules that the file's tensors are of.
+const RESEMBLANCE: usize = 3;
 
 /// A tensor holds so many weights at the most.
 const MOST_SPLIT: usize = 8;
@@ -96,43 +103,73 @@ impl Session {
         Outcome { value: contents, diagnostics: said, source: Some(source), catalog: self.catalog.clone() }
     }
 
-    /// The model that a file of weights is: the family's that a map or a config makes of it, held against its tensors.
-    ///
-    /// What doesn't fit is an error: a weight that the file doesn't have, or in another size, a tensor that no layer is for and no map knows.
+    /// What an index and the files hold that were found beside it, with their names.
     #[must_use]
-    pub fn open(&self, name: &str, contents: &Contents, settings: &Settings) -> Outcome<Model> {
+    pub fn with_files(&self, index: Outcome<Contents>, files: Vec<(String, Outcome<Contents>)>) -> Outcome<Contents> {
+        let mut said = index.diagnostics.clone();
+        let parts = self.parts(files, &mut said);
+        let joined = index.map(|index| index.with_files(parts));
+        Outcome { diagnostics: said, ..joined }
+    }
+
+    /// What several files hold together: shards of one model.
+    #[must_use]
+    pub fn together(&self, files: Vec<(String, Outcome<Contents>)>) -> Outcome<Contents> {
+        let mut said = Diagnostics::default();
+        let parts = self.parts(files, &mut said);
+        let is_any = !parts.is_empty();
+        Outcome { value: is_any.then(|| merged(parts)), ..self.said(said) }
+    }
+
+    fn parts(&self, files: Vec<(String, Outcome<Contents>)>, said: &mut Diagnostics) -> Vec<(Arc<str>, Contents)> {
+        let mut parts = Vec::new();
+        for (name, outcome) in files {
+            // Places in a header are of no use without it.
+            said.extend(outcome.diagnostics.iter().map(|diagnostic| Diagnostic {
+                primary: None,
+                secondary: Vec::new(),
+                ..diagnostic.clone()
+            }));
+            parts.extend(outcome.value.map(|contents| (name.into(), contents)));
+        }
+        parts
+    }
+
+    /// The model that a file of weights is: what a map of its metadata or the config beside it makes, held against its tensors, with the bytes
+    /// that each weight has there. `config`: its name and text.
+    ///
+    /// Without a config, what doesn't fit is an error: a weight that the file doesn't have, or in another size, a tensor that no layer is for and
+    /// no rule knows. With one it is a warning, and the weights are what the config says.
+    #[must_use]
+    pub fn open(&self, name: &str, contents: &Contents, config: Option<(&str, &[u8])>, settings: &Settings) -> Outcome<Model> {
+        match config {
+            Some(config) => self.open_with(name, contents, config, settings),
+            None if contents.get(ARCHITECTURE).is_some() => self.open_mapped(name, contents, settings),
+            None => self.open_inferred(name, contents, settings),
+        }
+    }
+
+    fn open_mapped(&self, name: &str, contents: &Contents, settings: &Settings) -> Outcome<Model> {
         let map = match self.map_of(name, contents) {
             Ok(map) => map,
-            Err(outcome) => return outcome,
+            Err(outcome) => return *outcome,
         };
-        let config = match mapped_config(contents, &map) {
+        let mut config = match mapped_config(contents, &map) {
             Ok(config) => config,
             Err(diagnostic) => return self.failed(tensors_hint(in_file(*diagnostic, name))),
         };
-        // What is asked for may be another model than the file's.
-        let own = Settings { family: settings.family.clone(), ..Settings::default() };
-        let plain = self.read_with(name, pretty(&config), &own);
-        let evaluated =
-            plain.and_then(|model| model.lowered(&Execution::default())).and_then(|lowered| lowered.at(&Workload::default()));
-        let Some(evaluation) = evaluated.value.as_ref().filter(|_| !evaluated.diagnostics.has_errors()) else {
-            let message = format!("the config that `{name}` means is no model of its family");
-            return evaluated.map(|_| None).saying(tensors_hint(Diagnostic::new(Code::UnmappedCheckpoint, message))).flat();
+        let text = pretty(&config);
+        let held = match self.held(name, contents, (name, text.as_bytes()), settings, Naming::Mapped(&map)) {
+            Ok(held) => held,
+            Err(outcome) => return *outcome,
         };
-        // Each weight is in some tensor, and a tensor holds a few at the most.
-        let Some(list) = weights(evaluation, contents.tensors.len().saturating_mul(MOST_SPLIT)) else {
-            let message = format!("`{name}` has {} tensors, its config means more layers", contents.tensors.len());
-            return self.failed(tensors_hint(Diagnostic::new(Code::UnmappedCheckpoint, message)));
-        };
-        let paths = by_path(&list);
-        let reconciled = reconcile(&list, contents, &|tensor: &Held| gguf_places(&tensor.name, &map, &paths));
-        let known = left(contents, &reconciled, &map);
-        if let Some(why) = misfit(&list, contents, &reconciled, &known) {
-            let message =
-                format!("`{name}` is no {}: {why}", evaluation.checked.model.class.as_deref().unwrap_or("model that is known"));
+        let from = draft_from(contents, &map);
+        let known = left(contents, &held.reconciled, &|tensor| left_over(&tensor.name, &map, from));
+        if let Some(why) = misfit(&held.weights, contents, &held.reconciled, &known) {
+            let message = format!("`{name}` is no {}: {why}", held.class);
             return self.failed(tensors_hint(Diagnostic::new(Code::UnmappedCheckpoint, message)));
         }
-        let mut config = config;
-        if let Some(stored) = stored_config(&list, &reconciled, contents) {
+        if let Some(stored) = stored_config(&held.weights, &held.reconciled, contents) {
             config.insert("quantization_config".to_owned(), stored);
         }
         let mut opened = self.read_with(name, pretty(&config), settings);
@@ -140,26 +177,280 @@ impl Session {
         opened
     }
 
-    fn map_of(&self, name: &str, contents: &Contents) -> Result<Arc<GgufMap>, Outcome<Model>> {
-        let Some(architecture) = contents.text("general.architecture") else {
+    fn open_with(&self, name: &str, contents: &Contents, config: (&str, &[u8]), settings: &Settings) -> Outcome<Model> {
+        let plain = || self.read_with(config.0, config.1, settings);
+        let fitting = match self.fitting(name, contents, config, settings) {
+            Ok(fitting) => fitting,
+            Err(misfit) => {
+                let mut read = plain();
+                // The config's own faults are said by itself.
+                if read.value.is_some() {
+                    read.diagnostics.push(unfit(name, &misfit.why));
+                    read.diagnostics.extend(absent(name, contents));
+                }
+                return read;
+            }
+        };
+        let settings = Settings { head: settings.head.clone().or(fitting.head), ..settings.clone() };
+        let mut opened = self.read_stored(config.0, config.1, &settings, fitting.stored.as_ref());
+        opened.diagnostics.extend(fitting.said);
+        opened.diagnostics.extend(absent(name, contents));
+        opened
+    }
+
+    /// The model of a file that has no config beside it: the families are tried with the sizes that the shapes say.
+    fn open_inferred(&self, name: &str, contents: &Contents, settings: &Settings) -> Outcome<Model> {
+        let unmapped = |message: String| self.failed(tensors_hint(Diagnostic::new(Code::UnmappedCheckpoint, message)));
+        if contents.tensors.is_empty() {
+            return unmapped(format!("`{name}` holds no tensors"));
+        }
+        let beside = "put the model's `config.json` beside it";
+        if contents.tensors.iter().all(|tensor| tensor.shape.is_none()) {
+            return self.failed(tensors_hint(
+                Diagnostic::new(
+                    Code::UnmappedCheckpoint,
+                    format!("`{name}` has names and no shapes: which sizes its layers have isn't known"),
+                )
+                .help(beside),
+            ));
+        }
+        let rules = self.catalog.hub_rules();
+        let (sizes, guessed) = sized_config(contents, rules);
+        let preferred: Vec<&str> = rules.iter().flat_map(|rules| &rules.families).map(|name| &**name).collect();
+        let rank = |family: &str| preferred.iter().position(|known| *known == family).unwrap_or(preferred.len());
+        let mut families: Vec<&str> = match &settings.family {
+            Some(family) => vec![family],
+            None => self.catalog.model_types().filter_map(|kind| self.catalog.family_of(kind)).collect(),
+        };
+        families.sort_by_key(|family| (rank(family), *family));
+        families.dedup();
+        let mut fits: Vec<(&str, String, Fitting)> = Vec::new();
+        let mut nearest: Option<(&str, Misfit)> = None;
+        for family in families {
+            let mut config = sizes.clone();
+            config.insert("model_type".to_owned(), Json::String(family.to_owned()));
+            let text = pretty(&config);
+            let of_family = Settings { family: Some(family.into()), ..settings.clone() };
+            if !self.resembles(contents, (name, text.as_bytes()), &of_family) {
+                continue;
+            }
+            match self.fitting(name, contents, (name, text.as_bytes()), &of_family) {
+                Ok(fitting) => fits.push((family, text, fitting)),
+                Err(misfit) if nearest.as_ref().is_none_or(|(_, known)| misfit.is_nearer(known)) => {
+                    nearest = Some((family, misfit))
+                }
+                Err(_) => {}
+            }
+        }
+        let others: Vec<String> = fits.iter().skip(1).map(|(family, ..)| format!("`{family}`")).collect();
+        let Some((family, text, fitting)) = fits.into_iter().next() else {
+            let diagnostic = Diagnostic::new(Code::UnmappedCheckpoint, format!("no family has the layers that `{name}` holds"));
+            let diagnostic = nearest
+                .into_iter()
+                .fold(diagnostic, |d, (family, misfit)| d.note(format!("it is no `{family}`: {}", misfit.why)));
+            return self.failed(tensors_hint(diagnostic.help(beside)));
+        };
+        let head = settings.head.clone().or(fitting.head);
+        let settings = Settings { family: Some(family.into()), head, ..settings.clone() };
+        let mut opened = self.read_stored(name, text, &settings, fitting.stored.as_ref());
+        opened.diagnostics.extend(fitting.said);
+        let mut message = format!("`{name}` has no config beside it: it is taken as of the family `{family}`");
+        if !others.is_empty() {
+            message += &format!(" ({} fit as well)", others.join(", "));
+        }
+        let guesses = guessed.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ");
+        let note = format!("shapes don't say {guesses}: they are guessed; --set gives them other values");
+        opened.diagnostics.push(Diagnostic::new(Code::CheckpointRemark, message).note(note));
+        opened
+    }
+
+    /// How a config's model is in a file: with the head that its config says, else with another of the family's.
+    fn fitting(&self, name: &str, contents: &Contents, config: (&str, &[u8]), settings: &Settings) -> Result<Fitting, Misfit> {
+        let own = Settings { family: settings.family.clone(), head: None, variables: Vec::new() };
+        let first = match self.fitting_head(name, contents, config, &own) {
+            Ok(fitting) => return Ok(fitting),
+            Err(misfit) => misfit,
+        };
+        // What has little in common with the file has as little with another head.
+        if first.found.saturating_mul(2) < first.weights {
+            return Err(first);
+        }
+        let heads = self.read_with(config.0, config.1, &own).value.and_then(|model| self.heads(&model)).unwrap_or_default();
+        let with = |head: Arc<str>| Settings { head: Some(head), ..own.clone() };
+        heads.into_iter().find_map(|head| self.fitting_head(name, contents, config, &with(head)).ok()).ok_or(first)
+    }
+
+    fn fitting_head(
+        &self,
+        name: &str,
+        contents: &Contents,
+        config: (&str, &[u8]),
+        settings: &Settings,
+    ) -> Result<Fitting, Misfit> {
+        let rules = self.catalog.hub_rules();
+        let held = match self.held(name, contents, config, settings, Naming::Hub(rules)) {
+            Ok(held) => held,
+            Err(outcome) => {
+                let why = outcome.diagnostics.first_error().map_or_else(String::new, |said| said.message.clone());
+                return Err(Misfit { why, found: 0, weights: usize::MAX });
+            }
+        };
+        let paths = by_path(&held.weights);
+        let names = HubNames::new(rules, &paths);
+        let known = left(contents, &held.reconciled, &|tensor| names.left(&tensor.name));
+        if let Some(why) = misfit(&held.weights, contents, &held.reconciled, &known) {
+            let weights = held.weights.len();
+            let wrong = held.reconciled.missing.len() + held.reconciled.differing.len();
+            return Err(Misfit { why, found: weights.saturating_sub(wrong), weights });
+        }
+        let mut said = leftovers(name, contents, &known);
+        if let Some(head) = &settings.head {
+            let message = format!("the tensors of `{name}` are those of {}: it is taken with the head `{head}`", held.class);
+            said.push(Diagnostic::new(Code::CheckpointRemark, message));
+        }
+        let stored = match self.plain_dtype(contents) {
+            Some(dtype) => Some(serde_json::json!({ "torch_dtype": dtype })),
+            None => match stored_config(&held.weights, &held.reconciled, contents) {
+                Some(stored) => Some(serde_json::json!({ "quantization_config": stored })),
+                None => stated(name, &held.weights, contents, &mut said),
+            },
+        };
+        Ok(Fitting { head: settings.head.clone(), stored, said })
+    }
+
+    /// Whether a config's model has a good part of the modules that a file's tensors are of, by the ends of their names: what is cheap to ask.
+    fn resembles(&self, contents: &Contents, config: (&str, &[u8]), settings: &Settings) -> bool {
+        fn end(path: &str) -> (&str, &str) {
+            let mut parts = path.rsplit('.');
+            let last = parts.next().unwrap_or_default();
+            (parts.next().filter(|part| !part.starts_with(|c: char| c.is_ascii_digit() || c == '[')).unwrap_or_default(), last)
+        }
+        let read = self.read_with(config.0, config.1, settings);
+        let Some(lowered) = read.value.and_then(|model| model.lowered(&Execution::default()).value) else { return false };
+        let own: HashSet<(&str, &str)> = lowered.rows().map(|row| end(row.path())).collect();
+        let modules = contents.tensors.iter().filter_map(|tensor| tensor.name.rsplit_once('.'));
+        let theirs: HashSet<(&str, &str)> = modules.map(|(module, _)| end(module)).collect();
+        theirs.intersection(&own).count().saturating_mul(RESEMBLANCE) >= theirs.len()
+    }
+
+    /// The dtype of all of a file's tensors, where it is one that nothing is quantized to.
+    fn plain_dtype(&self, contents: &Contents) -> Option<Arc<str>> {
+        let kind = &contents.tensors.first()?.kind;
+        let is_one = contents.tensors.iter().all(|tensor| tensor.kind == *kind);
+        let dtype = self.catalog.dtype(kind).ok().filter(|dtype| is_one && !dtype.is_quantized())?;
+        Some(dtype.name)
+    }
+
+    /// The heads of a model's family by name; the bare model has a name of its own.
+    fn heads(&self, model: &Model) -> Option<Vec<Arc<str>>> {
+        let family = self.catalog.family(model.family()?)?.ok()?;
+        Some(family.heads.iter().map(|head| head.name.value.clone()).collect())
+    }
+
+    /// A config's model held against a file's tensors.
+    fn held(
+        &self,
+        name: &str,
+        contents: &Contents,
+        config: (&str, &[u8]),
+        settings: &Settings,
+        naming: Naming<'_>,
+    ) -> Result<HeldModel, Box<Outcome<Model>>> {
+        // What is asked for may be another model than the file's.
+        let own = Settings { variables: Vec::new(), ..settings.clone() };
+        let plain = self.read_with(config.0, config.1, &own);
+        let evaluated =
+            plain.and_then(|model| model.lowered(&Execution::default())).and_then(|lowered| lowered.at(&Workload::default()));
+        let Some(evaluation) = evaluated.value.as_ref().filter(|_| !evaluated.diagnostics.has_errors()) else {
+            let message = format!("the config that `{name}` means is no model of its family");
+            let said = tensors_hint(Diagnostic::new(Code::UnmappedCheckpoint, message));
+            return Err(Box::new(evaluated.map(|_| None).saying(said).flat()));
+        };
+        // Each weight is in some tensor, and a tensor holds a few at the most.
+        let Some(list) = weights(evaluation, contents.tensors.len().saturating_mul(MOST_SPLIT)) else {
+            let message = format!("`{name}` has {} tensors, its config means more layers", contents.tensors.len());
+            return Err(Box::new(self.failed(tensors_hint(Diagnostic::new(Code::UnmappedCheckpoint, message)))));
+        };
+        let paths = by_path(&list);
+        let reconciled = match naming {
+            Naming::Mapped(map) => reconcile(&list, contents, &|tensor| gguf_places(&tensor.name, map, &paths)),
+            Naming::Hub(rules) => {
+                let names = HubNames::new(rules, &paths);
+                reconcile(&list, contents, &|tensor| names.place(&tensor.name))
+            }
+        };
+        let class = evaluation.checked.model.class.as_deref().unwrap_or("model that is known").into();
+        Ok(HeldModel { weights: list, reconciled, class })
+    }
+
+    fn map_of(&self, name: &str, contents: &Contents) -> Result<Arc<GgufMap>, Box<Outcome<Model>>> {
+        let Some(architecture) = contents.text(ARCHITECTURE) else {
             let message = format!("`{name}` doesn't say of which architecture it is");
-            return Err(self.failed(tensors_hint(Diagnostic::new(Code::UnmappedCheckpoint, message))));
+            return Err(Box::new(self.failed(tensors_hint(Diagnostic::new(Code::UnmappedCheckpoint, message)))));
         };
         if contents.tensors.is_empty() {
             let message = format!("`{name}` holds no tensors: a vocabulary, or metadata alone");
-            return Err(self.failed(tensors_hint(Diagnostic::new(Code::UnmappedCheckpoint, message))));
+            return Err(Box::new(self.failed(tensors_hint(Diagnostic::new(Code::UnmappedCheckpoint, message)))));
         }
         match self.catalog.gguf_map(architecture) {
             Some(Ok(map)) => Ok(map),
-            Some(Err(said)) => Err(self.said(said)),
+            Some(Err(said)) => Err(Box::new(self.said(said))),
             None => {
                 let message = format!("no map is for the architecture `{architecture}` of `{name}`");
                 let diagnostic = Diagnostic::new(Code::UnmappedCheckpoint, message);
                 let near = nearest(architecture, self.catalog.gguf_architectures());
                 let diagnostic = near.into_iter().fold(diagnostic, |d, near| d.note(format!("there is one for `{near}`")));
-                Err(self.failed(tensors_hint(diagnostic)))
+                Err(Box::new(self.failed(tensors_hint(diagnostic))))
             }
         }
+    }
+}
+
+/// How a file names its tensors.
+#[derive(Clone, Copy)]
+enum Naming<'a> {
+    /// As a map says.
+    Mapped(&'a GgufMap),
+    /// As modules are called, or have been.
+    Hub(&'a [HubRules]),
+}
+
+/// A model that a file holds.
+struct Fitting {
+    /// Not the head that its config says, but this one.
+    head: Option<Arc<str>>,
+    /// How its weights are stored, where that is known.
+    stored: Option<Json>,
+    said: Vec<Diagnostic>,
+}
+
+/// Why a model isn't what a file holds, and how many of its weights the file has.
+struct Misfit {
+    why: String,
+    found: usize,
+    weights: usize,
+}
+
+impl Misfit {
+    /// Whether more of this model is in the file.
+    fn is_nearer(&self, other: &Misfit) -> bool {
+        // The share of its weights: found / weights, without a division.
+        (self.found as u128) * (other.weights as u128) > (other.found as u128) * (self.weights as u128)
+    }
+}
+
+/// A model's weights and where a file has them.
+struct HeldModel {
+    weights: Vec<Weight>,
+    reconciled: Reconciled,
+    class: Arc<str>,
+}
+
+impl Evaluation {
+    /// The model's own tensors in the form that files have, tied ones once; of more than `most` the first.
+    #[must_use]
+    pub fn tensors(&self, most: usize) -> Contents {
+        contents_of(self, most)
     }
 }
 
@@ -202,12 +493,11 @@ fn remarks(name: &str, contents: &Contents) -> Diagnostics {
 /// What tensors are that no layer is for: by what they are, where that is known (else `""`), those tensors.
 type Known = BTreeMap<Arc<str>, Vec<usize>>;
 
-fn left(contents: &Contents, reconciled: &Reconciled, map: &GgufMap) -> Known {
-    let from = draft_from(contents, map);
+fn left(contents: &Contents, reconciled: &Reconciled, what: &dyn Fn(&Held) -> Option<Arc<str>>) -> Known {
     let mut known = Known::new();
     for at in &reconciled.unused {
         let Some(tensor) = contents.tensors.get(*at) else { continue };
-        let what = left_over(&tensor.name, map, from).unwrap_or_default();
+        let what = what(tensor).unwrap_or_default();
         known.entry(what).or_default().push(*at);
     }
     if !reconciled.again.is_empty() {
@@ -238,6 +528,40 @@ fn misfit(list: &[Weight], contents: &Contents, reconciled: &Reconciled, known: 
         why.push(format!("no layer is for {}", names(all)));
     }
     (!why.is_empty()).then(|| why.join("; "))
+}
+
+/// What a file's own total says of the bytes of a weight, where shapes and types aren't known: 2 or 4 whole bytes each, not what a scale adds.
+fn stated(name: &str, weights: &[Weight], contents: &Contents, said: &mut Vec<Diagnostic>) -> Option<Json> {
+    let bytes = u128::from(contents.stated_bytes?);
+    let elements: u128 = weights.iter().filter(|weight| !weight.is_tied).map(|weight| u128::from(weight.elements())).sum();
+    let message = if bytes == elements.checked_mul(4)? {
+        return Some(serde_json::json!({ "torch_dtype": "float32" }));
+    } else if bytes == elements.checked_mul(2)? {
+        return None;
+    } else {
+        format!("the index of `{name}` says {bytes} bytes in all, the model has {elements} weights: {}", per(bytes, elements))
+    };
+    said.push(Diagnostic::new(Code::CheckpointRemark, message));
+    None
+}
+
+/// `2.0003 bytes each`.
+fn per(bytes: u128, elements: u128) -> String {
+    let scaled = bytes.checked_mul(10_000).and_then(|scaled| scaled.checked_div(elements)).unwrap_or(0);
+    format!("{}.{:04} bytes each", scaled / 10_000, scaled % 10_000)
+}
+
+/// That a file isn't what the config beside it says.
+fn unfit(name: &str, why: &str) -> Diagnostic {
+    let message = format!("the tensors of `{name}` aren't those of its config: {why}");
+    Diagnostic::new(Code::CheckpointRemark, message).note("the figures are the config's, its weights in the dtype that it says")
+}
+
+/// Which files of an index aren't there.
+fn absent(name: &str, contents: &Contents) -> Option<Diagnostic> {
+    let first = contents.missing.first()?;
+    let message = format!("{} files that the index of `{name}` names aren't there (`{first}`)", contents.missing.len());
+    Some(Diagnostic::new(Code::CheckpointRemark, message))
 }
 
 /// What a file holds besides the model.

@@ -137,13 +137,24 @@ impl Session {
     /// The same with settings.
     #[must_use]
     pub fn read_with(&self, name: &str, text: impl AsRef<[u8]>, settings: &Settings) -> Outcome<Model> {
+        self.read_stored(name, text, settings, None)
+    }
+
+    /// The same with what a file of weights says of how they are stored, in place of what the text says.
+    fn read_stored(
+        &self,
+        name: &str,
+        text: impl AsRef<[u8]>,
+        settings: &Settings,
+        stored: Option<&serde_json::Value>,
+    ) -> Outcome<Model> {
         let source = match self.source(name, text.as_ref()) {
             Ok(source) => source,
             Err(diagnostic) => return self.failed(*diagnostic),
         };
         deep(|| {
             let mut diagnostics = Diagnostics::default();
-            let model = self.checked(&source, settings, &mut diagnostics);
+            let model = self.checked(&source, settings, stored, &mut diagnostics);
             let value = model.map(|checked| Model::new(source.clone(), checked, diagnostics.clone()));
             Outcome { value, diagnostics, source: Some(source), catalog: self.catalog.clone() }
         })
@@ -184,9 +195,18 @@ impl Session {
         Source::load(SourceId::model(self.models.fetch_add(1, Ordering::Relaxed)), name, bytes)
     }
 
-    fn checked(&self, source: &Source, settings: &Settings, diagnostics: &mut Diagnostics) -> Option<language::check::Checked> {
+    fn checked(
+        &self,
+        source: &Source,
+        settings: &Settings,
+        stored: Option<&serde_json::Value>,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<language::check::Checked> {
         let document = json::read(source, diagnostics)?;
-        let model = language::model(&document, &self.catalog, settings.wanted(), diagnostics)?;
+        let mut model = language::model(&document, &self.catalog, settings.wanted(), diagnostics)?;
+        if let Some(stored) = stored {
+            model.checkpoint = Some(language::checkpoint::stored(model.checkpoint.take(), stored, document.root.span));
+        }
         // As large as the model.
         drop(document);
         let family = model.family.as_ref().map(|family| family.span);

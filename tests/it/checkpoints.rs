@@ -35,7 +35,7 @@ impl Gguf {
     }
 
     /// Metadata, and tensors with their dimensions in ggml's order, the number of their type and bytes.
-    fn new(is_big_endian: bool, metadata: &[(&str, Meta<'_>)], tensors: &[(String, Vec<u64>, u32, u64)]) -> Vec<u8> {
+    fn written(is_big_endian: bool, metadata: &[(&str, Meta<'_>)], tensors: &[(String, Vec<u64>, u32, u64)]) -> Vec<u8> {
         let mut file = Gguf { bytes: b"GGUF".to_vec(), is_big_endian };
         file.number(3u32.to_le_bytes());
         file.number((tensors.len() as u64).to_le_bytes());
@@ -116,7 +116,7 @@ fn tiny(is_big_endian: bool) -> Vec<u8> {
     }
     add("output_norm.weight".to_owned(), &[256], f32);
     add("rope_freqs.weight".to_owned(), &[32], f32);
-    Gguf::new(is_big_endian, &metadata, &tensors)
+    Gguf::written(is_big_endian, &metadata, &tensors)
 }
 
 fn contents(bytes: &[u8], file_bytes: Option<u64>) -> Outcome<Contents> {
@@ -124,7 +124,7 @@ fn contents(bytes: &[u8], file_bytes: Option<u64>) -> Outcome<Contents> {
 }
 
 fn opened(bytes: &[u8]) -> Outcome<Model> {
-    contents(bytes, None).and_then(|contents| SESSION.open("tiny.gguf", &contents, &Settings::default()))
+    contents(bytes, None).and_then(|contents| SESSION.open("tiny.gguf", &contents, None, &Settings::default()))
 }
 
 fn evaluated(model: Outcome<Model>) -> Outcome<Evaluation> {
@@ -169,6 +169,142 @@ fn a_gguf_file_that_is_cut_or_lies_is_refused() {
 fn what_no_family_fits_is_said_with_the_reason() {
     let metadata = [("general.architecture", Meta::Text("llama2"))];
     let tensors = [("a.weight".to_owned(), vec![4u64], 0u32, 16u64)];
-    let outcome = opened(&Gguf::new(false, &metadata, &tensors));
+    let outcome = opened(&Gguf::written(false, &metadata, &tensors));
     assert_eq!(codes(&outcome.diagnostics), [Code::UnmappedCheckpoint]);
+}
+
+/// A header of safetensors as JSON: names, types, shapes, the data without holes.
+fn header(tensors: &[(String, &str, Vec<u64>)]) -> Vec<u8> {
+    let mut at = 0u64;
+    let mut out = serde_json::Map::new();
+    for (name, dtype, shape) in tensors {
+        let each = match *dtype {
+            "F32" | "I32" => 4,
+            "U8" => 1,
+            _ => 2,
+        };
+        let end = at + shape.iter().product::<u64>() * each;
+        out.insert(name.clone(), serde_json::json!({ "dtype": dtype, "shape": shape, "data_offsets": [at, end] }));
+        at = end;
+    }
+    serde_json::to_vec(&out).unwrap()
+}
+
+const CONFIG: &str = r#"{ "model_type": "mixtral", "vocab_size": 1000, "hidden_size": 256, "intermediate_size": 512, "num_hidden_layers": 2,
+  "num_attention_heads": 4, "num_key_value_heads": 2, "num_local_experts": 4, "num_experts_per_tok": 2, "max_position_embeddings": 128,
+  "torch_dtype": "float32" }"#;
+
+/// Mixtral's names on the hub: a tensor for each matrix of each expert.
+fn mixtral(dtype: &'static str) -> Vec<(String, &'static str, Vec<u64>)> {
+    let mut out = vec![("model.embed_tokens.weight".to_owned(), dtype, vec![1000, 256])];
+    let mut add = |name: String, shape: &[u64]| out.push((name, dtype, shape.to_vec()));
+    for layer in 0..2 {
+        let at = format!("model.layers.{layer}");
+        add(format!("{at}.input_layernorm.weight"), &[256]);
+        add(format!("{at}.post_attention_layernorm.weight"), &[256]);
+        for (name, rows) in [("q", 256), ("k", 128), ("v", 128), ("o", 256)] {
+            add(format!("{at}.self_attn.{name}_proj.weight"), &[rows, 256]);
+        }
+        add(format!("{at}.block_sparse_moe.gate.weight"), &[4, 256]);
+        for expert in 0..4 {
+            let at = format!("{at}.block_sparse_moe.experts.{expert}");
+            add(format!("{at}.w1.weight"), &[512, 256]);
+            add(format!("{at}.w2.weight"), &[256, 512]);
+            add(format!("{at}.w3.weight"), &[512, 256]);
+        }
+    }
+    add("model.norm.weight".to_owned(), &[256]);
+    add("lm_head.weight".to_owned(), &[1000, 256]);
+    out
+}
+
+fn opened_with(text: &[u8], config: Option<&str>) -> Outcome<Model> {
+    let config = config.map(|config| ("config.json", config.as_bytes()));
+    SESSION
+        .header("model.json", text, None, None)
+        .and_then(|contents| SESSION.open("model", &contents, config, &Settings::default()))
+}
+
+#[test]
+fn tensors_of_single_experts_are_those_of_the_module_that_has_all() {
+    let tensors = mixtral("BF16");
+    let elements: u128 = tensors.iter().map(|(_, _, shape)| u128::from(shape.iter().product::<u64>())).sum();
+    let outcome = evaluated(opened_with(&header(&tensors), Some(CONFIG)));
+    assert_eq!(codes(&outcome.diagnostics), [], "{:?}", outcome.diagnostics);
+    let at = outcome.value.unwrap();
+    // The file's dtype, not the config's.
+    assert_eq!((at.params(), at.named("weight_bytes")), (elements, Some(2 * elements)));
+    // What is missing, or of another size, is said, and the config's model stays.
+    for change in [
+        |tensors: &mut Vec<(String, &str, Vec<u64>)>| drop(tensors.remove(10)),
+        |tensors: &mut Vec<(String, &str, Vec<u64>)>| tensors[10].2[0] += 1,
+        |tensors: &mut Vec<(String, &str, Vec<u64>)>| tensors.push(("model.extra.weight".to_owned(), "BF16", vec![3])),
+    ] {
+        let mut tensors = mixtral("BF16");
+        change(&mut tensors);
+        let outcome = evaluated(opened_with(&header(&tensors), Some(CONFIG)));
+        assert_eq!(codes(&outcome.diagnostics), [Code::CheckpointRemark], "{:?}", outcome.diagnostics);
+        assert_eq!(outcome.value.unwrap().named("weight_bytes"), Some(4 * elements));
+    }
+}
+
+#[test]
+fn packed_values_and_their_scales_are_the_bytes_of_a_weight() {
+    // GPTQ, 4 bits in groups of 128: qweight [in / 8, out], qzeros [groups, out / 8], scales [groups, out], g_idx [in].
+    let mut tensors: Vec<(String, &str, Vec<u64>)> = Vec::new();
+    for (name, dtype, shape) in mixtral("F16") {
+        match name.strip_suffix(".weight").filter(|name| name.contains("_proj") || name.contains(".experts.")) {
+            Some(module) => {
+                let (rows, cols) = (shape[0], shape[1]);
+                tensors.push((format!("{module}.qweight"), "I32", vec![cols / 8, rows]));
+                tensors.push((format!("{module}.qzeros"), "I32", vec![cols / 128, rows / 8]));
+                tensors.push((format!("{module}.scales"), "F16", vec![cols / 128, rows]));
+                tensors.push((format!("{module}.g_idx"), "I32", vec![cols]));
+            }
+            None => tensors.push((name, dtype, shape)),
+        }
+    }
+    let bytes: u64 =
+        tensors.iter().map(|(_, dtype, shape)| shape.iter().product::<u64>() * if *dtype == "I32" { 4 } else { 2 }).sum();
+    let outcome = evaluated(opened_with(&header(&tensors), Some(CONFIG)));
+    assert_eq!(codes(&outcome.diagnostics), [], "{:?}", outcome.diagnostics);
+    assert_eq!(outcome.value.unwrap().named("weight_bytes"), Some(u128::from(bytes)));
+}
+
+#[test]
+fn without_a_config_the_family_is_found_by_names_and_shapes() {
+    let tensors = mixtral("BF16");
+    let outcome = opened_with(&header(&tensors), None);
+    assert_eq!(codes(&outcome.diagnostics), [Code::CheckpointRemark], "{:?}", outcome.diagnostics);
+    let model = outcome.value.clone().unwrap();
+    assert_eq!(model.family(), Some("mixtral"));
+    let elements: u128 = tensors.iter().map(|(_, _, shape)| u128::from(shape.iter().product::<u64>())).sum();
+    assert_eq!(evaluated(outcome).value.unwrap().params(), elements);
+    // Names alone don't say sizes.
+    let index = r#"{ "metadata": { "total_size": 8 }, "weight_map": { "model.embed_tokens.weight": "a.safetensors" } }"#;
+    assert_eq!(codes(&opened_with(index.as_bytes(), None).diagnostics), [Code::UnmappedCheckpoint]);
+}
+
+#[test]
+fn a_header_that_lies_is_refused() {
+    for (text, what) in [
+        (
+            r#"{ "a": { "dtype": "F32", "shape": [2], "data_offsets": [0, 4] } }"#,
+            "takes 8 bytes by its type and shape, and 4 by its offsets",
+        ),
+        (r#"{ "a": { "dtype": "F32", "shape": [2], "data_offsets": [8, 0] } }"#, "no place in the file"),
+        (r#"{ "a": { "dtype": "F32", "shape": [-2], "data_offsets": [0, 8] } }"#, "no shape that can be"),
+        (r#"{ "a": { "dtype": "F32", "shape": [4294967296, 4294967296], "data_offsets": [0, 8] } }"#, "no shape that can be"),
+        (
+            r#"{ "a": { "dtype": "U8", "shape": [8], "data_offsets": [0, 8] }, "b": { "dtype": "U8", "shape": [8], "data_offsets": [4, 12] } }"#,
+            "before the one before it ends",
+        ),
+    ] {
+        let outcome = SESSION.header("model.json", text.as_bytes(), None, None);
+        assert_eq!(codes(&outcome.diagnostics), [Code::MalformedCheckpoint], "{text}");
+        assert!(outcome.diagnostics.iter().any(|said| said.message.contains(what)), "{text}: {:?}", outcome.diagnostics);
+    }
+    // A length that the file doesn't have, and one that is cut.
+    let whole: Vec<u8> = 40u64.to_le_bytes().into_iter().chain(*b"{}").collect();
+    assert!(contents(&whole, Some(10)).diagnostics.has_errors() && contents(&whole, None).diagnostics.has_errors());
 }

@@ -51,7 +51,12 @@ fn outputs_are_as_their_schemas_say() {
         file
     };
     let (old, new) = (saved("old.json", ""), saved("new.json", "--set n_inner=3000"));
+    let header = folder.path().join("header.json");
+    let tensor = r#"{ "dtype": "BF16", "shape": [2, 3], "data_offsets": [0, 12] }"#;
+    std::fs::write(&header, format!(r#"{{ "__metadata__": {{ "format": "pt" }}, "a.weight": {tensor} }}"#)).unwrap();
     let outputs = [
+        ("tensors", "tensors gpt2".to_owned()),
+        ("tensors", format!("tensors {} --metadata", header.display())),
         ("compile", "compile gpt2".to_owned()),
         ("compile", "compile mixtral-8x7b-v0.1 --phase train --convention palm --kv-dtype int8".to_owned()),
         ("compile", "compile whisper-small --phase decode".to_owned()),
