@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::contents::{Contents, Held};
 use super::place::{Part, Place};
 use crate::evaluation::Evaluation;
+use crate::quantity::Exact;
 
 /// A weight of a model: one tensor of one layer.
 #[derive(Debug, Clone)]
@@ -16,6 +17,8 @@ pub struct Weight {
     pub name: Arc<str>,
     /// Its dimensions.
     pub shape: Vec<u64>,
+    /// Bytes of an element in the model, before a file says another number.
+    pub element_bytes: Exact,
     /// Whether it is another layer's, too, and counted there.
     pub is_tied: bool,
 }
@@ -67,7 +70,8 @@ pub fn weights(evaluation: &Evaluation, most: usize) -> Option<Vec<Weight>> {
             // A `Parameter` has its name in its path.
             let own = path.rsplit('.').next().is_some_and(|last| *last == *tensor.name) && instance.row.class().is_none();
             let name = if own { "".into() } else { tensor.name.clone() };
-            out.push(Weight { module: path.clone(), name, shape, is_tied: instance.row.is_tied(tensor) });
+            let element_bytes = tensor.element_bytes;
+            out.push(Weight { module: path.clone(), name, shape, element_bytes, is_tied: instance.row.is_tied(tensor) });
         }
     }
     Some(out)

@@ -308,7 +308,7 @@ impl Session {
             let message = format!("the tensors of `{name}` are those of {}: it is taken with the head `{head}`", held.class);
             said.push(Diagnostic::new(Code::CheckpointRemark, message));
         }
-        let stored = match self.plain_dtype(contents) {
+        let stored = match self.plain_dtype(contents, &held.weights) {
             Some(dtype) => Some(serde_json::json!({ "torch_dtype": dtype })),
             None => match stored_config(&held.weights, &held.reconciled, contents) {
                 Some(stored) => Some(serde_json::json!({ "quantization_config": stored })),
@@ -334,7 +334,12 @@ impl Session {
     }
 
     /// The dtype of all of a file's tensors, where it is one that nothing is quantized to.
-    fn plain_dtype(&self, contents: &Contents) -> Option<Arc<str>> {
+    fn plain_dtype(&self, contents: &Contents, weights: &[Weight]) -> Option<Arc<str>> {
+        // A class that keeps a weight in float32 would keep it, whatever the file has.
+        let first = weights.first()?.element_bytes;
+        if weights.iter().any(|weight| weight.element_bytes != first) {
+            return None;
+        }
         let kind = &contents.tensors.first()?.kind;
         let is_one = contents.tensors.iter().all(|tensor| tensor.kind == *kind);
         let dtype = self.catalog.dtype(kind).ok().filter(|dtype| is_one && !dtype.is_quantized())?;
