@@ -13,6 +13,7 @@ mod gguf;
 mod hardware;
 mod index;
 mod lookup;
+mod mixes;
 mod optimizers;
 mod quantization;
 mod role;
@@ -35,6 +36,7 @@ pub use hardware::{Device, Interconnect, parse_device};
 #[cfg(test)]
 pub use index::CLASS_FILES;
 pub use lookup::Catalog;
+pub use mixes::{Mix, MixRules, MixSection, TypeRule};
 pub use optimizers::Optimizer;
 pub use quantization::Method;
 pub use role::{Fact, Role};

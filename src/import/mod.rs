@@ -7,17 +7,21 @@ mod contents;
 mod env;
 mod gguf;
 mod merge;
+mod mixes;
 mod names;
 mod reconcile;
 mod safetensors;
 mod stored;
+mod written;
 
 pub use contents::{Contents, Datum, Held, Metadatum};
 pub use env::{draft_from, mapped_config};
 pub use gguf::{MAGIC as GGUF_MAGIC, read_gguf};
 
 pub use merge::merged;
+pub use mixes::{give_types, sizes_of};
 pub use names::{gguf_places, left_over};
 pub use reconcile::{Reconciled, Weight, by_path, reconcile, weights};
 pub use safetensors::{is_header, read_header, read_index};
 pub use stored::stored_config;
+pub use written::{Written, written};

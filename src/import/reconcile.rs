@@ -17,6 +17,8 @@ pub struct Weight {
     pub shape: Vec<u64>,
     /// Whether it is another layer's, too, and counted there.
     pub is_tied: bool,
+    /// The path of that layer.
+    pub tied_to: Option<Arc<str>>,
 }
 
 impl Weight {
@@ -68,13 +70,13 @@ pub fn weights(evaluation: &Evaluation, most: usize) -> Option<Vec<Weight>> {
             return None;
         }
         let path: Arc<str> = instance.path.as_str().into();
-        let is_tied = instance.row.tied_to().is_some();
+        let tied_to: Option<Arc<str>> = instance.row.tied_to().map(Into::into);
         for tensor in instance.row.weights() {
             let shape = tensor.shape.iter().map(|dim| u64::try_from(*dim).unwrap_or(u64::MAX)).collect();
             // A `Parameter` has its name in its path.
             let own = path.rsplit('.').next().is_some_and(|last| *last == *tensor.name) && instance.row.class().is_none();
             let name = if own { "".into() } else { tensor.name.clone() };
-            out.push(Weight { module: path.clone(), name, shape, is_tied });
+            out.push(Weight { module: path.clone(), name, shape, is_tied: tied_to.is_some(), tied_to: tied_to.clone() });
         }
     }
     Some(out)

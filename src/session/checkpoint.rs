@@ -165,7 +165,7 @@ impl Session {
 
 impl<T> Outcome<Option<T>> {
     /// Nothing is no value.
-    fn flat(self) -> Outcome<T> {
+    pub(super) fn flat(self) -> Outcome<T> {
         let Outcome { value, diagnostics, source, catalog } = self;
         Outcome { value: value.flatten(), diagnostics, source, catalog }
     }
