@@ -133,7 +133,7 @@ pub struct WorkloadArgs {
     /// matrices of linear layers and experts. Or that of all weights of some layers, by path or class: '*.mlp.*=q4_k',
     /// 'model.layers.[0-5].*=int8'. Or a mix of types as llama.cpp makes it: q4_k_m, iq3_s, and with a prefix where a type has the
     /// name, too: gguf:q8_0, gguf:q4_0+imatrix
-    #[arg(long, visible_alias = "quant", value_name = "[PATTERN=]DTYPE|MIX")]
+    #[arg(long, visible_alias = "quant", value_name = "[PATTERN=]DTYPE")]
     pub weight_dtype: Vec<String>,
     /// Element type of cached keys and values [default: that of --dtype]
     #[arg(long, value_name = "DTYPE")]
@@ -652,7 +652,7 @@ pub struct AxesArgs {
     pub dtype: Vec<String>,
     /// Element types of weights, or mixes of types as llama.cpp makes them: q4_k_m, gguf:q8_0; or that of the weights of some
     /// layers, by path or class: '*.mlp.*=q4_k'
-    #[arg(long, visible_alias = "quant", value_name = "DTYPE|MIX,...|PATTERN=DTYPE")]
+    #[arg(long, visible_alias = "quant", value_name = "DTYPE,...|PATTERN=DTYPE")]
     pub weight_dtype: Vec<String>,
     /// Element types of cached keys and values
     #[arg(long, value_name = "DTYPE,...", value_delimiter = ',', action = ArgAction::Set)]

@@ -149,7 +149,7 @@ impl Session {
             Outcome { value, diagnostics, source: Some(source.clone()), catalog: self.catalog.clone() }
         });
         match &settings.mix {
-            Some(mix) => self.mixed(read, &source, settings, mix),
+            Some(asked) => self.mixed(read, &source, settings, asked),
             None => read,
         }
     }

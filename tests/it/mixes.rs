@@ -28,9 +28,18 @@ fn file(model: &str, set: &str, mix: &str) -> (u128, u128) {
     (mixed.bytes, mixed.elements)
 }
 
+#[expect(clippy::cast_precision_loss, reason = "figures with a few digits")]
+fn ratio(n: u128, d: u128) -> f64 {
+    n as f64 / d as f64
+}
+
 fn bits(model: &str, mix: &str) -> f64 {
     let (bytes, elements) = file(model, "", mix);
-    bytes as f64 * 8.0 / elements as f64
+    ratio(bytes * 8, elements)
+}
+
+fn gib(model: &str, set: &str, mix: &str) -> f64 {
+    ratio(file(model, set, mix).0, 1 << 30)
 }
 
 #[test]
@@ -77,17 +86,19 @@ const LLAMA_405B: &str = "num_hidden_layers=126 hidden_size=16384 intermediate_s
 
 #[test]
 fn files_weigh_what_was_printed_of_them() {
-    for (model, set, mix, gib) in [
+    for (model, set, mix, printed) in [
         // ikawrakow/ik_llama.cpp#514, #380, #389, #370, #539, #344, #258, #616 (github-data), ggml-org/llama.cpp#4406, #16894, ollama#9595.
         ("qwen3-30b-a3b", "", "q4_k_m", 17.28),
         ("qwen3-30b-a3b", "", "q5_k_m", 20.23),
         ("qwen3-30b-a3b", QWEN3_235B, "q4_k_m", 132.386),
         ("qwen3-30b-a3b", QWEN3_235B, "gguf:q6_k", 179.754),
         ("qwen3-14b", QWEN3_32B, "gguf:q4_0+imatrix", 17.413),
+        ("qwen3-14b", QWEN3_32B, "q4_k_m", 18.40),
         ("glm-4-32b-0414", "", "gguf:iq4_xs+imatrix", 16.382),
         ("deepseek-v3", "", "q4_k_m", 376.65),
         ("deepseek-v3", "", "gguf:q8_0", 664.295),
         ("deepseek-v3", "", "gguf:q8_0+kv_b", 665.31),
+        ("deepseek-v3", "", "gguf:f16+kv_b", 1251.99),
         ("kimi-k2-instruct", "", "gguf:q8_0+kv_b", 1016.623),
         ("mixtral-8x7b-v0.1", "", "gguf:q8_0", 46.22),
         ("llama-3.1-8b", "", "gguf:q4_0", 4.33),
@@ -95,20 +106,19 @@ fn files_weigh_what_was_printed_of_them() {
         ("qwen2.5-7b-instruct", "", "q4_k_m", 4.36),
         ("qwen2.5-7b-instruct", QWEN_32B, "q4_k_m", 18.48),
         ("llama-3.2-3b-instruct", "", "q4_k_m", 1.87),
-        // ggml-org/gpt-oss-20b-GGUF and -120b: 11.27 GiB and 59.02 GiB, as llama-bench prints them.
+        // As llama-bench prints ggml-org's files in many reports.
         ("gpt-oss-20b", "", "mxfp4_moe", 11.27),
         ("gpt-oss-120b", "", "mxfp4_moe", 59.02),
     ] {
-        let (bytes, _) = file(model, set, mix);
-        let ours = bytes as f64 / (1u64 << 30) as f64;
+        let ours = gib(model, set, mix);
         // Two decimals may be all that is printed.
-        let tolerance = (gib * 0.001f64).max(0.005);
-        assert!((ours - gib).abs() <= tolerance, "{model} {mix}: {ours:.4} GiB, printed {gib}");
+        let tolerance = (printed * 0.001f64).max(0.005);
+        assert!((ours - printed).abs() <= tolerance, "{model} {mix}: {ours:.4} GiB, printed {printed}");
     }
     // GeniePod/genie-claw#410: Qwen2.5-1.5B whose file holds output.weight, 1.78 B elements, 1.04 GiB.
     let (bytes, elements) = file("qwen2.5-7b-instruct", QWEN_1_5B, "q4_k_m");
     assert_eq!(
-        (format!("{:.2}", elements as f64 / 1e9), format!("{:.2}", bytes as f64 / (1u64 << 30) as f64)),
+        (format!("{:.2}", ratio(elements, 1_000_000_000)), format!("{:.2}", ratio(bytes, 1 << 30))),
         ("1.78".into(), "1.04".into())
     );
 }
@@ -122,23 +132,22 @@ fn types_are_those_that_llama_cpp_counts() {
         let mut counts = std::collections::BTreeMap::new();
         for instance in at.instances().filter(|instance| instance.row.tied_to().is_none()) {
             for tensor in instance.row.weights() {
-                let bits = tensor.element_bytes.to_f64() * 8.0;
-                *counts.entry((bits * 1e4).round() as u64).or_insert(0u32) += 1;
+                *counts.entry(format!("{:.4}", tensor.element_bytes.to_f64() * 8.0)).or_insert(0u32) += 1;
             }
         }
-        counts.into_iter().map(|(bits, n)| (bits as f64 / 1e4, n)).collect::<Vec<_>>()
+        counts.into_iter().map(|(bits, n)| format!("{bits}:{n}")).collect::<Vec<_>>().join(" ")
     };
     // Qwen3-32B Q4_0 with an imatrix (ik_llama.cpp#539): f32:257 q4_0:441 q4_1:8 q6_K:1.
-    assert_eq!(count("qwen3-14b", QWEN3_32B, "gguf:q4_0+imatrix"), [(4.5, 441), (5.0, 8), (6.5625, 1), (32.0, 257)]);
+    assert_eq!(count("qwen3-14b", QWEN3_32B, "gguf:q4_0+imatrix"), "32.0000:257 4.5000:441 5.0000:8 6.5625:1");
     // GLM Z1 32B IQ4_XS (#344): f32:245 q5_K:61 q6_K:1 iq4_xs:306.
-    assert_eq!(count("glm-4-32b-0414", "", "gguf:iq4_xs+imatrix"), [(4.25, 306), (5.5, 61), (6.5625, 1), (32.0, 245)]);
+    assert_eq!(count("glm-4-32b-0414", "", "gguf:iq4_xs+imatrix"), "32.0000:245 4.2500:306 5.5000:61 6.5625:1");
     // Qwen3-30B-A3B Q4_K_M (#514): f32:241 q4_K:289 q6_K:49, where our experts hold gate and up in one.
-    assert_eq!(count("qwen3-30b-a3b", "", "q4_k_m"), [(4.5, 289 - 48), (6.5625, 49), (32.0, 241)]);
+    assert_eq!(count("qwen3-30b-a3b", "", "q4_k_m"), "32.0000:241 4.5000:241 6.5625:49");
 }
 
 #[test]
 fn figures_that_others_printed_and_rules_dont_give_differ_as_docs_say() {
-    let gib = |model: &str, set: &str, mix: &str| format!("{:.3}", file(model, set, mix).0 as f64 / (1u64 << 30) as f64);
+    let gib = |model: &str, set: &str, mix: &str| format!("{:.3}", gib(model, set, mix));
     // Mixtral's files of December 2023 had older rules: 24.62 and 14.57 GiB (ggml-org/llama.cpp#4406).
     assert_eq!(gib("mixtral-8x7b-v0.1", "", "q4_k_m"), "26.494");
     assert_eq!(gib("mixtral-8x7b-v0.1", "", "gguf:q2_k"), "16.122");
