@@ -16,6 +16,7 @@ use crate::cost::bind::BoundInput;
 use crate::cost::workload::Workload;
 use crate::evaluation::{Evaluation, costs};
 use crate::flat::{Composite, FlatModel, Node, RowId, RowInfo, ValueTarget};
+use crate::language::checkpoint::Mixed;
 use crate::language::enclosing;
 use crate::quantity::workload::{Logits, Phase, words};
 use crate::quantity::{Cost, Quantity};
@@ -93,6 +94,8 @@ pub struct Summary {
     pub components: Vec<Component>,
     /// Learned scalars.
     pub params: u128,
+    /// The mix of types that its weights are in, where one was asked for.
+    pub mixed: Option<Mixed>,
     /// Those that a token uses.
     pub active_params: u128,
     /// Layers with a recurrent state, of whatever it is made.
@@ -146,6 +149,7 @@ pub fn summary(compiled: &Evaluation) -> Summary {
         tied: flat.rows.iter().any(|info| !info.row.tied.is_empty()),
         biases: found.biases.into_iter().collect(),
         components: found.components,
+        mixed: compiled.mix().cloned(),
         params: report.totals.get(Quantity::Params),
         active_params: report.totals.get(Quantity::ActiveParams),
         recurrent_layers: found.recurrent.values().fold(0, |sum, layers| sum.saturating_add(*layers)),

@@ -5,9 +5,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::values::{KeyFormula, key, key_formula, text, texts, wrong};
+use super::values::{KeyFormula, key, key_formula, list, text, texts, wrong};
 use crate::syntax::diag::Diagnostics;
-use crate::syntax::expr::{Value, value_of};
+use crate::syntax::expr::{Expr, Name, Value, value_of};
 use crate::syntax::json::{Json, Node};
 use crate::syntax::source::Spanned;
 use crate::syntax::spec::{Key, KeyKind, fields};
@@ -31,6 +31,19 @@ pub struct GgufMap {
     pub draft_from: Option<KeyFormula>,
     /// Patterns of tensors that no module has, each with what it is.
     pub left: Vec<(Arc<str>, Arc<str>)>,
+    /// Model types besides that of the config whose models are written as such files.
+    pub model_types: Vec<Arc<str>>,
+    /// Tensors that are written as parts of one weight, each with the dimensions that it then has, over the weight's `shape` and the model's
+    /// variables: of several that are in one weight these are written.
+    pub parts: HashMap<Arc<str>, Vec<KeyFormula>>,
+    /// Tensors that are written besides the parts of their weight where a flag of the file is said.
+    pub again: Vec<(Arc<str>, Arc<str>)>,
+    /// Tensors whose names have neither `weight` nor `bias` at their end.
+    pub bare: Vec<Arc<str>>,
+    /// What the paths of modules may begin with: what stands under one may stand under another.
+    pub roots: Vec<Arc<str>>,
+    /// Weights that such files have as metadata.
+    pub metadata: Vec<Arc<str>>,
 }
 
 /// What a key of a config is.
@@ -77,6 +90,27 @@ const GGUF_KEYS: &[Key] = &[
         "the number of the first block that is a draft part's (multi-token prediction); null: none is",
     ),
     key("left", KeyKind::Variables, false, "patterns of tensors that no module has, and what they are"),
+    key("model_types", KeyKind::Texts, false, "further model types whose models are written as such files"),
+    key(
+        "parts",
+        KeyKind::Variables,
+        false,
+        "tensors that are written as parts of one weight, with their dimensions over its `shape` and the model's variables",
+    ),
+    key(
+        "roots",
+        KeyKind::Texts,
+        false,
+        "what the paths of modules may begin with: what stands under one may stand under another",
+    ),
+    key(
+        "again",
+        KeyKind::Variables,
+        false,
+        "tensors that are written besides the parts of their weight, each with the flag that says so",
+    ),
+    key("metadata", KeyKind::Texts, false, "weights that such files have as metadata"),
+    key("bare", KeyKind::Texts, false, "tensors whose names have neither `weight` nor `bias` at their end"),
 ];
 
 /// Reads a map. What is wrong goes to `diagnostics`.
@@ -103,7 +137,34 @@ pub(super) fn parse_gguf_map(node: &Node, diagnostics: &mut Diagnostics) -> Opti
     for member in f.get("left").map(Node::members).unwrap_or_default() {
         left.extend(text(&member.value, diagnostics).map(|what| (member.key.clone(), what)));
     }
-    Some(GgufMap { extends, source, model_type, class, config, tensors, draft_from, left })
+    let mut parts = HashMap::new();
+    for member in f.get("parts").map(Node::members).unwrap_or_default() {
+        let dims = list(&member.value, "a list of dimensions", key_formula, diagnostics);
+        parts.extend(dims.map(|dims| (member.key.clone(), dims)));
+    }
+    let mut again = Vec::new();
+    for member in f.get("again").map(Node::members).unwrap_or_default() {
+        again.extend(text(&member.value, diagnostics).map(|flag| (member.key.clone(), flag)));
+    }
+    let [model_types, bare, roots, metadata] =
+        ["model_types", "bare", "roots", "metadata"].map(|key| texts(f.get(key), diagnostics));
+    let map = GgufMap {
+        extends,
+        source,
+        model_type,
+        class,
+        config,
+        tensors,
+        draft_from,
+        left,
+        model_types,
+        parts,
+        again,
+        bare,
+        roots,
+        metadata,
+    };
+    Some(map)
 }
 
 /// `"path"`, a list of paths of which the first is meant that the model has, `{ "split": [paths] }`, or `{ "transposed": path }`.
@@ -126,7 +187,37 @@ fn target(node: &Node, diagnostics: &mut Diagnostics) -> Target {
     }
 }
 
+/// The texts that an expression may give, and those that it compares with.
+fn literals(expr: &Expr<Name>, out: &mut Vec<Arc<str>>) {
+    match expr {
+        Expr::Const(Value::Text(text)) => out.push(text.clone()),
+        Expr::Unary(_, inner) | Expr::Member(inner, _) => literals(inner, out),
+        Expr::Binary(_, both) => {
+            literals(&both.0, out);
+            literals(&both.1, out);
+        }
+        Expr::Call(_, list) | Expr::List(list) => list.iter().for_each(|inner| literals(inner, out)),
+        Expr::Const(_) | Expr::Var(_) | Expr::Fail(_) => {}
+    }
+}
+
 impl GgufMap {
+    /// The model types whose models may be written as such files: those that it makes of one, and those that it names besides.
+    #[must_use]
+    pub fn model_types(&self) -> Vec<Arc<str>> {
+        let mut types = self.model_types.clone();
+        self.model_type.iter().for_each(|formula| literals(&formula.expr, &mut types));
+        types
+    }
+
+    /// The classes of whole models that it makes of such files.
+    #[must_use]
+    pub fn classes(&self) -> Vec<Arc<str>> {
+        let mut classes = Vec::new();
+        self.class.iter().for_each(|formula| literals(&formula.expr, &mut classes));
+        classes
+    }
+
     /// This map on top of the one that it extends.
     #[must_use]
     pub fn over(self, base: &GgufMap) -> Self {
@@ -135,6 +226,8 @@ impl GgufMap {
         config.extend(self.config.iter().cloned());
         let mut tensors = base.tensors.clone();
         tensors.extend(self.tensors.iter().map(|(name, target)| (name.clone(), target.clone())));
+        let mut parts = base.parts.clone();
+        parts.extend(self.parts);
         GgufMap {
             extends: self.extends,
             source: self.source.or_else(|| base.source.clone()),
@@ -144,6 +237,13 @@ impl GgufMap {
             tensors,
             draft_from: self.draft_from.or_else(|| base.draft_from.clone()),
             left: self.left.into_iter().chain(base.left.iter().cloned()).collect(),
+            // A base is for no model types of its own.
+            model_types: self.model_types,
+            parts,
+            again: self.again.into_iter().chain(base.again.iter().cloned()).collect(),
+            bare: self.bare.into_iter().chain(base.bare.iter().cloned()).collect(),
+            roots: self.roots.into_iter().chain(base.roots.iter().cloned()).collect(),
+            metadata: self.metadata.into_iter().chain(base.metadata.iter().cloned()).collect(),
         }
     }
 }

@@ -13,8 +13,8 @@ use super::index::{
 use super::shelf::{Hiding, LaidFile, Shelf};
 use super::table::{Entry, Table};
 use super::{
-    Class, ClassText, Convention, Device, Dtype, GgufMap, HubRules, Method, Optimizer, StorageType, dtypes, hub, optimizers,
-    parse_class, parse_convention, parse_device, quantization, storage,
+    Class, ClassText, Convention, Device, Dtype, GgufMap, HubRules, Method, Mix, MixRules, Optimizer, StorageType, dtypes, hub,
+    mixes, optimizers, parse_class, parse_convention, parse_device, quantization, storage,
 };
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics, nearest};
 use crate::syntax::json::{self, Json, Node};
@@ -35,6 +35,7 @@ pub struct Catalog {
     methods: Table<Method>,
     storage_types: Table<StorageType>,
     hub: Table<HubRules>,
+    mixes: Table<MixRules>,
     /// The texts of the files that lie over the embedded ones.
     laid: Vec<Source>,
 }
@@ -61,8 +62,14 @@ impl Catalog {
     /// The folders that a catalog has.
     pub const FOLDERS: [&str; 6] = ["classes", "blocks", "families", "hardware", "conventions", "formats/gguf"];
     /// The files that it has beside them.
-    pub const LISTS: [&str; 5] =
-        ["dtypes.json", "optimizers.json", "quantization.json", "storage_types.json", "formats/hub.json"];
+    pub const LISTS: [&str; 6] = [
+        "dtypes.json",
+        "optimizers.json",
+        "quantization.json",
+        "storage_types.json",
+        "formats/hub.json",
+        "formats/quant-mixes.json",
+    ];
 
     /// The embedded catalog.
     #[must_use]
@@ -79,6 +86,7 @@ impl Catalog {
             methods: Table::new(&quantization::FILE, LISTS_FROM + 2),
             storage_types: Table::new(&storage::FILE, LISTS_FROM + 3),
             hub: Table::new(&hub::FILE, LISTS_FROM + 4),
+            mixes: Table::new(&mixes::FILE, LISTS_FROM + 5),
             laid: Vec::new(),
         }
     }
@@ -150,6 +158,7 @@ impl Catalog {
                 "optimizers.json" => self.optimizers.lay(source.clone()),
                 "quantization.json" => self.methods.lay(source.clone()),
                 "storage_types.json" => self.storage_types.lay(source.clone()),
+                "formats/quant-mixes.json" => self.mixes.lay(source.clone()),
                 _ => self.hub.lay(source.clone()),
             }
             self.laid.push(source);
@@ -181,9 +190,8 @@ impl Catalog {
         fn list<T: Entry>(table: &Table<T>) -> Option<&Diagnostics> {
             table.is_laid().then(|| table.said())
         }
-        let lists = [list(&self.dtypes), list(&self.optimizers), list(&self.methods), list(&self.storage_types), list(&self.hub)]
-            .into_iter()
-            .flatten();
+        let numbers = [list(&self.dtypes), list(&self.optimizers), list(&self.storage_types)];
+        let lists = numbers.into_iter().chain([list(&self.methods), list(&self.mixes), list(&self.hub)]).flatten();
         let devices: Vec<Diagnostics> = self.devices.laid().filter_map(|at| self.device_at(at)?.err()).collect();
         let conventions: Vec<Diagnostics> = self.conventions.laid().filter_map(|at| self.convention_at(at)?.err()).collect();
         let mut said = lists.chain(&devices).chain(&conventions).flat_map(|said| said.sorted());
@@ -202,9 +210,10 @@ impl Catalog {
             embedded.or_else(models).or_else(counted)
         };
         let lists = || {
-            let numbers =
-                self.dtypes.source(index).or_else(|| self.storage_types.source(index)).or_else(|| self.hub.source(index));
-            numbers.or_else(|| self.optimizers.source(index)).or_else(|| self.methods.source(index))
+            let numbers = self.dtypes.source(index).or_else(|| self.storage_types.source(index));
+            let rules = || self.mixes.source(index).or_else(|| self.hub.source(index));
+            let methods = || self.methods.source(index).or_else(rules);
+            numbers.or_else(|| self.optimizers.source(index)).or_else(methods)
         };
         laid().or_else(shelves).or_else(lists)
     }
@@ -505,6 +514,18 @@ impl Catalog {
         self.hub.all()
     }
 
+    /// The rules by which programs mix types, a program each.
+    #[must_use]
+    pub fn mixes(&self) -> &[MixRules] {
+        self.mixes.all()
+    }
+
+    /// The mix that a name asks for: `q4_k_m`, `gguf:q4_0+imatrix`. `None`: no rules have it.
+    #[must_use]
+    pub fn mix(&self, asked: &str) -> Option<Mix<'_>> {
+        self.mixes.all().iter().find_map(|rules| rules.mix(asked))
+    }
+
     /// What GGUF files of this `general.architecture` hold, with what the map extends.
     ///
     /// # Errors
@@ -537,6 +558,22 @@ impl Catalog {
             }
         };
         Some(self.gguf.read(at, parse)?.clone())
+    }
+
+    /// The maps whose files models of this family, or where a model is of none of this class, may be written as, each with the architecture
+    /// that such a file says. One that something is wrong with is none: who reads such a file is told.
+    #[must_use]
+    pub fn gguf_maps_of(&self, family: Option<&str>, class: &str) -> Vec<(Arc<str>, Arc<GgufMap>)> {
+        let of = |at: usize| {
+            let architecture = self.gguf.aliases(at).next()?;
+            let map = self.gguf_at(at, &[])?.ok()?;
+            let is_for = match family {
+                Some(family) => map.model_types().iter().any(|known| self.family_of(known) == Some(family)),
+                None => map.classes().iter().any(|known| **known == *class),
+            };
+            is_for.then(|| (architecture.into(), map))
+        };
+        self.gguf.visible().filter_map(of).collect()
     }
 
     /// The values of `general.architecture` that a map is there for.

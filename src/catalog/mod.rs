@@ -14,6 +14,7 @@ mod hardware;
 mod hub;
 mod index;
 mod lookup;
+mod mixes;
 mod optimizers;
 mod quantization;
 mod role;
@@ -37,6 +38,7 @@ pub use hub::HubRules;
 #[cfg(test)]
 pub use index::CLASS_FILES;
 pub use lookup::Catalog;
+pub use mixes::{Mix, MixRules, MixSection, TypeRule};
 pub use optimizers::Optimizer;
 pub use quantization::Method;
 pub use role::{Fact, Role};

@@ -134,7 +134,8 @@ pub struct WorkloadArgs {
     pub dtype: Option<String>,
     /// Element type of weights [default: what the checkpoint says, else that of --dtype]; one of fewer than 16 bits is that of the
     /// matrices of linear layers and experts. Or that of all weights of some layers, by path or class: '*.mlp.*=q4_k',
-    /// 'model.layers.[0-5].*=int8'
+    /// 'model.layers.[0-5].*=int8'. Or a mix of types as llama.cpp makes it: q4_k_m, iq3_s, and with a prefix where a type has the
+    /// name, too: gguf:q8_0, gguf:q4_0+imatrix
     #[arg(long, visible_alias = "quant", value_name = "[PATTERN=]DTYPE")]
     pub weight_dtype: Vec<String>,
     /// Element type of cached keys and values [default: that of --dtype]
@@ -679,7 +680,8 @@ pub struct AxesArgs {
     /// Element types of activations
     #[arg(long, value_name = "DTYPE,...", value_delimiter = ',', action = ArgAction::Set)]
     pub dtype: Vec<String>,
-    /// Element types of weights; or that of the weights of some layers, by path or class: '*.mlp.*=q4_k'
+    /// Element types of weights, or mixes of types as llama.cpp makes them: q4_k_m, gguf:q8_0; or that of the weights of some
+    /// layers, by path or class: '*.mlp.*=q4_k'
     #[arg(long, visible_alias = "quant", value_name = "DTYPE,...|PATTERN=DTYPE")]
     pub weight_dtype: Vec<String>,
     /// Element types of cached keys and values
@@ -730,7 +732,7 @@ impl AxesArgs {
     /// How the model is taken, its variables aside.
     #[must_use]
     pub fn taken(&self) -> Settings {
-        Settings { family: self.family.clone(), head: self.head.clone(), variables: Vec::new() }
+        Settings { family: self.family.clone(), head: self.head.clone(), ..Settings::default() }
     }
 
     /// What is asked of every point: dtypes of some layers.
@@ -764,11 +766,17 @@ impl AxesArgs {
         if let Some(second) = plain.next() {
             return Err(refused::<Self>("weight_dtype", second, &format!("`{weights}` is given already; a list has commas")));
         }
-        let weights = || weights.split(',').filter(|_| !weights.is_empty());
+        let given = weights.split(',').filter(|_| !weights.is_empty());
+        let weights = given.map(|name| match self::weights(name, catalog) {
+            Ok(Weights::Dtype(dtype)) => Ok(Value::text(&dtype.name)),
+            Ok(Weights::Mix(mix)) => Ok(Value::text(&mix.to_ascii_lowercase())),
+            Err(why) => Err(refused::<Self>("weight_dtype", name, &why)),
+        });
+        let weights: Vec<Value> = weights.collect::<Result<_, _>>()?;
         let all = [
             ("phase", words(&self.phase, Phase::word)),
             ("dtype", dtypes("dtype", &mut self.dtype.iter().map(String::as_str))?),
-            ("weight_dtype", dtypes("weight_dtype", &mut weights())?),
+            ("weight_dtype", weights),
             ("kv_dtype", dtypes("kv_dtype", &mut self.kv_dtype.iter().map(String::as_str))?),
             ("attention", words(&self.attention, Attention::word)),
             ("kernel", words(&self.kernel, Kernel::word)),
@@ -1022,10 +1030,15 @@ impl WorkloadArgs {
         let (mut weight_dtype, mut weight_dtypes) = (None, Vec::new());
         for given in &self.weight_dtype {
             let (pattern, name) = given.rsplit_once('=').map_or((None, given.as_str()), |(pattern, name)| (Some(pattern), name));
-            let found = self::dtype(name, catalog).map_err(|why| refused::<Self>("weight_dtype", given, &why))?;
-            match pattern {
-                Some(pattern) => weight_dtypes.push((pattern.into(), found)),
-                None => weight_dtype = Some(found),
+            let found = weights(name, catalog).map_err(|why| refused::<Self>("weight_dtype", given, &why))?;
+            match (pattern, found) {
+                (Some(pattern), Weights::Dtype(dtype)) => weight_dtypes.push((pattern.into(), dtype)),
+                (Some(_), Weights::Mix(_)) => {
+                    return Err(refused::<Self>("weight_dtype", given, "a mix of types is of a whole model, not of some layers"));
+                }
+                (None, Weights::Dtype(dtype)) => weight_dtype = Some(dtype),
+                // What a model is in a mix is said when it is read.
+                (None, Weights::Mix(_)) => weight_dtype = None,
             }
         }
         Ok(Workload {
@@ -1056,8 +1069,38 @@ impl WorkloadArgs {
 
     /// How the model is taken.
     #[must_use]
-    pub fn settings(&self) -> Settings {
-        Settings { family: self.family.clone(), head: self.head.clone(), variables: self.settings.clone() }
+    pub fn settings(&self, catalog: &Catalog) -> Settings {
+        let last = self.weight_dtype.iter().rev().find(|given| !given.contains('='));
+        let mix = last.and_then(|name| weights(name, catalog).ok()).and_then(Weights::mix);
+        Settings { family: self.family.clone(), head: self.head.clone(), mix, variables: self.settings.clone() }
+    }
+}
+
+/// What the weights of a whole model can be said to be.
+pub enum Weights {
+    /// One type for all matrices.
+    Dtype(Dtype),
+    /// A mix of types, by its name.
+    Mix(Arc<str>),
+}
+
+impl Weights {
+    /// The mix, if it is one.
+    #[must_use]
+    pub fn mix(self) -> Option<Arc<str>> {
+        if let Weights::Mix(mix) = self { Some(mix) } else { None }
+    }
+}
+
+/// A dtype, else a mix of this name: a name that is both means the dtype, unless a mix's prefix stands before it.
+///
+/// # Errors
+/// Neither is called so; what is near.
+pub fn weights(name: &str, catalog: &Catalog) -> Result<Weights, String> {
+    match (dtype(name, catalog), catalog.mix(name)) {
+        (Ok(dtype), _) => Ok(Weights::Dtype(dtype)),
+        (Err(_), Some(_)) => Ok(Weights::Mix(name.into())),
+        (Err(why), None) => Err(why),
     }
 }
 

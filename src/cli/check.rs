@@ -13,7 +13,7 @@ use crate::syntax::escape::escape_terminal;
 pub fn run(args: &CheckArgs, terminal: &Terminal) -> Result<Exit, Stop> {
     let Some(session) = terminal.session() else { return Ok(Exit::Wrong) };
     let (settings, execution, workload) =
-        (args.workload.settings(), args.workload.execution(), args.workload.workload(session.catalog())?);
+        (args.workload.settings(session.catalog()), args.workload.execution(), args.workload.workload(session.catalog())?);
     let (mut exit, mut files, mut failed) = (Exit::Fine, 0usize, 0usize);
     if args.bless {
         return bless(args, terminal, &session);
@@ -41,7 +41,7 @@ pub fn run(args: &CheckArgs, terminal: &Terminal) -> Result<Exit, Stop> {
 
 /// Writes the facts that hold into the files that state some, or into which some are to be put.
 fn bless(args: &CheckArgs, terminal: &Terminal, session: &Session) -> Result<Exit, Stop> {
-    let (settings, workload) = (args.workload.settings(), args.workload.workload(session.catalog())?);
+    let (settings, workload) = (args.workload.settings(session.catalog()), args.workload.workload(session.catalog())?);
     let facts: Vec<&str> = args.facts.iter().map(String::as_str).collect();
     let mut exit = Exit::Fine;
     for name in &args.models {

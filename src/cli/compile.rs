@@ -18,7 +18,7 @@ pub fn run(args: &CompileArgs, terminal: &Terminal) -> Result<Exit, Stop> {
     };
     let (format, by) = (args.report.format, args.report.by);
     args.report.of_tables()?;
-    let model = input::read(&args.model, &args.workload.settings(), &session);
+    let model = input::read(&args.model, &args.workload.settings(session.catalog()), &session);
     let keys = model.value.clone();
     let mut outcome = model.and_then(|model| model.lowered(&args.workload.execution())).and_then(|lowered| lowered.at(&workload));
     let too_many = outcome.value.as_ref().and_then(|evaluation| too_many_rows(evaluation, format, by, args));

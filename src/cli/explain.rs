@@ -22,7 +22,7 @@ pub fn run(args: &ExplainArgs, terminal: &Terminal) -> Result<Exit, Stop> {
 fn explain_path(path: &str, args: &ExplainArgs, terminal: &Terminal) -> Result<Exit, Stop> {
     let Some(session) = terminal.session() else { return Ok(Exit::Wrong) };
     let workload = args.workload.workload(session.catalog())?;
-    let model = input::read(&args.what, &args.workload.settings(), &session);
+    let model = input::read(&args.what, &args.workload.settings(session.catalog()), &session);
     let loaded = model.value.clone();
     let mut outcome = model.and_then(|model| model.lowered(&args.workload.execution())).and_then(|lowered| lowered.at(&workload));
     let mut text = None;

@@ -12,7 +12,7 @@ use crate::syntax::diag::{Code, Diagnostic};
 pub fn run(args: &FormulaArgs, terminal: &Terminal) -> Result<Exit, Stop> {
     let Some(session) = terminal.session() else { return Ok(Exit::Wrong) };
     let workload = args.workload.workload(session.catalog())?;
-    let model = input::read(&args.model, &args.workload.settings(), &session);
+    let model = input::read(&args.model, &args.workload.settings(session.catalog()), &session);
     let keys = model.value.clone();
     let lowered = model.and_then(|model| model.lowered(&args.workload.execution()));
     let flat = lowered.value.clone();

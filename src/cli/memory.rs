@@ -23,7 +23,7 @@ pub fn run(args: &MemoryArgs, terminal: &Terminal) -> Result<Exit, Stop> {
         Err(diagnostics) => return Ok(terminal.report(&session.said::<()>(diagnostics))),
     };
     let (training, count) = (args.training(session.catalog())?, args.count);
-    let mut outcome = input::read(&args.model, &args.workload.settings(), &session)
+    let mut outcome = input::read(&args.model, &args.workload.settings(session.catalog()), &session)
         .and_then(|model| model.lowered(&args.workload.execution()))
         .and_then(|lowered| lowered.at(&workload));
     if let Some(size) = &args.find {

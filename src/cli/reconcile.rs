@@ -13,7 +13,7 @@ pub fn run(args: &ReconcileArgs, terminal: &Terminal) -> Result<Exit, Stop> {
         Err(said) => return Ok(terminal.report(&session.said::<()>(said))),
     };
     let workload = args.page.workload.workload(session.catalog())?;
-    let model = input::read(&args.model, &args.page.workload.settings(), &session);
+    let model = input::read(&args.model, &args.page.workload.settings(session.catalog()), &session);
     let keys = model.value.clone();
     let outcome =
         model.and_then(|model| model.lowered(&args.page.workload.execution())).and_then(|lowered| lowered.at(&workload));

@@ -7,7 +7,7 @@ use super::output::{Exit, Stop, Terminal, write_to};
 pub fn run(args: &ShowArgs, terminal: &Terminal) -> Result<Exit, Stop> {
     let Some(session) = terminal.session() else { return Ok(Exit::Wrong) };
     let workload = args.workload.workload(session.catalog())?;
-    let (settings, execution) = (args.workload.settings(), args.workload.execution());
+    let (settings, execution) = (args.workload.settings(session.catalog()), args.workload.execution());
     let stage = |name: &str, text: &[u8]| session.stage(name, text, &settings, (&execution, &workload), args.stage.into());
     let outcome = match input::text(&args.model) {
         Some(Ok((name, bytes))) => stage(&name, &bytes),

@@ -23,7 +23,7 @@ pub fn run(args: &SolveArgs, terminal: &Terminal) -> Result<Exit, Stop> {
         return Err(refused::<SolveArgs>("variable", &args.variable, &why).into());
     }
     let given = Given::new(&args.model, &session);
-    let settings = args.workload.settings();
+    let settings = args.workload.settings(session.catalog());
     let outcome = given.read(&settings);
     let exit = match &outcome.value {
         Some(model) if !outcome.diagnostics.has_errors() => return found(args, model, &given, &session, terminal),
@@ -40,7 +40,7 @@ fn found(args: &SolveArgs, model: &Model, given: &Given<'_>, session: &Session, 
     let question = question(args, &variable)?;
     let load = |settings: &Settings| given.read(settings);
     let workload = args.workload.workload(session.catalog())?;
-    let (settings, execution) = (args.workload.settings(), args.workload.execution());
+    let (settings, execution) = (args.workload.settings(session.catalog()), args.workload.execution());
     let solve = Solve { load: &load, settings, workload, execution, variable, quantity: args.target.quantity };
     let outcome = solve.run(question);
     let exit = terminal.report(&outcome);

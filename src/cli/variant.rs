@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::args::{CompareArgs, WorkloadArgs, parse_length, parse_setting, refused};
+use super::args::{CompareArgs, Weights, WorkloadArgs, parse_length, parse_setting, refused, weights};
 use super::output::Stop;
 use crate::catalog::Catalog;
 use crate::cost::workload::Workload;
@@ -31,7 +31,7 @@ impl<'a> Variant<'a> {
     /// # Errors
     /// A dtype that the catalog doesn't have.
     pub fn plain(model: &'a str, usual: &WorkloadArgs, catalog: &Catalog) -> Result<Self, Stop> {
-        let (settings, workload, execution) = (usual.settings(), usual.workload(catalog)?, usual.execution());
+        let (settings, workload, execution) = (usual.settings(catalog), usual.workload(catalog)?, usual.execution());
         Ok(Variant { model, settings, workload, execution, label: None })
     }
 
@@ -53,6 +53,10 @@ impl<'a> Variant<'a> {
             match name {
                 "family" => variant.settings.family = Some(value.into()),
                 "head" => variant.settings.head = Some(value.into()),
+                "weight_dtype" | "quant" => match weights(value, catalog).map_err(|why| wrong(&why))? {
+                    Weights::Dtype(dtype) => (variant.settings.mix, variant.workload.weight_dtype) = (None, Some(dtype)),
+                    Weights::Mix(mix) => (variant.settings.mix, variant.workload.weight_dtype) = (Some(mix), None),
+                },
                 "seq_len" | "past_len" => {
                     let length = parse_length(value).map_err(|why| wrong(&why))?;
                     options.push((name.into(), Value::count(length)));

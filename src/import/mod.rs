@@ -8,12 +8,14 @@ mod env;
 mod gguf;
 mod hub;
 mod merge;
+mod mixes;
 mod names;
 mod of_model;
 mod place;
 mod reconcile;
 mod safetensors;
 mod stored;
+mod written;
 
 pub use contents::{Contents, Datum, Held, Metadatum};
 pub use env::{draft_from, mapped_config, sized_config};
@@ -21,8 +23,10 @@ pub use gguf::{MAGIC as GGUF_MAGIC, read_gguf};
 
 pub use hub::HubNames;
 pub use merge::merged;
+pub use mixes::{give_types, sizes_of};
 pub use names::{gguf_places, left_over, pattern};
 pub use of_model::contents_of;
 pub use reconcile::{Reconciled, Weight, by_path, reconcile, weights};
 pub use safetensors::{is_header, read_header, read_index};
 pub use stored::stored_config;
+pub use written::{Written, written};

@@ -49,13 +49,16 @@ pub fn gguf_places(name: &str, map: &GgufMap, weights: &HashMap<Arc<str>, usize>
         Some(target) => (target, ""),
         None => (map.tensors.get(stem)?, kind),
     };
-    let find = |path: &Arc<str>| {
-        let path = filled(path, &numbers);
-        let own = weights.get(path.as_str());
+    let find_at = |path: &str| {
+        let own = weights.get(path);
         let of_module = || weights.get(format!("{path}.{kind}").as_str()).filter(|_| !kind.is_empty());
         // A map that names a module for a whole name means its weight.
         let weight = || weights.get(format!("{path}.weight").as_str()).filter(|_| kind.is_empty());
         of_module().or(own).or_else(weight).copied()
+    };
+    let find = |path: &Arc<str>| {
+        let path = filled(path, &numbers);
+        find_at(&path).or_else(|| elsewhere(&path, map).iter().find_map(|path| find_at(path)))
     };
     if target.is_split {
         let all: Option<Vec<usize>> = target.paths.iter().map(find).collect();
@@ -63,6 +66,14 @@ pub fn gguf_places(name: &str, map: &GgufMap, weights: &HashMap<Arc<str>, usize>
     }
     let first = target.paths.iter().find_map(find)?;
     Some(Place { weights: vec![first], is_transposed: target.is_transposed, ..Place::default() })
+}
+
+/// A path under the other roots that a map's modules may stand under: a decoder is the whole model, or what of it reads text.
+pub(super) fn elsewhere(path: &str, map: &GgufMap) -> Vec<String> {
+    let roots = || map.roots.iter().map(|root| &**root);
+    let Some(inner) = roots().filter(|root| path.starts_with(root)).max_by_key(|root| root.len()) else { return Vec::new() };
+    let rest = path.strip_prefix(inner).unwrap_or(path);
+    roots().filter(|root| *root != inner).map(|root| format!("{root}{rest}")).collect()
 }
 
 /// What a tensor is that no module has, where the map knows it. `draft_from`: the first block that isn't the model's.

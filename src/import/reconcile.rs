@@ -21,6 +21,8 @@ pub struct Weight {
     pub element_bytes: Exact,
     /// Whether it is another layer's, too, and counted there.
     pub is_tied: bool,
+    /// The path of that layer.
+    pub tied_to: Option<Arc<str>>,
 }
 
 impl Weight {
@@ -65,13 +67,16 @@ pub fn weights(evaluation: &Evaluation, most: usize) -> Option<Vec<Weight>> {
             return None;
         }
         let path: Arc<str> = instance.path.as_str().into();
+        let tied_to: Option<Arc<str>> = instance.row.tied_to().map(Into::into);
         for tensor in instance.row.weights() {
             let shape = tensor.shape.iter().map(|dim| u64::try_from(*dim).unwrap_or(u64::MAX)).collect();
             // A `Parameter` has its name in its path.
             let own = path.rsplit('.').next().is_some_and(|last| *last == *tensor.name) && instance.row.class().is_none();
             let name = if own { "".into() } else { tensor.name.clone() };
             let element_bytes = tensor.element_bytes;
-            out.push(Weight { module: path.clone(), name, shape, element_bytes, is_tied: instance.row.is_tied(tensor) });
+            let is_tied = instance.row.is_tied(tensor);
+            let tied_to = tied_to.clone().filter(|_| is_tied);
+            out.push(Weight { module: path.clone(), name, shape, element_bytes, is_tied, tied_to });
         }
     }
     Some(out)

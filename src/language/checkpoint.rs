@@ -38,6 +38,21 @@ pub struct Quantization {
     containers: Arc<[Arc<str>]>,
     /// Whether a pattern names single layers of a repeat.
     pub names_layers: bool,
+    /// Where no checkpoint says it but a mix of types that was asked for: which.
+    pub mixed: Option<Mixed>,
+}
+
+/// A mix of types, for people.
+#[derive(Debug, Clone)]
+pub struct Mixed {
+    /// What it is called.
+    pub name: Arc<str>,
+    /// Who gives weights these types.
+    pub by: Arc<str>,
+    /// Bytes of the tensors of the file, scales included.
+    pub bytes: u128,
+    /// How many elements they have.
+    pub elements: u128,
 }
 
 /// Layers that are quantized alike.
@@ -49,6 +64,14 @@ pub struct Group {
     pub matrix_bytes: Exact,
     /// Bits of an element by weight, where the checkpoint says them so; others have `bits`.
     pub weights: Arc<[(Arc<str>, Exact)]>,
+}
+
+impl Mixed {
+    /// Bits of a weight on average. `None`: the file has no weights.
+    #[must_use]
+    pub fn bits(&self) -> Option<Exact> {
+        Exact::from_count(self.bytes.checked_mul(8)?)?.checked_div(Exact::from_count(self.elements)?)
+    }
 }
 
 impl Quantization {
@@ -204,7 +227,7 @@ fn quantization_of(
     let mut holds = |condition: &KeyFormula| Figures { method, place, node, inner: None }.holds(condition, diagnostics);
     let also = method.also.iter().filter(|(_, condition)| holds(condition)).map(|(class, _)| class.clone()).collect();
     let containers = method.containers.clone();
-    Some(Quantization { method: Spanned::new(name, span), key, groups, named, base, also, containers, names_layers })
+    Some(Quantization { method: Spanned::new(name, span), key, groups, named, base, also, containers, names_layers, mixed: None })
 }
 
 /// Says which keys nothing reads: they may change how many bytes the weights have.

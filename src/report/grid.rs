@@ -11,6 +11,7 @@ use crate::cost::workload::CompleteWorkload;
 use crate::evaluation::Evaluation;
 use crate::flat::RowId;
 use crate::flow::alive_by_row;
+use crate::language::checkpoint::Mixed;
 use crate::quantity::workload::{Phase, words};
 use crate::quantity::{Cost, Quantity};
 use crate::syntax::stack::deep;
@@ -417,21 +418,14 @@ pub fn summary(compiled: &Evaluation, options: &Options) -> Vec<(&'static str, S
     let exact = |quantity| units::exact(totals.get(quantity));
     let bytes = |quantity| units::bytes(totals.get(quantity), units);
     let train = workload.phase == Phase::Train;
+    let weights = compiled.mix().map_or(&*workload.weight_dtype.name, |mixed| &*mixed.name);
     let mut lines = vec![
         ("layers", format!("{}, of which {} modules", units::exact(report.layers), units::exact(report.modules))),
-        (
-            "params",
-            format!(
-                "{} ({} in {}{})",
-                exact(Quantity::Params),
-                bytes(Quantity::WeightBytes),
-                workload.weight_dtype.name,
-                others(workload)
-            ),
-        ),
+        ("params", format!("{} ({} in {}{})", exact(Quantity::Params), bytes(Quantity::WeightBytes), weights, others(workload))),
         ("FLOPs", counted.map_or_else(|| forward(totals), |counted| in_words(counted, |flops| flops.forward))),
     ];
-    lines.extend(checkpoint(compiled).map(|text| ("weights", text)));
+    let said: Vec<String> = checkpoint(compiled).into_iter().chain(namesake(compiled)).collect();
+    lines.extend((!said.is_empty()).then(|| ("weights", said.join("; "))));
     if totals.get(Quantity::ActiveParams) != totals.get(Quantity::Params) {
         let text = format!(
             "{} that one token uses; weights read are those of the experts that some token is expected to be routed to",
@@ -497,6 +491,25 @@ fn backward(totals: &Cost) -> String {
     format!("{} matmul + {} vector", units::exact(matmul), units::exact(vector))
 }
 
+/// That a mix of types has the name of a dtype that was asked for, which means another thing.
+fn namesake(compiled: &Evaluation) -> Option<String> {
+    let dtype = compiled.asked.weight_dtype.as_ref()?;
+    let mix = compiled.checked.classes.catalog().mix(&dtype.name)?;
+    let prefix = &mix.rules.prefix;
+    dtype.is_quantized().then(|| {
+        format!(
+            "{} is one type for all matrices; {}'s files of that name are `{prefix}:{}`",
+            dtype.name, mix.rules.name, mix.kind
+        )
+    })
+}
+
+/// What a mix of types comes to: `4.8944 bits a weight, 4,912,898,048 bytes`.
+pub(super) fn mixture(mixed: &Mixed) -> String {
+    let bits = mixed.bits().map(|bits| format!("{} bits a weight, ", units::decimals(bits, 4))).unwrap_or_default();
+    format!("{bits}{} bytes", units::exact(mixed.bytes))
+}
+
 /// Where the dtypes of the weights come from, if a checkpoint has a say in them.
 pub(super) fn checkpoint(compiled: &Evaluation) -> Option<String> {
     let (flat, bound) = (&compiled.flat, &compiled.bound);
@@ -516,6 +529,10 @@ pub(super) fn checkpoint(compiled: &Evaluation) -> Option<String> {
         };
         let rows = flat.rows.iter().zip(&bound.rows).filter(|(_, row)| in_effect(row));
         let layers: u128 = rows.map(|(info, _)| info.repeats).fold(0, u128::saturating_add);
+        if let Some(mixed) = &quantization.mixed {
+            let text = format!("{} as {}: {}", mixed.name, mixed.by, mixture(mixed));
+            return Some(super::escape_terminal(&text).into_owned());
+        }
         let bits: Vec<String> = quantization.groups.iter().map(|group| group.bits.uncut()).collect();
         parts.push(format!(
             "{} in {} layers as its `{}` says ({} bits a weight, scales included)",

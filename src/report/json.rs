@@ -14,6 +14,7 @@ use crate::analysis::layers::Layer;
 use crate::cost::workload::CompleteWorkload;
 use crate::evaluation::Evaluation;
 use crate::flow::Peak;
+use crate::language::checkpoint::Mixed;
 use crate::quantity::workload::Phase;
 use crate::quantity::{Cost, QUANTITIES, Total};
 use crate::syntax::json::write;
@@ -29,7 +30,11 @@ pub fn render(compiled: &Evaluation, options: &Options, out: &mut dyn Write) -> 
     let reference: serde_json::Map<String, serde_json::Value> =
         catalog.reference().iter().map(|(name, version)| ((*name).to_owned(), (*version).into())).collect();
     write!(out, "\n  \"catalog\": {},\n  \"reference\": {},", json(&catalog.version())?, json(&reference)?)?;
-    write!(out, "\n  \"workload\": {},", json(&WorkloadJson(&compiled.bound.workload, super::grid::checkpoint(compiled)))?)?;
+    write!(
+        out,
+        "\n  \"workload\": {},",
+        json(&WorkloadJson(&compiled.bound.workload, compiled.mix(), super::grid::checkpoint(compiled)))?
+    )?;
     write!(out, "\n  \"conventions\": {},", json(&ConventionsJson(&compiled.bound.workload))?)?;
     if let Some(counted) = &options.convention {
         write!(out, "\n  \"convention\": {},", json(&convention_json(counted))?)?;
@@ -192,7 +197,7 @@ impl Serialize for TotalsJson<'_> {
     }
 }
 
-struct WorkloadJson<'a>(&'a CompleteWorkload, Option<String>);
+struct WorkloadJson<'a>(&'a CompleteWorkload, Option<&'a Mixed>, Option<String>);
 
 impl Serialize for WorkloadJson<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -205,11 +210,11 @@ impl Serialize for WorkloadJson<'_> {
         map.serialize_entry("kv_len", &workload.kv_len())?;
         map.serialize_entry("logit_len", &workload.logit_len)?;
         map.serialize_entry("dtype", &*workload.dtype.name)?;
-        map.serialize_entry("weight_dtype", &*workload.weight_dtype.name)?;
+        map.serialize_entry("weight_dtype", self.1.map_or(&*workload.weight_dtype.name, |mixed| &*mixed.name))?;
         if workload.other_weight_dtype != workload.weight_dtype {
             map.serialize_entry("other_weight_dtype", &*workload.other_weight_dtype.name)?;
         }
-        if let Some(source) = self.1.as_ref() {
+        if let Some(source) = self.2.as_ref() {
             map.serialize_entry("weight_dtype_source", source)?;
         }
         map.serialize_entry("kv_dtype", &*workload.kv_dtype.name)?;

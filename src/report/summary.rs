@@ -50,6 +50,10 @@ fn facts(summary: &Summary) -> Vec<Fact> {
         let bytes = summary.params.saturating_mul(*bits).div_ceil(8);
         facts.push((weights_label(dtype), format!("{} ({})", units::bytes(bytes, Units::Si), units::exact(bytes))));
     }
+    if let Some(mixed) = &summary.mixed {
+        let text = format!("{} in {}, {}", units::bytes(mixed.bytes, Units::Si), mixed.name, super::grid::mixture(mixed));
+        facts.push(("weights", text));
+    }
     let cache = &summary.cache;
     if let Some(growth) = cache.growth.filter(|growth| growth.at_first > 0 || growth.constant_bytes > 0) {
         let constant = match growth.constant_bytes {

@@ -3,15 +3,17 @@
 use super::conventions::conventions;
 use super::units::{self, Units};
 use crate::analysis::summary::CountedBy;
-use crate::cost::workload::CompleteWorkload;
 use crate::evaluation::Evaluation;
 use crate::quantity::workload::{After, Cache, Kernel, Phase, VARIABLES};
 use crate::syntax::escape::escape_terminal;
 
 /// The dtypes of a workload.
-fn dtypes(workload: &CompleteWorkload) -> Vec<String> {
+fn dtypes(compiled: &Evaluation) -> Vec<String> {
+    let workload = &compiled.bound.workload;
     let mut parts = vec![workload.dtype.name.to_string()];
-    if workload.weight_dtype != workload.dtype {
+    if let Some(mixed) = compiled.mix() {
+        parts.push(format!("weights {}", mixed.name));
+    } else if workload.weight_dtype != workload.dtype {
         parts.push(format!("weights {}", workload.weight_dtype.name));
     }
     for (pattern, dtype) in &workload.weight_dtypes {
@@ -30,7 +32,7 @@ pub fn rests_on(compiled: &Evaluation) -> [String; 2] {
         |name: &str| VARIABLES.iter().any(|(known, _)| *known == name) || workload.more.iter().any(|(known, _)| **known == *name);
     let set = compiled.asked.settings.iter().filter(|(name, _)| !of_workload(name));
     let set = set.map(|(name, value)| format!("{name} = {value}"));
-    let parts: Vec<String> = std::iter::once(workload.phase.word().to_owned()).chain(dtypes(workload)).chain(set).collect();
+    let parts: Vec<String> = std::iter::once(workload.phase.word().to_owned()).chain(dtypes(compiled)).chain(set).collect();
     let name = compiled.name().unwrap_or("(no name)");
     let mut conventions = vec![conventions(compiled, None, Units::Si)];
     if workload.kernel != Kernel::default() && workload.phase != Phase::Train {
@@ -55,7 +57,7 @@ pub fn title(compiled: &Evaluation) -> String {
         let prompt = if workload.after == After::Prompt { " by the prompt" } else { "" };
         parts.push(format!("{} cached{prompt}", units::exact(u128::from(workload.past_len))));
     }
-    parts.extend(dtypes(workload));
+    parts.extend(dtypes(compiled));
     for (name, value) in &workload.more {
         parts.push(format!("{name} {value}"));
     }

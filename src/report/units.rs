@@ -111,6 +111,12 @@ pub fn about(value: Exact) -> String {
     }
 }
 
+/// A number with so many digits behind the point: `4.8944`.
+#[must_use]
+pub fn decimals(value: Exact, digits: usize) -> String {
+    format!("{:.digits$}", value.to_f64())
+}
+
 /// The same for JSON: an integer, or else the nearest double.
 #[must_use]
 pub fn number(value: Exact) -> serde_json::Value {

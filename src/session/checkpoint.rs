@@ -266,7 +266,7 @@ impl Session {
 
     /// How a config's model is in a file: with the head that its config says, else with another of the family's.
     fn fitting(&self, name: &str, contents: &Contents, config: (&str, &[u8]), settings: &Settings) -> Result<Fitting, Misfit> {
-        let own = Settings { family: settings.family.clone(), head: None, variables: Vec::new() };
+        let own = Settings { family: settings.family.clone(), ..Settings::default() };
         let first = match self.fitting_head(name, contents, config, &own) {
             Ok(fitting) => return Ok(fitting),
             Err(misfit) => misfit,
@@ -362,7 +362,7 @@ impl Session {
         naming: Naming<'_>,
     ) -> Result<HeldModel, Box<Outcome<Model>>> {
         // What is asked for may be another model than the file's.
-        let own = Settings { variables: Vec::new(), ..settings.clone() };
+        let own = Settings { variables: Vec::new(), mix: None, ..settings.clone() };
         let plain = self.read_with(config.0, config.1, &own);
         let evaluated =
             plain.and_then(|model| model.lowered(&Execution::default())).and_then(|lowered| lowered.at(&Workload::default()));
@@ -461,7 +461,7 @@ impl Evaluation {
 
 impl<T> Outcome<Option<T>> {
     /// Nothing is no value.
-    fn flat(self) -> Outcome<T> {
+    pub(super) fn flat(self) -> Outcome<T> {
         let Outcome { value, diagnostics, source, catalog } = self;
         Outcome { value: value.flatten(), diagnostics, source, catalog }
     }

@@ -8,6 +8,7 @@ mod evaluation;
 mod expression;
 mod layout;
 mod lowered;
+mod mix;
 mod model;
 mod names;
 mod outcome;
@@ -152,12 +153,16 @@ impl Session {
             Ok(source) => source,
             Err(diagnostic) => return self.failed(*diagnostic),
         };
-        deep(|| {
+        let read = deep(|| {
             let mut diagnostics = Diagnostics::default();
             let model = self.checked(&source, settings, stored, &mut diagnostics);
             let value = model.map(|checked| Model::new(source.clone(), checked, diagnostics.clone()));
-            Outcome { value, diagnostics, source: Some(source), catalog: self.catalog.clone() }
-        })
+            Outcome { value, diagnostics, source: Some(source.clone()), catalog: self.catalog.clone() }
+        });
+        match &settings.mix {
+            Some(asked) => self.mixed(read, &source, settings, asked),
+            None => read,
+        }
     }
 
     /// Whether a text could be meant as a model: a model file, or a config that says of which type it is. Tokenizers, indices of checkpoints and

@@ -335,21 +335,26 @@ impl<'l> Sweep<'l> {
             let outer = self.outer_at(number);
             let (structure, conventions) = outer.split_at_checked(self.axes.structure.len()).unwrap_or((&[], &[]));
             let per_model = self.axes.conventions.iter().map(|(_, values)| values.count()).fold(1, u128::saturating_mul).max(1);
-            let model = self.models.get(number / per_model, || self.model(structure));
+            let model = self.models.get(number / per_model, || self.model(structure, None));
             let model = match model.get() {
                 Some(Ok(model)) => model,
                 Some(Err(why)) => return Err(why.clone()),
                 None => return Err(nothing_runs().boxed()),
             };
             let (workload, execution) = self.asked(conventions, model.catalog())?;
-            let outcome = model.lowered(&execution);
+            let outcome = match self.mix(conventions, model.catalog()) {
+                // A mix of types makes another model, though it is asked for as a dtype is.
+                Some(mix) => self.model(structure, Some(mix))?.lowered(&execution),
+                None => model.lowered(&execution),
+            };
             let lowered = checked(outcome)?;
             Ok(self.at_conventions(&lowered, &workload))
         })
     }
 
-    fn model(&self, structure: &[Value]) -> Result<Model, Box<Diagnostic>> {
+    fn model(&self, structure: &[Value], mix: Option<Arc<str>>) -> Result<Model, Box<Diagnostic>> {
         let mut settings = self.settings.clone();
+        settings.mix = mix.or(settings.mix);
         settings.variables.extend(self.axes.structure.iter().map(|(name, _)| name.clone()).zip(structure.iter().cloned()));
         checked((self.load)(&settings))
     }
@@ -357,10 +362,16 @@ impl<'l> Sweep<'l> {
     /// The workload at conventions.
     fn asked(&self, conventions: &[Value], catalog: &Catalog) -> Result<(Workload, Execution), Box<Diagnostic>> {
         let names = self.axes.conventions.iter().map(|(name, _)| name.clone());
-        let pairs: Vec<(Arc<str>, Value)> = names.zip(conventions.iter().cloned()).collect();
+        let pairs = names.zip(conventions.iter().cloned()).filter(|(name, value)| mix_in(name, value, catalog).is_none());
+        let pairs: Vec<(Arc<str>, Value)> = pairs.collect();
         self.workload.clone().with_pairs(self.execution, &pairs, catalog).map_err(|(name, expected)| {
             Diagnostic::new(Code::InvalidWorkload, format!("`{name}` makes no workload: expected {expected}")).boxed()
         })
+    }
+
+    /// The mix of types that conventions ask for.
+    fn mix(&self, conventions: &[Value], catalog: &Catalog) -> Option<Arc<str>> {
+        self.axes.conventions.iter().zip(conventions).find_map(|((name, _), value)| mix_in(name, value, catalog))
     }
 
     /// What evaluates a model at many points.
@@ -389,6 +400,12 @@ impl<'l> Sweep<'l> {
     fn runs_flows(&self) -> bool {
         self.axes.count().is_some_and(|points| points <= MOST_FLOWS)
     }
+}
+
+/// The mix of types that a weight dtype is; `None`: it is a dtype.
+fn mix_in(name: &str, value: &Value, catalog: &Catalog) -> Option<Arc<str>> {
+    let Value::Text(text) = value else { return None };
+    (name == "weight_dtype" && catalog.dtype(text).is_err() && catalog.mix(text).is_some()).then(|| text.clone())
 }
 
 /// The value of an outcome, or the first thing that is wrong.
