@@ -14,8 +14,9 @@ use super::shelf::{Hiding, LaidFile, Shelf};
 use super::table::{Entry, Table};
 use super::{
     Class, ClassText, Convention, Device, Dtype, GgufMap, Method, Optimizer, StorageType, dtypes, optimizers, parse_class,
-    parse_convention, parse_device, quantization, storage,
+    parse_convention, parse_device, print, quantization, storage,
 };
+use super::{PrintedKey, PrintedLayer, PrintedName, PrintedWrapper};
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics, nearest};
 use crate::syntax::json::{self, Json, Node};
 use crate::syntax::source::{Source, SourceId};
@@ -34,6 +35,10 @@ pub struct Catalog {
     optimizers: Table<Arc<Optimizer>>,
     methods: Table<Method>,
     storage_types: Table<StorageType>,
+    print_wrappers: Table<PrintedWrapper>,
+    print_layers: Table<PrintedLayer>,
+    print_keys: Table<PrintedKey>,
+    print_names: Table<PrintedName>,
     /// The texts of the files that lie over the embedded ones.
     laid: Vec<Source>,
 }
@@ -60,7 +65,16 @@ impl Catalog {
     /// The folders that a catalog has.
     pub const FOLDERS: [&str; 6] = ["classes", "blocks", "families", "hardware", "conventions", "formats/gguf"];
     /// The files that it has beside them.
-    pub const LISTS: [&str; 4] = ["dtypes.json", "optimizers.json", "quantization.json", "storage_types.json"];
+    pub const LISTS: [&str; 8] = [
+        "dtypes.json",
+        "optimizers.json",
+        "quantization.json",
+        "storage_types.json",
+        "formats/print_wrappers.json",
+        "formats/print_layers.json",
+        "formats/print_keys.json",
+        "formats/print_names.json",
+    ];
 
     /// The embedded catalog.
     #[must_use]
@@ -76,6 +90,10 @@ impl Catalog {
             optimizers: Table::new(&optimizers::FILE, LISTS_FROM + 1),
             methods: Table::new(&quantization::FILE, LISTS_FROM + 2),
             storage_types: Table::new(&storage::FILE, LISTS_FROM + 3),
+            print_wrappers: Table::new(&print::WRAPPERS, LISTS_FROM + 4),
+            print_layers: Table::new(&print::LAYERS, LISTS_FROM + 5),
+            print_keys: Table::new(&print::KEYS, LISTS_FROM + 6),
+            print_names: Table::new(&print::NAMES, LISTS_FROM + 7),
             laid: Vec::new(),
         }
     }
@@ -141,8 +159,13 @@ impl Catalog {
 
     fn lay(&mut self, path: &str, source: Source) -> Result<(), Box<Diagnostic>> {
         let root = root(&source)?;
-        let Some((folder, file)) = path.rsplit_once('/') else {
+        let is_list = Self::LISTS.contains(&path);
+        let Some((folder, file)) = path.rsplit_once('/').filter(|_| !is_list) else {
             match path {
+                "formats/print_wrappers.json" => self.print_wrappers.lay(source.clone()),
+                "formats/print_layers.json" => self.print_layers.lay(source.clone()),
+                "formats/print_keys.json" => self.print_keys.lay(source.clone()),
+                "formats/print_names.json" => self.print_names.lay(source.clone()),
                 "dtypes.json" => self.dtypes.lay(source.clone()),
                 "optimizers.json" => self.optimizers.lay(source.clone()),
                 "quantization.json" => self.methods.lay(source.clone()),
@@ -177,8 +200,10 @@ impl Catalog {
         fn list<T: Entry>(table: &Table<T>) -> Option<&Diagnostics> {
             table.is_laid().then(|| table.said())
         }
-        let lists =
-            [list(&self.dtypes), list(&self.optimizers), list(&self.methods), list(&self.storage_types)].into_iter().flatten();
+        let numbers = [list(&self.dtypes), list(&self.optimizers), list(&self.methods), list(&self.storage_types)];
+        let printed =
+            [list(&self.print_wrappers), list(&self.print_layers), list(&self.print_keys), list(&self.print_names)];
+        let lists = numbers.into_iter().chain(printed).flatten();
         let devices: Vec<Diagnostics> = self.devices.laid().filter_map(|at| self.device_at(at)?.err()).collect();
         let conventions: Vec<Diagnostics> = self.conventions.laid().filter_map(|at| self.convention_at(at)?.err()).collect();
         let mut said = lists.chain(&devices).chain(&conventions).flat_map(|said| said.sorted());
@@ -200,7 +225,11 @@ impl Catalog {
             let numbers = self.dtypes.source(index).or_else(|| self.storage_types.source(index));
             numbers.or_else(|| self.optimizers.source(index)).or_else(|| self.methods.source(index))
         };
-        laid().or_else(shelves).or_else(lists)
+        let printed = || {
+            let layers = self.print_wrappers.source(index).or_else(|| self.print_layers.source(index));
+            layers.or_else(|| self.print_keys.source(index)).or_else(|| self.print_names.source(index))
+        };
+        laid().or_else(shelves).or_else(lists).or_else(printed)
     }
 
     /// The class that a name selects: an exact name before an alias pattern, a longer pattern before a shorter one.
@@ -491,6 +520,36 @@ impl Catalog {
     /// The nearest name, if any is near.
     pub fn storage_type(&self, name: &str) -> Result<&StorageType, Option<String>> {
         self.storage_types.find(name)
+    }
+
+    /// What wraps modules in a text of `print(model)`; `said` has what is wrong with the list.
+    #[must_use]
+    pub fn print_wrappers(&self) -> &[PrintedWrapper] {
+        self.print_wrappers.all()
+    }
+
+    /// Layers by their class as `print(model)` writes it.
+    #[must_use]
+    pub fn print_layers(&self) -> &[PrintedLayer] {
+        self.print_layers.all()
+    }
+
+    /// Keys of configs, and where a text of `print(model)` says them.
+    #[must_use]
+    pub fn print_keys(&self) -> &[PrintedKey] {
+        self.print_keys.all()
+    }
+
+    /// Paths of modules that were others in older versions.
+    #[must_use]
+    pub fn print_names(&self) -> &[PrintedName] {
+        self.print_names.all()
+    }
+
+    /// What is wrong with the lists of what `print(model)` writes.
+    pub fn print_said(&self) -> impl Iterator<Item = &Diagnostic> {
+        let said = [self.print_wrappers.said(), self.print_layers.said(), self.print_keys.said(), self.print_names.said()];
+        said.into_iter().flat_map(Diagnostics::iter)
     }
 
     /// What GGUF files of this `general.architecture` hold, with what the map extends.

@@ -22,6 +22,8 @@ pub enum Found {
     Text(String, Vec<u8>),
     /// A file of weights, with its name.
     Checkpoint(String, Outcome<Contents>),
+    /// A text of `print(model)`, with its name.
+    Print(String, Vec<u8>),
     /// Nothing that can be read, and why.
     Unread(Box<Diagnostic>),
     /// It can only be an embedded model.
@@ -39,6 +41,7 @@ pub fn find(model: &str, session: &Session) -> Found {
         }
     }
     match text(model) {
+        Some(Ok((name, bytes))) if Session::is_print(&bytes) => Found::Print(name, bytes),
         Some(Ok((name, bytes))) => {
             let header = session.header(&name, &bytes, None, None);
             if header.value.is_some() { Found::Checkpoint(name, header) } else { Found::Text(name, bytes) }
@@ -79,6 +82,7 @@ impl<'s> Given<'s> {
             Found::Checkpoint(name, contents) => {
                 contents.clone().and_then(|contents| self.session.open(name, &contents, settings))
             }
+            Found::Print(name, bytes) => self.session.printed(name, bytes, settings),
             Found::Unread(diagnostic) => self.session.failed(Diagnostic::clone(diagnostic)),
             Found::Embedded => self.session.load_with(self.model, settings),
         }

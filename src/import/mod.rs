@@ -8,6 +8,7 @@ mod env;
 mod gguf;
 mod merge;
 mod names;
+pub mod print;
 mod reconcile;
 mod safetensors;
 mod stored;

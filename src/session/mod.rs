@@ -11,6 +11,7 @@ mod lowered;
 mod model;
 mod names;
 mod outcome;
+mod print;
 mod settings;
 mod solve;
 mod stage;
