@@ -63,6 +63,8 @@ pub struct PrintedLayer {
     pub is_nothing: bool,
     /// Whether all of a sample becomes one row.
     pub is_flat: bool,
+    /// Whether its class takes the dimensions of a grid as one.
+    pub is_of_lines: bool,
     /// What a config says of weights that are stored so.
     pub quantization: Option<Value>,
     /// What a composite computes itself: layers before its children, each with its class, parameters, size and what it gives.
@@ -75,9 +77,9 @@ pub struct PrintedKey {
     /// As the config has it.
     pub name: Arc<str>,
     /// What it is, the first that has a value; expressions over the modules by their names.
-    pub from: Vec<KeyFormula>,
+    pub from: Vec<KeyValue>,
     /// What it is if nothing of the text says it, each a guess to be tried.
-    pub guess: Vec<KeyFormula>,
+    pub guess: Vec<KeyValue>,
     /// An inner config: the modules that it is for, the first that is there.
     pub part: Vec<Arc<str>>,
 }
@@ -112,6 +114,7 @@ const LAYER_KEYS: &[Key] = &[
     key("out", KeyKind::Template, false, "a dimension of the grid that it gives, by `in`; lists are at that dimension"),
     key("nothing", KeyKind::Flag, false, "whether it does nothing that counts"),
     key("flat", KeyKind::Flag, false, "whether all of a sample becomes one row"),
+    key("lines", KeyKind::Flag, false, "whether its class takes the dimensions of a grid as one"),
     key("quantization", KeyKind::Variables, false, "what a config says of weights that are stored so"),
     key("adds", KeyKind::Variables, false, "layers that a composite of this class computes itself, by name"),
     key("doc", KeyKind::Text, false, "a remark for readers"),
@@ -185,12 +188,16 @@ fn takes(node: &Node, diagnostics: &mut Diagnostics) -> Option<Takes> {
 }
 
 fn parameters(node: Option<&Node>, diagnostics: &mut Diagnostics) -> Vec<(Arc<str>, KeyValue)> {
-    let mut value = |member: &Member| match &member.value.json {
-        Json::Text(_) => key_formula(&member.value, diagnostics).map(KeyValue::Formula),
-        _ => Some(KeyValue::Data(value_of(&member.value))),
-    };
     let members = node.map(Node::members).unwrap_or_default();
-    members.iter().filter_map(|member| Some((member.key.clone(), value(member)?))).collect()
+    members.iter().filter_map(|member| Some((member.key.clone(), key_value(&member.value, diagnostics)?))).collect()
+}
+
+/// A text is an expression, everything else what it is.
+fn key_value(node: &Node, diagnostics: &mut Diagnostics) -> Option<KeyValue> {
+    match &node.json {
+        Json::Text(_) => key_formula(node, diagnostics).map(KeyValue::Formula),
+        _ => Some(KeyValue::Data(value_of(node))),
+    }
 }
 
 impl Entry for PrintedLayer {
@@ -204,13 +211,13 @@ impl Entry for PrintedLayer {
         let [size, gives, out] =
             ["size", "gives", "out"].map(|key| f.get(key).and_then(|node| key_formula(node, diagnostics)));
         let takes = f.get("takes").and_then(|node| takes(node, diagnostics)).unwrap_or(Takes::Any);
-        let [is_nothing, is_flat] =
-            ["nothing", "flat"].map(|key| f.get(key).and_then(|node| flag(node, diagnostics)).unwrap_or(false));
+        let [is_nothing, is_flat, is_of_lines] =
+            ["nothing", "flat", "lines"].map(|key| f.get(key).and_then(|node| flag(node, diagnostics)).unwrap_or(false));
         let quantization = f.get("quantization").map(value_of);
         let adds = f.get("adds").map(Node::members).unwrap_or_default();
         let adds = adds.iter().filter_map(|member| PrintedLayer::read(member, diagnostics)).collect();
         let name = member.key.clone();
-        Some(PrintedLayer { name, also, class, parameters, takes, size, gives, out, is_nothing, is_flat, quantization, adds })
+        Some(PrintedLayer { name, also, class, parameters, takes, size, gives, out, is_nothing, is_flat, is_of_lines, quantization, adds })
     }
 
     fn name(&self) -> &str {
@@ -222,10 +229,10 @@ impl Entry for PrintedLayer {
     }
 }
 
-fn alternatives(node: Option<&Node>, diagnostics: &mut Diagnostics) -> Vec<KeyFormula> {
+fn alternatives(node: Option<&Node>, diagnostics: &mut Diagnostics) -> Vec<KeyValue> {
     match node.map(|node| (&node.json, node)) {
-        Some((Json::List(items), _)) => items.iter().filter_map(|item| key_formula(item, diagnostics)).collect(),
-        Some((_, node)) => key_formula(node, diagnostics).into_iter().collect(),
+        Some((Json::List(items), _)) => items.iter().filter_map(|item| key_value(item, diagnostics)).collect(),
+        Some((_, node)) => key_value(node, diagnostics).into_iter().collect(),
         None => Vec::new(),
     }
 }

@@ -165,6 +165,9 @@ pub struct WorkloadArgs {
     /// Take a family's model with this head; none: the bare model, as AutoModel gives it
     #[arg(long, value_name = "NAME")]
     pub head: Option<Arc<str>>,
+    /// Leave out layers of unknown classes or without a parameter: totals are of the rest, and say so
+    #[arg(long)]
+    pub partial: bool,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -378,6 +381,9 @@ pub struct GraphArgs {
     /// Take a family's model with this head; none: the bare model, as AutoModel gives it
     #[arg(long, value_name = "NAME")]
     pub head: Option<Arc<str>>,
+    /// Leave out layers of unknown classes or without a parameter: totals are of the rest, and say so
+    #[arg(long)]
+    pub partial: bool,
     #[command(flatten)]
     pub output: OutputArgs,
 }
@@ -503,6 +509,9 @@ pub struct ImportArgs {
     /// Take it as one of this family, whatever its model_type
     #[arg(long, value_name = "NAME")]
     pub family: Option<Arc<str>>,
+    /// Leave out layers of unknown classes or without a parameter: totals are of the rest, and say so
+    #[arg(long)]
+    pub partial: bool,
     /// The model's name, where the config has none [default: the file's]
     #[arg(long)]
     pub name: Option<String>,
@@ -682,6 +691,9 @@ pub struct AxesArgs {
     /// Take a family's model with this head; none: the bare model, as AutoModel gives it
     #[arg(long, value_name = "NAME")]
     pub head: Option<Arc<str>>,
+    /// Leave out layers of unknown classes or without a parameter: totals are of the rest, and say so
+    #[arg(long)]
+    pub partial: bool,
 }
 
 fn from_one(text: &str) -> Result<Numbers, String> {
@@ -700,7 +712,7 @@ impl AxesArgs {
     /// How the model is taken, its variables aside.
     #[must_use]
     pub fn taken(&self) -> Settings {
-        Settings { family: self.family.clone(), head: self.head.clone(), variables: Vec::new() }
+        Settings { family: self.family.clone(), head: self.head.clone(), variables: Vec::new(), partial: self.partial }
     }
 
     /// What is asked of every point: dtypes of some layers.
@@ -1009,7 +1021,7 @@ impl WorkloadArgs {
     /// How the model is taken.
     #[must_use]
     pub fn settings(&self) -> Settings {
-        Settings { family: self.family.clone(), head: self.head.clone(), variables: self.settings.clone() }
+        Settings { family: self.family.clone(), head: self.head.clone(), variables: self.settings.clone(), partial: self.partial }
     }
 }
 

@@ -179,6 +179,7 @@ impl Grid<'_> {
             (by, ..) => self.maker.groups(by, &mut chosen)?,
         }
         let report = &compiled.report;
+        let total = if compiled.checked.model.partial.is_empty() { "total" } else { "total (partial)" };
         let all = Facts {
             class: "",
             count: report.layers,
@@ -190,7 +191,7 @@ impl Grid<'_> {
             flops: self.maker.all_flops(),
             at_peak: self.maker.at_peak.iter().sum(),
         };
-        chosen(self.maker.row(RowKind::Total, "total", 0, &all))
+        chosen(self.maker.row(RowKind::Total, total, 0, &all))
     }
 }
 
@@ -431,6 +432,7 @@ pub fn summary(compiled: &Evaluation, options: &Options) -> Vec<(&'static str, S
         ),
         ("FLOPs", counted.map_or_else(|| forward(totals), |counted| in_words(counted, |flops| flops.forward))),
     ];
+    lines.extend(super::title::partial(compiled).map(|text| ("partial", super::escape_terminal(&text).into_owned())));
     lines.extend(checkpoint(compiled).map(|text| ("weights", text)));
     if totals.get(Quantity::ActiveParams) != totals.get(Quantity::Params) {
         let text = format!(

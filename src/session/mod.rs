@@ -39,7 +39,7 @@ pub use variable::{SHORT_NAMES, Variable};
 use crate::catalog::{Catalog, Convention};
 use crate::language;
 use crate::language::check::check;
-use crate::syntax::diag::{Diagnostic, Diagnostics};
+use crate::syntax::diag::{Code, Diagnostic, Diagnostics};
 use crate::syntax::json::{self, Document};
 use crate::syntax::source::{Source, SourceId};
 use crate::syntax::stack::deep;
@@ -187,7 +187,13 @@ impl Session {
 
     fn checked(&self, source: &Source, settings: &Settings, diagnostics: &mut Diagnostics) -> Option<language::check::Checked> {
         let document = json::read(source, diagnostics)?;
-        let model = language::model(&document, &self.catalog, settings.wanted(), diagnostics)?;
+        let mut model = language::model(&document, &self.catalog, settings.wanted(), diagnostics)?;
+        if settings.partial {
+            language::leave_out(&mut model, &self.catalog, &settings.variables);
+        }
+        if !model.partial.is_empty() {
+            diagnostics.push(Diagnostic::new(Code::PartialModel, format!("totals are partial: without {}", model.without())));
+        }
         // As large as the model.
         drop(document);
         let family = model.family.as_ref().map(|family| family.span);

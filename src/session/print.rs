@@ -119,7 +119,9 @@ impl Reading<'_> {
         let size = self.settings.variables.iter().rev().find(|(name, _)| &**name == "image_size");
         let made = model_of(root, &self.session.catalog, size.and_then(|(_, value)| value.as_u64()));
         let mut why_not = None;
-        if cuts.is_empty() {
+        // What lacks its last parentheses may be whole: the family's modules say it.
+        let is_closed_late = cuts.iter().all(|cut| *cut >= self.source.text.trim_end().len());
+        if is_closed_late {
             match self.of_family(root, &made, said) {
                 Ok(Some(outcome)) => return outcome,
                 Ok(None) => {}
@@ -143,7 +145,7 @@ impl Reading<'_> {
         }
         let printed = Printed::of(root, &self.session.catalog, MOST_WEIGHTS).ok_or("it has too many modules")?;
         let of_text = self.weights(&made.model, "the text").unwrap_or_default();
-        let mut why = None;
+        let (mut differs, mut why) = (None, None);
         for family in families {
             let config = print::config(root, family, &self.session.catalog);
             for (guess, of) in self.attempts(family, &config) {
@@ -151,16 +153,16 @@ impl Reading<'_> {
                 whole.extend(guess.clone());
                 match self.weights(&whole, "the config").map(|own| differences(&printed, &of_text, &own)) {
                     Ok(None) => {
-                        said.extend(self.guessed(&guess, of));
+                        said.extend(self.guessed(family, &guess, of));
                         let model = self.session.read_with(&self.source.name, pretty(&whole), self.settings);
                         return Ok(Some(model));
                     }
-                    Ok(Some(differs)) => why = why.or(Some(differs)),
+                    Ok(Some(different)) => differs = differs.or(Some(different)),
                     Err(unmade) => why = why.or(Some(unmade)),
                 }
             }
         }
-        Err(why.unwrap_or_default())
+        Err(differs.or(why).unwrap_or_default())
     }
 
     /// What the text doesn't say, to be tried: as a model of the catalog has it that agrees with all that the text says, whose name stands beside
@@ -170,23 +172,24 @@ impl Reading<'_> {
         let own = |key: &str| family.aliases.iter().find(|(alias, _)| &*alias.value == key).map_or(key.to_owned(), |(_, own)| own.to_string());
         let said: BTreeMap<String, &Json> = config.said.iter().map(|(key, value)| (own(key), value)).collect();
         let marker = format!("\"family\": \"{}\"", family.name);
-        let class = format!("{}{}", family.prefix(), "");
         for file in self.session.catalog.models() {
-            if !file.text.contains(&marker) && !file.text.contains(&class) {
+            if !file.text.contains(&marker) && !file.text.contains(family.prefix()) {
                 continue;
             }
             let Ok(Json::Object(model)) = serde_json::from_str::<Json>(file.text) else { continue };
             let Some(Json::Object(variables)) = model.get("variables") else { continue };
             let variables: BTreeMap<String, &Json> = variables.iter().map(|(key, value)| (own(key), value)).collect();
+            let is_data = |value: &Json| !value.as_str().is_some_and(|text| text.contains(['<', '{']));
             // A vocabulary may have grown.
             let both = said.iter().filter(|(key, _)| *key != "vocab_size").filter_map(|(key, value)| Some((*value, *variables.get(key)?)));
+            let both = both.filter(|(_, value)| is_data(value));
             let both: Vec<(&Json, &Json)> = both.collect();
             const ENOUGH: usize = 3;
             if both.len() < ENOUGH || both.iter().any(|(a, b)| a != b) {
                 continue;
             }
             let known = |key: &String| family.variables.iter().any(|variable| *variable.name.value == **key);
-            let more = variables.iter().filter(|(key, _)| !said.contains_key(*key) && known(key));
+            let more = variables.iter().filter(|(key, value)| !said.contains_key(*key) && known(key) && is_data(value));
             let more: Map<String, Json> = more.map(|(key, value)| (key.clone(), (*value).clone())).collect();
             let name = model.get("name").and_then(Json::as_str).unwrap_or(file.name).to_owned();
             attempts.push((more, Some(name)));
@@ -196,9 +199,13 @@ impl Reading<'_> {
         attempts
     }
 
-    fn guessed(&self, guess: &Map<String, Json>, of: Option<String>) -> Option<Diagnostic> {
+    fn guessed(&self, family: &Family, guess: &Map<String, Json>, of: Option<String>) -> Option<Diagnostic> {
+        let reads = |key: &str| {
+            let own = family.aliases.iter().find(|(alias, _)| *alias.value == *key).map_or(key, |(_, own)| &**own);
+            family.variables.iter().any(|variable| *variable.name.value == *own)
+        };
         let plain = |value: &Json| matches!(value, Json::Number(_) | Json::Bool(_) | Json::String(_));
-        let shown: Vec<String> = guess.iter().filter(|(_, value)| plain(value)).map(|(key, value)| format!("`{key}` {value}")).collect();
+        let shown: Vec<String> = guess.iter().filter(|(key, value)| plain(value) && reads(key)).map(|(key, value)| format!("`{key}` {value}")).collect();
         if shown.is_empty() {
             return None;
         }
@@ -231,8 +238,14 @@ impl Reading<'_> {
         read.and_then(|model| model.lowered(&Execution::default())).and_then(|lowered| lowered.at(&Workload::default()))
     }
 
-    fn as_it_stands(&self, root: &Module, made: Made, cuts: &[usize], said: &mut Diagnostics) -> Outcome<Model> {
-        if let Some(diagnostic) = self.unsaid(&made, cuts) {
+    fn as_it_stands(&self, root: &Module, mut made: Made, cuts: &[usize], said: &mut Diagnostics) -> Outcome<Model> {
+        if self.settings.partial && made.layers > 0 {
+            let cut = (!cuts.is_empty()).then(|| "what the text leaves out".to_owned());
+            let without: Vec<Json> = made.unknown.iter().map(one_unknown).chain(cut).map(Json::String).collect();
+            if !without.is_empty() {
+                made.model.insert("partial".to_owned(), Json::Array(without));
+            }
+        } else if let Some(diagnostic) = self.unsaid(&made, cuts) {
             let mut all = said.clone();
             all.push(diagnostic);
             *said = Diagnostics::default();
@@ -258,11 +271,13 @@ impl Reading<'_> {
             (Some(cut), _) => {
                 let places = if cuts.len() == 1 { String::new() } else { format!(", in {} places", cuts.len()) };
                 let message = format!("`{name}` is cut{places}: modules are missing");
-                Diagnostic::new(Code::MalformedCheckpoint, message).at(span(*cut..*cut), "left out here")
+                let diagnostic = Diagnostic::new(Code::MalformedCheckpoint, message).at(span(*cut..*cut), "left out here");
+                diagnostic.help("`--partial` takes what is there, and marks totals as partial")
             }
             (None, Some(first)) => {
                 let message = format!("of {} nothing is known", unknown(&made.unknown));
                 let diagnostic = Diagnostic::new(Code::UnmappedCheckpoint, message).at(span(first.at.clone()), first.why.clone());
+                let diagnostic = diagnostic.help("`--partial` leaves them out, and marks totals as partial");
                 diagnostic.help("a class of your own can be in a catalog: `--catalog FOLDER` (docs/classes.md)")
             }
             (None, None) if made.layers == 0 => {
@@ -276,7 +291,8 @@ impl Reading<'_> {
 
     /// What adapters add, which isn't in the model.
     fn adapters(&self, adapters: &[Adapter]) -> Diagnostic {
-        let made = model_of_adapters(adapters, &self.session.catalog);
+        let mut made = model_of_adapters(adapters, &self.session.catalog);
+        made.unknown.retain(|unknown| unknown.has_weights);
         let params = self.evaluated(&made.model).value.map(|evaluation| evaluation.params());
         let more = if made.unknown.is_empty() { String::new() } else { format!(", and {}, whose sizes aren't said", unknown(&made.unknown)) };
         let count = match params {
@@ -293,14 +309,17 @@ fn names(all: &[Arc<str>]) -> String {
     if more > 0 { format!("{shown} and {more} more") } else { shown }
 }
 
+fn one_unknown(unknown: &Unknown) -> String {
+    match unknown.count {
+        1 => format!("`{}` ({})", unknown.class, unknown.why),
+        count => format!("{count} `{}` ({})", unknown.class, unknown.why),
+    }
+}
+
 /// Layers of which nothing is known, by their classes.
 fn unknown(all: &[Unknown]) -> String {
     let more = all.len().saturating_sub(MOST_NAMED);
-    let one = |unknown: &Unknown| match unknown.count {
-        1 => format!("`{}` ({})", unknown.class, unknown.why),
-        count => format!("{count} `{}` ({})", unknown.class, unknown.why),
-    };
-    let shown = all.iter().take(MOST_NAMED).map(one).collect::<Vec<_>>().join(", ");
+    let shown = all.iter().take(MOST_NAMED).map(one_unknown).collect::<Vec<_>>().join(", ");
     if more > 0 { format!("{shown} and {more} other classes") } else { shown }
 }
 

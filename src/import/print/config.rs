@@ -1,7 +1,7 @@
 //! The config of a printed model of a known class: what sizes say, as `catalog/formats/print_keys.json` has it.
 //!
 //! Expressions see modules by their names (`<q_proj.out_features>`: of the first of that name), with what is printed of them, `class`,
-//! `count` (how many are in it) and the modules in it; `root` is the whole, `config` what was found so far.
+//! `count` (how many are in it) and the modules in it; `root` is the whole, `config` what was found so far, `family` its defaults.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,9 +9,9 @@ use std::sync::Arc;
 use serde_json::{Map, Value as Json, json};
 
 use super::read::Module;
-use crate::catalog::{Catalog, KeyFormula};
+use crate::catalog::{Catalog, KeyValue};
 use crate::syntax::expr::{Name, Value, eval, json_of};
-use crate::syntax::spec::Family;
+use crate::syntax::spec::{Datum, Family, Variable};
 
 /// Modules in modules that an expression reaches.
 const REACH: usize = 4;
@@ -37,7 +37,10 @@ pub fn family_of<'c>(class: &str, catalog: &'c Catalog) -> Vec<&'c Family> {
         head.is_some_and(|head| head == "Model" || family.heads.iter().any(|known| *known.name.value == *head))
     };
     let mut found: Vec<&Family> = families.filter(is_of).collect();
-    found.sort_by_key(|family| std::cmp::Reverse(family.stem().len()));
+    // Look-alikes are written in the other's file: the one of that name is meant.
+    let plain = |text: &str| text.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
+    let is_of_its_name = |family: &&Family| plain(family.stem()) == plain(&family.name);
+    found.sort_by_key(|family| (std::cmp::Reverse(family.stem().len()), !is_of_its_name(family)));
     found
 }
 
@@ -50,7 +53,7 @@ pub fn config(root: &Module, family: &Family, catalog: &Catalog) -> Config {
 }
 
 fn of_part(root: &Module, family: Option<&Family>, catalog: &Catalog) -> Config {
-    let env = Env::of(root);
+    let env = Env::of(root, family);
     let mut said = Map::new();
     let mut guesses: Vec<Map<String, Json>> = Vec::new();
     let mut open = Vec::new();
@@ -102,10 +105,12 @@ struct Env<'m> {
     root: &'m Module,
     /// The first of each name.
     modules: HashMap<&'m str, &'m Module>,
+    /// The defaults of the family's variables, those that are constants.
+    defaults: Value,
 }
 
 impl<'m> Env<'m> {
-    fn of(root: &'m Module) -> Self {
+    fn of(root: &'m Module, family: Option<&Family>) -> Self {
         fn add<'m>(module: &'m Module, modules: &mut HashMap<&'m str, &'m Module>) {
             for child in &module.children {
                 if !child.key.is_empty() {
@@ -116,15 +121,25 @@ impl<'m> Env<'m> {
         }
         let mut modules = HashMap::new();
         add(root, &mut modules);
-        Env { root, modules }
+        let constant = |variable: &Variable| match &variable.value.datum {
+            Datum::Number(number) => Some((variable.name.value.clone(), Value::Number(*number))),
+            _ => None,
+        };
+        let defaults = family.iter().flat_map(|family| &family.variables).filter_map(constant).collect();
+        Env { root, modules, defaults: Value::Object(defaults) }
     }
 
     /// The value of an expression; `None`: it has none, or it is null.
-    fn value(&self, formula: &KeyFormula, config: &Map<String, Json>) -> Option<Json> {
+    fn value(&self, value: &KeyValue, config: &Map<String, Json>) -> Option<Json> {
+        let formula = match value {
+            KeyValue::Data(value) => return Some(json_of(value)),
+            KeyValue::Formula(formula) => formula,
+        };
         let get = |name: &Name| match &*name.text {
-            "root" => value(self.root, REACH, &mut 0),
+            "family" => self.defaults.clone(),
+            "root" => seen(self.root, REACH, &mut 0),
             "config" => Value::from_json(&Json::Object(config.clone())).unwrap_or(Value::Null),
-            name => self.modules.get(name).map_or(Value::Null, |module| value(module, REACH, &mut 0)),
+            name => self.modules.get(name).map_or(Value::Null, |module| seen(module, REACH, &mut 0)),
         };
         let value = eval(&formula.expr, &|name: &Name| Ok(get(name)), 0).ok()?;
         let value = json_of(&value);
@@ -133,7 +148,7 @@ impl<'m> Env<'m> {
 }
 
 /// A module as expressions see it.
-fn value(module: &Module, reach: usize, reached: &mut usize) -> Value {
+fn seen(module: &Module, reach: usize, reached: &mut usize) -> Value {
     *reached += 1;
     let count = module.children.iter().fold(0u64, |sum, child| sum.saturating_add(child.count));
     let mut members: Vec<(Arc<str>, Value)> = vec![
@@ -159,7 +174,7 @@ fn value(module: &Module, reach: usize, reached: &mut usize) -> Value {
                 break;
             }
             let name = if child.is_range { child.from.to_string().into() } else { child.key.clone() };
-            members.push((name, value(child, reach - 1, reached)));
+            members.push((name, seen(child, reach - 1, reached)));
         }
     }
     Value::Object(members.into())

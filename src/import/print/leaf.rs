@@ -6,7 +6,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::flow::{Demand, Flow, Rows};
 use super::read::Module;
-use crate::catalog::{Catalog, ClassKind, KeyFormula, KeyValue, PrintedLayer, Takes};
+use crate::catalog::{Catalog, Class, ClassKind, KeyFormula, KeyValue, PrintedLayer, Takes};
 use crate::syntax::expr::{EvalError, Name, Value, eval, json_of};
 use crate::syntax::glob;
 
@@ -17,6 +17,8 @@ pub type Unsaid = String;
 pub struct Known<'c> {
     rule: Option<&'c PrintedLayer>,
     class: Arc<str>,
+    /// Whether it may have weights.
+    pub has_weights: bool,
     /// The class's parameters that have no default, and those that what flows says.
     wanted: Vec<Arc<str>>,
     of_flow: Vec<Arc<str>>,
@@ -96,7 +98,9 @@ pub fn known<'c>(module: &Module, catalog: &'c Catalog) -> Result<Option<Known<'
     }
     let known = |class: &str| catalog.class(class).and_then(Result::ok);
     let name = rule.and_then(|rule| rule.class.clone()).unwrap_or_else(|| module.class.clone());
-    let Some(class) = known(&name).filter(|class| matches!(class.kind, ClassKind::Module) || rule.is_some()) else {
+    // Functions have names like those of a user's classes.
+    let kind = |class: &Class| class.aliases.iter().find(|alias| *alias.name == *name).map_or(class.kind, |alias| alias.kind);
+    let Some(class) = known(&name).filter(|class| kind(class) == ClassKind::Module) else {
         return Err("its class isn't known".to_owned());
     };
     let of_flow = |parameter: &&&str| class.parameters.iter().any(|known| *known.name == ***parameter);
@@ -106,6 +110,7 @@ pub fn known<'c>(module: &Module, catalog: &'c Catalog) -> Result<Option<Known<'
     };
     Ok(Some(Known {
         rule,
+        has_weights: !class.weights.is_empty(),
         class: name,
         wanted: class.parameters.iter().filter(|p| p.default.is_none()).map(|p| p.name.clone()).collect(),
         of_flow: OF_FLOW.iter().filter(of_flow).map(|name| (*name).into()).collect(),
@@ -139,6 +144,8 @@ pub fn demand(rule: &PrintedLayer, module: &Module) -> Result<Demand, Unsaid> {
 
 /// A layer as a model file has it: class and parameters, and what it gives.
 pub struct Layer {
+    /// What it takes in place of a grid: its channels, each a line.
+    pub lines: Option<Flow>,
     pub class: Arc<str>,
     pub parameters: Map<String, Json>,
     pub gives: Flow,
@@ -152,7 +159,7 @@ pub fn added(rule: &PrintedLayer, module: &Module, flow: &Flow) -> Result<Layer,
     let env = Env { module, flow: Some(flow), dimension: None };
     let parameters = of_rule(rule, &env)?;
     let class = rule.class.clone().unwrap_or_else(|| module.class.clone());
-    Ok(Layer { class, parameters: with_tokens(parameters, rule, flow), gives: gives(rule, &env, flow)? })
+    Ok(Layer { lines: None, class, parameters: with_tokens(parameters, rule, flow), gives: gives(rule, &env, flow)? })
 }
 
 impl Known<'_> {
@@ -176,7 +183,13 @@ impl Known<'_> {
         if !missing.is_empty() {
             return Err(format!("the text doesn't say its {}", missing.join(", ")));
         }
-        Ok(Layer { class: self.class.clone(), parameters, gives })
+        let lines = match flow {
+            Flow::Grid(channels, sizes) if self.rule.is_some_and(|rule| rule.is_of_lines) && sizes.len() > 1 => {
+                Some(Flow::Grid(*channels, vec![sizes.iter().fold(1u64, |product, size| product.saturating_mul(*size))]))
+            }
+            _ => None,
+        };
+        Ok(Layer { lines, class: self.class.clone(), parameters, gives })
     }
 
     /// Parameters that are printed by their names, and those that what flows says.

@@ -15,6 +15,6 @@ mod wrap;
 pub use clean::cleaned;
 pub use compare::{Printed, differences};
 pub use config::{Config, config, family_of};
-pub use read::{Arg, Module, Text, is_print, read_print, table_of};
+pub use read::{Module, is_print, read_print, table_of};
 pub use tree::{Made, Unknown, model_of, model_of_adapters};
-pub use wrap::{Adapter, Unwrapped, unwrapped};
+pub use wrap::{Adapter, unwrapped};

@@ -29,6 +29,8 @@ pub struct Unknown {
     pub why: String,
     /// How many, in all ranges around them.
     pub count: u64,
+    /// Whether it may have weights: of what has none only its work is unknown.
+    pub has_weights: bool,
     /// Where the first stands in the text.
     pub at: std::ops::Range<usize>,
 }
@@ -123,6 +125,20 @@ impl Body {
     }
 }
 
+/// Writes a view of what is read by other dimensions; its name is made of the module's.
+fn view(what: &str, module: &Module, flow: &Flow, inputs: Option<String>, body: &mut Body) -> String {
+    let name = body.free(&format!("{}_{what}", module.key));
+    let mut reshape = Map::new();
+    reshape.insert("name".to_owned(), json!(name));
+    reshape.insert("class".to_owned(), json!("reshape"));
+    reshape.insert("parameters".to_owned(), json!({ "shape": flow.shape() }));
+    if let Some(inputs) = inputs {
+        reshape.insert("inputs".to_owned(), json!([inputs]));
+    }
+    body.layers.push(Json::Object(reshape));
+    name
+}
+
 /// Where a layer reads, and what.
 struct Reading {
     inputs: Option<String>,
@@ -142,6 +158,8 @@ struct Tree<'c> {
     quantization: Option<Json>,
     /// The size of the last grid, by its dimensions.
     grids: HashMap<usize, Vec<u64>>,
+    /// And of the first of so many channels.
+    first_grids: HashMap<(usize, u64), Vec<u64>>,
 }
 
 impl<'c> Tree<'c> {
@@ -156,6 +174,7 @@ impl<'c> Tree<'c> {
             guessed_size: None,
             quantization: None,
             grids: HashMap::new(),
+            first_grids: HashMap::new(),
         }
     }
 
@@ -184,11 +203,11 @@ impl<'c> Tree<'c> {
         Made { model, unknown: self.unknown, layers: self.layers, guessed_size: self.guessed_size }
     }
 
-    fn unknown(&mut self, module: &Module, why: Unsaid, times: u64) {
+    fn unknown(&mut self, module: &Module, why: Unsaid, has_weights: bool, times: u64) {
         let times = times.saturating_mul(module.count);
         match self.unknown.iter_mut().find(|known| known.class == module.class && known.why == why) {
             Some(known) => known.count = known.count.saturating_add(times),
-            None => self.unknown.push(Unknown { class: module.class.clone(), why, count: times, at: module.at.clone() }),
+            None => self.unknown.push(Unknown { class: module.class.clone(), why, count: times, has_weights, at: module.at.clone() }),
         }
     }
 
@@ -227,21 +246,31 @@ impl<'c> Tree<'c> {
         let known = match known(module, self.catalog) {
             Ok(Some(known)) => known,
             Ok(None) => return,
-            Err(why) => return self.unknown(module, why, times),
+            Err(why) => return self.unknown(module, why, true, times),
         };
         if self.quantization.is_none() {
             self.quantization = known.quantization();
         }
         let Some(reading) = self.read(&known.demand, body) else {
-            return self.unknown(module, "nothing says how large what it reads is".to_owned(), times);
+            return self.unknown(module, "nothing says how large what it reads is".to_owned(), known.has_weights, times);
         };
         let flow = match &reading.way {
             Way::Plain => reading.flow.clone(),
             Way::Reshaped(flow) => flow.clone(),
         };
-        match known.layer(module, &flow) {
+        let mut made = known.layer(module, &flow);
+        let mut reading = reading;
+        // A window that is larger than what is there was meant for another grid: the first of so many channels.
+        if made.is_err()
+            && matches!(known.demand, Demand::Grid(Some(_), _))
+            && let Some(given) = self.given(&known.demand)
+        {
+            made = known.layer(module, &given.flow);
+            reading = given;
+        }
+        match made {
             Ok(layer) => self.write(module, layer, &reading, body),
-            Err(why) => self.unknown(module, why, times),
+            Err(why) => self.unknown(module, why, known.has_weights, times),
         }
     }
 
@@ -249,15 +278,10 @@ impl<'c> Tree<'c> {
     fn write(&mut self, module: &Module, layer: Layer, reading: &Reading, body: &mut Body) {
         let mut inputs = reading.inputs.clone();
         if let Way::Reshaped(flow) = &reading.way {
-            let view = body.free(&format!("{}_input", module.key));
-            let mut reshape = Map::new();
-            reshape.insert("name".to_owned(), json!(view));
-            reshape.insert("class".to_owned(), json!("reshape"));
-            reshape.insert("parameters".to_owned(), json!({ "shape": flow.shape() }));
-            if let Some(inputs) = inputs.take() {
-                reshape.insert("inputs".to_owned(), json!([inputs]));
-            }
-            body.layers.push(Json::Object(reshape));
+            view("input", module, flow, inputs.take(), body);
+        }
+        if let Some(lines) = &layer.lines {
+            view("lines", module, lines, inputs.take(), body);
         }
         let mut out = Map::new();
         let name = self.named(module, body, &mut out);
@@ -276,6 +300,10 @@ impl<'c> Tree<'c> {
         }
         self.layers += 1;
         body.layers.push(Json::Object(out));
+        let name = match &layer.lines {
+            Some(_) => view("grid", module, &layer.gives, None, body),
+            None => name,
+        };
         self.gave(name, module.from, module.count, is_parallel, layer.gives, body);
     }
 
@@ -304,8 +332,9 @@ impl<'c> Tree<'c> {
 
     /// What a module gives. Of several that stand side by side it is the last one's that is read further on.
     fn gave(&mut self, name: String, from: u64, count: u64, is_parallel: bool, flow: Flow, body: &mut Body) {
-        if let Flow::Grid(_, sizes) = &flow {
+        if let Flow::Grid(channels, sizes) = &flow {
             self.grids.insert(sizes.len(), sizes.clone());
+            self.first_grids.entry((sizes.len(), *channels)).or_insert_with(|| sizes.clone());
         }
         let last = from.saturating_add(count).saturating_sub(1);
         let is_numbered = name == "<i>";
@@ -356,7 +385,8 @@ impl<'c> Tree<'c> {
             }
             Demand::Rows(features) => Flow::Rows(Rows::Tokens, *features),
             Demand::Grid(channels, dims) => {
-                let sizes = self.grids.get(dims).cloned().unwrap_or_else(|| self.first_grid(*dims));
+                let known = self.first_grids.get(&(*dims, (*channels)?)).or_else(|| self.grids.get(dims));
+                let sizes = known.cloned().unwrap_or_else(|| self.first_grid(*dims));
                 Flow::Grid((*channels)?, sizes)
             }
         };
@@ -471,7 +501,7 @@ impl<'c> Tree<'c> {
                 },
                 Err(why) => why,
             };
-            self.unknown(module, why, times);
+            self.unknown(module, why, true, times);
         }
     }
 }
