@@ -201,8 +201,7 @@ impl Catalog {
             table.is_laid().then(|| table.said())
         }
         let numbers = [list(&self.dtypes), list(&self.optimizers), list(&self.methods), list(&self.storage_types)];
-        let printed =
-            [list(&self.print_wrappers), list(&self.print_layers), list(&self.print_keys), list(&self.print_names)];
+        let printed = [list(&self.print_wrappers), list(&self.print_layers), list(&self.print_keys), list(&self.print_names)];
         let lists = numbers.into_iter().chain(printed).flatten();
         let devices: Vec<Diagnostics> = self.devices.laid().filter_map(|at| self.device_at(at)?.err()).collect();
         let conventions: Vec<Diagnostics> = self.conventions.laid().filter_map(|at| self.convention_at(at)?.err()).collect();

@@ -4,9 +4,9 @@
 
 use std::sync::Arc;
 
-use super::{CatalogFile, KeyValue};
 use super::table::Entry;
 use super::values::{KeyFormula, flag, key, key_formula, text, texts, wrong};
+use super::{CatalogFile, KeyValue};
 use crate::syntax::diag::Diagnostics;
 use crate::syntax::expr::{Value, value_of};
 use crate::syntax::json::{Json, Member, Node};
@@ -208,8 +208,7 @@ impl Entry for PrintedLayer {
         let also = texts(f.get("also"), diagnostics);
         let class = f.get("class").and_then(|node| text(node, diagnostics));
         let parameters = parameters(f.get("parameters"), diagnostics);
-        let [size, gives, out] =
-            ["size", "gives", "out"].map(|key| f.get(key).and_then(|node| key_formula(node, diagnostics)));
+        let [size, gives, out] = ["size", "gives", "out"].map(|key| f.get(key).and_then(|node| key_formula(node, diagnostics)));
         let takes = f.get("takes").and_then(|node| takes(node, diagnostics)).unwrap_or(Takes::Any);
         let [is_nothing, is_flat, is_of_lines] =
             ["nothing", "flat", "lines"].map(|key| f.get(key).and_then(|node| flag(node, diagnostics)).unwrap_or(false));
@@ -217,7 +216,21 @@ impl Entry for PrintedLayer {
         let adds = f.get("adds").map(Node::members).unwrap_or_default();
         let adds = adds.iter().filter_map(|member| PrintedLayer::read(member, diagnostics)).collect();
         let name = member.key.clone();
-        Some(PrintedLayer { name, also, class, parameters, takes, size, gives, out, is_nothing, is_flat, is_of_lines, quantization, adds })
+        Some(PrintedLayer {
+            name,
+            also,
+            class,
+            parameters,
+            takes,
+            size,
+            gives,
+            out,
+            is_nothing,
+            is_flat,
+            is_of_lines,
+            quantization,
+            adds,
+        })
     }
 
     fn name(&self) -> &str {

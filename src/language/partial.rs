@@ -36,7 +36,8 @@ fn without(layers: &mut [Layer], unknown: &HashMap<Span, &str>, left: &mut Vec<A
             without(inner, unknown, left);
             continue;
         }
-        let Some((class, why)) = layer.class.as_ref().and_then(|class| Some((class.text.clone(), unknown.get(&class.span)?))) else {
+        let Some((class, why)) = layer.class.as_ref().and_then(|class| Some((class.text.clone(), unknown.get(&class.span)?)))
+        else {
             continue;
         };
         let name = layer.name.as_ref().map_or("a layer", |name| &*name.text);

@@ -147,7 +147,10 @@ impl Reading<'_> {
         let of_text = self.weights(&made.model, "the text").unwrap_or_default();
         let (mut differs, mut why) = (None, None);
         for family in families {
-            let config = print::config(root, family, &self.session.catalog);
+            let mut config = print::config(root, family, &self.session.catalog);
+            if let Some(quantization) = &made.quantization {
+                config.said.insert("quantization_config".to_owned(), quantization.clone());
+            }
             for (guess, of) in self.attempts(family, &config) {
                 let mut whole = config.said.clone();
                 whole.extend(guess.clone());
@@ -169,7 +172,11 @@ impl Reading<'_> {
     /// it; then the guesses.
     fn attempts(&self, family: &Family, config: &print::Config) -> Vec<(Map<String, Json>, Option<String>)> {
         let mut attempts = Vec::new();
-        let own = |key: &str| family.aliases.iter().find(|(alias, _)| &*alias.value == key).map_or(key.to_owned(), |(_, own)| own.to_string());
+        // Those of the same vocabulary come first.
+        let mut same = 0usize;
+        let own = |key: &str| {
+            family.aliases.iter().find(|(alias, _)| &*alias.value == key).map_or(key.to_owned(), |(_, own)| own.to_string())
+        };
         let said: BTreeMap<String, &Json> = config.said.iter().map(|(key, value)| (own(key), value)).collect();
         let marker = format!("\"family\": \"{}\"", family.name);
         for file in self.session.catalog.models() {
@@ -181,18 +188,29 @@ impl Reading<'_> {
             let variables: BTreeMap<String, &Json> = variables.iter().map(|(key, value)| (own(key), value)).collect();
             let is_data = |value: &Json| !value.as_str().is_some_and(|text| text.contains(['<', '{']));
             // A vocabulary may have grown.
-            let both = said.iter().filter(|(key, _)| *key != "vocab_size").filter_map(|(key, value)| Some((*value, *variables.get(key)?)));
+            let both = said
+                .iter()
+                .filter(|(key, _)| *key != "vocab_size")
+                .filter_map(|(key, value)| Some((*value, *variables.get(key)?)));
             let both = both.filter(|(_, value)| is_data(value));
             let both: Vec<(&Json, &Json)> = both.collect();
-            const ENOUGH: usize = 3;
+            const ENOUGH: usize = 2;
             if both.len() < ENOUGH || both.iter().any(|(a, b)| a != b) {
                 continue;
             }
             let known = |key: &String| family.variables.iter().any(|variable| *variable.name.value == **key);
             let more = variables.iter().filter(|(key, value)| !said.contains_key(*key) && known(key) && is_data(value));
-            let more: Map<String, Json> = more.map(|(key, value)| (key.clone(), (*value).clone())).collect();
+            let mut more: Map<String, Json> = more.map(|(key, value)| (key.clone(), (*value).clone())).collect();
+            // A text doesn't say that two modules share a tensor; a file that has its layers written out does.
+            let tie = "tie_word_embeddings".to_owned();
+            if known(&tie) && file.text.contains("\"tied_to\"") {
+                more.entry(tie).or_insert(Json::Bool(true));
+            }
             let name = model.get("name").and_then(Json::as_str).unwrap_or(file.name).to_owned();
-            attempts.push((more, Some(name)));
+            let is_whole = said.get("vocab_size").is_none_or(|size| variables.get("vocab_size").is_none_or(|own| own == size));
+            let at = if is_whole { same } else { attempts.len() };
+            same += usize::from(is_whole);
+            attempts.insert(at, (more, Some(name)));
         }
         attempts.extend(config.guesses.iter().map(|guess| (guess.clone(), None)));
         attempts.push((Map::new(), None));
@@ -205,7 +223,11 @@ impl Reading<'_> {
             family.variables.iter().any(|variable| *variable.name.value == *own)
         };
         let plain = |value: &Json| matches!(value, Json::Number(_) | Json::Bool(_) | Json::String(_));
-        let shown: Vec<String> = guess.iter().filter(|(key, value)| plain(value) && reads(key)).map(|(key, value)| format!("`{key}` {value}")).collect();
+        let shown: Vec<String> = guess
+            .iter()
+            .filter(|(key, value)| plain(value) && reads(key))
+            .map(|(key, value)| format!("`{key}` {value}"))
+            .collect();
         if shown.is_empty() {
             return None;
         }
@@ -294,7 +316,11 @@ impl Reading<'_> {
         let mut made = model_of_adapters(adapters, &self.session.catalog);
         made.unknown.retain(|unknown| unknown.has_weights);
         let params = self.evaluated(&made.model).value.map(|evaluation| evaluation.params());
-        let more = if made.unknown.is_empty() { String::new() } else { format!(", and {}, whose sizes aren't said", unknown(&made.unknown)) };
+        let more = if made.unknown.is_empty() {
+            String::new()
+        } else {
+            format!(", and {}, whose sizes aren't said", unknown(&made.unknown))
+        };
         let count = match params {
             Some(params) => format!("{params} parameters"),
             None => "parameters that can't be counted".to_owned(),

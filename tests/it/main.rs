@@ -18,6 +18,7 @@ mod fresh;
 mod graph;
 mod limits;
 mod memory;
+mod prints;
 mod program;
 mod properties;
 mod reference;

@@ -63,7 +63,8 @@ impl Printed {
             return path.to_owned();
         }
         let whole = format!(".{path}.");
-        let now = self.names.iter().fold(whole, |path, (old, now)| if path.contains(old) { path.replace(old, now) } else { path });
+        let now =
+            self.names.iter().fold(whole, |path, (old, now)| if path.contains(old) { path.replace(old, now) } else { path });
         now.trim_matches('.').to_owned()
     }
 }
@@ -110,7 +111,8 @@ pub fn differences(printed: &Printed, of_text: &[Weight], of_family: &[Weight]) 
             continue;
         }
         // A tensor that a module owns has its owner's path before its own.
-        let owner = if weight.name.is_empty() { weight.module.rsplit_once('.').map_or("", |(owner, _)| owner) } else { &weight.module };
+        let owner =
+            if weight.name.is_empty() { weight.module.rsplit_once('.').map_or("", |(owner, _)| owner) } else { &weight.module };
         *unprinted.entry(owner).or_default() += u128::from(weight.elements());
     }
     let mut missing: Vec<String> = Vec::new();

@@ -151,10 +151,8 @@ impl<'m> Env<'m> {
 fn seen(module: &Module, reach: usize, reached: &mut usize) -> Value {
     *reached += 1;
     let count = module.children.iter().fold(0u64, |sum, child| sum.saturating_add(child.count));
-    let mut members: Vec<(Arc<str>, Value)> = vec![
-        ("class".into(), Value::text(module.short_class())),
-        ("count".into(), Value::count(count)),
-    ];
+    let mut members: Vec<(Arc<str>, Value)> =
+        vec![("class".into(), Value::text(module.short_class())), ("count".into(), Value::count(count))];
     let mut placed = 0usize;
     for arg in &module.args {
         let name = match &arg.name {

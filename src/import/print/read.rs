@@ -276,7 +276,11 @@ impl Reader<'_> {
     fn open(&mut self, key: &str, count: Option<u64>, class: &str, at: Range<usize>) -> Result<(), Box<Diagnostic>> {
         let module = self.module(key, count, class, at)?;
         if self.stack.len() >= MOST_NESTED {
-            return Err(self.wrong(module.at, format!("modules are nested more than {MOST_NESTED} deep"), "this one is too deep"));
+            return Err(self.wrong(
+                module.at,
+                format!("modules are nested more than {MOST_NESTED} deep"),
+                "this one is too deep",
+            ));
         }
         self.stack.push(Open { module, args: Vec::new() });
         Ok(())

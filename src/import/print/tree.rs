@@ -16,6 +16,8 @@ use crate::syntax::expr::json_of;
 
 /// Height and width of an image where a text has no other: the crop of ImageNet (torchvision/transforms/_presets.py, crop_size).
 const IMAGE: u64 = 224;
+/// Modules of ranges that are written one by one: of several in a list only one can be a repeat.
+const MOST_WRITTEN: u64 = 20_000;
 /// Steps of what has one dimension, and frames of what has three: any number would do as well.
 const STEPS: u64 = 1024;
 const FRAMES: u64 = 16;
@@ -44,6 +46,8 @@ pub struct Made {
     pub unknown: Vec<Unknown>,
     /// How many layers it has.
     pub layers: usize,
+    /// What a config says of weights that are stored as these are.
+    pub quantization: Option<Json>,
     /// Whether the size of what it reads is a guess: an image, steps, frames.
     pub guessed_size: Option<u64>,
 }
@@ -57,7 +61,7 @@ pub fn model_of(root: &Module, catalog: &Catalog, image_size: Option<u64>) -> Ma
         tree.module(&Module { key: root.short_class().into(), ..root.clone() }, &mut body, 1);
     } else {
         tree.adds(root, &mut body, 1);
-        root.children.iter().for_each(|child| tree.module(child, &mut body, 1));
+        tree.children(&root.children, &mut body, 1);
     }
     tree.made(root.short_class(), body)
 }
@@ -69,7 +73,8 @@ pub fn model_of_adapters(adapters: &[Adapter], catalog: &Catalog) -> Made {
     let mut body = Body::within(None);
     for adapter in adapters {
         let times = adapter.times;
-        let module = Module { is_range: times > 1, from: 0, count: adapter.module.count.saturating_mul(times), ..adapter.module.clone() };
+        let module =
+            Module { is_range: times > 1, from: 0, count: adapter.module.count.saturating_mul(times), ..adapter.module.clone() };
         let mut one = Body::within(None);
         tree.module(&module, &mut one, 1);
         for mut layer in one.layers {
@@ -81,6 +86,11 @@ pub fn model_of_adapters(adapters: &[Adapter], catalog: &Catalog) -> Made {
         }
     }
     tree.made("adapters", body)
+}
+
+/// How many modules a module is, ranges counted once.
+fn size(module: &Module) -> u64 {
+    module.children.iter().fold(1, |sum, child| sum.saturating_add(size(child)))
 }
 
 /// The modules of a composite, as far as they are written.
@@ -156,6 +166,8 @@ struct Tree<'c> {
     has_ids: bool,
     guessed_size: Option<u64>,
     quantization: Option<Json>,
+    /// Modules that were written one by one.
+    written: u64,
     /// The size of the last grid, by its dimensions.
     grids: HashMap<usize, Vec<u64>>,
     /// And of the first of so many channels.
@@ -173,6 +185,7 @@ impl<'c> Tree<'c> {
             has_ids: false,
             guessed_size: None,
             quantization: None,
+            written: 0,
             grids: HashMap::new(),
             first_grids: HashMap::new(),
         }
@@ -181,7 +194,7 @@ impl<'c> Tree<'c> {
     fn made(self, class: &str, body: Body) -> Made {
         let mut model = Map::new();
         model.insert("class".to_owned(), json!(class));
-        if let Some(quantization) = self.quantization {
+        if let Some(quantization) = &self.quantization {
             model.insert("checkpoint".to_owned(), json!({ "quantization_config": quantization }));
         }
         let mut inputs = Map::new();
@@ -200,14 +213,42 @@ impl<'c> Tree<'c> {
         }
         model.insert("inputs".to_owned(), Json::Object(inputs));
         model.insert("layers".to_owned(), Json::Array(body.layers));
-        Made { model, unknown: self.unknown, layers: self.layers, guessed_size: self.guessed_size }
+        Made {
+            model,
+            unknown: self.unknown,
+            layers: self.layers,
+            quantization: self.quantization,
+            guessed_size: self.guessed_size,
+        }
     }
 
     fn unknown(&mut self, module: &Module, why: Unsaid, has_weights: bool, times: u64) {
         let times = times.saturating_mul(module.count);
         match self.unknown.iter_mut().find(|known| known.class == module.class && known.why == why) {
             Some(known) => known.count = known.count.saturating_add(times),
-            None => self.unknown.push(Unknown { class: module.class.clone(), why, count: times, has_weights, at: module.at.clone() }),
+            None => {
+                self.unknown.push(Unknown { class: module.class.clone(), why, count: times, has_weights, at: module.at.clone() })
+            }
+        }
+    }
+
+    /// The modules of a composite. The numbers of a list are names of which only one may stand for several.
+    fn children(&mut self, children: &[Module], body: &mut Body, times: u64) {
+        let largest = children.iter().filter(|child| child.is_range).max_by_key(|child| child.count).map(|child| child.from);
+        for child in children {
+            if !child.is_range || Some(child.from) == largest {
+                self.module(child, body, times);
+                continue;
+            }
+            self.written = self.written.saturating_add(size(child).saturating_mul(child.count));
+            if self.written > MOST_WRITTEN {
+                self.unknown(child, "there are too many of them beside others".to_owned(), true, times);
+                continue;
+            }
+            for number in child.from..child.from.saturating_add(child.count) {
+                let one = Module { key: number.to_string().into(), from: 0, count: 1, is_range: false, ..child.clone() };
+                self.module(&one, body, times);
+            }
         }
     }
 
@@ -367,7 +408,8 @@ impl<'c> Tree<'c> {
             return Some(Reading { inputs: Some("input".to_owned()), flow: input.clone(), way });
         }
         // One that fits as it is before one that has to be seen otherwise.
-        let earlier = || body.values.iter().rev().take(LOOKED_AT).filter_map(|(name, flow)| Some((name, flow, flow.way(demand)?)));
+        let earlier =
+            || body.values.iter().rev().take(LOOKED_AT).filter_map(|(name, flow)| Some((name, flow, flow.way(demand)?)));
         let found = earlier().find(|(_, _, way)| *way == Way::Plain).or_else(|| earlier().next());
         if let Some((name, flow, way)) = found.filter(|_| *demand != Demand::Any) {
             return Some(Reading { inputs: Some(name.clone()), flow: flow.clone(), way });
@@ -455,7 +497,7 @@ impl<'c> Tree<'c> {
         if let Some(only) = repeated {
             self.adds(only, &mut inner, times);
         }
-        children.iter().for_each(|child| self.module(child, &mut inner, times));
+        self.children(children, &mut inner, times);
         if inner.layers.is_empty() && inner.weights.is_empty() {
             return;
         }
@@ -491,7 +533,14 @@ impl<'c> Tree<'c> {
                 Ok(demand) => match self.read(&demand, body) {
                     Some(reading) => match added(added_rule, module, &reading.flow) {
                         Ok(layer) => {
-                            let named = Module { key: added_rule.name.clone(), children: Vec::new(), is_range: false, count: 1, from: 0, ..module.clone() };
+                            let named = Module {
+                                key: added_rule.name.clone(),
+                                children: Vec::new(),
+                                is_range: false,
+                                count: 1,
+                                from: 0,
+                                ..module.clone()
+                            };
                             self.write(&named, layer, &reading, body);
                             continue;
                         }

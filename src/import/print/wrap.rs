@@ -69,7 +69,11 @@ impl<'c> Unwrapping<'c> {
         }
         let children = std::mem::take(&mut module.children);
         for child in children {
-            if self.rules.iter().any(|rule| rule.inner.is_empty() && called(rule, &module.class) && fits(&rule.adapter, &child.key)) {
+            if self
+                .rules
+                .iter()
+                .any(|rule| rule.inner.is_empty() && called(rule, &module.class) && fits(&rule.adapter, &child.key))
+            {
                 self.adapters.push(Adapter { module: child, times });
             } else {
                 let child = self.module(child, times);

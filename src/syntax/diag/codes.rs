@@ -850,7 +850,9 @@ pub const CODES: &[CodeInfo] = &[
         name: "PartialModel",
         summary: "a model that isn't whole",
         explanation: "The file says under `partial` what the model has and the file lacks, or `--partial` left out layers: those of a class that nobody defines, those without a parameter that their class needs, modules of a printed model whose sizes the text doesn't say. A layer that is left out gives what it was given. All totals are of the rest, and every output says so.",
-        wrong: Some(r#"{ "layers": [ { "name": "a", "class": "torch.nn.SiLU", "parameters": { "features": 4 } } ], "partial": ["the head"] }"#),
+        wrong: Some(
+            r#"{ "layers": [ { "name": "a", "class": "torch.nn.SiLU", "parameters": { "features": 4 } } ], "partial": ["the head"] }"#,
+        ),
         right: None,
     },
 ];
