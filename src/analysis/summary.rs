@@ -68,6 +68,8 @@ impl CountedBy {
 pub struct Summary {
     /// The model's name.
     pub name: Option<Arc<str>>,
+    /// What the model has and its description lacks.
+    pub partial: Vec<Arc<str>>,
     /// Its class.
     pub class: Option<Arc<str>>,
     /// Its family.
@@ -137,6 +139,7 @@ pub fn summary(compiled: &Evaluation) -> Summary {
     let found = Found::of(compiled);
     Summary {
         name: compiled.name().map(Into::into),
+        partial: compiled.checked.model.partial.clone(),
         class: flat.class.clone(),
         family: model.family.as_ref().map(|family| family.value.clone()),
         source: flat.source.clone(),

@@ -14,8 +14,9 @@ use super::shelf::{Hiding, LaidFile, Shelf};
 use super::table::{Entry, Table};
 use super::{
     Class, ClassText, Convention, Device, Dtype, GgufMap, HubRules, Method, Mix, MixRules, Optimizer, StorageType, dtypes, hub,
-    mixes, optimizers, parse_class, parse_convention, parse_device, quantization, storage,
+    mixes, optimizers, parse_class, parse_convention, parse_device, print, quantization, storage,
 };
+use super::{PrintedKey, PrintedLayer, PrintedName, PrintedWrapper};
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics, nearest};
 use crate::syntax::json::{self, Json, Node};
 use crate::syntax::source::{Source, SourceId};
@@ -36,6 +37,10 @@ pub struct Catalog {
     storage_types: Table<StorageType>,
     hub: Table<HubRules>,
     mixes: Table<MixRules>,
+    print_wrappers: Table<PrintedWrapper>,
+    print_layers: Table<PrintedLayer>,
+    print_keys: Table<PrintedKey>,
+    print_names: Table<PrintedName>,
     /// The texts of the files that lie over the embedded ones.
     laid: Vec<Source>,
 }
@@ -62,13 +67,17 @@ impl Catalog {
     /// The folders that a catalog has.
     pub const FOLDERS: [&str; 6] = ["classes", "blocks", "families", "hardware", "conventions", "formats/gguf"];
     /// The files that it has beside them.
-    pub const LISTS: [&str; 6] = [
+    pub const LISTS: [&str; 10] = [
         "dtypes.json",
         "optimizers.json",
         "quantization.json",
         "storage_types.json",
         "formats/hub.json",
         "formats/quant-mixes.json",
+        "formats/print_wrappers.json",
+        "formats/print_layers.json",
+        "formats/print_keys.json",
+        "formats/print_names.json",
     ];
 
     /// The embedded catalog.
@@ -87,6 +96,10 @@ impl Catalog {
             storage_types: Table::new(&storage::FILE, LISTS_FROM + 3),
             hub: Table::new(&hub::FILE, LISTS_FROM + 4),
             mixes: Table::new(&mixes::FILE, LISTS_FROM + 5),
+            print_wrappers: Table::new(&print::WRAPPERS, LISTS_FROM + 6),
+            print_layers: Table::new(&print::LAYERS, LISTS_FROM + 7),
+            print_keys: Table::new(&print::KEYS, LISTS_FROM + 8),
+            print_names: Table::new(&print::NAMES, LISTS_FROM + 9),
             laid: Vec::new(),
         }
     }
@@ -154,6 +167,10 @@ impl Catalog {
         let root = root(&source)?;
         if Self::LISTS.contains(&path) {
             match path {
+                "formats/print_wrappers.json" => self.print_wrappers.lay(source.clone()),
+                "formats/print_layers.json" => self.print_layers.lay(source.clone()),
+                "formats/print_keys.json" => self.print_keys.lay(source.clone()),
+                "formats/print_names.json" => self.print_names.lay(source.clone()),
                 "dtypes.json" => self.dtypes.lay(source.clone()),
                 "optimizers.json" => self.optimizers.lay(source.clone()),
                 "quantization.json" => self.methods.lay(source.clone()),
@@ -191,7 +208,8 @@ impl Catalog {
             table.is_laid().then(|| table.said())
         }
         let numbers = [list(&self.dtypes), list(&self.optimizers), list(&self.storage_types)];
-        let lists = numbers.into_iter().chain([list(&self.methods), list(&self.mixes), list(&self.hub)]).flatten();
+        let printed = [list(&self.print_wrappers), list(&self.print_layers), list(&self.print_keys), list(&self.print_names)];
+        let lists = numbers.into_iter().chain(printed).chain([list(&self.methods), list(&self.mixes), list(&self.hub)]).flatten();
         let devices: Vec<Diagnostics> = self.devices.laid().filter_map(|at| self.device_at(at)?.err()).collect();
         let conventions: Vec<Diagnostics> = self.conventions.laid().filter_map(|at| self.convention_at(at)?.err()).collect();
         let mut said = lists.chain(&devices).chain(&conventions).flat_map(|said| said.sorted());
@@ -215,7 +233,11 @@ impl Catalog {
             let methods = || self.methods.source(index).or_else(rules);
             numbers.or_else(|| self.optimizers.source(index)).or_else(methods)
         };
-        laid().or_else(shelves).or_else(lists)
+        let printed = || {
+            let layers = self.print_wrappers.source(index).or_else(|| self.print_layers.source(index));
+            layers.or_else(|| self.print_keys.source(index)).or_else(|| self.print_names.source(index))
+        };
+        laid().or_else(shelves).or_else(lists).or_else(printed)
     }
 
     /// The class that a name selects: an exact name before an alias pattern, a longer pattern before a shorter one.
@@ -524,6 +546,36 @@ impl Catalog {
     #[must_use]
     pub fn mix(&self, asked: &str) -> Option<Mix<'_>> {
         self.mixes.all().iter().find_map(|rules| rules.mix(asked))
+    }
+
+    /// What wraps modules in a text of `print(model)`; `said` has what is wrong with the list.
+    #[must_use]
+    pub fn print_wrappers(&self) -> &[PrintedWrapper] {
+        self.print_wrappers.all()
+    }
+
+    /// Layers by their class as `print(model)` writes it.
+    #[must_use]
+    pub fn print_layers(&self) -> &[PrintedLayer] {
+        self.print_layers.all()
+    }
+
+    /// Keys of configs, and where a text of `print(model)` says them.
+    #[must_use]
+    pub fn print_keys(&self) -> &[PrintedKey] {
+        self.print_keys.all()
+    }
+
+    /// Paths of modules that were others in older versions.
+    #[must_use]
+    pub fn print_names(&self) -> &[PrintedName] {
+        self.print_names.all()
+    }
+
+    /// What is wrong with the lists of what `print(model)` writes.
+    pub fn print_said(&self) -> impl Iterator<Item = &Diagnostic> {
+        let said = [self.print_wrappers.said(), self.print_layers.said(), self.print_keys.said(), self.print_names.said()];
+        said.into_iter().flat_map(Diagnostics::iter)
     }
 
     /// What GGUF files of this `general.architecture` hold, with what the map extends.

@@ -169,6 +169,9 @@ pub struct WorkloadArgs {
     /// Take a family's model with this head; none: the bare model, as AutoModel gives it
     #[arg(long, value_name = "NAME")]
     pub head: Option<Arc<str>>,
+    /// Leave out layers of unknown classes or without a parameter: totals are of the rest, and say so
+    #[arg(long)]
+    pub partial: bool,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -382,6 +385,9 @@ pub struct GraphArgs {
     /// Take a family's model with this head; none: the bare model, as AutoModel gives it
     #[arg(long, value_name = "NAME")]
     pub head: Option<Arc<str>>,
+    /// Leave out layers of unknown classes or without a parameter: totals are of the rest, and say so
+    #[arg(long)]
+    pub partial: bool,
     #[command(flatten)]
     pub output: OutputArgs,
 }
@@ -534,6 +540,9 @@ pub struct ImportArgs {
     /// Take it as one of this family, whatever its model_type
     #[arg(long, value_name = "NAME")]
     pub family: Option<Arc<str>>,
+    /// Leave out layers of unknown classes or without a parameter: totals are of the rest, and say so
+    #[arg(long)]
+    pub partial: bool,
     /// The model's name, where the config has none [default: the file's]
     #[arg(long)]
     pub name: Option<String>,
@@ -714,6 +723,9 @@ pub struct AxesArgs {
     /// Take a family's model with this head; none: the bare model, as AutoModel gives it
     #[arg(long, value_name = "NAME")]
     pub head: Option<Arc<str>>,
+    /// Leave out layers of unknown classes or without a parameter: totals are of the rest, and say so
+    #[arg(long)]
+    pub partial: bool,
 }
 
 fn from_one(text: &str) -> Result<Numbers, String> {
@@ -732,7 +744,7 @@ impl AxesArgs {
     /// How the model is taken, its variables aside.
     #[must_use]
     pub fn taken(&self) -> Settings {
-        Settings { family: self.family.clone(), head: self.head.clone(), ..Settings::default() }
+        Settings { family: self.family.clone(), head: self.head.clone(), partial: self.partial, ..Settings::default() }
     }
 
     /// What is asked of every point: dtypes of some layers.
@@ -1072,7 +1084,13 @@ impl WorkloadArgs {
     pub fn settings(&self, catalog: &Catalog) -> Settings {
         let last = self.weight_dtype.iter().rev().find(|given| !given.contains('='));
         let mix = last.and_then(|name| weights(name, catalog).ok()).and_then(Weights::mix);
-        Settings { family: self.family.clone(), head: self.head.clone(), mix, variables: self.settings.clone() }
+        Settings {
+            family: self.family.clone(),
+            head: self.head.clone(),
+            mix,
+            variables: self.settings.clone(),
+            partial: self.partial,
+        }
     }
 }
 

@@ -11,8 +11,13 @@ use crate::syntax::diag::{Code, Diagnostic};
 
 pub fn run(args: &GraphArgs, terminal: &Terminal) -> Result<Exit, Stop> {
     let Some(session) = terminal.session() else { return Ok(Exit::Wrong) };
-    let (family, head) = (args.family.clone(), args.head.clone());
-    let settings = Settings { family, head, variables: args.settings.clone(), ..Settings::default() };
+    let settings = Settings {
+        family: args.family.clone(),
+        head: args.head.clone(),
+        variables: args.settings.clone(),
+        partial: args.partial,
+        ..Settings::default()
+    };
     let outcome = input::read(&args.model, &settings, &session).and_then(|model| model.lowered(&Execution::default()));
     let exit = terminal.report(&outcome);
     let (Some(lowered), Exit::Fine) = (outcome.value, exit) else { return Ok(Exit::Wrong) };

@@ -22,6 +22,8 @@ pub enum Found {
     Text(String, Vec<u8>),
     /// A file of weights, or a folder of some.
     Checkpoint(Box<Checkpoint>),
+    /// A text of `print(model)`, with its name.
+    Print(String, Vec<u8>),
     /// Nothing that can be read, and why.
     Unread(Box<Diagnostic>),
     /// It can only be an embedded model.
@@ -47,6 +49,7 @@ impl Found {
                 let config = checkpoint.config.as_ref().map(|(name, bytes)| (name.as_str(), bytes.as_slice()));
                 session.open(&checkpoint.name, &contents, config, settings)
             }),
+            Found::Print(name, bytes) => session.printed(name, bytes, settings),
             Found::Unread(diagnostic) => session.failed(Diagnostic::clone(diagnostic)),
             Found::Embedded => session.load_with(name, settings),
         }
@@ -79,6 +82,7 @@ pub fn find(model: &str, session: &Session) -> Found {
 
 fn of_text(model: &str, session: &Session) -> Found {
     match text(model) {
+        Some(Ok((name, bytes))) if Session::is_print(&bytes) => Found::Print(name, bytes),
         Some(Ok((name, bytes))) => {
             let header = session.header(&name, &bytes, None, None);
             match header.value.is_some() || header.diagnostics.has(Code::MalformedCheckpoint) {

@@ -55,6 +55,9 @@ pub fn heading(model: &Model, name: Option<&str>) -> Map<String, Json> {
     if let Some(source) = &model.source {
         out.insert("source".to_owned(), json!(&**source));
     }
+    if !model.partial.is_empty() {
+        out.insert("partial".to_owned(), json!(model.partial));
+    }
     let document = model.builtins.iter().find(|(name, _)| *name == "config").map(|(_, value)| value);
     let said = match &model.checkpoint {
         Some(node) => json_of(&value_of(node)),

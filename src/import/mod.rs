@@ -12,6 +12,7 @@ mod mixes;
 mod names;
 mod of_model;
 mod place;
+pub mod print;
 mod reconcile;
 mod safetensors;
 mod stored;

@@ -104,6 +104,7 @@ pub fn of_file(file: Model, wanted: Wanted<'_>, catalog: &Catalog, diagnostics: 
         name: file.name,
         source: file.source,
         checkpoint: file.checkpoint,
+        partial: file.partial,
         workload: [file.workload, made.workload].concat(),
         classes: file.classes,
         expect: file.expect.filter(|_| !other),
@@ -354,6 +355,7 @@ impl<'c> Maker<'c, '_> {
             blocks: family.blocks.clone(),
             layers: layers(family, head),
             expect: None,
+            partial: Vec::new(),
         };
         if model.class.is_none() {
             model.class = Some(class_of(family));

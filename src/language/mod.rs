@@ -5,6 +5,7 @@ pub mod check;
 pub mod checkpoint;
 pub mod family;
 mod module_names;
+mod partial;
 pub mod resolve;
 pub mod scope;
 mod segment;
@@ -13,6 +14,7 @@ mod values;
 
 pub use binding::{Argument, Binding, Residual};
 pub use family::Wanted;
+pub use partial::leave_out;
 pub use segment::{PathPiece, Segment, enclosing};
 pub use trace::Trace;
 pub use values::Values;

@@ -180,6 +180,7 @@ impl Grid<'_> {
             (by, ..) => self.maker.groups(by, &mut chosen)?,
         }
         let report = &compiled.report;
+        let total = if compiled.checked.model.partial.is_empty() { "total" } else { "total (partial)" };
         let all = Facts {
             class: "",
             count: report.layers,
@@ -191,7 +192,7 @@ impl Grid<'_> {
             flops: self.maker.all_flops(),
             at_peak: self.maker.at_peak.iter().sum(),
         };
-        chosen(self.maker.row(RowKind::Total, "total", 0, &all))
+        chosen(self.maker.row(RowKind::Total, total, 0, &all))
     }
 }
 
@@ -424,6 +425,7 @@ pub fn summary(compiled: &Evaluation, options: &Options) -> Vec<(&'static str, S
         ("params", format!("{} ({} in {}{})", exact(Quantity::Params), bytes(Quantity::WeightBytes), weights, others(workload))),
         ("FLOPs", counted.map_or_else(|| forward(totals), |counted| in_words(counted, |flops| flops.forward))),
     ];
+    lines.extend(super::title::partial(compiled).map(|text| ("partial", super::escape_terminal(&text).into_owned())));
     let said: Vec<String> = checkpoint(compiled).into_iter().chain(namesake(compiled)).collect();
     lines.extend((!said.is_empty()).then(|| ("weights", said.join("; "))));
     if totals.get(Quantity::ActiveParams) != totals.get(Quantity::Params) {

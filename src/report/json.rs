@@ -26,6 +26,9 @@ pub fn render(compiled: &Evaluation, options: &Options, out: &mut dyn Write) -> 
     writeln!(out, "{{\n  \"format\": {},", json(&FORMAT)?)?;
     let name = model.name.as_ref().map(|name| &*name.value);
     write!(out, "  \"model\": {{ \"name\": {}, \"source\": {} }},", json(&name)?, json(&model.source.as_deref())?)?;
+    if !model.partial.is_empty() {
+        write!(out, "\n  \"partial\": {},", json(&model.partial)?)?;
+    }
     let catalog = compiled.checked.classes.catalog();
     let reference: serde_json::Map<String, serde_json::Value> =
         catalog.reference().iter().map(|(name, version)| ((*name).to_owned(), (*version).into())).collect();

@@ -30,6 +30,9 @@ fn facts(summary: &Summary) -> Vec<Fact> {
         let family = summary.family.as_ref().map_or_else(String::new, |family| format!(", family {family}"));
         facts.push(("type", format!("{}{family}", last(class))));
     }
+    if !summary.partial.is_empty() {
+        facts.push(("partial", format!("without {}", summary.partial.join(", "))));
+    }
     facts.extend(summary.sizes.iter().map(|(name, value)| (*name, value_text(value))));
     facts.push(("attention", attention(summary)));
     facts.push(("norm", list(summary.norms.iter().map(|(class, count)| format!("{} x{count}", last(class))))));
@@ -265,7 +268,7 @@ fn summary_json(summary: &Summary) -> Json {
         .collect();
     let sizes: serde_json::Map<String, Json> =
         summary.sizes.iter().map(|(name, value)| ((*name).to_owned(), json_of(value))).collect();
-    json!({
+    let mut page = json!({
         "format": "layerspec.summary/1",
         "name": summary.name.as_deref(), "class": summary.class.as_deref(), "family": summary.family.as_deref(),
         "source": summary.source.as_deref(), "sizes": sizes, "attention": kinds, "recurrent_layers": summary.recurrent_layers,
@@ -280,7 +283,11 @@ fn summary_json(summary: &Summary) -> Json {
         "counted_by": summary.counted_by.word(), "peak_bytes": summary.peak_bytes,
         "prefill": { "matmul_flops": summary.prefill.0, "tokens": summary.prefill.1 },
         "decode": summary.decode.map(|(flops, past)| json!({ "matmul_flops": flops, "past_len": past })),
-    })
+    });
+    if let Some(page) = page.as_object_mut().filter(|_| !summary.partial.is_empty()) {
+        page.insert("partial".to_owned(), json!(summary.partial));
+    }
+    page
 }
 
 /// Writes several models side by side, and how each differs from the first.

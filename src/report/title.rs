@@ -32,7 +32,8 @@ pub fn rests_on(compiled: &Evaluation) -> [String; 2] {
         |name: &str| VARIABLES.iter().any(|(known, _)| *known == name) || workload.more.iter().any(|(known, _)| **known == *name);
     let set = compiled.asked.settings.iter().filter(|(name, _)| !of_workload(name));
     let set = set.map(|(name, value)| format!("{name} = {value}"));
-    let parts: Vec<String> = std::iter::once(workload.phase.word().to_owned()).chain(dtypes(compiled)).chain(set).collect();
+    let parts = std::iter::once(workload.phase.word().to_owned()).chain(dtypes(compiled)).chain(set);
+    let parts: Vec<String> = parts.chain(partial(compiled)).collect();
     let name = compiled.name().unwrap_or("(no name)");
     let mut conventions = vec![conventions(compiled, None, Units::Si)];
     if workload.kernel != Kernel::default() && workload.phase != Phase::Train {
@@ -42,6 +43,12 @@ pub fn rests_on(compiled: &Evaluation) -> [String; 2] {
         conventions.push("no cache".to_owned());
     }
     [escape_terminal(&format!("{name}: {}", parts.join(", "))).into_owned(), conventions.join("; ")]
+}
+
+/// What the model lacks, where it isn't whole.
+pub fn partial(compiled: &Evaluation) -> Option<String> {
+    let model = &compiled.checked.model;
+    (!model.partial.is_empty()).then(|| format!("partial: without {}", model.without()))
 }
 
 /// The model and its workload, in a line.
@@ -61,5 +68,6 @@ pub fn title(compiled: &Evaluation) -> String {
     for (name, value) in &workload.more {
         parts.push(format!("{name} {value}"));
     }
+    parts.extend(partial(compiled));
     escape_terminal(&format!("{name}: {}", parts.join(", "))).into_owned()
 }

@@ -12,6 +12,7 @@ mod mix;
 mod model;
 mod names;
 mod outcome;
+mod print;
 mod settings;
 mod solve;
 mod stage;
@@ -39,7 +40,7 @@ pub use variable::{SHORT_NAMES, Variable};
 use crate::catalog::{Catalog, Convention};
 use crate::language;
 use crate::language::check::check;
-use crate::syntax::diag::{Diagnostic, Diagnostics};
+use crate::syntax::diag::{Code, Diagnostic, Diagnostics};
 use crate::syntax::json::{self, Document};
 use crate::syntax::source::{Source, SourceId};
 use crate::syntax::stack::deep;
@@ -209,6 +210,12 @@ impl Session {
     ) -> Option<language::check::Checked> {
         let document = json::read(source, diagnostics)?;
         let mut model = language::model(&document, &self.catalog, settings.wanted(), diagnostics)?;
+        if settings.partial {
+            language::leave_out(&mut model, &self.catalog, &settings.variables);
+        }
+        if !model.partial.is_empty() {
+            diagnostics.push(Diagnostic::new(Code::PartialModel, format!("totals are partial: without {}", model.without())));
+        }
         if let Some(stored) = stored {
             model.checkpoint = Some(language::checkpoint::stored(model.checkpoint.take(), stored, document.root.span));
         }

@@ -47,13 +47,23 @@ struct Inner {
     checked: Arc<Checked>,
     /// What was said up to here.
     said: Diagnostics,
+    /// Whether the text is what was made of something else, and is what an import writes.
+    is_made: bool,
     /// Flattened when first asked for. No `when` speaks of an execution yet, so one list serves all.
     lowered: OnceLock<Lowered>,
 }
 
 impl Model {
     pub(super) fn new(source: Source, checked: Checked, said: Diagnostics) -> Self {
-        Model(Arc::new(Inner { source, checked: Arc::new(checked), said, lowered: OnceLock::new() }))
+        Model(Arc::new(Inner { source, checked: Arc::new(checked), said, is_made: false, lowered: OnceLock::new() }))
+    }
+
+    /// The same, known to be made of something else: an import writes its text.
+    pub(super) fn as_made(mut self) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.0) {
+            inner.is_made = true;
+        }
+        self
     }
 
     pub(super) fn checked(&self) -> &Checked {
@@ -208,6 +218,14 @@ impl Model {
     pub fn import(&self, name: Option<&str>) -> Outcome<Json> {
         let model = &self.0.checked.model;
         let mut said = self.0.said.clone();
+        if self.0.is_made
+            && let Ok(Json::Object(mut file)) = serde_json::from_str(&self.0.source.text)
+        {
+            if let Some(name) = name {
+                file.insert("name".to_owned(), Json::String(name.to_owned()));
+            }
+            return self.outcome(Some(Json::Object(file)), said);
+        }
         if !model.is_of_config() {
             let place = model.span.part(0..1);
             let diagnostic = Diagnostic::new(Code::WrongType, "this is a model file already").at(place, "not a config");

@@ -27,6 +27,8 @@ pub struct Settings {
     pub mix: Option<Arc<str>>,
     /// Other values for variables of the model; of two for one name the last wins.
     pub variables: Vec<(Arc<str>, Value)>,
+    /// Whether what isn't known of it is left out: layers of unknown classes, or without a parameter. Totals are then partial, and say so.
+    pub partial: bool,
 }
 
 impl Settings {

@@ -19,6 +19,7 @@ mod graph;
 mod limits;
 mod memory;
 mod mixes;
+mod prints;
 mod program;
 mod properties;
 mod reference;

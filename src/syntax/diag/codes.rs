@@ -147,6 +147,8 @@ pub enum Code {
     WithoutFigures,
     /// Something about a file of weights that a reader should know.
     CheckpointRemark,
+    /// A model that isn't whole.
+    PartialModel,
 }
 
 /// All there is to say about a code.
@@ -840,6 +842,17 @@ pub const CODES: &[CodeInfo] = &[
         summary: "something about a file of weights that a reader should know",
         explanation: "What the file holds and the model doesn't build (a draft part for multi-token prediction, factors of rotary positions, scales), shards that are missing, an output matrix beside embeddings as large, a file that ends before its data does, keys that stand twice. The figures are those of the model; `layerspec tensors FILE` lists all that the file holds.",
         wrong: None,
+        right: None,
+    },
+    CodeInfo {
+        code: Code::PartialModel,
+        id: "W0811",
+        name: "PartialModel",
+        summary: "a model that isn't whole",
+        explanation: "The file says under `partial` what the model has and the file lacks, or `--partial` left out layers: those of a class that nobody defines, those without a parameter that their class needs, modules of a printed model whose sizes the text doesn't say. A layer that is left out gives what it was given. All totals are of the rest, and every output says so.",
+        wrong: Some(
+            r#"{ "layers": [ { "name": "a", "class": "torch.nn.SiLU", "parameters": { "features": 4 } } ], "partial": ["the head"] }"#,
+        ),
         right: None,
     },
 ];

@@ -85,6 +85,7 @@ pub const MODEL_KEYS: &[Key] = &[
         "what a published checkpoint says of its weights: `dtype`, `quantization_config`, as in its config.json",
     ),
     key("expect", KeyKind::Expect, "facts that every compile checks, such as the published parameter count"),
+    key("partial", KeyKind::Texts, "what the model has and the file lacks, in words: totals are of the rest, and say so"),
 ];
 
 pub const LAYER_KEYS: &[Key] = &[

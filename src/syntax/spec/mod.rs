@@ -65,6 +65,8 @@ pub struct Model {
     pub block_index: HashMap<Arc<str>, usize>,
     pub layers: Vec<Layer>,
     pub expect: Option<Expect>,
+    /// What the model has and this description of it doesn't: totals are of the rest.
+    pub partial: Vec<Arc<str>>,
 }
 
 /// What a model that declares no inputs reads: token ids, by the name that PyTorch's models have for them.
@@ -78,6 +80,15 @@ impl Model {
             [] => vec![DEFAULT_INPUT.into()],
             inputs => inputs.iter().map(|input| input.name.value.clone()).collect(),
         }
+    }
+
+    /// What it lacks, in words; of much the first few.
+    #[must_use]
+    pub fn without(&self) -> String {
+        const SHOWN: usize = 6;
+        let more = self.partial.len().saturating_sub(SHOWN);
+        let shown = self.partial.iter().take(SHOWN).map(|what| &**what).collect::<Vec<_>>().join(", ");
+        if more > 0 { format!("{shown} and {more} more") } else { shown }
     }
 
     /// A block of the file itself.

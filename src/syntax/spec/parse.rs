@@ -163,7 +163,17 @@ impl<'d> Parser<'d> {
             blocks,
             layers,
             expect: f.get("expect").and_then(|n| self.expect(n)),
+            partial: f.get("partial").map(|n| self.partial(n)).unwrap_or_default(),
         })
+    }
+
+    /// What isn't in the file, in words.
+    fn partial(&mut self, node: &Node) -> Vec<Arc<str>> {
+        let items = match &node.json {
+            Json::List(items) => items.as_slice(),
+            _ => std::slice::from_ref(node),
+        };
+        items.iter().filter_map(|item| self.text(item, "an entry of `partial`")).map(|text| text.value).collect()
     }
 
     /// A model has layers, or a family that has them.
