@@ -92,6 +92,11 @@ impl Lowered {
         let expect = self.checked.model.expect.as_ref();
         let own = &at.bound.workload;
         // The point that states the same workload.
+        if at.mix().is_some() {
+            let message = "a model states facts of the weights that it has, not of a mix of types";
+            diagnostics.push(Diagnostic::new(Code::InvalidWorkload, message).help("leave out the mix in `--weight-dtype`"));
+            return None;
+        }
         let points = expect.map_or(&[][..], |expect| &expect.points);
         let known = points.iter().position(|point| {
             workload_of_point(self, point)

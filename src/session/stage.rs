@@ -11,7 +11,7 @@ use crate::flat::flatten;
 use crate::language;
 use crate::language::check::check;
 use crate::lower::Execution;
-use crate::syntax::diag::Diagnostics;
+use crate::syntax::diag::{Code, Diagnostic, Diagnostics};
 use crate::syntax::json;
 use crate::syntax::source::Source;
 use crate::syntax::stack::deep;
@@ -71,6 +71,10 @@ impl Session {
             Ok(source) => source,
             Err(diagnostic) => return self.failed(*diagnostic),
         };
+        if settings.mix.is_some() {
+            let message = "stages are shown of a model as it is, not in a mix of types";
+            return self.failed(Diagnostic::new(Code::InvalidWorkload, message).help("leave out the mix in `--weight-dtype`"));
+        }
         let mut diagnostics = Diagnostics::default();
         let value = deep(|| self.stage_of(&source, settings, (execution, workload), stage, &mut diagnostics));
         Outcome { value, diagnostics, source: Some(source), catalog: self.catalog.clone() }

@@ -4,7 +4,7 @@
 //! aren't met, and why.
 
 use layerspec::diagnostics::Code;
-use layerspec::{Evaluation, Execution, Outcome, Settings, Workload};
+use layerspec::{Contents, Datum, Evaluation, Execution, Held, Metadatum, Outcome, Settings, Workload};
 
 use crate::support::{SESSION, codes};
 
@@ -72,6 +72,58 @@ fn bits_a_weight_are_those_that_llama_cpp_publishes() {
     ] {
         assert_eq!(format!("{:.4}", bits("llama-3.1-8b", mix)), published, "{mix}");
     }
+}
+
+/// A file of 16 bits of llama.cpp's architecture `llama`, as its header says it.
+fn tiny_file() -> Contents {
+    let metadata = [
+        ("general.architecture", Datum::Text("llama".into())),
+        ("llama.block_count", Datum::Integer(8)),
+        ("llama.context_length", Datum::Integer(128)),
+        ("llama.embedding_length", Datum::Integer(256)),
+        ("llama.feed_forward_length", Datum::Integer(512)),
+        ("llama.attention.head_count", Datum::Integer(4)),
+        ("llama.attention.head_count_kv", Datum::Integer(2)),
+    ];
+    let mut tensors = Vec::new();
+    let mut add = |name: String, shape: &[u64]| {
+        let bytes = Some(2 * shape.iter().product::<u64>());
+        tensors.push(Held { name: name.into(), shape: Some(shape.to_vec()), kind: "F16".into(), bytes, file: None });
+    };
+    add("token_embd.weight".to_owned(), &[1000, 256]);
+    add("output_norm.weight".to_owned(), &[256]);
+    for block in 0..8 {
+        let mut of_block = |name: &str, shape: &[u64]| add(format!("blk.{block}.{name}.weight"), shape);
+        for (name, rows) in [("attn_q", 256), ("attn_k", 128), ("attn_v", 128), ("attn_output", 256)] {
+            of_block(name, &[rows, 256]);
+        }
+        for (name, rows, columns) in [("ffn_gate", 512, 256), ("ffn_up", 512, 256), ("ffn_down", 256, 512)] {
+            of_block(name, &[rows, columns]);
+        }
+        of_block("attn_norm", &[256]);
+        of_block("ffn_norm", &[256]);
+    }
+    let metadata = metadata.into_iter().map(|(key, value)| Metadatum { key: key.into(), value }).collect();
+    Contents { format: "GGUF v3".into(), tensors, metadata, ..Contents::default() }
+}
+
+#[test]
+fn a_file_of_weights_can_be_asked_what_it_would_weigh() {
+    let at = |mix: Option<&str>| {
+        let settings = Settings { mix: mix.map(Into::into), ..Settings::default() };
+        let model = SESSION.open("tiny.gguf", &tiny_file(), &settings);
+        let outcome =
+            model.and_then(|model| model.lowered(&Execution::default())).and_then(|lowered| lowered.at(&Workload::prefill(1, 8)));
+        assert!(outcome.value.is_some(), "{:?}", outcome.diagnostics);
+        outcome.value.unwrap().named("weight_bytes").unwrap()
+    };
+    let (matrix, norms) = (256 * 256, 17 * 256);
+    assert_eq!(at(None), 2 * (1000 * 256 + 8 * (3 * matrix + 3 * 2 * matrix) + norms));
+    // Of eight layers llama.cpp gives the first, the last and each third from the fourth on more bits: 0, 3, 6, 7.
+    let (q4, q6) = (|n: u128| n / 256 * 144, |n: u128| n / 256 * 210);
+    let (values, down) = (matrix / 2, 2 * matrix);
+    let layers = 8 * q4(2 * matrix + values + 2 * 2 * matrix) + 4 * (q4(values + down) + q6(values + down));
+    assert_eq!(at(Some("q4_k_m")), q6(1000 * 256) + layers + 4 * norms);
 }
 
 /// What 32B of Qwen 2.5 and 405B of Llama 3.1 have that the embedded models of their families don't.
