@@ -14,7 +14,7 @@ mod values;
 pub use binding::{Argument, Binding, Residual};
 pub use family::Wanted;
 pub use segment::{PathPiece, Segment, enclosing};
-pub use trace::Trace;
+pub use trace::{Read, Trace};
 pub use values::Values;
 
 use crate::catalog::Catalog;

@@ -20,6 +20,7 @@ mod memory;
 mod program;
 mod properties;
 mod reference;
+mod resized;
 mod small;
 mod solve;
 mod summary;
