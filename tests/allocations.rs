@@ -31,8 +31,8 @@ fn at_most(what: &str, found: u64, most: u64) {
 fn a_distinct_row_is_light() {
     let session = Session::new();
     let (count, bytes) = for_each_row(|bodies| drop(evaluated(&session, &distinct_rows(bodies))));
-    at_most("allocations a row, text to costs", count, 26);
-    at_most("bytes a row at the most", bytes, 1550);
+    at_most("allocations a row, text to costs", count, 16);
+    at_most("bytes a row at the most", bytes, 1240);
 }
 
 #[test]

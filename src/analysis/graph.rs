@@ -208,7 +208,7 @@ impl<'f> Flow<'f> {
                 // Its layers know the first as `input`; the others only live as long as it runs.
                 let first = composite.inputs.get(..1).unwrap_or_default();
                 let input = input.map_or_else(|| self.values(first), Ok)?;
-                self.body(&composite.body, input, composite.output.as_ref())
+                self.body(&composite.body, input, composite.output.as_deref())
             }
             Node::Repeat(repeat) => self.repeat(repeat),
         }

@@ -223,7 +223,7 @@ impl<'a> Writer<'a> {
             let last = u32::try_from(composite.body.len().saturating_sub(1)).unwrap_or(u32::MAX);
             value.up == 0 && value.rest.is_empty() && value.target == ValueTarget::Node(last)
         };
-        let output = composite.output.as_ref().filter(|value| !last(value)).map(|output| self.reference(output)).transpose();
+        let output = composite.output.as_deref().filter(|value| !last(value)).map(|output| self.reference(output)).transpose();
         let depth = self.frames.len() - 1;
         let frame = self.frames.pop();
         let mut body = body?;

@@ -120,7 +120,9 @@ impl<'m> Flattener<'m, '_> {
             check_parameters(layer, &class, &|name| scope.find(name).is_some(), self.values.diagnostics());
         }
         // All that may be wrong is said before the layer is given up.
+        self.values.traces.arguments(true);
         let arguments = self.arguments(layer, &class, scope);
+        self.values.traces.arguments(false);
         let weights = match &layer.weights {
             Some(weights) => self.weights(weights, scope).map(|own| Some(own.into())),
             None => Some(None),
@@ -185,7 +187,7 @@ impl<'m> Flattener<'m, '_> {
 
     /// Parameters by position, and workload values replaced by slot. `None` if one is missing or has no value, which was reported.
     #[expect(clippy::type_complexity, reason = "two lists of one kind, named where they are used")]
-    fn arguments(
+    pub(super) fn arguments(
         &mut self,
         layer: &'m Layer,
         class: &Arc<Class>,

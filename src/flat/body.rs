@@ -30,8 +30,8 @@ impl<'m> Flattener<'m, '_> {
                     return self.fault_inside(layer);
                 }
                 match used {
-                    Used::Local(block) => self.block(block, true, layer, field, scope),
-                    Used::Catalog(block) => self.block(block, false, layer, field, scope),
+                    Used::Local(block) => self.block((block, true), layer, field, scope),
+                    Used::Catalog(block) => self.block((block, false), layer, field, scope),
                     Used::Family(model) => self.nested(model, layer, field, scope),
                 }
             }
@@ -39,7 +39,7 @@ impl<'m> Flattener<'m, '_> {
     }
 
     /// What a `use` means: as `check` found, or by the name that variables make here. What is wrong is reported.
-    fn used(&mut self, field: &'m TextField, scope: &ValueScope<'m, '_>) -> Option<Used<'m>> {
+    pub(super) fn used(&mut self, field: &'m TextField, scope: &ValueScope<'m, '_>) -> Option<Used<'m>> {
         let checked = self.checked;
         if let Some(used) = checked.used_at(field.span, self.file) {
             return Some(used);
@@ -59,31 +59,47 @@ impl<'m> Flattener<'m, '_> {
         }
     }
 
-    /// The layers of a block.
-    fn block(&mut self, block: &'m Block, local: bool, layer: &'m Layer, field: &TextField, scope: &ValueScope<'m, '_>) {
+    /// The layers of a block, and whether it is the file's own.
+    fn block(&mut self, (block, local): (&'m Block, bool), layer: &'m Layer, field: &TextField, scope: &ValueScope<'m, '_>) {
         // A block chosen by a variable may lead back to itself, which `check` can't see.
         if self.uses.iter().any(|used| std::ptr::eq(*used, block)) {
             self.report(recursive_block(block, &self.uses, field.span));
             return self.fault_inside(layer);
         }
         missing_binding(block, layer, scope).into_iter().for_each(|diagnostic| self.report(diagnostic));
+        self.within_block((block, local), field.span, scope, |flattener, inner| {
+            if let Some((_, first)) = flattener.block_of.take_if(|(repeated, _)| std::ptr::eq(*repeated, layer)) {
+                flattener.values.traces.more(first, inner.entries.iter());
+            }
+            flattener.layers(&block.layers, inner);
+        });
+    }
+
+    /// Makes something where the names of a block stand for what is bound to them.
+    pub(super) fn within_block<R>(
+        &mut self,
+        (block, local): (&'m Block, bool),
+        place: Span,
+        scope: &ValueScope<'m, '_>,
+        make: impl FnOnce(&mut Self, &ValueScope<'m, '_>) -> R,
+    ) -> R {
         let taken = taken_scope(block, local, scope);
         let inner = Scope::of_variables(&taken, &block.variables);
-        if let Some((_, first)) = self.block_of.take_if(|(repeated, _)| std::ptr::eq(*repeated, layer)) {
-            self.values.traces.more(first, inner.entries.iter());
-        }
         let said = self.values.diagnostics().count();
         self.uses.push(block);
         let file = if local { self.file } else { None };
         let around = std::mem::replace(&mut self.file, file);
-        self.within_use(field.span, |flattener| flattener.layers(&block.layers, &inner));
+        let made = self.within_use(place, |flattener| make(flattener, &inner));
         self.file = around;
         self.uses.pop();
-        self.values.diagnostics().used_at(said, field.span);
+        self.values.diagnostics().used_at(said, place);
+        made
     }
 
     /// The layers of an inner config's family.
     fn nested(&mut self, model: &'m Model, layer: &'m Layer, field: &TextField, scope: &ValueScope<'m, '_>) {
+        // What a family requires and derives isn't arguments alone.
+        self.values.traces.mix();
         let variables = Scope::boundary(scope, variable_entries(model, &[], &layer.variables));
         let derived = Scope::new(Some(&variables), derived_entries(model, &layer.variables));
         let around = self.file.replace(model);
@@ -96,11 +112,12 @@ impl<'m> Flattener<'m, '_> {
     }
 
     /// Makes the layers that a `use` brings.
-    fn within_use(&mut self, place: Span, make: impl FnOnce(&mut Self)) {
+    fn within_use<R>(&mut self, place: Span, make: impl FnOnce(&mut Self) -> R) -> R {
         let around = self.use_in_model;
         self.use_in_model = Some(place).filter(|place| place.source.is_model()).or(around);
-        make(self);
+        let made = make(self);
         self.use_in_model = around;
+        made
     }
 
     /// Whether what a family asks of its configs holds; where it doesn't, its layers would only say so again.

@@ -19,7 +19,13 @@ impl Indices {
     pub fn push(&mut self, first: u64, last: u64) {
         match self.ranges.last_mut() {
             Some((_, end)) if end.checked_add(1) == Some(first) => *end = last,
-            _ => self.ranges.push((first, last)),
+            _ => {
+                // Where all instances differ, each has one range.
+                if self.ranges.is_empty() {
+                    self.ranges.reserve_exact(1);
+                }
+                self.ranges.push((first, last));
+            }
         }
     }
 

@@ -15,6 +15,7 @@ mod number;
 mod paths;
 mod pattern;
 mod repeat;
+mod resize;
 mod root;
 mod splice;
 mod tie;

@@ -195,13 +195,13 @@ pub struct Composite<L> {
     pub class: Option<Arc<str>>,
     /// What it is to a reader: what the layer says, else its block.
     pub role: Option<Role>,
-    pub calls: Option<Argument>,
+    pub calls: Option<Box<Argument>>,
     pub inputs: Vec<ValueRef>,
     /// The child whose value it returns; `None`: the last one.
-    pub output: Option<ValueRef>,
+    pub output: Option<Box<ValueRef>>,
     pub hold: Option<Box<Hold>>,
     /// All its layers' weights are those of another composite.
-    pub(super) tie: Option<TieSpec>,
+    pub(super) tie: Option<Box<TieSpec>>,
     pub body: Vec<Node<L>>,
     pub span: Span,
 }

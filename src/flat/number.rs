@@ -131,7 +131,7 @@ impl Numbering {
             if composite.path_segment().is_some() {
                 here.prefixes.push(u32::try_from(self.path.len()).unwrap_or(u32::MAX));
             }
-            here.calls.extend(composite.calls.clone());
+            here.calls.extend(composite.calls.as_deref().cloned());
         }
         let Composite { segment, inline, class, role, calls, inputs, output, hold, tie, body, span } = composite;
         let body = self.nodes(body);

@@ -4,7 +4,7 @@ use super::flattener::{Flattener, ValueScope};
 use super::node::{Node, Repeat, Row};
 use crate::language::check::{Used, index_entry, taken_scope};
 use crate::language::scope::Scope;
-use crate::language::{Argument, Binding, Segment, Trace, Values};
+use crate::language::{Argument, Binding, Read, Segment, Trace, Values};
 use crate::syntax::diag::{Code, Diagnostic};
 use crate::syntax::spec::{self, Attr, Block, Layer};
 
@@ -18,6 +18,8 @@ impl<'m> Flattener<'m, '_> {
             return self.fault_repeated(layer, &around);
         };
         let inputs = self.inputs(layer, &around);
+        // What differs in it from one instance around to another isn't in arguments alone.
+        self.values.traces.mix();
         let name = layer.name.as_ref().and_then(|field| field.pieces.literal()).cloned();
         self.wiring.begin_repeat(name);
         let mut faulty = 0;
@@ -37,10 +39,20 @@ impl<'m> Flattener<'m, '_> {
                 faulty += 1;
                 break;
             }
-            if let Some(form) = forms.known(&mut self.values, [&indexed, &inner], block) {
-                self.wiring.instance_like(form, index);
-                index += 1;
-                continue;
+            match forms.like(&mut self.values, [&indexed, &inner], block) {
+                Some(Like::Same(form)) => {
+                    self.wiring.instance_like(form, index);
+                    index += 1;
+                    continue;
+                }
+                Some(Like::Resized(form)) => {
+                    if let Some(node) = self.resized(layer, &inner, form) {
+                        self.wiring.instance(node, index, index);
+                        index += 1;
+                        continue;
+                    }
+                }
+                None => {}
             }
             self.values.traces.begin(indexed.entries.iter().chain(&inner.entries));
             self.block_of = block.map(|_| (layer, indexed.entries.len() + inner.entries.len()));
@@ -129,6 +141,14 @@ struct Forms {
     many: bool,
 }
 
+/// What an instance looks like, by what one that was made has read.
+enum Like {
+    /// As it, which is the form of this number; none: neither exists.
+    Same(Option<usize>),
+    /// As the form of this number, but for its layers' arguments.
+    Resized(usize),
+}
+
 impl Forms {
     fn add(&mut self, trace: Trace, form: Option<usize>) {
         const MOST: usize = 32;
@@ -138,30 +158,35 @@ impl Forms {
         }
     }
 
-    /// The form of an instance in which all that another read has the same values: nothing else of it can make it look different. Only
-    /// what its own making would have read, too, is evaluated.
-    fn known<'m>(
+    /// What an instance looks like in which all that another read, or all but what makes arguments, has the same values: nothing else of it
+    /// can make it look different. Only what its own making would have read, too, is evaluated.
+    fn like<'m>(
         &self,
         values: &mut Values<'_>,
         [indexed, inner]: [&ValueScope<'m, '_>; 2],
         block: Option<(&'m Block, bool)>,
-    ) -> Option<Option<usize>> {
-        if self.many || self.known.is_empty() {
+    ) -> Option<Like> {
+        if self.known.is_empty() {
             return None;
         }
         let taken = block.map(|(block, local)| (taken_scope(block, local, inner), block));
         let block = taken.as_ref().map(|(taken, block)| Scope::of_variables(taken, &block.variables));
         let scopes = [Some(indexed), Some(inner), block.as_ref()];
-        let mut alike: Vec<&(Trace, Option<usize>)> = self.known.iter().collect();
+        let mut value = |entry: usize| {
+            let mut places = scopes.into_iter().flatten().flat_map(|scope| scope.entries.iter().map(move |entry| (scope, entry)));
+            let (scope, entry) = places.nth(entry)?;
+            values.entry(scope, entry, 0).ok()
+        };
+        let mut alike: Vec<&(Trace, Option<usize>)> = if self.many { Vec::new() } else { self.known.iter().collect() };
         for at in 0.. {
-            let (trace, form) = alike.first()?;
-            let Some((entry, _)) = trace.reads.get(at) else { return Some(*form) };
-            let places = scopes.into_iter().flatten().flat_map(|scope| scope.entries.iter().map(move |entry| (scope, entry)));
-            let (scope, read) = places.clone().nth(*entry)?;
-            let value = values.entry(scope, read, 0).ok()?;
-            alike.retain(|(trace, _)| trace.reads.get(at).is_some_and(|read| *read == (*entry, value.clone())));
+            let Some((trace, form)) = alike.first() else { break };
+            let Some(Read { entry, .. }) = trace.reads.get(at) else { return Some(Like::Same(*form)) };
+            let here = value(*entry)?;
+            alike.retain(|(trace, _)| trace.reads.get(at).is_some_and(|read| (read.entry, &read.value) == (*entry, &here)));
         }
-        None
+        let mut is_as = |read: &Read| read.is_argument || value(read.entry).as_ref() == Some(&read.value);
+        let mut open = self.known.iter().filter(|(trace, _)| trace.has_open_arguments());
+        open.find(|(trace, _)| trace.reads.iter().all(&mut is_as)).and_then(|(_, form)| form.map(Like::Resized))
     }
 }
 

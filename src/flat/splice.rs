@@ -268,14 +268,14 @@ impl Splicer {
         self.levels.push(Level::new(depth, Absolute::input(depth)));
         let mut body = Vec::with_capacity(composite.body.len());
         self.body(std::mem::take(&mut composite.body), &mut body);
-        if let Some(output) = &mut composite.output {
+        if let Some(output) = composite.output.as_deref_mut() {
             *output = self.moved(output);
         } else if let Some(Place::Group { output, .. }) = self.levels.last().and_then(|level| level.places.last()) {
             // The last layer is no longer the group, whose value may be another layer's.
             let last = Absolute::node(depth, body.len().saturating_sub(1)).target;
             if output.target != last || output.depth != depth || !output.rest.is_empty() {
                 let up = u16::try_from(depth.saturating_sub(output.depth)).unwrap_or(u16::MAX);
-                composite.output = Some(ValueRef { up, target: output.target.clone(), rest: output.rest.clone() });
+                composite.output = Some(Box::new(ValueRef { up, target: output.target.clone(), rest: output.rest.clone() }));
             }
         }
         let level = self.levels.pop();

@@ -198,6 +198,12 @@ impl Wiring {
         }
     }
 
+    /// The form of this number among those of the repeat that is being made.
+    pub fn form(&self, form: usize) -> Option<&Node<Box<Row>>> {
+        let pending = self.bodies.last()?.pending.as_ref()?;
+        pending.distinct.get_index(form).map(|(node, _)| node)
+    }
+
     /// Its distinct instances, in the order in which they first run.
     pub fn end_repeat(&mut self) -> Vec<Variant<Box<Row>>> {
         let pending = self.bodies.last_mut().and_then(|body| body.pending.take()).unwrap_or_default();

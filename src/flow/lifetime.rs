@@ -324,7 +324,7 @@ impl Planner<'_, '_> {
         let inside = match node {
             Node::Layer(_) => Inside::Layer,
             Node::Composite(composite) => {
-                let mut body = self.body(&composite.body, &reads.children, composite.output.as_ref(), &exports);
+                let mut body = self.body(&composite.body, &reads.children, composite.output.as_deref(), &exports);
                 body.input_end = if composite.path_segment().is_none() { last_reader(self.flat, composite) } else { None };
                 Inside::Composite(body)
             }

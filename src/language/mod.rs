@@ -16,7 +16,7 @@ pub use binding::{Argument, Binding, Residual};
 pub use family::Wanted;
 pub use partial::leave_out;
 pub use segment::{PathPiece, Segment, enclosing};
-pub use trace::Trace;
+pub use trace::{Read, Trace};
 pub use values::Values;
 
 use crate::catalog::Catalog;

@@ -46,6 +46,8 @@ pub struct Entry<'m, T> {
     pub used: Cell<bool>,
     /// Its number in the trace of a repeat's instance, if it is one of those that may differ from instance to instance.
     pub traced: Cell<Option<Traced>>,
+    /// Its value follows from traced ones, and was first asked for by a layer's argument.
+    pub of_argument: Cell<bool>,
 }
 
 impl<'m, T> Entry<'m, T> {
@@ -59,6 +61,7 @@ impl<'m, T> Entry<'m, T> {
             busy: Cell::new(false),
             used: Cell::new(false),
             traced: Cell::new(None),
+            of_argument: Cell::new(false),
         }
     }
 

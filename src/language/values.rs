@@ -196,8 +196,12 @@ impl<'d> Values<'d> {
 
     fn value(&mut self, scope: &ValueScope<'_, '_>, entry: &Entry<'_, Evaluated>, depth: u16) -> Evaluated {
         if let Some(known) = entry.state.get() {
+            if entry.of_argument.get() {
+                self.traces.again();
+            }
             return known.clone();
         }
+        let reads = self.traces.count();
         let result = match &entry.definition {
             Definition::Index(index) => Ok(Binding::Known(Value::count(*index))),
             Definition::Value(value) | Definition::Builtin(value) => Ok(Binding::Known(value.clone())),
@@ -218,6 +222,8 @@ impl<'d> Values<'d> {
                 self.settle(result, attr, scope, Some(entry.name))
             }
         };
+        // One that is traced is noted however often it is read.
+        entry.of_argument.set(entry.traced.get().is_none() && self.traces.made_for_argument(reads));
         entry.state.get_or_init(|| result).clone()
     }
 

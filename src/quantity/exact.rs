@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 use num_rational::Ratio;
 use num_traits::{CheckedAdd, CheckedDiv, CheckedMul, CheckedSub, Signed, ToPrimitive, Zero};
@@ -9,8 +10,15 @@ use num_traits::{CheckedAdd, CheckedDiv, CheckedMul, CheckedSub, Signed, ToPrimi
 /// An exact rational. Every operation that could leave 128 bits says so with `None`.
 ///
 /// Nearly all numbers are integers, so those have a path of their own, without greatest common divisors.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Exact(Ratio<i128>);
+
+/// It is always in lowest terms, so equal ones have equal parts: those of a [`Ratio`], which may not be, are found by division.
+impl Hash for Exact {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.0.numer(), self.0.denom()).hash(state);
+    }
+}
 
 /// The product of two integers; nearly all are of 64 bits, and then it can't leave 128.
 pub(crate) fn multiply(a: i128, b: i128) -> Option<i128> {

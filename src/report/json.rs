@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::layer::{Inputs, Outputs, Parameters, Replaced, Weights};
-use super::lines::wired;
+use super::parts::write_lines;
 use super::reconcile::convention_json;
 use super::{By, Group, Line, Options, groups};
 use crate::analysis::changes::FORMAT;
@@ -42,17 +42,15 @@ pub fn render(compiled: &Evaluation, options: &Options, out: &mut dyn Write) -> 
     if let Some(counted) = &options.convention {
         write!(out, "\n  \"convention\": {},", json(&convention_json(counted))?)?;
     }
-    let mut buffer = Vec::new();
-    let mut separator = "";
     if options.by == By::Layer {
         write!(out, "\n  \"layers\": [")?;
-        wired(compiled, &mut |line, layer| {
-            write!(out, "{separator}\n    ")?;
-            separator = ",";
-            whole(&mut buffer, &LineJson { compiled, line, layer, train, counted }, out)
+        write_lines(compiled, out, &|at, line, layer, text| {
+            text.extend_from_slice(if at == 0 { b"\n    " } else { b",\n    " });
+            write::write(text, &LineJson { compiled, line, layer, train, counted })
         })?;
     } else {
         write!(out, "\n  \"groups\": [")?;
+        let mut separator = "";
         for group in groups(compiled, options.by, options.depth) {
             write!(out, "{separator}\n    ")?;
             write::write(out, &GroupJson { group: &group, by: options.by, train, counted })?;
@@ -65,11 +63,11 @@ pub fn render(compiled: &Evaluation, options: &Options, out: &mut dyn Write) -> 
 pub fn render_lines(compiled: &Evaluation, options: &Options, out: &mut dyn Write) -> io::Result<()> {
     let train = compiled.bound.workload.phase == Phase::Train;
     let counted = options.convention.as_deref();
-    let mut buffer = Vec::new();
     if options.by == By::Layer {
-        wired(compiled, &mut |line, layer| {
-            whole(&mut buffer, &LineJson { compiled, line, layer, train, counted }, out)?;
-            writeln!(out)
+        write_lines(compiled, out, &|_, line, layer, text| {
+            write::write(text, &LineJson { compiled, line, layer, train, counted })?;
+            text.push(b'\n');
+            Ok(())
         })?;
     } else {
         for group in groups(compiled, options.by, options.depth) {
@@ -78,13 +76,6 @@ pub fn render_lines(compiled: &Evaluation, options: &Options, out: &mut dyn Writ
         }
     }
     Ok(())
-}
-
-/// Writes a value in one go, by way of a buffer: a writer that is asked for each word takes longer than the words.
-fn whole<T: Serialize>(buffer: &mut Vec<u8>, value: &T, out: &mut dyn Write) -> io::Result<()> {
-    buffer.clear();
-    write::write(&mut *buffer, value)?;
-    out.write_all(buffer)
 }
 
 fn json<T: Serialize>(value: &T) -> io::Result<String> {

@@ -102,7 +102,8 @@ pub fn wired<'c, E>(compiled: &'c Evaluation, visit: &mut dyn FnMut(&Line<'_>, &
     })
 }
 
-fn of_instance<'c>(instance: &Instance<'c>, path: Cow<'c, str>) -> Option<Line<'c>> {
+/// The line of an instance; none of one that has no cost.
+pub(super) fn of_instance<'c>(instance: &Instance<'c>, path: Cow<'c, str>) -> Option<Line<'c>> {
     let row = instance.row;
     Some(line((row.id, row.info), path, 1, row.calls(), instance.total()?, row.flow?, instance.saved_bytes()))
 }

@@ -26,6 +26,7 @@ mod output;
 mod page;
 #[cfg(feature = "parquet")]
 mod parquet;
+mod parts;
 mod reconcile;
 mod roles;
 mod rows;

@@ -10,12 +10,17 @@ const ENOUGH: usize = 4096;
 /// More threads than this wait for memory.
 const MOST_THREADS: usize = 8;
 
-/// What `run` makes of each item, in their order. Without threads (WebAssembly), or with one core, one after the other.
-pub fn map<T: Sync, R: Send>(items: &[T], run: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    let threads = match items.len() >= ENOUGH {
+/// How many threads so many items are worth. Without threads (WebAssembly), or with one core, one.
+pub fn threads(items: usize) -> usize {
+    match items >= ENOUGH {
         true => thread::available_parallelism().map_or(1, NonZero::get).min(MOST_THREADS),
         false => 1,
-    };
+    }
+}
+
+/// What `run` makes of each item, in their order; with one thread, one after the other.
+pub fn map<T: Sync, R: Send>(items: &[T], run: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let threads = threads(items.len());
     if threads == 1 {
         return items.iter().map(run).collect();
     }

@@ -23,6 +23,7 @@ mod prints;
 mod program;
 mod properties;
 mod reference;
+mod resized;
 mod small;
 mod solve;
 mod summary;
