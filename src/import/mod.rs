@@ -4,6 +4,7 @@
 //! make of it is a config; the family's model is then held against the tensors, one by one, and what is left over on both sides is said.
 
 mod contents;
+mod dump;
 mod env;
 mod gguf;
 mod hub;
@@ -19,6 +20,7 @@ mod stored;
 mod written;
 
 pub use contents::{Contents, Datum, Held, Metadatum};
+pub use dump::{is_dump, read_dump};
 pub use env::{draft_from, mapped_config, sized_config};
 pub use gguf::{MAGIC as GGUF_MAGIC, read_gguf};
 

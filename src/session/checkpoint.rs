@@ -11,8 +11,9 @@ use crate::catalog::{GgufMap, HubRules};
 use crate::cost::workload::Workload;
 use crate::evaluation::Evaluation;
 use crate::import::{
-    Contents, GGUF_MAGIC, Held, HubNames, Reconciled, Weight, by_path, contents_of, draft_from, gguf_places, is_header,
-    left_over, mapped_config, merged, read_gguf, read_header, read_index, reconcile, sized_config, stored_config, weights,
+    Contents, GGUF_MAGIC, Held, HubNames, Reconciled, Weight, by_path, contents_of, draft_from, gguf_places, is_dump, is_header,
+    left_over, mapped_config, merged, read_dump, read_gguf, read_header, read_index, reconcile, sized_config, stored_config,
+    weights,
 };
 use crate::lower::Execution;
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics, nearest};
@@ -75,7 +76,7 @@ impl Session {
         self.header(name, header, Some(8 + length), file_bytes)
     }
 
-    /// What a text holds that is the header of a safetensors file, or an index of some; nothing is said of another. `header_bytes`: with the
+    /// What a text holds that is the header of a safetensors file, an index of some, or what `gguf-dump` printed; nothing is said of another. `header_bytes`: with the
     /// eight before the text, if it was in a file.
     #[must_use]
     pub fn header(&self, name: &str, text: &[u8], header_bytes: Option<u64>, file_bytes: Option<u64>) -> Outcome<Contents> {
@@ -83,6 +84,15 @@ impl Session {
             Ok(source) => source,
             Err(diagnostic) => return self.failed(*diagnostic),
         };
+        if is_dump(text) {
+            let contents = read_dump(&source.text, &self.catalog);
+            return Outcome {
+                value: Some(contents),
+                diagnostics: Diagnostics::default(),
+                source: Some(source),
+                catalog: self.catalog.clone(),
+            };
+        }
         let mut said = Diagnostics::default();
         let read = |said: &mut Diagnostics| {
             let document: Document = json::read(&source, said)?;

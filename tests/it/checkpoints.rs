@@ -308,3 +308,47 @@ fn a_header_that_lies_is_refused() {
     let whole: Vec<u8> = 40u64.to_le_bytes().into_iter().chain(*b"{}").collect();
     assert!(contents(&whole, Some(10)).diagnostics.has_errors() && contents(&whole, None).diagnostics.has_errors());
 }
+
+#[test]
+fn what_gguf_dump_prints_is_the_file() {
+    let mut text = "* Dumping 9 key/value pair(s)\n      1: UINT32     |        1 | GGUF.version = 3\n".to_owned();
+    for (kind, count, said) in [
+        ("STRING", 1, "general.architecture = 'llama'"),
+        ("UINT32", 1, "llama.block_count = 1"),
+        ("UINT32", 1, "llama.context_length = 128"),
+        ("UINT32", 1, "llama.embedding_length = 256"),
+        ("[UINT32]", 1, "llama.feed_forward_length = [512]"),
+        ("UINT32", 1, "llama.attention.head_count = 4"),
+        ("UINT32", 1, "llama.attention.head_count_kv = 2"),
+        ("[STRING]", 1000, "tokenizer.ggml.tokens = ['<pad>', '<eos>', '|', ...]"),
+    ] {
+        text += &format!("      2: {kind:10} | {count:8} | {said}\n");
+    }
+    text += "* Dumping 11 tensor(s)\n";
+    for (name, dims, kind) in [
+        ("token_embd", [256, 1000], "Q4_K"),
+        ("blk.0.attn_norm", [256, 1], "F32"),
+        ("blk.0.attn_q", [256, 256], "Q4_K"),
+        ("blk.0.attn_k", [256, 128], "Q4_K"),
+        ("blk.0.attn_v", [256, 128], "Q6_K"),
+        ("blk.0.attn_output", [256, 256], "Q4_K"),
+        ("blk.0.ffn_norm", [256, 1], "F32"),
+        ("blk.0.ffn_gate", [256, 512], "Q4_K"),
+        ("blk.0.ffn_up", [256, 512], "Q4_K"),
+        ("blk.0.ffn_down", [512, 256], "Q4_K"),
+        ("output_norm", [256, 1], "F32"),
+    ] {
+        text += &format!(
+            "      3: {:10} | {:5}, {:5},     1,     1 | {kind:7} | {name}.weight\n",
+            dims[0] * dims[1],
+            dims[0],
+            dims[1]
+        );
+    }
+    let outcome = evaluated(opened_with(text.as_bytes(), None));
+    assert_eq!(codes(&outcome.diagnostics), [], "{:?}", outcome.diagnostics);
+    let at = outcome.value.unwrap();
+    let (q4, q6, norms) = (256_000 + 2 * 65_536 + 32_768 + 3 * 131_072, 32_768, 3 * 256);
+    assert_eq!(at.params(), q4 + q6 + norms);
+    assert_eq!(at.named("weight_bytes"), Some(q4 / 256 * 144 + q6 / 256 * 210 + norms * 4));
+}

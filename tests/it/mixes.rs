@@ -111,7 +111,7 @@ fn tiny_file() -> Contents {
 fn a_file_of_weights_can_be_asked_what_it_would_weigh() {
     let at = |mix: Option<&str>| {
         let settings = Settings { mix: mix.map(Into::into), ..Settings::default() };
-        let model = SESSION.open("tiny.gguf", &tiny_file(), &settings);
+        let model = SESSION.open("tiny.gguf", &tiny_file(), None, &settings);
         let outcome =
             model.and_then(|model| model.lowered(&Execution::default())).and_then(|lowered| lowered.at(&Workload::prefill(1, 8)));
         assert!(outcome.value.is_some(), "{:?}", outcome.diagnostics);
