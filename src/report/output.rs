@@ -50,6 +50,7 @@ const COMPILE: &[Field] = &[
     ("format", "text", "which format, and its version: keys are added to a version, never taken away"),
     ("model.name", "text?", "the model's name"),
     ("model.source", "text?", "where its figures come from"),
+    ("partial?[]", "text", "what the model has and its description lacks: totals are of the rest"),
     ("catalog", "text", "by which one catalog is told from another"),
     ("reference.*", "text", "whose figures are the truth, with the version: torch, transformers"),
     ("workload.phase", "text", "prefill, decode or train"),
@@ -125,6 +126,7 @@ const COMPILE: &[Field] = &[
 const MEMORY: &[Field] = &[
     ("format", "text", "which format, and its version"),
     ("model", "text?", "the model's name"),
+    ("partial?[]", "text", "what the model has and its description lacks: totals are of the rest"),
     ("phase", "text", "prefill, decode or train"),
     ("batch_size", "count", "sequences in a step"),
     ("seq_len", "count", "new tokens per sequence"),
@@ -168,6 +170,7 @@ const FOUND: &[Field] = &[
 const SUMMARY: &[Field] = &[
     ("format", "text", "which format, and its version"),
     ("name", "text?", "the model's name"),
+    ("partial?[]", "text", "what the model has and its description lacks: totals are of the rest"),
     ("class", "text?", "its class"),
     ("family", "text?", "its family"),
     ("source", "text?", "where its figures come from"),
@@ -225,6 +228,7 @@ const CHANGES: &[Field] = &[
 
 const FORMULA: &[Field] = &[
     ("format", "text", "which format, and its version"),
+    ("partial?[]", "text", "what the model has and its description lacks: totals are of the rest"),
     ("model.name", "text?", "the model's name"),
     ("model.source", "text?", "where its figures come from"),
     ("workload.phase", "text", "prefill, decode or train"),
@@ -256,6 +260,7 @@ const FORMULA: &[Field] = &[
 
 const RECONCILE: &[Field] = &[
     ("format", "text", "which format, and its version"),
+    ("partial?[]", "text", "what the model has and its description lacks: totals are of the rest"),
     ("model.name", "text?", "the model's name"),
     ("model.source", "text?", "where its figures come from"),
     ("workload.phase", "text", "prefill, decode or train"),
