@@ -537,6 +537,8 @@ fn csv(report: &MemoryReport<'_>, out: &mut dyn Write) -> io::Result<()> {
 struct Document<'a> {
     format: &'static str,
     model: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    partial: &'a [Arc<str>],
     phase: &'static str,
     batch_size: u64,
     seq_len: u64,
@@ -699,6 +701,7 @@ fn json(report: &MemoryReport<'_>, out: &mut dyn Write) -> io::Result<()> {
     let document = Document {
         format: "layerspec.memory/1",
         model: compiled.flat.name.as_deref(),
+        partial: &compiled.checked.model.partial,
         phase: workload.phase.word(),
         batch_size: workload.batch_size,
         seq_len: workload.seq_len,

@@ -51,6 +51,7 @@ const COMPILE: &[Field] = &[
     ("format", "text", "which format, and its version: keys are added to a version, never taken away"),
     ("model.name", "text?", "the model's name"),
     ("model.source", "text?", "where its figures come from"),
+    ("partial?[]", "text", "what the model has and its description lacks: totals are of the rest"),
     ("catalog", "text", "by which one catalog is told from another"),
     ("reference.*", "text", "whose figures are the truth, with the version: torch, transformers"),
     ("workload.phase", "text", "prefill, decode or train"),
@@ -158,6 +159,7 @@ const TENSORS: &[Field] = &[
 const MEMORY: &[Field] = &[
     ("format", "text", "which format, and its version"),
     ("model", "text?", "the model's name"),
+    ("partial?[]", "text", "what the model has and its description lacks: totals are of the rest"),
     ("phase", "text", "prefill, decode or train"),
     ("batch_size", "count", "sequences in a step"),
     ("seq_len", "count", "new tokens per sequence"),
@@ -201,6 +203,7 @@ const FOUND: &[Field] = &[
 const SUMMARY: &[Field] = &[
     ("format", "text", "which format, and its version"),
     ("name", "text?", "the model's name"),
+    ("partial?[]", "text", "what the model has and its description lacks: totals are of the rest"),
     ("class", "text?", "its class"),
     ("family", "text?", "its family"),
     ("source", "text?", "where its figures come from"),
@@ -258,6 +261,7 @@ const CHANGES: &[Field] = &[
 
 const FORMULA: &[Field] = &[
     ("format", "text", "which format, and its version"),
+    ("partial?[]", "text", "what the model has and its description lacks: totals are of the rest"),
     ("model.name", "text?", "the model's name"),
     ("model.source", "text?", "where its figures come from"),
     ("workload.phase", "text", "prefill, decode or train"),
@@ -289,6 +293,7 @@ const FORMULA: &[Field] = &[
 
 const RECONCILE: &[Field] = &[
     ("format", "text", "which format, and its version"),
+    ("partial?[]", "text", "what the model has and its description lacks: totals are of the rest"),
     ("model.name", "text?", "the model's name"),
     ("model.source", "text?", "where its figures come from"),
     ("workload.phase", "text", "prefill, decode or train"),

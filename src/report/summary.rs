@@ -211,7 +211,8 @@ fn components(list: &[Component], total: u128, bars: bool, narrow: bool) -> Sect
 }
 
 fn name_of(summary: &Summary) -> String {
-    summary.name.as_deref().unwrap_or("model").to_owned()
+    let partial = if summary.partial.is_empty() { "" } else { " (partial)" };
+    format!("{}{partial}", summary.name.as_deref().unwrap_or("model"))
 }
 
 fn fact_section(facts: Vec<Fact>) -> Section {

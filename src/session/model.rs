@@ -59,7 +59,7 @@ impl Model {
     }
 
     /// The same, known to be made of something else: an import writes its text.
-    pub(super) fn as_made(mut self) -> Self {
+    pub(super) fn into_made(mut self) -> Self {
         if let Some(inner) = Arc::get_mut(&mut self.0) {
             inner.is_made = true;
         }

@@ -282,7 +282,7 @@ impl Reading<'_> {
             said.push(self.remark(format!("guessed: what it reads is {size} wide, which `--set image_size=N` changes")));
         }
         let model = self.session.read_with(&self.source.name, pretty(&made.model), self.settings);
-        model.map(Model::as_made)
+        model.map(Model::into_made)
     }
 
     /// What of the text can't be known.
