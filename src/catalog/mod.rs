@@ -30,7 +30,7 @@ pub use class::{
 pub use classes::Classes;
 pub use convention::{Convention, CountedTerm, RowFormula, Selector, parse_convention};
 pub use dtypes::Dtype;
-pub use gguf::{GgufMap, KeyValue, Target};
+pub use gguf::{Each, GgufMap, KeyValue, Target};
 pub use hardware::{Device, Interconnect, parse_device};
 #[cfg(test)]
 pub use index::CLASS_FILES;

@@ -13,11 +13,11 @@ mod safetensors;
 mod stored;
 
 pub use contents::{Contents, Datum, Held, Metadatum};
-pub use env::{draft_from, mapped_config};
+pub use env::{draft_from, mapped_config, output_again};
 pub use gguf::{MAGIC as GGUF_MAGIC, read_gguf};
 
 pub use merge::merged;
-pub use names::{gguf_places, left_over};
+pub use names::{gguf_places, is_absent, left_over};
 pub use reconcile::{Reconciled, Weight, by_path, reconcile, weights};
 pub use safetensors::{is_header, read_header, read_index};
 pub use stored::stored_config;

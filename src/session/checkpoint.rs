@@ -10,8 +10,8 @@ use super::{Model, Outcome, Session, Settings};
 use crate::catalog::GgufMap;
 use crate::cost::workload::Workload;
 use crate::import::{
-    Contents, GGUF_MAGIC, Held, Reconciled, Weight, by_path, draft_from, gguf_places, is_header, left_over, mapped_config,
-    read_gguf, read_header, read_index, reconcile, stored_config, weights,
+    Contents, GGUF_MAGIC, Held, Reconciled, Weight, by_path, draft_from, gguf_places, is_absent, is_header, left_over,
+    mapped_config, output_again, read_gguf, read_header, read_index, reconcile, stored_config, weights,
 };
 use crate::lower::Execution;
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics, nearest};
@@ -124,7 +124,9 @@ impl Session {
             return self.failed(tensors_hint(Diagnostic::new(Code::UnmappedCheckpoint, message)));
         };
         let paths = by_path(&list);
-        let reconciled = reconcile(&list, contents, &|tensor: &Held| gguf_places(&tensor.name, &map, &paths));
+        let mut reconciled = reconcile(&list, contents, &|tensor: &Held| gguf_places(&tensor.name, &map, &paths));
+        let mut besides = absent(name, &list, &mut reconciled, &map);
+        besides.extend(twice(name, contents, &map));
         let known = left(contents, &reconciled, &map);
         if let Some(why) = misfit(&list, contents, &reconciled, &known) {
             let message =
@@ -137,6 +139,7 @@ impl Session {
         }
         let mut opened = self.read_with(name, pretty(&config), settings);
         opened.diagnostics.extend(leftovers(name, contents, &known));
+        opened.diagnostics.extend(besides);
         opened
     }
 
@@ -150,7 +153,13 @@ impl Session {
             return Err(self.failed(tensors_hint(Diagnostic::new(Code::UnmappedCheckpoint, message))));
         }
         match self.catalog.gguf_map(architecture) {
-            Some(Ok(map)) => Ok(map),
+            Some(Ok(map)) => match &map.unbuilt {
+                None => Ok(map),
+                Some(what) => {
+                    let message = format!("`{name}` holds {what}: no family is for it");
+                    Err(self.failed(tensors_hint(Diagnostic::new(Code::UnmappedCheckpoint, message))))
+                }
+            },
             Some(Err(said)) => Err(self.said(said)),
             None => {
                 let message = format!("no map is for the architecture `{architecture}` of `{name}`");
@@ -238,6 +247,35 @@ fn misfit(list: &[Weight], contents: &Contents, reconciled: &Reconciled, known: 
         why.push(format!("no layer is for {}", names(all)));
     }
     (!why.is_empty()).then(|| why.join("; "))
+}
+
+/// Weights that no such file has, which are then no longer missing.
+fn absent(name: &str, list: &[Weight], reconciled: &mut Reconciled, map: &GgufMap) -> Vec<Diagnostic> {
+    let mut why: BTreeMap<Arc<str>, (usize, u128, String)> = BTreeMap::new();
+    reconciled.missing.retain(|at| {
+        let Some(weight) = list.get(*at) else { return true };
+        let path = weight.path();
+        let Some(reason) = is_absent(&path, map) else { return true };
+        let (weights, elements, _) = why.entry(reason).or_insert((0, 0, path));
+        (*weights, *elements) = (*weights + 1, elements.saturating_add(u128::from(weight.elements())));
+        false
+    });
+    let said = |(reason, (weights, elements, first)): (Arc<str>, (usize, u128, String))| {
+        let message = format!("`{name}` lacks what the model has: {reason} ({weights} weights, {elements} elements, `{first}`)");
+        Diagnostic::new(Code::CheckpointRemark, message)
+    };
+    why.into_iter().map(said).collect()
+}
+
+/// That a file holds the embedding a second time, as the output, with both totals.
+fn twice(name: &str, contents: &Contents, map: &GgufMap) -> Option<Diagnostic> {
+    let (again, all) = (output_again(contents, map)?, contents.elements()?);
+    let once = all.checked_sub(u128::from(again))?;
+    let message = format!(
+        "`{name}` holds `output.weight` beside `token_embd.weight`, of the same size; such models usually have one table for both: \
+         {all} elements with it, {once} without"
+    );
+    Some(Diagnostic::new(Code::CheckpointRemark, message))
 }
 
 /// What a file holds besides the model.
