@@ -23,8 +23,8 @@ pub struct GgufMap {
     pub model_type: Option<KeyFormula>,
     /// The class of the whole model, for the config's `architectures`.
     pub class: Option<KeyFormula>,
-    /// The config's keys, in order.
-    pub config: Vec<(Arc<str>, KeyValue)>,
+    /// The config's keys, in order; one with a point is in the object before it.
+    pub config: Vec<(Arc<str>, ConfigValue)>,
     /// Where the tensors of the file are in the model, by the names without numbers: `blk.N.attn_q`.
     pub tensors: HashMap<Arc<str>, Target>,
     /// The number of the first block that isn't the model's but a draft part's; null: there is none.
@@ -44,13 +44,34 @@ pub struct GgufMap {
     pub roots: Vec<Arc<str>>,
     /// Weights that such files have as metadata.
     pub metadata: Vec<Arc<str>>,
+    /// Patterns of a model's weights that no such file has, each with why.
+    pub absent: Vec<(Arc<str>, Arc<str>)>,
+    /// Whether models like this one usually have one table for the embedding and the output, even where the file holds two.
+    pub tied_if: Option<KeyFormula>,
+    /// Why such files aren't models that are built here: what they are instead.
+    pub unbuilt: Option<Arc<str>>,
 }
 
 /// What a key of a config is.
 #[derive(Debug, Clone)]
-pub enum KeyValue {
+pub enum ConfigValue {
     Formula(KeyFormula),
+    /// A list with an item for each layer.
+    Each(Each),
+    /// Whether something holds of some layer: `{ "any": condition }`, with what an item of a list sees.
+    Any(Each),
     Data(Value),
+}
+
+/// A list of a config with an item for each layer: `{ "each": formula, "of": how many, "when": condition }`.
+#[derive(Debug, Clone)]
+pub struct Each {
+    /// The item of the layer `<layer>`, which also sees the tensors of its block: `<block.attn_q.weight>` is a shape.
+    pub item: KeyFormula,
+    /// How many there are; left out: as many as the config's `num_hidden_layers`.
+    pub of: Option<KeyFormula>,
+    /// Where it doesn't hold the key is null.
+    pub when: Option<KeyFormula>,
 }
 
 /// Where a tensor of a file is in a model.
@@ -111,6 +132,14 @@ const GGUF_KEYS: &[Key] = &[
     ),
     key("metadata", KeyKind::Texts, false, "weights that such files have as metadata"),
     key("bare", KeyKind::Texts, false, "tensors whose names have neither `weight` nor `bias` at their end"),
+    key("absent", KeyKind::Variables, false, "patterns of a model's weights that no such file has, and why"),
+    key(
+        "tied_if",
+        KeyKind::Template,
+        false,
+        "whether such a model usually has one table for the embedding and the output: a file with both is remarked on",
+    ),
+    key("unbuilt", KeyKind::Text, false, "what such files are, where no family is for them"),
 ];
 
 /// Reads a map. What is wrong goes to `diagnostics`.
@@ -124,8 +153,12 @@ pub(super) fn parse_gguf_map(node: &Node, diagnostics: &mut Diagnostics) -> Opti
     let mut config = Vec::new();
     for member in f.get("config").map(Node::members).unwrap_or_default() {
         let value = match &member.value.json {
-            Json::Text(_) => key_formula(&member.value, diagnostics).map(KeyValue::Formula),
-            _ => Some(KeyValue::Data(value_of(&member.value))),
+            Json::Text(_) => key_formula(&member.value, diagnostics).map(ConfigValue::Formula),
+            Json::Object(_) if member.value.get("each").is_some() => {
+                each(&member.value, "each", diagnostics).map(ConfigValue::Each)
+            }
+            Json::Object(_) if member.value.get("any").is_some() => each(&member.value, "any", diagnostics).map(ConfigValue::Any),
+            _ => Some(ConfigValue::Data(value_of(&member.value))),
         };
         config.extend(value.map(|value| (member.key.clone(), value)));
     }
@@ -133,18 +166,20 @@ pub(super) fn parse_gguf_map(node: &Node, diagnostics: &mut Diagnostics) -> Opti
     for member in f.get("tensors").map(Node::members).unwrap_or_default() {
         tensors.insert(member.key.clone(), target(&member.value, diagnostics));
     }
-    let mut left = Vec::new();
-    for member in f.get("left").map(Node::members).unwrap_or_default() {
-        left.extend(text(&member.value, diagnostics).map(|what| (member.key.clone(), what)));
-    }
+    let mut pairs = |key: &str| {
+        let mut pairs = Vec::new();
+        for member in f.get(key).map(Node::members).unwrap_or_default() {
+            pairs.extend(text(&member.value, diagnostics).map(|what| (member.key.clone(), what)));
+        }
+        pairs
+    };
+    let (left, absent, again) = (pairs("left"), pairs("absent"), pairs("again"));
+    let tied_if = f.get("tied_if").and_then(|node| key_formula(node, diagnostics));
+    let unbuilt = f.get("unbuilt").and_then(|node| text(node, diagnostics));
     let mut parts = HashMap::new();
     for member in f.get("parts").map(Node::members).unwrap_or_default() {
         let dims = list(&member.value, "a list of dimensions", key_formula, diagnostics);
         parts.extend(dims.map(|dims| (member.key.clone(), dims)));
-    }
-    let mut again = Vec::new();
-    for member in f.get("again").map(Node::members).unwrap_or_default() {
-        again.extend(text(&member.value, diagnostics).map(|flag| (member.key.clone(), flag)));
     }
     let [model_types, bare, roots, metadata] =
         ["model_types", "bare", "roots", "metadata"].map(|key| texts(f.get(key), diagnostics));
@@ -163,11 +198,27 @@ pub(super) fn parse_gguf_map(node: &Node, diagnostics: &mut Diagnostics) -> Opti
         bare,
         roots,
         metadata,
+        absent,
+        tied_if,
+        unbuilt,
     };
     Some(map)
 }
 
-/// `"path"`, a list of paths of which the first is meant that the model has, `{ "split": [paths] }`, or `{ "transposed": path }`.
+fn each(node: &Node, item: &str, diagnostics: &mut Diagnostics) -> Option<Each> {
+    const KEYS: &[Key] = &[
+        key("each", KeyKind::Template, false, "the item of the layer `<layer>`"),
+        key("any", KeyKind::Template, false, "what holds of some layer or of none"),
+        key("of", KeyKind::Template, false, "how many items there are; left out: as many as `num_hidden_layers`"),
+        key("when", KeyKind::Template, false, "where it doesn't hold the key is null"),
+    ];
+    let f = fields(node, "a list of a config", KEYS, &[], diagnostics)?;
+    let [item, of, when] = [item, "of", "when"].map(|key| f.get(key).and_then(|node| key_formula(node, diagnostics)));
+    Some(Each { item: item?, of, when })
+}
+
+/// `"path"`, a list of paths of which the first is meant that the model has, `{ "split": [paths] }` of which one that ends in `.*` stands for as
+/// many modules as there are, or `{ "transposed": path }`.
 fn target(node: &Node, diagnostics: &mut Diagnostics) -> Target {
     match &node.json {
         Json::Null => Target::default(),
@@ -244,6 +295,9 @@ impl GgufMap {
             bare: self.bare.into_iter().chain(base.bare.iter().cloned()).collect(),
             roots: self.roots.into_iter().chain(base.roots.iter().cloned()).collect(),
             metadata: self.metadata.into_iter().chain(base.metadata.iter().cloned()).collect(),
+            absent: self.absent.into_iter().chain(base.absent.iter().cloned()).collect(),
+            tied_if: self.tied_if.or_else(|| base.tied_if.clone()),
+            unbuilt: self.unbuilt,
         }
     }
 }

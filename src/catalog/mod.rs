@@ -33,7 +33,7 @@ pub use class::{
 pub use classes::Classes;
 pub use convention::{Convention, CountedTerm, RowFormula, Selector, parse_convention};
 pub use dtypes::Dtype;
-pub use gguf::{GgufMap, KeyValue, Target};
+pub use gguf::{ConfigValue, Each, GgufMap, Target};
 pub use hardware::{Device, Interconnect, parse_device};
 pub use hub::HubRules;
 #[cfg(test)]
@@ -41,7 +41,7 @@ pub use index::CLASS_FILES;
 pub use lookup::Catalog;
 pub use mixes::{Mix, MixRules, MixSection, TypeRule};
 pub use optimizers::Optimizer;
-pub use print::{PrintedKey, PrintedLayer, PrintedName, PrintedWrapper, Takes};
+pub use print::{KeyValue, PrintedKey, PrintedLayer, PrintedName, PrintedWrapper, Takes};
 pub use quantization::Method;
 pub use role::{Fact, Role};
 pub use shelf::CatalogFile;

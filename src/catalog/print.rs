@@ -4,13 +4,20 @@
 
 use std::sync::Arc;
 
+use super::CatalogFile;
 use super::table::Entry;
 use super::values::{KeyFormula, flag, key, key_formula, text, texts, wrong};
-use super::{CatalogFile, KeyValue};
 use crate::syntax::diag::Diagnostics;
 use crate::syntax::expr::{Value, value_of};
 use crate::syntax::json::{Json, Member, Node};
 use crate::syntax::spec::{Key, KeyKind, fields};
+
+/// A value of an entry: an expression, or data.
+#[derive(Debug, Clone)]
+pub enum KeyValue {
+    Formula(KeyFormula),
+    Data(Value),
+}
 
 /// A module that is there for another one's sake.
 #[derive(Debug)]

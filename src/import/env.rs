@@ -1,38 +1,35 @@
 //! What a map makes of a file's metadata: a config, as JSON.
 //!
 //! Expressions see each key of the file without the architecture before its name (`<attention.head_count>`); `greatest.` before it is the
-//! greatest of a list, `tensors.NAME` a tensor's shape, `rows.NAME` its rows, `tokens` how many the tokenizer has. What isn't there is null.
+//! greatest of a list, `tensors.NAME` a tensor's shape, `rows.NAME` its rows, `tokens` how many the tokenizer has. Items of lists with one for each
+//! layer see `layer` and, as `block.NAME`, the tensors of its block. What isn't there is null.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::{Map, Value as Json, json};
 
 use super::contents::{Contents, Datum, Metadatum};
-use crate::catalog::{GgufMap, HubRules, KeyFormula, KeyValue};
+use crate::catalog::{ConfigValue, Each, GgufMap, HubRules, KeyFormula};
 use crate::syntax::diag::{Code, Diagnostic};
 use crate::syntax::expr::{EvalError, Exact, Name, Value, eval, json_of};
 
 /// The key under which a file says what it is.
 const ARCHITECTURE: &str = "general.architecture";
 
+/// A name has so many parts at the most that are looked at one by one: those that maps ask for have six.
+const MOST_PARTS: usize = 8;
+
 /// A tree of values by the parts of their names.
 #[derive(Default)]
 struct Tree {
     value: Option<Value>,
-    children: Vec<(Arc<str>, Tree)>,
+    children: BTreeMap<Arc<str>, Tree>,
 }
 
 impl Tree {
     fn put(&mut self, path: &str, value: Value) {
-        let mut here = self;
-        for part in path.split('.') {
-            let at = here.children.iter().position(|(name, _)| **name == *part).unwrap_or_else(|| {
-                here.children.push((part.into(), Tree::default()));
-                here.children.len() - 1
-            });
-            let Some((_, child)) = here.children.get_mut(at) else { return };
-            here = child;
-        }
+        let here = path.splitn(MOST_PARTS, '.').fold(self, |here, part| here.children.entry(part.into()).or_default());
         // Of two of a name the first counts.
         here.value.get_or_insert(value);
     }
@@ -74,6 +71,21 @@ struct Env {
     tensors: Value,
     rows: Value,
     tokens: Value,
+    /// The number of a layer and the tensors of its block, where there is one.
+    layer: Option<(u64, Value)>,
+}
+
+/// The tensors of each block by its number. `blk` is what llama.cpp calls it in decoders, and no other name is asked for by layers.
+fn blocks(contents: &Contents) -> BTreeMap<u64, Tree> {
+    let mut blocks: BTreeMap<u64, Tree> = BTreeMap::new();
+    for tensor in &contents.tensors {
+        let place = tensor.name.strip_prefix("blk.").and_then(|rest| rest.split_once('.'));
+        let Some((Ok(number), name)) = place.map(|(number, name)| (number.parse::<u64>(), name)) else { continue };
+        let Some(shape) = &tensor.shape else { continue };
+        let shape = Value::List(shape.iter().map(|dim| Value::count(*dim)).collect());
+        blocks.entry(number).or_default().put(name, shape);
+    }
+    blocks
 }
 
 impl Env {
@@ -98,7 +110,7 @@ impl Env {
             Some(Datum::List { len, .. }) => Value::count(*len),
             _ => Value::Null,
         };
-        Env { keys: keys.value(), greatest: most.value(), tensors: tensors.value(), rows: rows.value(), tokens }
+        Env { keys: keys.value(), greatest: most.value(), tensors: tensors.value(), rows: rows.value(), tokens, layer: None }
     }
 
     fn get(&self, name: &Name) -> Value {
@@ -107,6 +119,8 @@ impl Env {
             "tensors" => self.tensors.clone(),
             "rows" => self.rows.clone(),
             "tokens" => self.tokens.clone(),
+            "layer" if self.layer.is_some() => self.layer.as_ref().map_or(Value::Null, |(number, _)| Value::count(*number)),
+            "block" => self.layer.as_ref().map_or(Value::Null, |(_, block)| block.clone()),
             key => match &self.keys {
                 Value::Object(members) => {
                     members.iter().find(|(known, _)| **known == *key).map_or(Value::Null, |(_, value)| value.clone())
@@ -121,35 +135,79 @@ impl Env {
     }
 }
 
+/// A list with an item for each layer. `None`: how many there are isn't known, or more than any model has.
+fn list(each: &Each, layers: Option<u64>, env: &mut Env, contents: &Contents) -> Result<Option<Value>, (EvalError, Arc<str>)> {
+    let eval = |formula: &KeyFormula, env: &Env| env.eval(formula).map_err(|error| (error, formula.text.clone()));
+    let holds = each.when.as_ref().map(|when| eval(when, env)).transpose()?;
+    if holds.is_some_and(|holds| holds != Value::Bool(true)) {
+        return Ok(Some(Value::Null));
+    }
+    let own = each.of.as_ref().map(|of| eval(of, env)).transpose()?;
+    let count = own.map_or(layers, |own| own.as_u64());
+    let Some(count) = count.filter(|count| *count <= Datum::MOST_ITEMS as u64) else { return Ok(None) };
+    let mut blocks = blocks(contents);
+    let mut items = Vec::new();
+    for number in 0..count {
+        env.layer = Some((number, blocks.remove(&number).map_or(Value::Null, Tree::value)));
+        let item = eval(&each.item, env);
+        env.layer = None;
+        items.push(item?);
+    }
+    Ok(Some(Value::List(items.into())))
+}
+
+/// Puts a value under a key, in the object before its point if it has one: configs have few that are nested, and none deeper.
+fn put(config: &mut Map<String, Json>, key: &str, value: Json) {
+    let Some((object, key)) = key.split_once('.') else {
+        config.insert(key.to_owned(), value);
+        return;
+    };
+    let inner = config.entry(object).or_insert_with(|| Json::Object(Map::new()));
+    if let Json::Object(inner) = inner {
+        inner.insert(key.to_owned(), value);
+    }
+}
+
 /// The config that a map makes of a file: its `model_type`, its keys, its name.
 ///
 /// # Errors
 /// An expression that has no value of this file: something that it needs isn't there, or of another kind.
 pub fn mapped_config(contents: &Contents, map: &GgufMap) -> Result<Map<String, Json>, Box<Diagnostic>> {
     let architecture = contents.text(ARCHITECTURE).cloned().unwrap_or_default();
-    let env = Env::of(contents, &architecture);
+    let mut env = Env::of(contents, &architecture);
     let mut config = Map::new();
-    let said = |key: &str, formula: &KeyFormula| {
-        env.eval(formula).map_err(|error| {
-            let message = format!("the file doesn't say `{key}` of a model: {error}, in `{}`", formula.text);
-            Diagnostic::new(Code::UnmappedCheckpoint, message).boxed()
-        })
+    let unsaid = |key: &str, error: EvalError, text: &str| {
+        let message = format!("the file doesn't say `{key}` of a model: {error}, in `{text}`");
+        Diagnostic::new(Code::UnmappedCheckpoint, message).boxed()
     };
+    let said = |key: &str, formula: &KeyFormula, env: &Env| env.eval(formula).map_err(|error| unsaid(key, error, &formula.text));
     if let Some(formula) = &map.model_type {
-        config.insert("model_type".to_owned(), json_of(&said("model_type", formula)?));
+        config.insert("model_type".to_owned(), json_of(&said("model_type", formula, &env)?));
     }
     if let Some(formula) = &map.class {
-        config.insert("architectures".to_owned(), Json::Array(vec![json_of(&said("architectures", formula)?)]));
+        config.insert("architectures".to_owned(), Json::Array(vec![json_of(&said("architectures", formula, &env)?)]));
     }
     if let Some(name) = contents.text("general.name") {
         config.insert("_name_or_path".to_owned(), json!(&**name));
     }
     for (key, value) in &map.config {
         let value = match value {
-            KeyValue::Formula(formula) => said(key, formula)?,
-            KeyValue::Data(value) => value.clone(),
+            ConfigValue::Formula(formula) => said(key, formula, &env)?,
+            ConfigValue::Each(each) | ConfigValue::Any(each) => {
+                let layers = config.get("num_hidden_layers").and_then(Json::as_u64);
+                let list = list(each, layers, &mut env, contents).map_err(|(error, text)| unsaid(key, error, &text))?;
+                let Some(list) = list else {
+                    let message = format!("the file doesn't say how many layers `{key}` is of");
+                    return Err(Diagnostic::new(Code::UnmappedCheckpoint, message).boxed());
+                };
+                match (value, list) {
+                    (ConfigValue::Any(_), Value::List(items)) => Value::Bool(items.contains(&Value::Bool(true))),
+                    (_, list) => list,
+                }
+            }
+            ConfigValue::Data(value) => value.clone(),
         };
-        config.insert(key.to_string(), json_of(&value));
+        put(&mut config, key, json_of(&value));
     }
     Ok(config)
 }
@@ -195,4 +253,14 @@ pub fn sized_config(contents: &Contents, rules: &[HubRules]) -> (Map<String, Jso
 pub fn draft_from(contents: &Contents, map: &GgufMap) -> Option<u64> {
     let architecture = contents.text(ARCHITECTURE)?;
     Env::of(contents, architecture).eval(map.draft_from.as_ref()?).ok()?.as_u64()
+}
+
+/// Whether a file holds an output table of the size of its embedding, of a model that usually has one for both; how many elements that is.
+#[must_use]
+pub fn output_again(contents: &Contents, map: &GgufMap) -> Option<u64> {
+    let architecture = contents.text(ARCHITECTURE)?;
+    let is_usual = Env::of(contents, architecture).eval(map.tied_if.as_ref()?).ok()? == Value::Bool(true);
+    let shape = |name: &str| contents.tensors.iter().find(|tensor| *tensor.name == *name);
+    let (embedding, output) = (shape("token_embd.weight")?, shape("output.weight")?);
+    (is_usual && embedding.shape == output.shape).then(|| output.elements()).flatten()
 }

@@ -39,6 +39,25 @@ pub(super) fn filled(path: &str, numbers: &[u64]) -> String {
     path.split('.').map(part).collect::<Vec<_>>().join(".")
 }
 
+/// Where a path of a split tensor stands for modules of which each has its number: `norms.*`.
+const EACH: &str = ".*";
+
+/// The weight that a path means of a tensor with this end of its name; `""`: its name is all in the path.
+fn at(path: &str, kind: &str, weights: &HashMap<Arc<str>, usize>) -> Option<usize> {
+    // A bare model has its modules without the name that it has in a model with a head.
+    let get = |name: String| {
+        let bare = || name.split_once('.').and_then(|(_, bare)| weights.get(bare));
+        weights.get(name.as_str()).or_else(bare).copied()
+    };
+    match kind {
+        // A map that names a module for a whole name means its weight.
+        "" => get(path.to_owned()).or_else(|| get(format!("{path}.weight"))),
+        // Stacked experts have their biases beside them, as tensors of the same module.
+        "bias" => get(format!("{path}.bias")).or_else(|| get(format!("{path}_bias"))),
+        _ => get(format!("{path}.{kind}")).or_else(|| get(path.to_owned())),
+    }
+}
+
 /// Where a tensor of a GGUF file is in a model with these weights. `None`: the map says nothing of it, or the model has nothing there.
 #[must_use]
 pub fn gguf_places(name: &str, map: &GgufMap, weights: &HashMap<Arc<str>, usize>) -> Option<Place> {
@@ -49,22 +68,25 @@ pub fn gguf_places(name: &str, map: &GgufMap, weights: &HashMap<Arc<str>, usize>
         Some(target) => (target, ""),
         None => (map.tensors.get(stem)?, kind),
     };
-    let find_at = |path: &str| {
-        let own = weights.get(path);
-        let of_module = || weights.get(format!("{path}.{kind}").as_str()).filter(|_| !kind.is_empty());
-        // A map that names a module for a whole name means its weight.
-        let weight = || weights.get(format!("{path}.weight").as_str()).filter(|_| kind.is_empty());
-        of_module().or(own).or_else(weight).copied()
-    };
-    let find = |path: &Arc<str>| {
+    let find = |path: &str| {
         let path = filled(path, &numbers);
-        find_at(&path).or_else(|| elsewhere(&path, map).iter().find_map(|path| find_at(path)))
+        let here = |path: &str| at(path, kind, weights);
+        here(&path).or_else(|| elsewhere(&path, map).iter().find_map(|path| here(path)))
     };
     if target.is_split {
-        let all: Option<Vec<usize>> = target.paths.iter().map(find).collect();
-        return Some(Place { weights: all?, is_transposed: target.is_transposed, ..Place::default() });
+        let mut all = Vec::new();
+        for path in &target.paths {
+            match path.split_once(EACH) {
+                Some((before, after)) => {
+                    // As many as the model has: each is another weight, so they end.
+                    all.extend((0u64..).map_while(|number| find(&format!("{before}.{number}{after}"))));
+                }
+                None => all.push(find(path)?),
+            }
+        }
+        return (!all.is_empty()).then_some(Place { weights: all, is_transposed: target.is_transposed, ..Place::default() });
     }
-    let first = target.paths.iter().find_map(find)?;
+    let first = target.paths.iter().find_map(|path| find(path))?;
     Some(Place { weights: vec![first], is_transposed: target.is_transposed, ..Place::default() })
 }
 
@@ -86,6 +108,12 @@ pub fn left_over(name: &str, map: &GgufMap, draft_from: Option<u64>) -> Option<A
     }
     let fits = |known: &str| glob::matches(known, &pattern) || glob::matches(known, name);
     map.left.iter().find(|(known, _)| fits(known)).map(|(_, what)| what.clone())
+}
+
+/// Why no such file has a weight, where the map knows that.
+#[must_use]
+pub fn is_absent(path: &str, map: &GgufMap) -> Option<Arc<str>> {
+    map.absent.iter().find(|(known, _)| glob::matches(known, path)).map(|(_, why)| why.clone())
 }
 
 /// What a draft part is called.

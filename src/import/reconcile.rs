@@ -194,7 +194,7 @@ fn without_ones(shape: &[u64]) -> Vec<u64> {
     shape.iter().copied().filter(|dim| *dim != 1).collect()
 }
 
-/// Whether a tensor is a weight, axes of length 1 aside.
+/// Whether a tensor is a weight, axes of length 1 aside; what the model has in one axis may be several in the file: heads, groups, experts.
 fn is_whole(weight: &[u64], held: &[u64], is_transposed: bool) -> bool {
     let (weight, mut held) = (without_ones(weight), without_ones(held));
     if weight == held {
@@ -205,7 +205,15 @@ fn is_whole(weight: &[u64], held: &[u64], is_transposed: bool) -> bool {
     if is_transposed && last >= 2 {
         held.swap(last - 2, last - 1);
     }
-    is_transposed && weight == held
+    (is_transposed && weight == held) || merged(&held, weight.len()) == Some(weight)
+}
+
+/// A shape with its first axes as one, so that it has so many. `None`: it has no more.
+fn merged(shape: &[u64], axes: usize) -> Option<Vec<u64>> {
+    let first = shape.len().checked_sub(axes).filter(|more| *more > 0)?;
+    let (one, rest) = shape.split_at_checked(first + 1)?;
+    let one = one.iter().try_fold(1u64, |product, dim| product.checked_mul(*dim))?;
+    Some(std::iter::once(one).chain(rest.iter().copied()).collect())
 }
 
 /// Whether tensors, put together along one axis or stacked, are a weight.

@@ -11,9 +11,9 @@ use crate::catalog::{GgufMap, HubRules};
 use crate::cost::workload::Workload;
 use crate::evaluation::Evaluation;
 use crate::import::{
-    Contents, GGUF_MAGIC, Held, HubNames, Reconciled, Weight, by_path, contents_of, draft_from, gguf_places, is_dump, is_header,
-    left_over, mapped_config, merged, read_dump, read_gguf, read_header, read_index, reconcile, sized_config, stored_config,
-    weights,
+    Contents, GGUF_MAGIC, Held, HubNames, Reconciled, Weight, by_path, contents_of, draft_from, gguf_places, is_absent, is_dump,
+    is_header, left_over, mapped_config, merged, output_again, read_dump, read_gguf, read_header, read_index, reconcile,
+    sized_config, stored_config, weights,
 };
 use crate::lower::Execution;
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics, nearest};
@@ -173,6 +173,9 @@ impl Session {
             Ok(held) => held,
             Err(outcome) => return *outcome,
         };
+        let mut held = held;
+        let mut besides = lacking(name, &held.weights, &mut held.reconciled, &map);
+        besides.extend(twice(name, contents, &map));
         let from = draft_from(contents, &map);
         let known = left(contents, &held.reconciled, &|tensor| left_over(&tensor.name, &map, from));
         if let Some(why) = misfit(&held.weights, contents, &held.reconciled, &known) {
@@ -184,6 +187,7 @@ impl Session {
         }
         let mut opened = self.read_with(name, pretty(&config), settings);
         opened.diagnostics.extend(leftovers(name, contents, &known));
+        opened.diagnostics.extend(besides);
         opened
     }
 
@@ -408,7 +412,13 @@ impl Session {
             return Err(Box::new(self.failed(tensors_hint(Diagnostic::new(Code::UnmappedCheckpoint, message)))));
         }
         match self.catalog.gguf_map(architecture) {
-            Some(Ok(map)) => Ok(map),
+            Some(Ok(map)) => match &map.unbuilt {
+                None => Ok(map),
+                Some(what) => {
+                    let message = format!("`{name}` holds {what}: no family is for it");
+                    Err(Box::new(self.failed(tensors_hint(Diagnostic::new(Code::UnmappedCheckpoint, message)))))
+                }
+            },
             Some(Err(said)) => Err(Box::new(self.said(said))),
             None => {
                 let message = format!("no map is for the architecture `{architecture}` of `{name}`");
@@ -576,6 +586,35 @@ fn unfit(name: &str, why: &str) -> Diagnostic {
 fn absent(name: &str, contents: &Contents) -> Option<Diagnostic> {
     let first = contents.missing.first()?;
     let message = format!("{} files that the index of `{name}` names aren't there (`{first}`)", contents.missing.len());
+    Some(Diagnostic::new(Code::CheckpointRemark, message))
+}
+
+/// Weights that no such file has, which are then no longer missing.
+fn lacking(name: &str, list: &[Weight], reconciled: &mut Reconciled, map: &GgufMap) -> Vec<Diagnostic> {
+    let mut why: BTreeMap<Arc<str>, (usize, u128, String)> = BTreeMap::new();
+    reconciled.missing.retain(|at| {
+        let Some(weight) = list.get(*at) else { return true };
+        let path = weight.path();
+        let Some(reason) = is_absent(&path, map) else { return true };
+        let (weights, elements, _) = why.entry(reason).or_insert((0, 0, path));
+        (*weights, *elements) = (*weights + 1, elements.saturating_add(u128::from(weight.elements())));
+        false
+    });
+    let said = |(reason, (weights, elements, first)): (Arc<str>, (usize, u128, String))| {
+        let message = format!("`{name}` lacks what the model has: {reason} ({weights} weights, {elements} elements, `{first}`)");
+        Diagnostic::new(Code::CheckpointRemark, message)
+    };
+    why.into_iter().map(said).collect()
+}
+
+/// That a file holds the embedding a second time, as the output, with both totals.
+fn twice(name: &str, contents: &Contents, map: &GgufMap) -> Option<Diagnostic> {
+    let (again, all) = (output_again(contents, map)?, contents.elements()?);
+    let once = all.checked_sub(u128::from(again))?;
+    let message = format!(
+        "`{name}` holds `output.weight` beside `token_embd.weight`, of the same size; such models usually have one table for both: \
+         {all} elements with it, {once} without"
+    );
     Some(Diagnostic::new(Code::CheckpointRemark, message))
 }
 

@@ -5,88 +5,18 @@ use std::io::Cursor;
 use layerspec::diagnostics::Code;
 use layerspec::{Contents, Evaluation, Execution, Model, Outcome, Settings, Workload};
 
+use crate::support::gguf::{Gguf, Meta};
 use crate::support::{SESSION, codes};
-
-/// A value of GGUF's metadata.
-enum Meta<'a> {
-    Text(&'a str),
-    Count(u32),
-    Counts(&'a [u32]),
-    Texts(u64),
-}
-
-/// A GGUF file's header, written as gguf.cpp does.
-struct Gguf {
-    bytes: Vec<u8>,
-    is_big_endian: bool,
-}
-
-impl Gguf {
-    fn number<const N: usize>(&mut self, mut bytes: [u8; N]) {
-        if self.is_big_endian {
-            bytes.reverse();
-        }
-        self.bytes.extend(bytes);
-    }
-
-    fn text(&mut self, text: &str) {
-        self.number((text.len() as u64).to_le_bytes());
-        self.bytes.extend(text.as_bytes());
-    }
-
-    /// Metadata, and tensors with their dimensions in ggml's order, the number of their type and bytes.
-    fn written(is_big_endian: bool, metadata: &[(&str, Meta<'_>)], tensors: &[(String, Vec<u64>, u32, u64)]) -> Vec<u8> {
-        let mut file = Gguf { bytes: b"GGUF".to_vec(), is_big_endian };
-        file.number(3u32.to_le_bytes());
-        file.number((tensors.len() as u64).to_le_bytes());
-        file.number((metadata.len() as u64).to_le_bytes());
-        for (key, value) in metadata {
-            file.text(key);
-            match value {
-                Meta::Text(text) => {
-                    file.number(8u32.to_le_bytes());
-                    file.text(text);
-                }
-                Meta::Count(count) => {
-                    file.number(4u32.to_le_bytes());
-                    file.number(count.to_le_bytes());
-                }
-                Meta::Counts(counts) => {
-                    file.number(9u32.to_le_bytes());
-                    file.number(4u32.to_le_bytes());
-                    file.number((counts.len() as u64).to_le_bytes());
-                    counts.iter().for_each(|count| file.number(count.to_le_bytes()));
-                }
-                Meta::Texts(len) => {
-                    file.number(9u32.to_le_bytes());
-                    file.number(8u32.to_le_bytes());
-                    file.number(len.to_le_bytes());
-                    (0..*len).for_each(|_| file.text("t"));
-                }
-            }
-        }
-        let mut offset = 0u64;
-        for (name, dims, kind, bytes) in tensors {
-            file.text(name);
-            file.number(u32::try_from(dims.len()).unwrap().to_le_bytes());
-            dims.iter().for_each(|dim| file.number(dim.to_le_bytes()));
-            file.number(kind.to_le_bytes());
-            file.number(offset.to_le_bytes());
-            offset += bytes.next_multiple_of(32);
-        }
-        file.bytes
-    }
-}
 
 /// A small model of llama.cpp's architecture `llama`: q4_K but for norms, and v, which is q6_K.
 fn tiny(is_big_endian: bool) -> Vec<u8> {
     let metadata = [
-        ("general.architecture", Meta::Text("llama")),
-        ("general.name", Meta::Text("Tiny")),
+        ("general.architecture", Meta::Text("llama".to_owned())),
+        ("general.name", Meta::Text("Tiny".to_owned())),
         ("llama.block_count", Meta::Count(2)),
         ("llama.context_length", Meta::Count(128)),
         ("llama.embedding_length", Meta::Count(256)),
-        ("llama.feed_forward_length", Meta::Counts(&[512, 512])),
+        ("llama.feed_forward_length", Meta::List(vec![Meta::Count(512), Meta::Count(512)])),
         ("llama.attention.head_count", Meta::Count(4)),
         ("llama.attention.head_count_kv", Meta::Count(2)),
         ("tokenizer.ggml.tokens", Meta::Texts(1000)),
@@ -116,7 +46,7 @@ fn tiny(is_big_endian: bool) -> Vec<u8> {
     }
     add("output_norm.weight".to_owned(), &[256], f32);
     add("rope_freqs.weight".to_owned(), &[32], f32);
-    Gguf::written(is_big_endian, &metadata, &tensors)
+    Gguf::new(is_big_endian, &metadata, &tensors)
 }
 
 fn contents(bytes: &[u8], file_bytes: Option<u64>) -> Outcome<Contents> {
@@ -167,9 +97,9 @@ fn a_gguf_file_that_is_cut_or_lies_is_refused() {
 
 #[test]
 fn what_no_family_fits_is_said_with_the_reason() {
-    let metadata = [("general.architecture", Meta::Text("llama2"))];
+    let metadata = [("general.architecture", Meta::Text("llama2".to_owned()))];
     let tensors = [("a.weight".to_owned(), vec![4u64], 0u32, 16u64)];
-    let outcome = opened(&Gguf::written(false, &metadata, &tensors));
+    let outcome = opened(&Gguf::new(false, &metadata, &tensors));
     assert_eq!(codes(&outcome.diagnostics), [Code::UnmappedCheckpoint]);
 }
 

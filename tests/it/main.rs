@@ -15,6 +15,7 @@ mod flat_list;
 mod floors;
 mod formula;
 mod fresh;
+mod gguf_maps;
 mod graph;
 mod limits;
 mod memory;

@@ -1,5 +1,7 @@
 //! What several tests share: one session, and the way from a text to its figures.
 
+pub mod gguf;
+
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
