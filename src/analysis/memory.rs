@@ -350,6 +350,7 @@ impl Trained {
             let Some(row) = model.report.row(RowId(at)) else { continue };
             for tensor in model.report.tensors(RowId(at)) {
                 let gradient = match &options.lora {
+                    None if !tensor.is_trained => Some(0),
                     None if row.tied.contains(&tensor.name) => gradient_bytes(&tensor.shape, tensor.bytes, model),
                     None => trained.add(&tensor.shape, tensor.bytes, info.repeats, model, options),
                     Some(lora) => {

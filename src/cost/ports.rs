@@ -41,9 +41,17 @@ pub enum Save<C = u128, T = bool> {
 /// What a layer keeps for the backward pass.
 pub type Saves<D> = Box<[Save<<D as Counting>::Count, <D as Domain>::Truth>]>;
 
-/// What a backward pass needs.
+/// What training needs.
 #[derive(Debug, Clone)]
 pub struct BackwardBytes<C> {
+    /// The most bytes that the forward pass holds at once where it keeps what it saves; `None`: as elsewhere.
+    pub training: Option<C>,
+    /// What selective checkpointing keeps of products inside; `None` or 0: its outputs.
+    pub cached: Option<C>,
+    /// The most bytes that computing it again with these adds; `None`: nothing.
+    pub cached_workspace: Option<C>,
+    /// What it makes before it first asks for what was saved; `None`: nothing.
+    pub first: Option<C>,
     /// The most bytes that it adds; `None`: the gradients that it leaves.
     pub workspace: Option<C>,
     /// The same once the gradients that it was given are let go, these left out.
@@ -79,7 +87,7 @@ pub struct Ports<D: Counting = Plain> {
     pub workspace: D::Count,
     /// Bytes of storage from earlier steps, which the layer frees.
     pub past: D::Count,
-    /// What its backward pass needs, where its class says so. `None` unless training.
+    /// What it needs in training, where its class says so. `None` unless training.
     pub backward: Option<Box<BackwardBytes<D::Count>>>,
     /// `None`: the class doesn't say. Empty unless training.
     pub saves: Option<Saves<D>>,
@@ -197,13 +205,22 @@ impl<D: Counting> LayerEnv<'_, D> {
     }
 
     fn backward(&self, class: &Class) -> Result<Option<Box<BackwardBytes<D::Count>>>, Problem> {
-        let stated = [&class.backward_workspace, &class.backward_later, &class.backward_held];
-        if stated.iter().all(|formula| formula.is_none()) {
+        let forward = [&class.training_workspace, &class.cached, &class.cached_workspace];
+        let stated = [&class.backward_first, &class.backward_workspace, &class.backward_later, &class.backward_held];
+        if forward.iter().chain(&stated).all(|formula| formula.is_none()) {
             return Ok(None);
         }
         let bytes = |formula: &Option<Formula>| formula.as_ref().map(|formula| self.bytes(formula)).transpose();
-        let [workspace, later, held] = stated;
-        Ok(Some(Box::new(BackwardBytes { workspace: bytes(workspace)?, later: bytes(later)?, held: bytes(held)? })))
+        let ([training, cached, cached_workspace], [first, workspace, later, held]) = (forward, stated);
+        Ok(Some(Box::new(BackwardBytes {
+            training: bytes(training)?,
+            cached: bytes(cached)?,
+            cached_workspace: bytes(cached_workspace)?,
+            first: bytes(first)?,
+            workspace: bytes(workspace)?,
+            later: bytes(later)?,
+            held: bytes(held)?,
+        })))
     }
 
     fn saves(&self, class: &Class) -> Result<Option<Saves<D>>, Problem> {

@@ -30,6 +30,8 @@ pub struct Tensor {
     pub element_bytes: Exact,
     /// Of all of them, rounded up once.
     pub bytes: u128,
+    /// Whether training changes it.
+    pub is_trained: bool,
 }
 
 impl Tensor {
@@ -37,7 +39,7 @@ impl Tensor {
         let beyond = || Problem::new(Code::Overflow, format!("the weight `{name}` has more elements than are computed with"));
         let elements = shape.iter().try_fold(1u128, |product, dim| product.checked_mul(*dim)).ok_or_else(beyond)?;
         let bytes = bytes_of(elements, element_bytes).ok_or_else(beyond)?;
-        Ok(Tensor { name: name.clone(), shape, elements, element_bytes, bytes })
+        Ok(Tensor { name: name.clone(), shape, elements, element_bytes, bytes, is_trained: true })
     }
 }
 
@@ -105,6 +107,8 @@ impl<D: Counting> LayerEnv<'_, D> {
                 let shape = self.shape(&weight.shape)?;
                 let shape: Option<Vec<u128>> = shape.iter().map(|dim| self.domain.known(dim)).collect();
                 let mut tensor = Tensor::new(&weight.name, shape.ok_or_else(|| open(&weight.name))?, own)?;
+                let trained = self.flag(weight.trained.as_ref(), true)?;
+                tensor.is_trained = self.domain.decided(&trained).ok_or_else(|| open(&weight.name))?;
                 if let Some(quantized) = quantized.filter(|_| !is_kept) {
                     tensor.bytes = tensor.with_codebooks(quantized.matrix_bytes)?;
                 }

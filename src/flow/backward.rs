@@ -11,7 +11,7 @@ use super::bytes::{Bytes, Slot, Tally};
 use super::ledger::{Kind, Ledger, Parts};
 use super::result::RowFlow;
 use super::slots::{NONE, Slots};
-use super::tape::{Block, Item, Ran, Tape};
+use super::tape::{Block, Item, Joined, Ran, Tape};
 use super::trained::GradientBytes;
 use super::values::NO_GRADIENT;
 use crate::catalog::{Class, Gradient};
@@ -193,6 +193,15 @@ impl<'f, 't, T: Tally> Backward<'f, 't, T> {
                     self.reach(block.from, at, times, self.how.checkpointing != Checkpointing::None);
                     at = block.from;
                 }
+                Some(Item::Joined(joined)) => {
+                    if self.needed.get(joined.value as usize).is_some_and(|needed| *needed) {
+                        for part in self.tape.parts(*joined) {
+                            if let Some(needed) = self.needed.get_mut(*part as usize) {
+                                *needed = true;
+                            }
+                        }
+                    }
+                }
                 None => {}
             }
         }
@@ -297,6 +306,19 @@ impl<'f, 't, T: Tally> Backward<'f, 't, T> {
         }
     }
 
+    /// The gradient of a value that stands for others is theirs: each sees a part of it.
+    fn part(&mut self, joined: Joined) {
+        let gradient = self.pending.get_mut(joined.value as usize).map_or(NONE, |slot| std::mem::replace(slot, NONE));
+        if gradient == NONE {
+            return;
+        }
+        for value in self.tape.parts(joined) {
+            self.retain(gradient);
+            self.pass(*value as usize, gradient);
+        }
+        self.release(gradient);
+    }
+
     // The pass.
 
     /// The loss: what it keeps, and the gradient that it passes to the model's output.
@@ -342,6 +364,7 @@ impl<'f, 't, T: Tally> Backward<'f, 't, T> {
                     self.back_block(block, at);
                     at = block.from;
                 }
+                Some(Item::Joined(joined)) => self.part(*joined),
                 None => {}
             }
         }
@@ -385,9 +408,22 @@ impl<'f, 't, T: Tally> Backward<'f, 't, T> {
         if !items.iter().any(|item| matches!(item, Item::Ran(ran) if self.is_needed(ran))) {
             return;
         }
+        // It is computed again when a layer first asks for what it saved: those behind that save nothing go backwards before.
+        let (here, mut to) = (self.at, to);
+        self.in_block = true;
+        while let Some(Item::Ran(ran)) = to.checked_sub(1).filter(|at| *at >= block.from).and_then(|at| self.tape.items.get(at))
+            && self.saves_nothing(ran)
+        {
+            to -= 1;
+            (self.at, self.row) = (to, Some(ran.row));
+            self.layer(ran);
+        }
+        self.in_block = false;
+        (self.at, self.row) = (here, block.first);
         self.is_again = true;
+        let first = self.before_it_asks(to);
         for extra in &block.extra {
-            self.moment(extra);
+            self.moment(&extra.plus(&first));
         }
         self.is_again = false;
         self.runs_again(block.from, to, block.stop, 1);
@@ -406,6 +442,19 @@ impl<'f, 't, T: Tally> Backward<'f, 't, T> {
         self.ledger.take(Kind::Saved, block.first, &block.indices);
     }
 
+    /// What the layer before a place in the list makes of its gradients before it asks for what it saved.
+    fn before_it_asks(&self, to: usize) -> T::Bytes {
+        let Some(Item::Ran(ran)) = to.checked_sub(1).and_then(|at| self.tape.items.get(at)) else { return T::Bytes::default() };
+        let stated = self.model.report.ports(ran.row).and_then(|ports| ports.backward.as_deref()?.first);
+        stated.map_or_else(T::Bytes::default, |bytes| self.model.tally.bytes(ran.row, Slot::BackwardFirst, bytes))
+    }
+
+    /// Whether the backward pass of a layer needs nothing that the forward pass made.
+    fn saves_nothing(&self, ran: &Ran<T::Bytes>) -> bool {
+        let saves = self.model.report.ports(ran.row).and_then(|ports| ports.saves.as_deref());
+        self.class(ran).is_some() && saves.is_some_and(<[_]>::is_empty)
+    }
+
     /// The layers of a block up to a place run again: what they save of what they made comes to be, what was cached of it is taken.
     fn runs_again(&mut self, from: usize, to: usize, stop: usize, times: u128) {
         let mut at = to;
@@ -422,7 +471,7 @@ impl<'f, 't, T: Tally> Backward<'f, 't, T> {
                     self.runs_again(*start, at, stop, times.saturating_mul(more.saturating_add(1)));
                     at = *start;
                 }
-                Some(Item::Block(_)) | None => {}
+                Some(Item::Block(_) | Item::Joined(_)) | None => {}
             }
         }
     }
@@ -447,9 +496,9 @@ impl<'f, 't, T: Tally> Backward<'f, 't, T> {
             return;
         }
         let flows = self.flows(ran, class, ports, &given);
-        // A parameter that is itself what the layer gives has its gradient as it comes.
-        let is_passed =
-            class.is_none_or(|class| class.inputs.is_empty() && ports.is_some_and(|ports| ports.outputs().all(|out| out.view)));
+        // A parameter that is itself what the layer gives has its gradient as it comes, as have those of a layer that isn't called.
+        let is_itself = |class: &Class| class.inputs.is_empty() && ports.is_some_and(|ports| ports.outputs().all(|out| out.view));
+        let is_passed = ran.calls == 0 || class.is_none_or(is_itself);
         let own_gradients = self.model.gradients.of(ran.row);
         let weights = T::Bytes::known(own_gradients.iter().copied().fold(0u128, u128::saturating_add));
         let mut leaves = if is_passed { T::Bytes::default() } else { weights.clone() };
@@ -459,15 +508,15 @@ impl<'f, 't, T: Tally> Backward<'f, 't, T> {
             }
         }
         let stated = |slot: Slot, bytes: u128| self.model.tally.bytes(ran.row, slot, bytes).times(ran.calls);
-        let backward = ports.and_then(|ports| ports.backward.as_deref());
+        let backward = ports.and_then(|ports| ports.backward.as_deref()).filter(|_| ran.calls > 0);
         let first = backward.and_then(|bytes| bytes.workspace).map_or(leaves, |bytes| stated(Slot::Backward, bytes));
         self.moment(&first);
         let held = backward.and_then(|bytes| bytes.held).filter(|_| !self.how.drops);
         let later = backward.and_then(|bytes| bytes.later);
         match (held, later) {
-            (Some(bytes), _) => self.later(&stated(Slot::BackwardHeld, bytes), &given),
-            (None, Some(bytes)) if self.how.drops => self.later(&stated(Slot::BackwardLater, bytes), &given),
-            (None, Some(bytes)) => self.later(&stated(Slot::BackwardLater, bytes).plus(&weights), &given),
+            (Some(bytes), _) => self.later(ran, &stated(Slot::BackwardHeld, bytes), &given),
+            (None, Some(bytes)) if self.how.drops => self.later(ran, &stated(Slot::BackwardLater, bytes), &given),
+            (None, Some(bytes)) => self.later(ran, &stated(Slot::BackwardLater, bytes).plus(&weights), &given),
             (None, None) => {}
         }
         self.ledger.take(Kind::Saved, Some(ran.row), &self.saved_of(ran));
@@ -481,13 +530,15 @@ impl<'f, 't, T: Tally> Backward<'f, 't, T> {
         }
     }
 
-    /// A moment at which the gradients that were given are gone, those that something else holds aside.
-    fn later(&mut self, more: &T::Bytes, given: &[u32]) {
+    /// A moment at which the gradients that were given are gone, those that something else holds aside, and what it lets go of early.
+    fn later(&mut self, ran: &Ran<T::Bytes>, more: &T::Bytes, given: &[u32]) {
         let alone = given.iter().filter_map(|at| self.held.get(*at)).filter(|held| held.refs == 1);
-        let gone: Vec<(Option<RowId>, T::Bytes)> = alone.map(|held| (held.row, held.bytes.clone())).collect();
-        gone.iter().for_each(|(row, bytes)| self.ledger.take(Kind::Passing, *row, bytes));
+        let mut gone: Vec<(Kind, Option<RowId>, T::Bytes)> =
+            alone.map(|held| (Kind::Passing, held.row, held.bytes.clone())).collect();
+        gone.push((Kind::Saved, Some(ran.row), ran.early.clone()));
+        gone.iter().for_each(|(kind, row, bytes)| self.ledger.take(*kind, *row, bytes));
         self.moment(more);
-        gone.iter().for_each(|(row, bytes)| self.ledger.add(Kind::Passing, *row, bytes));
+        gone.iter().for_each(|(kind, row, bytes)| self.ledger.add(*kind, *row, bytes));
     }
 
     /// How the gradient of each input comes about.

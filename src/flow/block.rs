@@ -25,8 +25,10 @@ pub(super) struct Running<B> {
     pub(super) live: B,
     /// How much more than that is alive at the layers of it, what selective checkpointing has of them left out.
     pub(super) moments: Vec<B>,
-    /// How many of them come before the last layer that saves something has done so.
+    /// How many of them come before the last layer that saves something.
     pub(super) cut: usize,
+    /// And how much more is alive until that layer has saved what it makes.
+    pub(super) last: Option<B>,
     /// What selective checkpointing has of it so far.
     pub(super) cached: B,
     /// Where its first item stands in the tape.

@@ -69,8 +69,16 @@ pub enum Slot {
     Own(usize),
     /// Of what it needs while it runs.
     Workspace,
+    /// Of what it needs while it runs and keeps what it saves.
+    Training,
+    /// Of what selective checkpointing keeps of products inside.
+    Cached,
+    /// Of what it needs when it is computed again with these.
+    CachedWorkspace,
     /// Of caches of earlier steps.
     Past,
+    /// Of what its backward pass makes before it asks for what was saved.
+    BackwardFirst,
     /// Of what its backward pass needs.
     Backward,
     /// Of what it needs later on.

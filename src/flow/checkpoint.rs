@@ -28,15 +28,19 @@ impl<'f, T: Tally> Machine<'f, '_, T> {
         self.block.as_ref().is_some_and(|block| self.heap.is_born_since(storage, block.step))
     }
 
-    /// A block begins. Positions and other indices that are alive are handed to it, as transformers does, whether it reads them or not.
-    pub(super) fn block_begins(&mut self, node: &'f Node<RowId>) {
+    /// A block begins. It is handed what its repeat says beside its first input, whether it reads that or not; where that says nothing, positions and other
+    /// indices that are alive, as transformers does.
+    pub(super) fn block_begins(&mut self, node: &'f Node<RowId>, inputs: &[Value]) {
         let is_block = self.training && self.blocks == 0 && self.dry == 0 && matches!(node, Node::Composite(_));
         // Nobody asks in a forward pass alone.
         if !is_block || (self.tape.is_none() && !self.is_sparse) {
             return;
         }
         let around = self.frames.iter().flat_map(|frame| &frame.values).flat_map(|values| &values.own);
-        let handed: Vec<u32> = around.filter(|value| value.element == Element::Index).map(|value| value.storage).collect();
+        let handed: Vec<u32> = match inputs {
+            [_, others @ ..] if !others.is_empty() => others.iter().map(|value| value.storage).collect(),
+            _ => around.filter(|value| value.element == Element::Index).map(|value| value.storage).collect(),
+        };
         let mut indices = T::Bytes::default();
         for storage in handed {
             indices = indices.plus(&self.keep_of_block(storage, self.step + 1));
@@ -50,7 +54,17 @@ impl<'f, T: Tally> Machine<'f, '_, T> {
         let from = self.tape.as_ref().map_or(0, |tape| tape.items.len());
         let live = self.heap.live.clone();
         let cached = T::Bytes::default();
-        self.block = Some(Running { step: self.step + 1, live, moments: Vec::new(), cut: 0, cached, from, stop: from, indices });
+        self.block = Some(Running {
+            step: self.step + 1,
+            live,
+            moments: Vec::new(),
+            cut: 0,
+            last: None,
+            cached,
+            from,
+            stop: from,
+            indices,
+        });
     }
 
     /// Notes that a block needs a storage that was made before it; the bytes, if none did before.
@@ -80,18 +94,42 @@ impl<'f, T: Tally> Machine<'f, '_, T> {
     pub(super) fn block_moment(&mut self, id: RowId, ports: &Ports) {
         let Some(tape) = &self.tape else { return };
         let (at, is_cached) = (tape.items.len(), self.is_cached(id));
-        let workspace = self.tally.bytes(id, Slot::Workspace, ports.workspace);
+        let workspace = if is_cached { self.cached_workspace(id, ports) } else { self.workspace(id, ports) };
+        let last = self.until_saved(id, ports, &workspace);
         let Some(block) = &mut self.block else { return };
         let before = block.live.plus(&block.cached);
         let live = self.heap.live.less(&before);
-        let here = if is_cached { live.clone() } else { self.heap.live.plus(&workspace).less(&before) };
+        let more = |workspace: &T::Bytes| self.heap.live.plus(workspace).less(&before);
         block.moments.push(live);
         if ports.saves.as_ref().is_some_and(|saves| !saves.is_empty()) {
             let makes = ports.saves.iter().flatten().any(|save| matches!(save, Save::Own(..) | Save::Output(..)));
             block.stop = if makes { at + 1 } else { at };
-            block.cut = block.moments.len() + usize::from(makes);
+            block.cut = block.moments.len();
+            block.last = makes.then(|| more(&last));
         }
-        block.moments.push(here);
+        block.moments.push(more(&workspace));
+    }
+
+    /// Of a layer that a block's second run may stop at, what it needs until it has saved all that it saves: where that is tensors of its own, and it
+    /// needs no more than these and its outputs, the outputs aren't made any more.
+    fn until_saved(&self, id: RowId, ports: &Ports, workspace: &T::Bytes) -> T::Bytes {
+        let mut own = T::Bytes::default();
+        for save in ports.saves.iter().flatten() {
+            match save {
+                Save::Own(at, bytes, _) => own = own.plus(&self.tally.bytes(id, Slot::Own(*at), *bytes)),
+                Save::Output(..) => return workspace.clone(),
+                Save::Input(..) => {}
+            }
+        }
+        let outputs = ports.outputs().enumerate().filter(|(_, port)| port.exists && !port.view);
+        let all = outputs.fold(own.clone(), |sum, (n, port)| sum.plus(&self.tally.bytes(id, Slot::Output(n), port.bytes)));
+        if self.tally.same(workspace, &all) { own } else { workspace.clone() }
+    }
+
+    /// What a layer needs when it is computed again with what selective checkpointing has of it.
+    fn cached_workspace(&self, id: RowId, ports: &Ports) -> T::Bytes {
+        let stated = ports.backward.as_deref().and_then(|stated| stated.cached_workspace);
+        stated.map_or_else(T::Bytes::default, |bytes| self.tally.bytes(id, Slot::CachedWorkspace, bytes))
     }
 
     /// Whether selective checkpointing is asked for and keeps what a layer makes.
@@ -120,8 +158,12 @@ impl<'f, T: Tally> Machine<'f, '_, T> {
                 more = more.plus_times(&self.tally.bytes(id, Slot::Own(*at), *bytes), calls);
             }
         }
+        let inside = ports.backward.as_deref().and_then(|stated| stated.cached).filter(|bytes| *bytes > 0);
+        if let Some(bytes) = inside {
+            more = self.tally.bytes(id, Slot::Cached, bytes).times(calls);
+        }
         let mut bytes = more.clone();
-        for value in outputs.iter().filter(|value| value.exists) {
+        for value in outputs.iter().filter(|value| value.exists && inside.is_none()) {
             let own = match self.is_sparse {
                 true => self.heap.keep(value.storage, Kept::Saved),
                 false => self.heap.read_by_block(value.storage, u64::MAX),
@@ -153,8 +195,9 @@ impl<'f, T: Tally> Machine<'f, '_, T> {
         }
         let Some(block) = self.block.take() else { return };
         let Some(tape) = &mut self.tape else { return };
-        let Running { step, from, stop, indices, moments: mut extra, cut, .. } = block;
+        let Running { step, from, stop, indices, moments: mut extra, cut, last, .. } = block;
         extra.truncate(cut);
+        extra.extend(last);
         if !self.tally.wants_all() {
             extra = extra.into_iter().max_by_key(Bytes::value).into_iter().collect();
         }

@@ -79,6 +79,12 @@ impl<T: Tally> Machine<'_, '_, T> {
         }
         let mut own = Vec::with_capacity(ports.outputs().len());
         let mut gradient = NO_GRADIENT;
+        if calls == 0 && self.dry == 0 && self.training && !info.row.no_grad {
+            // Whoever reads what it gives, which isn't made, reads its weights.
+            let trained = self.tape.as_ref().is_some_and(|tape| tape.trains(id));
+            let whole = std::iter::once(T::Bytes::known(self.weight_bytes(id)));
+            gradient = self.taped(Ran::new(id, calls, T::Bytes::default(), self.step), &[], whole, trained);
+        }
         if runs && self.training && !info.row.no_grad {
             let trained = self.tape.as_ref().is_some_and(|tape| tape.trains(id));
             let flows = |(value, def): (&Value, &ValueDef)| value.gradient != NO_GRADIENT && def.gradient != Gradient::None;
@@ -133,7 +139,7 @@ impl<T: Tally> Machine<'_, '_, T> {
             self.heap.free_past(id, &past, calls);
         }
         if runs && self.training && !info.row.no_grad {
-            self.saves(id, ports, &inputs, &own, calls);
+            self.saves(id, (class, ports), &inputs, &own, calls);
             self.block_keeps(id, class, ports, &own, calls);
         }
         Values { own, inner: IndexMap::default() }
@@ -141,7 +147,7 @@ impl<T: Tally> Machine<'_, '_, T> {
 
     /// Notes a layer that runs, where that is asked for; the first of its values comes back, if gradients flow to them.
     fn taped(&mut self, ran: Ran<T::Bytes>, inputs: &[Value], gives: impl Iterator<Item = T::Bytes>, needs: bool) -> u32 {
-        let Some(tape) = self.tape.as_mut().filter(|_| self.dry == 0 && ran.calls > 0) else { return NO_GRADIENT };
+        let Some(tape) = self.tape.as_mut().filter(|_| self.dry == 0) else { return NO_GRADIENT };
         let first = tape.ran(ran, inputs, gives, &self.indices);
         if needs { first } else { NO_GRADIENT }
     }

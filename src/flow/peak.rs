@@ -89,23 +89,32 @@ pub fn alive_by_row(flat: &FlatModel, bound: &BoundModel, report: &CostReport, p
 impl<T: Tally> Machine<'_, '_, T> {
     /// The moment at which a layer runs: is it the peak?
     pub(super) fn moment(&mut self, id: RowId, ports: &Ports) {
-        let workspace = self.tally.bytes(id, Slot::Workspace, ports.workspace);
+        let workspace = self.workspace(id, ports);
         let bytes = if self.tally.wants_all() {
             let all = self.heap.live.plus(&workspace);
             self.front.push((all.clone(), self.heap.cache.clone()));
             all.value()
         } else {
-            self.heap.live.value().saturating_add(ports.workspace)
+            self.heap.live.value().saturating_add(workspace.value())
         };
         if self.flow.peak.as_ref().is_none_or(|peak| bytes > peak.bytes) {
             let path = self.flow.peak.take().map_or_else(String::new, |peak| peak.path);
             let path = self.path(id, path);
-            let (cache_bytes, workspace, step) = (self.heap.cache.value(), ports.workspace, self.step);
+            let (cache_bytes, workspace, step) = (self.heap.cache.value(), workspace.value(), self.step);
             self.flow.peak = Some(Peak { bytes, cache_bytes, row: id, path, workspace, step });
         }
         if self.capture == Some(self.step) {
             self.captured = self.snapshot();
             self.captured_path = self.path(id, String::new());
+        }
+    }
+
+    /// What a layer needs while it runs, where it keeps what it saves with that.
+    pub(super) fn workspace(&self, id: RowId, ports: &Ports) -> T::Bytes {
+        let keeps = self.keeps_own() && self.flat.row(id).is_some_and(|info| !info.row.no_grad);
+        match ports.backward.as_deref().and_then(|stated| stated.training).filter(|_| keeps) {
+            Some(bytes) => self.tally.bytes(id, Slot::Training, bytes),
+            None => self.tally.bytes(id, Slot::Workspace, ports.workspace),
         }
     }
 

@@ -8,7 +8,7 @@ use super::heap::HeapMark;
 use super::lifetime::{Export, Inside, NodePlan, by_index};
 use super::machine::Machine;
 use super::result::Block;
-use super::values::{Value, Values, pick};
+use super::values::{NO_GRADIENT, Value, Values, pick};
 use crate::flat::{Node, Repeat, RowId, Step};
 
 /// Where the logs were.
@@ -32,6 +32,7 @@ impl<'f, T: Tally> Machine<'f, '_, T> {
         let indexed = by_index(exports);
         let mut values = Values::default();
         let mut started = false;
+        let mut gradients: Vec<u32> = Vec::new();
         self.indices.push(0);
         for (first, last, variant) in repeat.order() {
             // Beyond the limit all that is around has to come to its end, too.
@@ -55,7 +56,7 @@ impl<'f, T: Tally> Machine<'f, '_, T> {
                 }
                 let mark = self.mark();
                 let input_bytes = self.heap.bytes(input.storage);
-                self.block_begins(node);
+                self.block_begins(node, &inputs);
                 self.blocks += 1;
                 let mut made = match (node, &plan.inside) {
                     (Node::Layer(id), _) => self.layer(*id, others),
@@ -73,6 +74,9 @@ impl<'f, T: Tally> Machine<'f, '_, T> {
                     self.flow.blocks.push(Block { first: first_layer(node), count: 1, input_bytes, saved_bytes });
                 }
                 self.publish(index, indexed.get(&index).map_or(&[], Vec::as_slice), &mut made);
+                if repeat.parallel {
+                    gradients.extend(made.own.first().map(|value| value.gradient).filter(|value| *value != NO_GRADIENT));
+                }
                 let earlier = std::mem::replace(&mut values, made);
                 self.release_values(&earlier);
                 if !started {
@@ -95,6 +99,10 @@ impl<'f, T: Tally> Machine<'f, '_, T> {
             }
         }
         self.indices.pop();
+        // What reads a parallel repeat reads all of its instances.
+        if let (Some(first), Some(tape), [_, _, ..]) = (values.own.first_mut(), &mut self.tape, gradients.as_slice()) {
+            first.gradient = tape.joined(&gradients, u128::from(repeat.count));
+        }
         // What was published stays with the node.
         if let Some(slot) = self.frames.last_mut().and_then(|frame| frame.values.last_mut()) {
             values.inner.extend(std::mem::take(&mut slot.inner));

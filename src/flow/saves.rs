@@ -5,11 +5,19 @@ use super::bytes::{Bytes, Slot, Tally};
 use super::heap::Kept;
 use super::machine::Machine;
 use super::values::Value;
+use crate::catalog::Class;
 use crate::cost::ports::{Ports, Save};
 use crate::flat::RowId;
 
 impl<T: Tally> Machine<'_, '_, T> {
-    pub(super) fn saves(&mut self, id: RowId, ports: &Ports, inputs: &[Value], outputs: &[Value], calls: u128) {
+    pub(super) fn saves(
+        &mut self,
+        id: RowId,
+        (class, ports): (&Class, &Ports),
+        inputs: &[Value],
+        outputs: &[Value],
+        calls: u128,
+    ) {
         let Some(saves) = &ports.saves else {
             let row = self.flow.rows.get_mut(id.0 as usize);
             if row.is_some_and(|row| !std::mem::replace(&mut row.unknown_saves, true)) {
@@ -21,13 +29,16 @@ impl<T: Tally> Machine<'_, '_, T> {
         if !self.keeps_own() {
             return self.book(id, 0, calls);
         }
-        let (mut booked, mut before) = (T::Bytes::default(), T::Bytes::default());
+        let [mut booked, mut before, mut early] = std::array::from_fn(|_| T::Bytes::default());
         for save in saves {
             let bytes = match save {
                 Save::Input(at, _) => inputs.get(*at).map(|value| {
                     let bytes = self.heap.keep(value.storage, Kept::Saved);
-                    if !self.is_of_block(value.storage) {
+                    let is_older = self.block.is_some() && !self.is_of_block(value.storage);
+                    if is_older {
                         before = before.plus(&bytes);
+                    } else if class.lets_go_early(*at) {
+                        early = early.plus(&bytes);
                     }
                     bytes
                 }),
@@ -53,7 +64,7 @@ impl<T: Tally> Machine<'_, '_, T> {
         self.saved = self.saved.plus(&booked);
         let number = booked.value();
         if let Some(tape) = &mut self.tape {
-            tape.saves(booked, before);
+            tape.saves(booked, before, early);
         }
         // What several calls keep together stands with the first.
         self.book(id, number, 1);

@@ -238,6 +238,6 @@ fn step_of(tape: &Tape<'_, u128>, most: &Most) -> Option<u64> {
     match tape.items.get(most.item)? {
         Item::Ran(ran) => Some(ran.step),
         Item::Block(block) => Some(block.step),
-        Item::Again { .. } => None,
+        Item::Again { .. } | Item::Joined(_) => None,
     }
 }

@@ -38,6 +38,16 @@ pub(super) enum Item<B> {
     },
     /// What ran since a place in the list is a block, which checkpointing computes again.
     Block(Block<B>),
+    /// A value that stands for others.
+    Joined(Joined),
+}
+
+/// A value that stands for those of all instances of a parallel repeat: its gradient is seen by them in parts.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Joined {
+    pub(super) value: u32,
+    /// Where in the list of reads they stand, and how many there are.
+    of: (u32, u16),
 }
 
 /// A block of layers that may be computed again.
@@ -65,6 +75,8 @@ pub(super) struct Ran<B> {
     pub(super) saved: B,
     /// Of them, those of what was made before the block around.
     pub(super) before: B,
+    /// Of them, those that go before the later moments of its backward pass.
+    pub(super) early: B,
     /// Bytes that selective checkpointing has of what it made.
     pub(super) cached: B,
     /// With checkpointing: bytes that it was the first to read of what was made before the block around.
@@ -82,8 +94,8 @@ pub(super) struct Ran<B> {
 impl<B: Bytes> Ran<B> {
     /// A layer that runs at a step, so often side by side. `read`: what it is the first to read of what was made before the block around.
     pub(super) fn new(row: RowId, calls: u128, read: B, step: u64) -> Self {
-        let [saved, before, cached] = std::array::from_fn(|_| B::default());
-        Ran { row, calls, saved, before, cached, read, reads: (0, 0), gives: 0, place: 0, step }
+        let [saved, before, early, cached] = std::array::from_fn(|_| B::default());
+        Ran { row, calls, saved, before, early, cached, read, reads: (0, 0), gives: 0, place: 0, step }
     }
 }
 
@@ -120,10 +132,10 @@ impl<'g, B: Bytes> Tape<'g, B> {
         first
     }
 
-    /// Books what the last layer that ran saves.
-    pub(super) fn saves(&mut self, bytes: B, before: B) {
+    /// Books what the last layer that ran saves, what of it was made before the block around, and what goes early.
+    pub(super) fn saves(&mut self, bytes: B, before: B, early: B) {
         if let Some(Item::Ran(ran)) = self.items.last_mut() {
-            (ran.saved, ran.before) = (bytes, before);
+            (ran.saved, ran.before, ran.early) = (bytes, before, early);
         }
     }
 
@@ -132,6 +144,17 @@ impl<'g, B: Bytes> Tape<'g, B> {
         if let Some(Item::Ran(ran)) = self.items.last_mut() {
             ran.cached = bytes;
         }
+    }
+
+    /// Notes a value that stands for these, all of them of one size and so many together.
+    pub(super) fn joined(&mut self, values: &[u32], count: u128) -> u32 {
+        let value = place(self.sizes.len());
+        let size = values.first().map_or_else(B::default, |first| self.size(*first as usize).times(count));
+        self.sizes.push(size);
+        let of = (place(self.reads.len()), u16::try_from(values.len()).unwrap_or(u16::MAX));
+        self.reads.extend(values);
+        self.items.push(Item::Joined(Joined { value, of }));
+        value
     }
 
     /// What ran since a place in the list runs so many times more.
@@ -145,6 +168,12 @@ impl<'g, B: Bytes> Tape<'g, B> {
     pub(super) fn reads(&self, ran: &Ran<B>) -> &[u32] {
         let from = ran.reads.0 as usize;
         self.reads.get(from..from + usize::from(ran.reads.1)).unwrap_or_default()
+    }
+
+    /// The values that a joined one stands for.
+    pub(super) fn parts(&self, joined: Joined) -> &[u32] {
+        let from = joined.of.0 as usize;
+        self.reads.get(from..from + usize::from(joined.of.1)).unwrap_or_default()
     }
 
     /// Its n-th value.

@@ -116,6 +116,10 @@ impl Sizes {
             add(Slot::Workspace, &ports.workspace);
             add(Slot::Past, &ports.past);
             if let Some(backward) = &ports.backward {
+                backward.training.iter().for_each(|bytes| add(Slot::Training, bytes));
+                backward.cached.iter().for_each(|bytes| add(Slot::Cached, bytes));
+                backward.cached_workspace.iter().for_each(|bytes| add(Slot::CachedWorkspace, bytes));
+                backward.first.iter().for_each(|bytes| add(Slot::BackwardFirst, bytes));
                 backward.workspace.iter().for_each(|bytes| add(Slot::Backward, bytes));
                 backward.later.iter().for_each(|bytes| add(Slot::BackwardLater, bytes));
                 backward.held.iter().for_each(|bytes| add(Slot::BackwardHeld, bytes));

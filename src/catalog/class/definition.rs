@@ -51,6 +51,14 @@ pub struct Class {
     pub past: Option<Formula>,
     /// The most bytes it holds at once while it runs, outputs included, inputs not.
     pub workspace: Option<Formula>,
+    /// The same where it keeps what it saves; left out: `workspace`.
+    pub training_workspace: Option<Formula>,
+    /// Bytes that selective checkpointing keeps of products inside; left out or 0: its outputs, if it has products.
+    pub cached: Option<Formula>,
+    /// The most bytes that it adds when it is computed again with these; left out: nothing.
+    pub cached_workspace: Option<Formula>,
+    /// Bytes that its backward pass makes before it first asks for what was saved; left out: none.
+    pub backward_first: Option<Formula>,
     /// The most bytes that its backward pass adds to what is alive when it starts, the gradients that it leaves included; left out: just these.
     pub backward_workspace: Option<Formula>,
     /// The most bytes that it adds to what is alive then less the gradients that it was given, once it has let go of them.
@@ -93,6 +101,14 @@ impl Class {
     pub fn viewed_input(&self, output: usize) -> usize {
         let name = self.outputs.get(output).map(|output| &output.name);
         name.and_then(|name| self.inputs.iter().position(|input| input.name == *name)).unwrap_or(0)
+    }
+
+    /// Whether the backward pass lets go of an input early, if nothing else keeps its storage.
+    #[must_use]
+    pub fn lets_go_early(&self, input: usize) -> bool {
+        let Some(input) = self.inputs.get(input) else { return false };
+        let is_it = |save: &SaveDef| matches!(save, SaveDef::Value { name, early: true, .. } if *name == input.name);
+        self.saves.iter().flatten().any(is_it)
     }
 
     /// What a layer that calls the class so is: an exact name decides before a pattern, a longer pattern before a shorter one.
@@ -156,6 +172,10 @@ impl Class {
             &self.cache,
             &self.past,
             &self.workspace,
+            &self.training_workspace,
+            &self.cached,
+            &self.cached_workspace,
+            &self.backward_first,
             &self.backward_workspace,
             &self.backward_later,
             &self.backward_held,
@@ -163,7 +183,7 @@ impl Class {
         let stated = stated.into_iter().flatten();
         self.variables.iter().map(|(_, formula)| formula).chain(flops).chain(stated).for_each(|formula| visit(None, formula));
         for weight in &self.weights {
-            weight.shape.formulas().chain(&weight.when).for_each(|formula| visit(None, formula));
+            weight.shape.formulas().chain(&weight.when).chain(&weight.trained).for_each(|formula| visit(None, formula));
         }
         let mut value = |value: &'c ValueDef| {
             let element = if let ElementDef::Formula(formula) = &value.element { Some(formula) } else { None };

@@ -30,6 +30,25 @@ pub(super) const CLASS_KEYS: &[Key] = &[
     key("cache", KeyKind::Count, false, "bytes that stay between steps"),
     key("past", KeyKind::Count, false, "bytes of the cache's storage before the step, which this layer frees"),
     key("workspace", KeyKind::Count, false, "the most bytes held at once while it runs, outputs included, inputs not"),
+    key("training_workspace", KeyKind::Count, false, "the same where it keeps what it saves; left out: `workspace`"),
+    key(
+        "cached",
+        KeyKind::Count,
+        false,
+        "bytes that selective checkpointing keeps of the products inside; left out or 0: its outputs, if it has products",
+    ),
+    key(
+        "cached_workspace",
+        KeyKind::Count,
+        false,
+        "the most bytes that it adds when it is computed again with these; left out: nothing",
+    ),
+    key(
+        "backward_first",
+        KeyKind::Count,
+        false,
+        "bytes that its backward pass makes before it first asks for what was saved; left out: none",
+    ),
     key(
         "backward_workspace",
         KeyKind::Count,
@@ -69,11 +88,25 @@ pub(super) const PARAMETER_KEYS: &[Key] = &[
     key("dims", KeyKind::Count, false, "of a shape: the dimensions that one number stands for, where people are shown them"),
 ];
 
+/// The keys of a weight of a class.
+pub(super) const CLASS_WEIGHT_KEYS: &[Key] = &[
+    key("shape", KeyKind::Shape, true, "its shape"),
+    key("when", KeyKind::Condition, false, "whether it exists"),
+    key("dtype", KeyKind::Text, false, "`float32`: it stays so in a checkpoint of another dtype"),
+    key("trained", KeyKind::Condition, false, "whether training changes it; left out: it does"),
+];
+
 /// The keys of a value: an input, an output, or what `saves` keeps.
 pub(super) const VALUE_KEYS: &[Key] = &[
     key("shape", KeyKind::Shape, false, "its shape"),
     key("name", KeyKind::Text, false, "of a tensor in `saves`: what it is"),
     key("value", KeyKind::Text, false, "in `saves`: the input or output that is kept"),
+    key(
+        "early",
+        KeyKind::Flag,
+        false,
+        "in `saves`, of an input: whether the backward pass lets go of it before the moments of `backward_later`, if nothing else keeps its storage",
+    ),
     key("dtype", KeyKind::Text, false, "activation, cache, index, float32 or bool, or a formula that gives one of them"),
     key("broadcast", KeyKind::Flag, false, "of an input: dimensions of size 1 stretch to those of the first input"),
     key("optional", KeyKind::Flag, false, "of an input: whether it may be left out though it would exist"),

@@ -12,6 +12,8 @@ pub struct WeightDef {
     pub when: Option<Formula>,
     /// It stays in float32, whatever the dtype of the others.
     pub float32: bool,
+    /// Whether training changes it; left out: it does.
+    pub trained: Option<Formula>,
 }
 
 /// An input or an output.
@@ -66,8 +68,8 @@ pub enum ElementDef {
 /// What the backward pass needs kept.
 #[derive(Debug)]
 pub enum SaveDef {
-    /// An input or output, by name.
-    Value { name: Arc<str>, when: Option<Formula> },
+    /// An input or output, by name. `early`: let go of before the moments of `backward_later`, if nothing else keeps its storage.
+    Value { name: Arc<str>, when: Option<Formula>, early: bool },
     /// A tensor of its own.
     Tensor(Box<ValueDef>),
 }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::reader::{Reader, plain_value};
 use super::tokens::{LEADING, leading};
-use crate::catalog::class::keys::VALUE_KEYS;
+use crate::catalog::class::keys::{CLASS_WEIGHT_KEYS, VALUE_KEYS};
 use crate::catalog::class::value::{Dim, Element, ElementDef, Gradient, SaveDef, ShapeDef, ValueDef, WeightDef};
 use crate::syntax::json::{Json, Member, Node};
-use crate::syntax::spec::{KEPT_DTYPE, WEIGHT_KEYS, fields};
+use crate::syntax::spec::{KEPT_DTYPE, fields};
 
 impl Reader<'_> {
     fn shape(&mut self, node: &Node) -> Option<ShapeDef> {
@@ -27,9 +27,9 @@ impl Reader<'_> {
     pub(super) fn weight(&mut self, member: &Member) -> Option<WeightDef> {
         let name = member.key.clone();
         if !matches!(member.value.json, Json::Object(_)) {
-            return Some(WeightDef { name, shape: self.weight_shape(&member.value)?, when: None, float32: false });
+            return Some(WeightDef { name, shape: self.weight_shape(&member.value)?, when: None, float32: false, trained: None });
         }
-        let f = fields(&member.value, "a weight", WEIGHT_KEYS, &[], self.diagnostics)?;
+        let f = fields(&member.value, "a weight", CLASS_WEIGHT_KEYS, &[], self.diagnostics)?;
         let dtype = f.get("dtype").and_then(|n| Some((n, self.text(n)?)));
         if let Some((node, dtype)) = dtype.as_ref().filter(|(_, dtype)| **dtype != *KEPT_DTYPE) {
             self.invalid(node.span, format!("a weight's dtype can't be `{dtype}`"), format!("only `{KEPT_DTYPE}`"));
@@ -39,6 +39,7 @@ impl Reader<'_> {
             shape: self.weight_shape(f.get("shape")?)?,
             when: f.get("when").and_then(|n| self.condition(n)),
             float32: dtype.is_some(),
+            trained: f.get("trained").and_then(|n| self.condition(n)),
         })
     }
 
@@ -133,11 +134,12 @@ impl Reader<'_> {
 
     fn save(&mut self, node: &Node) -> Option<SaveDef> {
         if let Json::Text(text) = &node.json {
-            return Some(SaveDef::Value { name: text.value.clone(), when: None });
+            return Some(SaveDef::Value { name: text.value.clone(), when: None, early: false });
         }
         let f = fields(node, "what is saved", VALUE_KEYS, &[], self.diagnostics)?;
         if let Some(value) = f.get("value") {
-            return Some(SaveDef::Value { name: self.text(value)?, when: f.get("when").and_then(|n| self.condition(n)) });
+            let early = f.get("early").and_then(|n| self.flag(n)).unwrap_or(false);
+            return Some(SaveDef::Value { name: self.text(value)?, when: f.get("when").and_then(|n| self.condition(n)), early });
         }
         let name = f.get("name").and_then(|n| self.text(n)).unwrap_or_else(|| "tensor".into());
         self.value(name, node).map(Box::new).map(SaveDef::Tensor)
