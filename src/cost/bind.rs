@@ -421,7 +421,8 @@ impl<D: Counting> Binder<'_, '_, D> {
         for (info, row) in self.flat.rows.iter().zip(rows) {
             let (Some((group, bytes, quantized)), Some(signature)) = (of_row(info), row.signature) else { continue };
             let Some(known) = signatures.get(signature as usize) else { continue };
-            if known.overrides.iter().any(|(own, _)| *own == slot) {
+            // What a model says of a layer itself stays, unless a file has said what it holds.
+            if quantized.weights.is_empty() && known.overrides.iter().any(|(own, _)| *own == slot) {
                 continue;
             }
             let next = u32::try_from(signatures.len()).unwrap_or(u32::MAX);

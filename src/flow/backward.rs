@@ -193,15 +193,14 @@ impl<'f, 't, T: Tally> Backward<'f, 't, T> {
                     self.reach(block.from, at, times, self.how.checkpointing != Checkpointing::None);
                     at = block.from;
                 }
-                Some(Item::Joined(joined)) => {
-                    if self.needed.get(joined.value as usize).is_some_and(|needed| *needed) {
-                        for part in self.tape.parts(*joined) {
-                            if let Some(needed) = self.needed.get_mut(*part as usize) {
-                                *needed = true;
-                            }
+                Some(Item::Joined(joined)) if self.needed.get(joined.value as usize) == Some(&true) => {
+                    for part in self.tape.parts(*joined) {
+                        if let Some(needed) = self.needed.get_mut(*part as usize) {
+                            *needed = true;
                         }
                     }
                 }
+                Some(Item::Joined(_)) => {}
                 None => {}
             }
         }
