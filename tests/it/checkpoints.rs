@@ -46,7 +46,7 @@ fn tiny(is_big_endian: bool) -> Vec<u8> {
     }
     add("output_norm.weight".to_owned(), &[256], f32);
     add("rope_freqs.weight".to_owned(), &[32], f32);
-    Gguf::new(is_big_endian, &metadata, &tensors)
+    Gguf::written(is_big_endian, &metadata, &tensors)
 }
 
 fn contents(bytes: &[u8], file_bytes: Option<u64>) -> Outcome<Contents> {
@@ -99,7 +99,7 @@ fn a_gguf_file_that_is_cut_or_lies_is_refused() {
 fn what_no_family_fits_is_said_with_the_reason() {
     let metadata = [("general.architecture", Meta::Text("llama2".to_owned()))];
     let tensors = [("a.weight".to_owned(), vec![4u64], 0u32, 16u64)];
-    let outcome = opened(&Gguf::new(false, &metadata, &tensors));
+    let outcome = opened(&Gguf::written(false, &metadata, &tensors));
     assert_eq!(codes(&outcome.diagnostics), [Code::UnmappedCheckpoint]);
 }
 

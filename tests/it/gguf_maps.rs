@@ -42,7 +42,7 @@ fn tensor(name: &str, shape: &Json) -> Tensor {
     let mut dims: Vec<u64> = shape.as_array().unwrap().iter().map(|dim| dim.as_u64().unwrap()).collect();
     let elements: u64 = dims.iter().product();
     dims.reverse();
-    let is_quantized = dims.len() > 1 && dims[0] % 32 == 0;
+    let is_quantized = dims.len() > 1 && dims[0].is_multiple_of(32);
     let (kind, bytes) = if is_quantized { (Q8_0, elements / 32 * 34) } else { (F32, elements * 4) };
     (name.to_owned(), dims, kind, bytes)
 }
@@ -55,7 +55,7 @@ fn header(case: &Json, tensors: &[Tensor]) -> Vec<u8> {
     let mut metadata: Vec<(&str, Meta)> =
         case["metadata"].as_object().unwrap().iter().map(|(key, value)| (key.as_str(), meta(value))).collect();
     metadata.push(("tokenizer.ggml.tokens", Meta::Texts(case["tokens"].as_u64().unwrap())));
-    Gguf::new(false, &metadata, tensors)
+    Gguf::written(false, &metadata, tensors)
 }
 
 fn opened(bytes: &[u8]) -> Outcome<Model> {

@@ -67,7 +67,7 @@ impl Gguf {
     }
 
     /// The header of a file with these keys and tensors.
-    pub fn new(is_big_endian: bool, metadata: &[(&str, Meta)], tensors: &[Tensor]) -> Vec<u8> {
+    pub fn written(is_big_endian: bool, metadata: &[(&str, Meta)], tensors: &[Tensor]) -> Vec<u8> {
         let mut file = Gguf { bytes: b"GGUF".to_vec(), is_big_endian };
         file.number(3u32.to_le_bytes());
         file.number((tensors.len() as u64).to_le_bytes());
