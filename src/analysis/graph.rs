@@ -215,7 +215,10 @@ impl<'f> Flow<'f> {
     }
 
     fn repeat(&mut self, repeat: &'f Repeat<RowId>) -> Result<Given, TooManyEdges> {
-        let input = self.values(&repeat.inputs)?;
+        // As of any composite: its layers know the first, instances are handed the others.
+        let is_layer = repeat.variants.iter().any(|variant| matches!(variant.instance, Some(Node::Layer(_))));
+        let inputs = if is_layer { repeat.inputs.as_slice() } else { repeat.inputs.get(..1).unwrap_or_default() };
+        let input = self.values(inputs)?;
         let order = repeat.order();
         let first = self.instances.len();
         self.instances.resize(first + repeat.variants.len(), Values::default());
