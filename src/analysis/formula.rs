@@ -67,7 +67,9 @@ pub fn formulas(flat: &FlatModel, execution: Execution, asked: &Workload, wanted
     } else {
         Formulas::new(None, Regime::default(), bare, wanted)
     };
-    let Some(mut whole) = whole else { return Err(Unformed::NoForm("a number beyond 2^127".to_owned())) };
+    let Some(mut whole) = whole else {
+        return Err(Unformed::NoForm("a total is beyond 128 bits, or has more than 4,000 terms".to_owned()));
+    };
     let crowded: Vec<Total> = whole
         .formulas
         .iter()
@@ -100,7 +102,8 @@ pub fn formulas(flat: &FlatModel, execution: Execution, asked: &Workload, wanted
 /// See [`Unformed`].
 pub fn open_formulas(flat: &FlatModel, execution: Execution, asked: &Workload, wanted: &[Total]) -> Result<Formulas, Unformed> {
     let whole = symbolic(flat, execution, asked, &Regime::default())?;
-    Formulas::new(None, Regime::default(), whole, wanted).ok_or_else(|| Unformed::NoForm("a number beyond 2^127".to_owned()))
+    Formulas::new(None, Regime::default(), whole, wanted)
+        .ok_or_else(|| Unformed::NoForm("a total is beyond 128 bits, or has more than 4,000 terms".to_owned()))
 }
 
 /// The totals that have formulas in a phase: all that are sums of rows.
@@ -187,12 +190,11 @@ impl Formulas {
         met.push(id);
         let inner: Vec<&Poly> = match atom {
             Atom::Variable(_) => Vec::new(),
-            Atom::Min(a, b) => vec![a, b],
-            Atom::Floor(form, _)
-            | Atom::AtLeast(form, _)
-            | Atom::Equals(form, _)
-            | Atom::Experts(_, _, form)
-            | Atom::Isqrt(form) => vec![form],
+            Atom::Min(a, b) | Atom::Quotient(a, b) | Atom::Power(a, b) => vec![a, b],
+            Atom::Experts(experts, chosen, tokens) => vec![experts, chosen, tokens],
+            Atom::Floor(form, _) | Atom::AtLeast(form, _) | Atom::Equals(form, _) | Atom::Isqrt(form) | Atom::Item(_, form) => {
+                vec![form]
+            }
         };
         inner.into_iter().flat_map(Poly::atoms).for_each(|id| self.meet(id, met));
     }

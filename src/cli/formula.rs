@@ -34,9 +34,9 @@ pub fn run(args: &FormulaArgs, terminal: &Terminal) -> Result<Exit, Stop> {
         }
         Err(Unformed::Wrong(said)) => Ok(terminal.report(&session.said::<()>(said))),
         Err(Unformed::NoForm(what)) => {
-            let message = format!("this model has no formula at this workload: {what}");
-            let help = "`compile` gives its figures at each workload";
-            Ok(terminal.report(&session.failed::<()>(Diagnostic::new(Code::Overflow, message).help(help))))
+            let message = format!("this model has no formulas: {what}");
+            let help = "`compile` gives its figures at a workload, `sweep` at many";
+            Ok(terminal.report(&session.failed::<()>(Diagnostic::new(Code::NoFormula, message).help(help))))
         }
     }
 }

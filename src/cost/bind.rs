@@ -258,6 +258,10 @@ pub fn bind_in<D: Counting>(
     let (mut signatures, mut rows) = binder.rows();
     binder.quantized(asked, workload, &mut signatures, &mut rows);
     binder.weight_dtypes(asked, &mut signatures, &mut rows);
+    // A dimension of what the model is called with is none of its rows', and may be wrong, too.
+    for argument in flat.inputs.iter().flatten().filter_map(|input| input.shape.as_ref()).flatten() {
+        let _ = binder.dimension(argument);
+    }
     (signatures, rows)
 }
 
@@ -356,10 +360,12 @@ impl<'f> Binder<'f, '_, Plain> {
         };
         inputs.iter().map(|input| bound(self, input)).collect()
     }
+}
 
-    fn dimension(&mut self, argument: &Argument) -> Option<u128> {
+impl<D: Counting> Binder<'_, '_, D> {
+    fn dimension(&mut self, argument: &Argument) -> Option<D::Count> {
         let value = self.argument(argument)?;
-        let count = value.as_number().and_then(|n| n.to_count());
+        let count = self.domain.count(&value);
         if count.is_none() {
             let message = format!("a dimension is {} at this workload", self.shown(argument, &value));
             let diagnostic = Diagnostic::new(Code::NotACount, message).at(argument.span, "expected a non-negative integer");
@@ -367,9 +373,7 @@ impl<'f> Binder<'f, '_, Plain> {
         }
         count
     }
-}
 
-impl<D: Counting> Binder<'_, '_, D> {
     fn rows(&mut self) -> (Vec<Signature<D>>, Vec<BoundRow<D::Count>>) {
         let flat = self.flat;
         let mut signatures = Vec::with_capacity(flat.signatures.len());

@@ -43,14 +43,16 @@ impl<D: Counting> Env<Slot, D> for LayerEnv<'_, D> {
             Some(n) => Ok(self.domain.constant(&Value::Number(Exact::integer(n)))),
             None => eval_in(self.domain, &formula.expr, self, depth),
         };
-        let value = self.definition(*slot).map_or(Err(EvalError::Reported), evaluated).and_then(|value| match parameter {
+        let fitting = |value| match parameter {
             Some(parameter) => self.domain.fitting(parameter, &value).ok_or_else(|| EvalError::Type {
                 operation: format!("the default of `{}`", parameter.name).into(),
                 expected: parameter.kind.expected(),
                 found: self.domain.sample(&value),
             }),
             None => Ok(value),
-        });
+        };
+        let made = || self.definition(*slot).map_or(Err(EvalError::Reported), evaluated).and_then(fitting);
+        let value = self.domain.kept(made);
         let _ = cell.set(value.clone().map_err(Box::new));
         value
     }

@@ -36,7 +36,7 @@ pub fn evaluate(signature: &Signature, builtins: &[Value], phase: Phase) -> Resu
 /// What a signature costs, in a domain.
 pub struct Costed<D: Counting> {
     pub figures: Figures<D::Count>,
-    pub tensors: Vec<Tensor>,
+    pub tensors: Vec<Tensor<D::Count>>,
     pub ports: Ports<D>,
 }
 
@@ -55,7 +55,7 @@ pub fn evaluate_in<D: Counting>(
     let weight_bytes = weight_dtype_bytes(domain, &builtins)?;
     let env = signature.class.as_deref().map(|class| LayerEnv::within(domain, class, signature, builtins));
     env.as_ref().map_or(Ok(()), LayerEnv::require)?;
-    let tensors = tensors(signature, env.as_ref(), weight_bytes)?;
+    let tensors = tensors(domain, signature, env.as_ref(), &weight_bytes)?;
     let layer = Layer { domain, env: env.as_ref(), tensors: &tensors, train, ports: OnceCell::new() };
     let figures = layer.figures()?;
     layer.ports()?;
@@ -71,7 +71,7 @@ pub fn kept(signature: &Signature, builtins: &[Value]) -> Result<(Vec<Tensor>, u
     let builtins = LayerEnv::builtins(signature, builtins);
     let weight_bytes = weight_dtype_bytes(&Plain, &builtins)?;
     let env = signature.class.as_deref().map(|class| LayerEnv::new(class, signature, builtins));
-    let tensors = tensors(signature, env.as_ref(), weight_bytes)?;
+    let tensors = tensors(&Plain, signature, env.as_ref(), &weight_bytes)?;
     let layer = Layer { domain: &Plain, env: env.as_ref(), tensors: &tensors, train: false, ports: OnceCell::new() };
     let cache = layer.figure(rule(env.as_ref().map(|env| env.class), Quantity::CacheBytes), &Figures::filled(0))?;
     Ok((tensors, cache))
@@ -81,7 +81,7 @@ pub fn kept(signature: &Signature, builtins: &[Value]) -> Result<(Vec<Tensor>, u
 struct Layer<'e, D: Counting> {
     domain: &'e D,
     env: Option<&'e LayerEnv<'e, D>>,
-    tensors: &'e [Tensor],
+    tensors: &'e [Tensor<D::Count>],
     train: bool,
     ports: OnceCell<Ports<D>>,
 }
@@ -120,10 +120,9 @@ impl<D: Counting> Layer<'_, D> {
     }
 
     fn total(&self, over: Over<'_>) -> Result<D::Count, Problem> {
-        let known = |count: u128| self.domain.of(count);
         match over {
-            Over::WeightElements => self.add(self.tensors.iter().map(|tensor| known(tensor.elements)), "weights", "elements"),
-            Over::WeightBytes => self.add(self.tensors.iter().map(|tensor| known(tensor.bytes)), "weights", "elements"),
+            Over::WeightElements => self.add(self.tensors.iter().map(|tensor| tensor.elements.clone()), "weights", "elements"),
+            Over::WeightBytes => self.add(self.tensors.iter().map(|tensor| tensor.bytes.clone()), "weights", "elements"),
             Over::Inputs(_) => self.add(self.ports()?.input_bytes(), "inputs", "bytes"),
             Over::Outputs(_) => self.add(self.ports()?.stored_bytes(self.domain), "outputs", "bytes"),
         }

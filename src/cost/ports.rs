@@ -245,7 +245,13 @@ impl<D: Counting> LayerEnv<'_, D> {
                         None => named(&class.outputs).map(|at| Save::Output(at, is_kept)),
                     });
                 }
-                SaveDef::Tensor(value) => kept.push(Save::Own(at, self.value_bytes(value)?, is_kept)),
+                SaveDef::Tensor(value) => {
+                    let bytes = match self.domain.decided(&is_kept) {
+                        None => self.domain.within(&is_kept, true, || self.value_bytes(value)),
+                        Some(_) => self.value_bytes(value),
+                    };
+                    kept.push(Save::Own(at, bytes?, is_kept));
+                }
             }
         }
         Ok(Some(kept.into()))
@@ -259,6 +265,20 @@ impl<D: Counting> LayerEnv<'_, D> {
             let (bytes, end, element, no) = (domain.of(0), place(from), Element::Activation, domain.truth_of(false));
             return Ok(Packed { bytes, end, leading: None, element, exists, view: no.clone(), persistent: no });
         }
+        match domain.decided(&exists) {
+            None => domain.within(&exists.clone(), true, || self.existing(value, exists, dims)),
+            Some(_) => self.existing(value, exists, dims),
+        }
+    }
+
+    /// The same of one that exists where this holds.
+    fn existing(
+        &self,
+        value: &ValueDef,
+        exists: D::Truth,
+        dims: &mut Vec<D::Count>,
+    ) -> Result<Packed<D::Count, D::Truth>, Problem> {
+        let (from, domain) = (dims.len(), self.domain);
         let leading = self.pattern(&value.shape, dims)?;
         let element = self.element(&value.element)?;
         let tokens = if leading.is_some() { self.tokens()? } else { domain.of(1) };

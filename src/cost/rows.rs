@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::counting::Counting;
 use super::evaluate::{Evaluated, evaluate};
 use super::ports::Ports;
 use super::problem::Problem;
@@ -13,6 +14,7 @@ use crate::cost::bind::BoundModel;
 use crate::flat::{FlatModel, RowId, RowInfo};
 use crate::quantity::{Cost, Quantity};
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics};
+use crate::syntax::expr::{Domain, Plain};
 use crate::syntax::parallel;
 
 /// The cost of every row, and of all.
@@ -163,33 +165,38 @@ fn untied<'e>(
     find: &impl Fn(usize) -> Option<&'e Evaluated>,
     diagnostics: &mut Diagnostics,
 ) -> Option<Own> {
-    let gone = tied_elsewhere(info, &found.tensors, &|row| find(row).map(|found| &*found.tensors), diagnostics);
+    let gone = tied_elsewhere(&Plain, info, &found.tensors, &|row| find(row).map(|found| &*found.tensors), diagnostics);
     if gone.is_empty() {
         return None;
     }
     let mut cost = found.cost.cost();
-    for tensor in &gone {
+    for (tensor, _) in &gone {
         for (quantity, share) in share_of(tensor) {
             cost.set(quantity, cost.get(quantity).saturating_sub(share));
         }
     }
-    Some(Own { cost, tied: gone.into_iter().map(|tensor| tensor.name.clone()).collect() })
+    Some(Own { cost, tied: gone.into_iter().map(|(tensor, _)| tensor.name.clone()).collect() })
 }
 
 /// What a weight is a part of, and how much of it.
-pub fn share_of(tensor: &Tensor) -> [(Quantity, u128); 3] {
-    let (elements, bytes) = (tensor.elements, tensor.bytes);
-    [(Quantity::Params, elements), (Quantity::ActiveParams, elements), (Quantity::WeightBytes, bytes)]
+pub fn share_of<C: Clone>(tensor: &Tensor<C>) -> [(Quantity, C); 3] {
+    let (elements, bytes) = (&tensor.elements, &tensor.bytes);
+    let shares = [(Quantity::Params, elements), (Quantity::ActiveParams, elements), (Quantity::WeightBytes, bytes)];
+    shares.map(|(quantity, share)| (quantity, share.clone()))
 }
 
+/// A weight that counts elsewhere, where a condition holds.
+type Gone<'e, D> = (&'e Tensor<<D as Counting>::Count>, <D as Domain>::Truth);
+
 /// The weights of a row that count where they are defined, elsewhere. `find` has the weights of another row.
-pub fn tied_elsewhere<'e>(
+pub fn tied_elsewhere<'e, D: Counting>(
+    domain: &D,
     info: &RowInfo,
-    tensors: &'e [Tensor],
-    find: &dyn Fn(usize) -> Option<&'e [Tensor]>,
+    tensors: &'e [Tensor<D::Count>],
+    find: &dyn Fn(usize) -> Option<&'e [Tensor<D::Count>]>,
     diagnostics: &mut Diagnostics,
-) -> Vec<&'e Tensor> {
-    let mut gone: Vec<&Tensor> = Vec::new();
+) -> Vec<Gone<'e, D>> {
+    let mut gone: Vec<Gone<'e, D>> = Vec::new();
     for tied in info.row.tied.iter() {
         let Some(target) = find(tied.target.0 as usize) else { continue };
         for tensor in tensors.iter().filter(|t| tied.weight.as_ref().is_none_or(|name| *name == t.name)) {
@@ -198,30 +205,49 @@ pub fn tied_elsewhere<'e>(
             let Some(other) = target.iter().find(|t| t.name == *wanted) else {
                 continue;
             };
-            if other.shape != tensor.shape {
+            // A weight of which only some workloads know.
+            let whole = other.shape.iter().try_fold(domain.of(1), |product, dim| domain.product(&product, dim));
+            let is_whole = whole.is_some_and(|whole| {
+                let same = are_alike(domain, std::slice::from_ref(&other.elements), std::slice::from_ref(&whole));
+                domain.decided(&same) == Some(true)
+            });
+            let exists = match is_whole {
+                true => domain.truth_of(true),
+                false => domain.is_less(&domain.of(0), &other.elements),
+            };
+            let differs = domain.both(&exists, &domain.not(&are_alike(domain, &other.shape, &tensor.shape)));
+            if !domain.holds(&domain.not(&differs)) {
                 let message = format!(
                     "`{}` of `{}` is {}, and what it is tied to is {}",
                     tensor.name,
                     info.path,
-                    shown(&tensor.shape),
-                    shown(&other.shape)
+                    shown(domain, &tensor.shape),
+                    shown(domain, &other.shape)
                 );
                 let diagnostic = Diagnostic::new(Code::TiedShapesDiffer, message)
                     .at(tied.span, format!("tied to `{}` of `{}`", other.name, tied.path))
-                    .also(info.row.span, format!("`{}` is {}", tensor.name, shown(&tensor.shape)));
+                    .also(info.row.span, format!("`{}` is {}", tensor.name, shown(domain, &tensor.shape)));
                 diagnostics.push(info.row.with_use(diagnostic));
                 continue;
             }
             // A layer may be tied itself and as a part of its composite.
-            if gone.iter().all(|known| known.name != tensor.name) {
-                gone.push(tensor);
+            if gone.iter().all(|(known, _)| known.name != tensor.name) {
+                gone.push((tensor, exists));
             }
         }
     }
     gone
 }
 
-fn shown(shape: &[u128]) -> String {
-    let dims: Vec<String> = shape.iter().map(u128::to_string).collect();
+/// Whether two shapes are the same.
+fn are_alike<D: Counting>(domain: &D, a: &[D::Count], b: &[D::Count]) -> D::Truth {
+    let no_less = |a: &D::Count, b: &D::Count| domain.not(&domain.is_less(a, b));
+    let equal = |(a, b): (&D::Count, &D::Count)| domain.both(&no_less(a, b), &no_less(b, a));
+    a.iter().zip(b).map(equal).fold(domain.truth_of(a.len() == b.len()), |all, next| domain.both(&all, &next))
+}
+
+fn shown<D: Counting>(domain: &D, shape: &[D::Count]) -> String {
+    let dim = |dim: &D::Count| domain.known(dim).map_or_else(|| "?".to_owned(), |dim| dim.to_string());
+    let dims: Vec<String> = shape.iter().map(dim).collect();
     format!("[{}]", dims.join(", "))
 }

@@ -4,9 +4,10 @@
 //! of `min`, `max`, `ceil` and conditions from the least values of the variables, so that few atoms are made.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::poly::{AtomId, Mono, Poly};
-use crate::syntax::expr::{Exact, Function, Value, apply_function, expected_millionths};
+use crate::syntax::expr::{Exact, expected_millionths};
 
 /// How many atoms a program may have: beyond, the interpreter is faster.
 const MOST_ATOMS: usize = 4_000;
@@ -28,16 +29,23 @@ pub enum Atom {
     Variable(u16),
     /// The greatest integer that is no more than a polynomial over a number.
     Floor(Poly, i128),
+    /// The greatest integer that is no more than a polynomial over another, where that is positive; else 0.
+    Quotient(Poly, Poly),
     /// The lesser of two.
     Min(Poly, Poly),
     /// 1 where a polynomial without a constant is at least so much, else 0.
     AtLeast(Poly, i128),
     /// 1 where a polynomial without a constant is so much, else 0.
     Equals(Poly, i128),
-    /// How many of the first so many experts some of the tokens are routed to, each to the second so many, in millionths.
-    Experts(u128, u128, Poly),
+    /// How many of the first so many experts some of the tokens, the third, are routed to, each to the second so many, in millionths; 0 where these
+    /// are no such numbers.
+    Experts(Poly, Poly, Poly),
     /// The greatest integer whose square is no more.
     Isqrt(Poly),
+    /// A power, where the exponent isn't negative; else 0.
+    Power(Poly, Poly),
+    /// One of some integers by its place, counted from 0; beyond the ends, the first or the last.
+    Item(Arc<[i128]>, Poly),
 }
 
 /// An atom and what is known of its size.
@@ -92,7 +100,7 @@ impl Atoms {
         self.known.get(usize::from(id).checked_sub(1)?)
     }
 
-    fn add(&mut self, atom: Atom, least: Option<i128>, above: Vec<Poly>, below: Vec<Poly>) -> Option<Poly> {
+    pub(super) fn add(&mut self, atom: Atom, least: Option<i128>, above: Vec<Poly>, below: Vec<Poly>) -> Option<Poly> {
         if let Some(id) = self.ids.get(&atom) {
             return Some(Poly::atom(*id));
         }
@@ -103,6 +111,17 @@ impl Atoms {
         self.ids.insert(atom.clone(), id);
         self.known.push(Known { atom, least, above, below });
         Some(Poly::atom(id))
+    }
+
+    /// Which limit was met by what could no longer be computed.
+    pub(super) fn limit(&self) -> &'static str {
+        if self.work > MOST_WORK {
+            "more than 2,000,000 products of terms"
+        } else if self.known.len() >= MOST_ATOMS {
+            "more than 4,000 roundings, extremes and conditions"
+        } else {
+            "more than 4,000 terms, products of more than 12 factors, or coefficients beyond 128 bits"
+        }
     }
 
     /// What a polynomial comes to where the variables have these values. `None` beyond what is computed with.
@@ -119,14 +138,23 @@ impl Atoms {
         match self.atom(id)? {
             Atom::Variable(at) => point.get(usize::from(*at)).map(|value| Exact::integer(i128::from(*value))),
             Atom::Floor(numerator, by) => self.value(numerator, point)?.checked_div(Exact::integer(*by))?.floor(),
+            Atom::Quotient(a, b) => match self.value(b, point)? {
+                b if b > Exact::ZERO => self.value(a, point)?.checked_div(b)?.floor(),
+                _ => Some(Exact::ZERO),
+            },
             Atom::Min(a, b) => Some(self.value(a, point)?.min(self.value(b, point)?)),
             Atom::AtLeast(form, threshold) => flag(self.value(form, point)? >= Exact::integer(*threshold)),
             Atom::Equals(form, value) => flag(self.value(form, point)? == Exact::integer(*value)),
             Atom::Experts(experts, chosen, tokens) => {
-                let tokens = self.value(tokens, point)?.to_count()?;
-                Exact::from_count(expected_millionths(*experts, *chosen, tokens)?)
+                let [experts, chosen, tokens] = [experts, chosen, tokens].map(|form| self.value(form, point));
+                Exact::from_count(experts_at(experts?.to_integer()?, chosen?.to_integer()?, tokens?.to_integer()?))
             }
             Atom::Isqrt(form) => Exact::from_count(self.value(form, point)?.to_count()?.isqrt()),
+            Atom::Power(base, exponent) => match self.value(exponent, point)? {
+                exponent if exponent >= Exact::ZERO => self.value(base, point)?.checked_pow(exponent),
+                _ => Some(Exact::ZERO),
+            },
+            Atom::Item(items, at) => item_at(items, self.value(at, point)?.to_integer()?).map(Exact::integer),
         }
     }
 
@@ -224,11 +252,54 @@ impl Atoms {
     /// A function of a polynomial in which conditions stand, made of the function where one holds and where it doesn't: so no condition stands
     /// inside of an atom. `None`, inside: there is none.
     fn split(&mut self, p: &Poly, make: &mut dyn FnMut(&mut Self, &Poly) -> Option<Poly>) -> Option<Option<Poly>> {
-        let Some(condition) = p.atoms().into_iter().rev().find(|id| self.condition(*id).is_some()) else { return Some(None) };
-        let (holds, fails) =
-            (self.substituted(p, condition, &Poly::integer(1))?, self.substituted(p, condition, &Poly::default())?);
-        let (holds, fails) = (make(self, &holds)?, make(self, &fails)?);
+        self.split_all([p], &mut |atoms, [p]| make(atoms, p))
+    }
+
+    /// The same of a function of several.
+    pub(super) fn split_all<const N: usize>(
+        &mut self,
+        polys: [&Poly; N],
+        make: &mut dyn FnMut(&mut Self, [&Poly; N]) -> Option<Poly>,
+    ) -> Option<Option<Poly>> {
+        let conditions = polys.iter().flat_map(|p| p.atoms()).filter(|id| self.condition(*id).is_some());
+        let Some(condition) = conditions.max() else { return Some(None) };
+        let mut side = |atoms: &mut Self, holds: bool| {
+            let mut found: [Poly; N] = std::array::from_fn(|_| Poly::default());
+            for (cell, poly) in found.iter_mut().zip(polys) {
+                *cell = atoms.where_it(holds, condition, poly)?;
+            }
+            make(atoms, found.each_ref())
+        };
+        let (holds, fails) = (side(self, true)?, side(self, false)?);
         self.select(&Poly::atom(condition), &holds, &fails).map(Some)
+    }
+
+    /// What it is where a condition holds, or doesn't: which decides others on the same number.
+    fn where_it(&mut self, holds: bool, condition: AtomId, p: &Poly) -> Option<Poly> {
+        let flag = |holds: bool| Poly::integer(i128::from(holds));
+        let mut p = self.substituted(p, condition, &flag(holds))?;
+        for other in p.atoms() {
+            if let Some(known) = self.follows(holds, condition, other) {
+                p = self.substituted(&p, other, &flag(known))?;
+            }
+        }
+        Some(p)
+    }
+
+    /// Whether a condition holds where another does, or doesn't. `None`: that doesn't say it.
+    fn follows(&self, holds: bool, condition: AtomId, other: AtomId) -> Option<bool> {
+        match (self.atom(condition)?, self.atom(other)?) {
+            (Atom::Equals(form, value), Atom::Equals(same, wanted)) if form == same && holds => Some(value == wanted),
+            (Atom::Equals(form, value), Atom::AtLeast(same, least)) if form == same && holds => Some(value >= least),
+            (Atom::AtLeast(form, least), Atom::AtLeast(same, wanted)) if form == same => match holds {
+                true => (wanted <= least).then_some(true),
+                false => (wanted >= least).then_some(false),
+            },
+            (Atom::AtLeast(form, least), Atom::Equals(same, wanted)) if form == same => {
+                ((wanted < least) == holds).then_some(false)
+            }
+            _ => None,
+        }
     }
 
     /// What it is when an atom is something else.
@@ -508,33 +579,51 @@ impl Atoms {
     }
 
     /// `expected_experts(experts, chosen, tokens)`.
-    pub fn experts(&mut self, experts: u128, chosen: u128, tokens: &Poly) -> Option<Poly> {
-        if experts == 0 || experts > 1 << 32 || chosen > experts {
-            return None;
-        }
-        if let Some(made) = self.split(tokens, &mut |atoms, tokens| atoms.experts(experts, chosen, tokens))? {
+    pub fn experts(&mut self, experts: &Poly, chosen: &Poly, tokens: &Poly) -> Option<Poly> {
+        let numbers = [experts, chosen, tokens];
+        if let Some(made) = self.split_all(numbers, &mut |atoms, [a, b, c]| atoms.experts(a, b, c))? {
             return Some(made);
         }
-        let number = |n: u128| Exact::from_count(n).map(Value::Number);
-        if let Some(tokens) = tokens.as_constant() {
-            let args = [number(experts)?, number(chosen)?, Value::Number(tokens)];
-            return apply_function(Function::ExpectedExperts, &args).ok()?.as_number().map(Poly::constant);
+        let millionth = Exact::ratio(1, MILLION)?;
+        let known = |poly: &Poly| poly.as_constant().and_then(|n| n.to_integer());
+        if let [Some(experts), Some(chosen), Some(tokens)] = numbers.map(known) {
+            return Poly::constant(Exact::from_count(experts_at(experts, chosen, tokens))?).times(millionth);
         }
-        let millionths = |n: u128| i128::try_from(n).ok()?.checked_mul(MILLION);
         let is_some = self.least(tokens).is_some_and(|least| least >= 1);
-        let least = if is_some { millionths(chosen)? } else { 0 };
-        let atom = Atom::Experts(experts, chosen, tokens.clone());
-        let most = Poly::integer(millionths(experts)?);
-        self.add(atom, Some(least), vec![most], Vec::new())?.times(Exact::ratio(1, MILLION)?)
+        let least = match known(chosen).filter(|_| is_some && known(experts).is_some()) {
+            Some(chosen) => chosen.checked_mul(MILLION)?,
+            None => 0,
+        };
+        let most = experts.times(Exact::integer(MILLION))?;
+        let above = if self.is_never_negative(&most) { vec![most] } else { Vec::new() };
+        let atom = Atom::Experts(experts.clone(), chosen.clone(), tokens.clone());
+        self.add(atom, Some(least), above, Vec::new())?.times(millionth)
     }
 
     /// The greatest integer whose square is no more; of what is never negative.
     pub fn isqrt(&mut self, p: &Poly) -> Option<Poly> {
+        if let Some(made) = self.split(p, &mut |atoms, p| atoms.isqrt(p))? {
+            return Some(made);
+        }
         if let Some(value) = p.as_constant() {
             return Poly::constant(Exact::from_count(value.to_count()?.isqrt())?).into();
         }
         self.add(Atom::Isqrt(p.clone()), Some(0), vec![p.clone()], Vec::new())
     }
+}
+
+/// [`expected_millionths`], 0 of what it has no value for.
+pub(super) fn experts_at(experts: i128, chosen: i128, tokens: i128) -> u128 {
+    let count = |n: i128| u128::try_from(n).ok();
+    let expected = || expected_millionths(count(experts)?, count(chosen)?, count(tokens)?);
+    expected().unwrap_or(0)
+}
+
+/// The item at a place, or the one at the end that it is beyond. `None`: there are none.
+pub(super) fn item_at(items: &[i128], at: i128) -> Option<i128> {
+    let last = items.len().checked_sub(1)?;
+    let at = if at < 0 { 0 } else { usize::try_from(at).unwrap_or(last).min(last) };
+    items.get(at).copied()
 }
 
 /// The nearest integer, of two the one nearer to 0.

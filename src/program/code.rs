@@ -8,12 +8,13 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::atoms::Atom;
+use super::atoms::{Atom, experts_at, item_at};
 use super::experts::Experts;
 use super::lane::Lane;
 use super::poly::{AtomId, Mono, Poly};
 use super::symbolic::{Symbolic, Variable};
-use crate::quantity::{BYTES_MOVED, FLOPS, Quantity, Total};
+use crate::quantity::{BYTES_MOVED, Exact, FLOPS, Quantity, Total};
+use crate::syntax::expr::expected_millionths;
 
 /// A slot of a program.
 pub(super) type Slot = u32;
@@ -35,11 +36,16 @@ pub(super) enum Op {
     /// Of a quantity that other totals are made of.
     Total(Sum),
     Floor(Sum),
+    Quotient(Sum, Sum),
     Min(Sum, Sum),
     AtLeast(Sum, i128),
     Equals(Sum, i128),
     Experts(Arc<Experts>, Sum),
+    /// The same where a workload changes how many there are, or are chosen.
+    AnyExperts(Box<[Sum; 3]>),
     Isqrt(Sum),
+    Power(Sum, Sum),
+    Item(Arc<[i128]>, Sum),
 }
 
 /// A model's totals as code.
@@ -107,7 +113,9 @@ impl Program {
         let of_op = |op: &Op| match op {
             Op::Floor(sum) => Some(sum.denominator),
             Op::AtLeast(_, value) | Op::Equals(_, value) => Some(*value),
-            Op::Product(..) | Op::Total(_) | Op::Min(..) | Op::Experts(..) | Op::Isqrt(_) => None,
+            Op::Product(..) | Op::Total(_) | Op::Quotient(..) | Op::Min(..) => None,
+            // Of the items of a list those that are met are seen to fit.
+            Op::Experts(..) | Op::AnyExperts(_) | Op::Isqrt(_) | Op::Power(..) | Op::Item(..) => None,
         };
         let sums = self.guards.iter().chain(self.outputs.iter().map(|(_, sum)| sum));
         self.ops.iter().filter_map(of_op).chain(sums.map(|sum| sum.denominator))
@@ -144,11 +152,18 @@ impl Program {
                 Op::Product(a, b) => slots.get(*a as usize)?.times(*slots.get(*b as usize)?)?,
                 Op::Total(form) => sum(form)?,
                 Op::Floor(numerator) => sum(numerator)?.floor_over(N::narrow(numerator.denominator)?)?,
+                Op::Quotient(a, b) => quotient_at(sum(a)?, sum(b)?)?,
                 Op::Min(a, b) => sum(a)?.min(sum(b)?),
                 Op::AtLeast(form, threshold) => N::narrow(i128::from(sum(form)?.into() >= *threshold))?,
                 Op::Equals(form, value) => N::narrow(i128::from(sum(form)?.into() == *value))?,
                 Op::Experts(experts, tokens) => N::narrow(experts.at(sum(tokens)?.into())?)?,
+                Op::AnyExperts(numbers) => {
+                    let [experts, chosen, tokens] = &**numbers;
+                    N::narrow(any_experts_at(sum(experts)?.into(), sum(chosen)?.into(), sum(tokens)?.into())?)?
+                }
                 Op::Isqrt(form) => N::narrow(isqrt_at(sum(form)?.into())?)?,
+                Op::Power(base, exponent) => N::narrow(power_at(sum(base)?.into(), sum(exponent)?.into())?)?,
+                Op::Item(items, at) => N::narrow(item_at(items, sum(at)?.into())?)?,
             };
             slots.push(value);
         }
@@ -202,13 +217,26 @@ impl Program {
                     let inside = of(sum, &slots)?;
                     (inside, inside / sum.denominator.unsigned_abs().max(1) + 1)
                 }
+                // What is divided by a positive integer is no more.
+                Op::Quotient(a, b) => (of(a, &slots)?.max(of(b, &slots)?), of(a, &slots)?),
                 Op::Min(a, b) => {
                     let most = of(a, &slots)?.max(of(b, &slots)?);
                     (most, most)
                 }
                 Op::AtLeast(sum, threshold) | Op::Equals(sum, threshold) => (of(sum, &slots)?.max(threshold.unsigned_abs()), 1),
                 Op::Experts(experts, sum) => (of(sum, &slots)?, experts.most()?),
+                Op::AnyExperts(numbers) => {
+                    let [experts, chosen, tokens] = &**numbers;
+                    let experts = of(experts, &slots)?;
+                    (experts.max(of(chosen, &slots)?).max(of(tokens, &slots)?), experts.checked_mul(1_000_000)?)
+                }
                 Op::Isqrt(sum) => (of(sum, &slots)?, of(sum, &slots)?.isqrt()),
+                Op::Power(base, exponent) => {
+                    let (base, exponent) = (of(base, &slots)?, of(exponent, &slots)?);
+                    let most = if base > 1 { base.checked_pow(u32::try_from(exponent).ok()?)? } else { 1 };
+                    (base.max(exponent), most)
+                }
+                Op::Item(items, at) => (of(at, &slots)?, items.iter().map(|item| item.unsigned_abs()).max()?),
             };
             worst = worst.max(inside).max(value);
             slots.push(value);
@@ -227,6 +255,28 @@ pub struct Room {
 
 pub(super) fn isqrt_at(value: i128) -> Option<i128> {
     i128::try_from(u128::try_from(value).ok()?.isqrt()).ok()
+}
+
+/// Whether so many of so many experts can be chosen.
+fn is_known_layer(experts: u128, chosen: u128) -> bool {
+    expected_millionths(experts, chosen, 0).is_some()
+}
+
+/// The greatest integer that is no more than a quotient; 0 where the divisor isn't positive.
+pub(super) fn quotient_at<N: Lane>(a: N, b: N) -> Option<N> {
+    let zero = N::narrow(0)?;
+    if b > zero { a.floor_over(b) } else { Some(zero) }
+}
+
+pub(super) fn power_at(base: i128, exponent: i128) -> Option<i128> {
+    match exponent {
+        0.. => Exact::integer(base).checked_pow(Exact::integer(exponent))?.to_integer(),
+        _ => Some(0),
+    }
+}
+
+pub(super) fn any_experts_at(experts: i128, chosen: i128, tokens: i128) -> Option<i128> {
+    i128::try_from(experts_at(experts, chosen, tokens)).ok()
 }
 
 /// Makes slots for what sums need, each once.
@@ -326,6 +376,19 @@ impl<'s> Compiler<'s> {
         Some(Sum { terms: from..self.program.slots.len(), denominator })
     }
 
+    /// The sum that an integer is, divided already.
+    fn integer(&mut self, form: &Poly) -> Option<Sum> {
+        let sum = self.sum(form)?;
+        if sum.denominator == 1 {
+            return Some(sum);
+        }
+        let slot = self.push(Op::Floor(sum))?;
+        let from = self.program.slots.len();
+        self.program.slots.push(slot);
+        self.program.coefficients.push(1);
+        Some(Sum { terms: from..self.program.slots.len(), denominator: 1 })
+    }
+
     /// The slot of a product: of its last factor and of the product before it.
     fn product(&mut self, mono: &Mono) -> Option<Slot> {
         let Some(last) = mono.factors().last() else { return Some(ONE) };
@@ -348,8 +411,12 @@ impl<'s> Compiler<'s> {
                 let sum = Sum { denominator: *denominator, ..self.sum(numerator)? };
                 self.push(Op::Floor(sum))?
             }
+            Atom::Quotient(a, b) => {
+                let (a, b) = (self.integer(a)?, self.integer(b)?);
+                self.push(Op::Quotient(a, b))?
+            }
             Atom::Min(a, b) => {
-                let (a, b) = (self.sum(a)?, self.sum(b)?);
+                let (a, b) = (self.integer(a)?, self.integer(b)?);
                 self.push(Op::Min(a, b))?
             }
             Atom::AtLeast(form, threshold) => {
@@ -361,12 +428,29 @@ impl<'s> Compiler<'s> {
                 self.push(Op::Equals(form, *value))?
             }
             Atom::Experts(experts, chosen, tokens) => {
-                let tokens = self.sum(tokens)?;
-                self.push(Op::Experts(Arc::new(Experts::new(*experts, *chosen)), tokens))?
+                let known = |form: &Poly| form.as_constant().and_then(|n| n.to_count());
+                match known(experts).zip(known(chosen)).filter(|(experts, chosen)| is_known_layer(*experts, *chosen)) {
+                    Some((experts, chosen)) => {
+                        let tokens = self.integer(tokens)?;
+                        self.push(Op::Experts(Arc::new(Experts::new(experts, chosen)), tokens))?
+                    }
+                    None => {
+                        let numbers = [self.integer(experts)?, self.integer(chosen)?, self.integer(tokens)?];
+                        self.push(Op::AnyExperts(Box::new(numbers)))?
+                    }
+                }
             }
             Atom::Isqrt(form) => {
-                let form = self.sum(form)?;
+                let form = self.integer(form)?;
                 self.push(Op::Isqrt(form))?
+            }
+            Atom::Power(base, exponent) => {
+                let (base, exponent) = (self.integer(base)?, self.integer(exponent)?);
+                self.push(Op::Power(base, exponent))?
+            }
+            Atom::Item(items, at) => {
+                let at = self.integer(at)?;
+                self.push(Op::Item(items.clone(), at))?
             }
         };
         self.atoms.insert(id, slot);

@@ -1,6 +1,7 @@
 //! A program at many points at once, in integers that a bound over all of them shows to be wide enough.
 
-use super::code::{ONE, Op, Program, Room, Sum, isqrt_at};
+use super::atoms::item_at;
+use super::code::{ONE, Op, Program, Room, Sum, any_experts_at, isqrt_at, power_at, quotient_at};
 use super::lane::Lane;
 
 /// How many points are computed at once.
@@ -203,6 +204,14 @@ fn compute<N: Lane>(
             sum(numerator, known, target)?;
             floors(target, numerator.denominator)?;
         }
+        Op::Quotient(a, b) => {
+            sum(a, known, target)?;
+            let mut other = [zero; LANES];
+            sum(b, known, &mut other)?;
+            for (cell, other) in target.iter_mut().zip(&other).take(points) {
+                *cell = quotient_at(*cell, *other)?;
+            }
+        }
         Op::Min(a, b) => {
             sum(a, known, target)?;
             let mut other = [zero; LANES];
@@ -229,6 +238,30 @@ fn compute<N: Lane>(
             sum(form, known, target)?;
             for cell in target.iter_mut().take(points) {
                 *cell = N::narrow(isqrt_at((*cell).into())?)?;
+            }
+        }
+        Op::AnyExperts(numbers) => {
+            let [experts, chosen, tokens] = &**numbers;
+            sum(experts, known, target)?;
+            let (mut second, mut third) = ([zero; LANES], [zero; LANES]);
+            sum(chosen, known, &mut second)?;
+            sum(tokens, known, &mut third)?;
+            for ((cell, chosen), tokens) in target.iter_mut().zip(&second).zip(&third).take(points) {
+                *cell = N::narrow(any_experts_at((*cell).into(), (*chosen).into(), (*tokens).into())?)?;
+            }
+        }
+        Op::Power(base, exponent) => {
+            sum(base, known, target)?;
+            let mut other = [zero; LANES];
+            sum(exponent, known, &mut other)?;
+            for (cell, other) in target.iter_mut().zip(&other).take(points) {
+                *cell = N::narrow(power_at((*cell).into(), (*other).into())?)?;
+            }
+        }
+        Op::Item(items, at) => {
+            sum(at, known, target)?;
+            for cell in target.iter_mut().take(points) {
+                *cell = N::narrow(item_at(items, (*cell).into())?)?;
             }
         }
     }

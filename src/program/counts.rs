@@ -3,10 +3,16 @@
 use std::borrow::Cow;
 
 use super::domain::{Symbol, Symbols, number};
+use super::numbers::Fraction;
 use super::poly::Poly;
 use crate::catalog::{MAX_DIMS, Parameter, ParameterKind, check_parameter};
 use crate::cost::counting::Counting;
 use crate::syntax::expr::{Domain, EvalError, Exact, Value};
+
+/// A polynomial as a fraction.
+fn whole(poly: Poly) -> Fraction<'static> {
+    Fraction { over: Cow::Owned(poly), under: Cow::Owned(Poly::integer(1)) }
+}
 
 impl Counting for Symbols {
     type Count = Poly;
@@ -20,18 +26,24 @@ impl Counting for Symbols {
     }
 
     fn count(&self, value: &Symbol) -> Option<Poly> {
-        self.count_of(self.settled_number(value)?)
+        self.count_of(&self.settled_number(value)?)
     }
 
     fn rounded_up(&self, value: &Symbol) -> Option<Poly> {
-        let poly = self.settled_number(value)?;
-        let rounded = self.poly("a rounded number", |atoms| atoms.ceil(&poly));
-        self.count_of(rounded)
+        let number = self.settled_number(value)?;
+        let rounded = self.poly("a rounded number", |atoms| {
+            let negative = number.over.times(Exact::integer(-1))?;
+            atoms.quotient(&negative, &number.under)?.times(Exact::integer(-1))
+        });
+        self.count_of(&whole(rounded))
     }
 
     fn is_size(&self, value: &Symbol) -> bool {
-        let Some(poly) = self.settled_number(value) else { return false };
-        let positive = self.poly("a condition", |atoms| atoms.at_least_zero(&poly));
+        let Some(number) = self.settled_number(value) else { return false };
+        let positive = self.poly("a condition", |atoms| {
+            let difference = number.above(&whole(Poly::default()), atoms)?;
+            atoms.at_least_zero(&difference.over)
+        });
         self.holds(&positive)
     }
 
@@ -51,8 +63,8 @@ impl Counting for Symbols {
     fn times(&self, count: &Poly, factor: &Symbol) -> Option<Poly> {
         let factor = self.settled_number(factor)?;
         Some(self.poly("a number of bytes", |atoms| {
-            let bytes = atoms.product(count, &factor)?;
-            atoms.ceil(&bytes)
+            let negative = atoms.product(count, &factor.over)?.times(Exact::integer(-1))?;
+            atoms.quotient(&negative, &factor.under)?.times(Exact::integer(-1))
         }))
     }
 
@@ -91,14 +103,14 @@ impl Counting for Symbols {
             Symbol::Plain(value) => check_parameter(parameter, value).map(Symbol::Plain),
             Symbol::Choice(choice) => {
                 let (test, then, otherwise) = &**choice;
-                let side = |value| self.fitting(parameter, value).ok_or(EvalError::Reported);
-                self.select(test, side(then), side(otherwise)).ok()
+                let side = |value, holds| self.within(test, holds, || self.fitting(parameter, value).ok_or(EvalError::Reported));
+                self.select(test, side(then, true), side(otherwise, false)).ok()
             }
             Symbol::Fail(_) => None,
-            Symbol::Number(poly) => match parameter.kind {
-                ParameterKind::Count => self.count_of(poly.clone()).map(number),
+            Symbol::Number(_) | Symbol::Ratio(_) => match parameter.kind {
+                ParameterKind::Count => self.count(value).map(number),
                 ParameterKind::Ratio => Some(value.clone()),
-                ParameterKind::Shape => self.count_of(poly.clone()).map(|poly| self.list(vec![number(poly)])),
+                ParameterKind::Shape => self.count(value).map(|poly| self.list(vec![number(poly)])),
                 ParameterKind::Flag | ParameterKind::Text => None,
             },
             Symbol::Truth(_) => (parameter.kind == ParameterKind::Flag).then(|| value.clone()),
@@ -111,7 +123,8 @@ impl Counting for Symbols {
     }
 
     fn cases(&self, value: &Symbol) -> Vec<(Poly, Value)> {
-        match value {
+        let Some(value) = self.settled(value, &|_| true) else { return vec![(self.truth_of(true), Value::Null)] };
+        match &*value {
             Symbol::Plain(value) => vec![(self.truth_of(true), value.clone())],
             Symbol::Choice(choice) => {
                 let (test, then, otherwise) = &**choice;
@@ -122,7 +135,9 @@ impl Counting for Symbols {
                 [within(test, then), within(&opposite, otherwise)].concat()
             }
             // What is wrong where it is chosen, and what is no constant.
-            Symbol::Fail(_) | Symbol::Number(_) | Symbol::Truth(_) | Symbol::List(_) => vec![(self.truth_of(true), Value::Null)],
+            Symbol::Fail(_) | Symbol::Number(_) | Symbol::Ratio(_) | Symbol::Truth(_) | Symbol::List(_) => {
+                vec![(self.truth_of(true), Value::Null)]
+            }
         }
     }
 

@@ -1,8 +1,9 @@
 //! The second domain of the evaluator: values as they depend on a workload's variables.
 //!
-//! A number is a polynomial, a condition one that is 0 or 1. What an undecided condition chooses between two numbers is a polynomial again; between
-//! other things (null and a number, two texts) the choice is kept, and every operation is made on both. What fails is wrong only if it is chosen: a
-//! count that comes of it is right only under a condition, a guard, which is kept in mind.
+//! A number is a polynomial or one over another, a condition a polynomial that is 0 or 1. What an undecided condition chooses between two numbers is a
+//! number again; between other things (null and a number, two texts) the choice is kept, and every operation is made on both. What fails is wrong only
+//! where it is chosen: beside a value stands where it is right, and a count that comes of it is right only under a condition, a guard, which is kept
+//! in mind. A guard that is met in a branch holds where the branch is chosen.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -13,9 +14,7 @@ use std::sync::Arc;
 use super::atoms::Atoms;
 use super::poly::Poly;
 use crate::cost::counting::Counting;
-use crate::syntax::expr::{
-    BinaryOp, Domain, EvalError, Exact, Function, UnaryOp, Value, apply_binary, apply_function, apply_unary, member,
-};
+use crate::syntax::expr::{BinaryOp, Domain, EvalError, Exact, Function, UnaryOp, Value, apply_binary, apply_unary, member};
 
 /// A value as it depends on the variables.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,6 +22,8 @@ pub enum Symbol {
     /// It doesn't.
     Plain(Value),
     Number(Poly),
+    /// One over another, which isn't 0 where it is chosen.
+    Ratio(Arc<(Poly, Poly)>),
     /// 0 or 1.
     Truth(Poly),
     List(Arc<[Symbol]>),
@@ -39,14 +40,18 @@ pub struct State {
     /// Each is 1 where the program is right.
     pub guards: Vec<Poly>,
     /// Why there is no program: the first of what has no form.
-    pub without_form: Option<&'static str>,
+    pub without_form: Option<String>,
+    /// Where the branch is chosen that is being evaluated. `None`: everywhere.
+    branch: Option<Poly>,
+    /// Guards of a value that is kept for others, who may ask for it elsewhere: not known of the program yet.
+    kept_back: Vec<Vec<Poly>>,
 }
 
 /// The domain of polynomials.
 #[derive(Debug, Clone)]
 pub struct Symbols(pub(super) Rc<RefCell<State>>);
 
-type Found = Result<Symbol, EvalError>;
+pub(super) type Found = Result<Symbol, EvalError>;
 
 impl Symbols {
     /// Over variables, each with its least value.
@@ -66,8 +71,8 @@ impl Symbols {
     }
 
     /// What was without a form so far.
-    pub fn without_form(&self) -> Option<&'static str> {
-        self.0.borrow().without_form
+    pub fn without_form(&self) -> Option<String> {
+        self.0.borrow().without_form.clone()
     }
 
     pub(super) fn with<T>(&self, make: impl FnOnce(&mut Atoms) -> Option<T>) -> Option<T> {
@@ -75,48 +80,76 @@ impl Symbols {
     }
 
     /// A number by an operation on atoms.
-    fn number(&self, what: &'static str, make: impl FnOnce(&mut Atoms) -> Option<Poly>) -> Found {
+    pub(super) fn number(&self, what: &'static str, make: impl FnOnce(&mut Atoms) -> Option<Poly>) -> Found {
         match self.with(make) {
             Some(poly) => Ok(number(poly)),
-            None => Err(self.no_form(what)),
+            None => Err(self.beyond(what)),
         }
     }
 
     /// A polynomial by an operation on atoms; where that is beyond what is computed with, there is no program.
     pub(super) fn poly(&self, what: &'static str, make: impl FnOnce(&mut Atoms) -> Option<Poly>) -> Poly {
         self.with(make).unwrap_or_else(|| {
-            let _ = self.no_form(what);
+            let _ = self.beyond(what);
             Poly::default()
         })
     }
 
-    fn no_form(&self, what: &'static str) -> EvalError {
-        self.0.borrow_mut().without_form.get_or_insert(what);
+    /// Something has no form: there is no program.
+    pub(super) fn no_form(&self, what: &str) -> EvalError {
+        self.0.borrow_mut().without_form.get_or_insert_with(|| what.to_owned());
         EvalError::Reported
     }
 
-    /// From here on it is right only where a condition holds.
+    /// Something is beyond what is computed with: there is no program.
+    pub(super) fn beyond(&self, what: &str) -> EvalError {
+        let limit = self.0.borrow().atoms.limit();
+        self.no_form(&format!("{what} in it is beyond what formulas are made of: {limit}"))
+    }
+
+    /// From here on it is right only where a condition holds, or where the branch isn't chosen in which that was met.
     pub fn guard(&self, truth: &Poly) {
+        let branch = self.0.borrow().branch.clone();
+        let truth = match branch {
+            Some(branch) => self.poly("a condition", |atoms| atoms.select(&branch, truth, &Poly::integer(1))),
+            None => truth.clone(),
+        };
         let mut state = self.0.borrow_mut();
-        if truth.as_constant() != Some(Exact::ONE) && !state.guards.contains(truth) {
-            state.guards.push(truth.clone());
+        let State { guards, kept_back, .. } = &mut *state;
+        let guards = kept_back.last_mut().unwrap_or(guards);
+        if truth.as_constant() != Some(Exact::ONE) && !guards.contains(&truth) {
+            guards.push(truth);
         }
     }
 
+    /// What is made where a condition holds, and nowhere else.
+    fn where_it<T>(&self, holds: &Poly, make: impl FnOnce() -> T) -> T {
+        let outer = self.0.borrow().branch.clone();
+        let inner = match &outer {
+            Some(outer) => self.poly("a condition", |atoms| atoms.product(outer, holds)),
+            None => holds.clone(),
+        };
+        self.0.borrow_mut().branch = Some(inner);
+        let made = make();
+        self.0.borrow_mut().branch = outer;
+        made
+    }
+
     /// An operation on a value, on both sides of a choice.
-    fn lifted(&self, value: &Symbol, make: &dyn Fn(&Symbol) -> Found) -> Found {
+    pub(super) fn lifted(&self, value: &Symbol, make: &dyn Fn(&Symbol) -> Found) -> Found {
         match value {
             Symbol::Choice(choice) => {
                 let (test, then, otherwise) = &**choice;
-                self.select(test, self.lifted(then, make), self.lifted(otherwise, make))
+                let then = self.within(test, true, || self.lifted(then, make));
+                self.select(test, then, self.within(test, false, || self.lifted(otherwise, make)))
             }
             Symbol::Fail(error) => Err(error.clone()),
             value => make(value),
         }
     }
 
-    /// The polynomial of a number.
-    fn poly_of(value: &Symbol) -> Option<Cow<'_, Poly>> {
+    /// The polynomial of a number that is no quotient.
+    pub(super) fn poly_of(value: &Symbol) -> Option<Cow<'_, Poly>> {
         match value {
             Symbol::Number(poly) => Some(Cow::Borrowed(poly)),
             Symbol::Plain(value) => value.as_number().map(|n| Cow::Owned(Poly::constant(n))),
@@ -125,7 +158,7 @@ impl Symbols {
     }
 
     /// The polynomial of a condition.
-    fn truth_poly(value: &Symbol) -> Option<Cow<'_, Poly>> {
+    pub(super) fn truth_poly(value: &Symbol) -> Option<Cow<'_, Poly>> {
         match value {
             Symbol::Truth(poly) => Some(Cow::Borrowed(poly)),
             Symbol::Plain(Value::Bool(known)) => Some(Cow::Owned(Poly::integer(i128::from(*known)))),
@@ -133,60 +166,13 @@ impl Symbols {
         }
     }
 
-    fn arithmetic(&self, op: BinaryOp, a: &Poly, b: &Poly) -> Found {
-        match op {
-            BinaryOp::Add => self.number("a sum", |_| a.plus(b)),
-            BinaryOp::Sub => self.number("a difference", |_| a.minus(b)),
-            BinaryOp::Mul => self.number("a product", |atoms| atoms.product(a, b)),
-            BinaryOp::Div => self.quotient(a, b),
-            BinaryOp::Rem => {
-                let quotient = self.quotient(a, b)?;
-                let Some(quotient) = Self::poly_of(&quotient) else { return Err(self.no_form("a remainder")) };
-                self.number("a remainder", |atoms| {
-                    let whole = atoms.floor(&quotient)?;
-                    a.minus(&atoms.product(b, &whole)?)
-                })
-            }
-            BinaryOp::Pow => {
-                let exponent = b.as_constant().ok_or_else(|| self.no_form("a power of a workload variable"))?;
-                self.number("a power", |atoms| atoms.power(a, exponent))
-            }
-            BinaryOp::Ge => self.condition(|atoms| atoms.at_least_zero(&a.minus(b)?)),
-            BinaryOp::Le => self.condition(|atoms| atoms.at_least_zero(&b.minus(a)?)),
-            BinaryOp::Lt => self.opposite(|atoms| atoms.at_least_zero(&a.minus(b)?)),
-            BinaryOp::Gt => self.opposite(|atoms| atoms.at_least_zero(&b.minus(a)?)),
-            BinaryOp::Eq => self.condition(|atoms| atoms.equals_zero(&a.minus(b)?)),
-            BinaryOp::Ne => self.opposite(|atoms| atoms.equals_zero(&a.minus(b)?)),
-            BinaryOp::And | BinaryOp::Or => Err(type_error(op.symbol(), "true or false")),
-        }
-    }
-
-    fn condition(&self, make: impl FnOnce(&mut Atoms) -> Option<Poly>) -> Found {
-        self.with(make).map(truth).ok_or_else(|| self.no_form("a condition"))
-    }
-
-    fn opposite(&self, make: impl FnOnce(&mut Atoms) -> Option<Poly>) -> Found {
-        self.condition(|atoms| Poly::integer(1).minus(&make(atoms)?))
-    }
-
-    /// By a number, or where all terms have the divisor's factors.
-    fn quotient(&self, a: &Poly, b: &Poly) -> Found {
-        if let Some(divisor) = b.as_constant() {
-            if divisor.is_zero() {
-                return Err(EvalError::DivisionByZero);
-            }
-            return self.number("a quotient", |_| a.times(Exact::ONE.checked_div(divisor)?));
-        }
-        let [(mono, value)] = b.terms() else { return Err(self.no_form("a division by what a workload changes")) };
-        let quotient = a.over(mono).and_then(|quotient| quotient.times(Exact::ONE.checked_div(*value)?));
-        let quotient = quotient.ok_or_else(|| self.no_form("a division by what a workload changes"))?;
-        let not_zero = self.poly("a divisor", |atoms| Poly::integer(1).minus(&atoms.equals_zero(b)?));
-        self.guard(&not_zero);
-        Ok(number(quotient))
+    /// A condition by an operation on atoms.
+    pub(super) fn condition(&self, make: impl FnOnce(&mut Atoms) -> Option<Poly>) -> Found {
+        self.with(make).map(truth).ok_or_else(|| self.beyond("a condition"))
     }
 
     /// Both sides of choices among two operands.
-    fn lifted_pair(&self, a: &Symbol, b: &Symbol, make: &dyn Fn(&Symbol, &Symbol) -> Found) -> Found {
+    pub(super) fn lifted_pair(&self, a: &Symbol, b: &Symbol, make: &dyn Fn(&Symbol, &Symbol) -> Found) -> Found {
         self.lifted(a, &|a| self.lifted(b, &|b| make(a, b)))
     }
 
@@ -202,90 +188,46 @@ impl Symbols {
         })
     }
 
-    fn apply(&self, function: Function, args: &[Symbol]) -> Found {
-        let plain: Option<Vec<Value>> = args.iter().map(|arg| self.plain(arg).cloned()).collect();
-        if let Some(plain) = plain {
-            return apply_function(function, &plain).map(Symbol::Plain);
-        }
-        let polys = || {
-            let polys: Option<Vec<Poly>> = args.iter().map(|arg| Self::poly_of(arg).map(Cow::into_owned)).collect();
-            polys.ok_or_else(|| type_error(function.name(), "numbers"))
-        };
-        let what = "a function of what a workload changes";
-        match (function, args) {
-            (Function::Min | Function::Max, _) => {
-                let polys = polys()?;
-                let (first, rest) = polys.split_first().ok_or(EvalError::Reported)?;
-                let extreme = |atoms: &mut Atoms, a: &Poly, b: &Poly| match function {
-                    Function::Min => atoms.min(a, b),
-                    _ => atoms.max(a, b),
-                };
-                self.number("an extreme", |atoms| rest.iter().try_fold(first.clone(), |best, next| extreme(atoms, &best, next)))
-            }
-            (Function::Abs, [_]) => {
-                let [value] = &polys()?[..] else { return Err(EvalError::Reported) };
-                self.number("a distance", |atoms| {
-                    let negative = value.times(Exact::integer(-1))?;
-                    atoms.max(value, &negative)
-                })
-            }
-            (Function::Ceil | Function::Floor, [_]) => {
-                let [value] = &polys()?[..] else { return Err(EvalError::Reported) };
-                self.number("a rounded number", |atoms| match function {
-                    Function::Ceil => atoms.ceil(value),
-                    _ => atoms.floor(value),
-                })
-            }
-            (Function::Isqrt, [_]) => {
-                let [value] = &polys()?[..] else { return Err(EvalError::Reported) };
-                let value = self.count(&Symbol::Number(value.clone())).ok_or_else(|| type_error("isqrt", "a count"))?;
-                self.number("a root", |atoms| atoms.isqrt(&value))
-            }
-            (Function::ConvOut, [_, _, _, _, ..]) => {
-                let polys = polys()?;
-                let [size, kernel, stride, padding, rest @ ..] = &polys[..] else { return Err(EvalError::Reported) };
-                let one = Poly::integer(1);
-                let dilation = rest.first().unwrap_or(&one);
-                // floor((size + 2 padding - dilation (kernel - 1) - 1) / stride) + 1
-                let reach = self.poly("a convolution", |atoms| atoms.product(dilation, &kernel.minus(&one)?)?.plus(&one));
-                let padded = self.poly("a convolution", |_| size.plus(&padding.times(Exact::integer(2))?)?.minus(&reach));
-                let steps = self.quotient(&padded, stride)?;
-                let Some(steps) = Self::poly_of(&steps) else { return Err(self.no_form(what)) };
-                self.number("a convolution", |atoms| atoms.floor(&steps)?.plus(&one))
-            }
-            (Function::ExpectedExperts, [_, _, _]) => {
-                let polys = polys()?;
-                let [experts, chosen, tokens] = &polys[..] else { return Err(EvalError::Reported) };
-                let count = |poly: &Poly| poly.as_constant().and_then(|n| n.to_count());
-                let (Some(experts), Some(chosen)) = (count(experts), count(chosen)) else { return Err(self.no_form(what)) };
-                let tokens = self.count(&Symbol::Number(tokens.clone()));
-                let tokens = tokens.ok_or_else(|| type_error("expected_experts", "a non-negative integer"))?;
-                self.number("experts", |atoms| atoms.experts(experts, chosen, &tokens))
-            }
-            (Function::Len, [Symbol::List(items)]) => Ok(Symbol::Plain(Value::count(items.len() as u64))),
-            (Function::At, [Symbol::List(items), Symbol::Plain(Value::Number(at))]) => {
-                let item = at.to_count().and_then(|at| items.get(usize::try_from(at).ok()?)).cloned();
-                item.ok_or_else(|| EvalError::OutOfRange { index: Value::Number(*at), length: items.len() })
-            }
-            (Function::Last, [Symbol::List(items)]) => {
-                items.last().cloned().ok_or(EvalError::OutOfRange { index: Value::Null, length: 0 })
-            }
-            (Function::Product, [list]) => self.product_of(self.items(list).as_deref()),
-            (Function::Product, [list, Symbol::Plain(Value::Number(n))]) => {
-                let items = self.items(list);
-                let first = n.to_count().and_then(|n| items.as_deref()?.get(..usize::try_from(n).ok()?));
-                let length = items.as_deref().map_or(0, <[Symbol]>::len);
-                self.product_of(Some(first.ok_or(EvalError::OutOfRange { index: Value::Number(*n), length })?))
-            }
-            (Function::IsList, [value]) => Ok(Symbol::Plain(Value::Bool(matches!(value, Symbol::List(_))))),
-            (Function::IsText, [_]) => Ok(Symbol::Plain(Value::Bool(false))),
-            _ => Err(self.no_form(what)),
+    /// A value where a condition holds, else what is wrong.
+    pub(super) fn only_where(&self, holds: &Poly, value: Symbol, error: EvalError) -> Found {
+        match self.decided(holds) {
+            Some(true) => Ok(value),
+            Some(false) => Err(error),
+            None => Ok(Symbol::Choice(Arc::new((holds.clone(), value, Symbol::Fail(error))))),
         }
     }
 
-    fn product_of(&self, items: Option<&[Symbol]>) -> Found {
-        let items = items.ok_or_else(|| type_error("product", "a list"))?;
-        items.iter().try_fold(Symbol::Plain(Value::count(1)), |product, item| self.binary(BinaryOp::Mul, &product, item))
+    /// What two values are where a condition chooses the first, else the second, as one value of their kind. `None`: they have none in common.
+    fn merged(&self, test: &Poly, a: &Symbol, b: &Symbol) -> Option<Found> {
+        if a == b {
+            return Some(Ok(a.clone()));
+        }
+        if let (Some(a), Some(b)) = (Self::poly_of(a), Self::poly_of(b)) {
+            return Some(self.number("a choice", |atoms| atoms.select(test, &a, &b)));
+        }
+        if let (Some(a), Some(b)) = (Self::fraction_of(a), Self::fraction_of(b)) {
+            let over = self.poly("a choice", |atoms| atoms.select(test, &a.over, &b.over));
+            let under = self.poly("a choice", |atoms| atoms.select(test, &a.under, &b.under));
+            return Some(self.ratio(&over, &under));
+        }
+        if let (Some(a), Some(b)) = (Self::truth_poly(a), Self::truth_poly(b)) {
+            return Some(self.condition(|atoms| atoms.select(test, &a, &b)));
+        }
+        let (a, b) = (self.items(a)?, self.items(b)?);
+        let items = || {
+            let items = a.iter().zip(b.iter()).map(|(a, b)| self.select(test, Ok(a.clone()), Ok(b.clone())));
+            items.collect::<Result<_, _>>().map(|items| self.list(items))
+        };
+        (a.len() == b.len()).then(items)
+    }
+
+    /// A value that isn't wrong, and where it is that value.
+    fn certain<'v>(&self, value: &'v Symbol) -> (Option<&'v Symbol>, Poly) {
+        match value {
+            Symbol::Fail(_) => (None, Poly::default()),
+            Symbol::Choice(choice) if matches!(choice.2, Symbol::Fail(_)) => (Some(&choice.1), choice.0.clone()),
+            value => (Some(value), Poly::integer(1)),
+        }
     }
 
     /// A value without the sides of choices that can't be what is asked for, under the guard that none of them is chosen. `None`: no side can.
@@ -314,33 +256,6 @@ impl Symbols {
         };
         (value, valid)
     }
-
-    /// The number that a value is, where it is one.
-    pub(super) fn settled_number(&self, value: &Symbol) -> Option<Poly> {
-        let value = self.settled(value, &|side| Self::poly_of(side).is_some())?;
-        Self::poly_of(&value).map(Cow::into_owned)
-    }
-
-    /// An integer, under the guard that it is one: then what else is made of it is made of an integer.
-    fn whole(&self, poly: &Poly) -> Option<Poly> {
-        let (whole, is_whole) = self.with(|atoms| {
-            let whole = atoms.floor(poly)?;
-            let is_whole = atoms.equals_zero(&poly.minus(&whole)?)?;
-            Some((whole, is_whole))
-        })?;
-        self.guard(&is_whole);
-        Some(whole)
-    }
-
-    pub(super) fn count_of(&self, poly: Poly) -> Option<Poly> {
-        if let Some(value) = poly.as_constant() {
-            return value.to_count().map(|_| poly);
-        }
-        let poly = self.whole(&poly)?;
-        let positive = self.with(|atoms| atoms.at_least_zero(&poly))?;
-        self.guard(&positive);
-        Some(poly)
-    }
 }
 
 /// A number, known or not.
@@ -360,7 +275,7 @@ pub(super) fn truth(poly: Poly) -> Symbol {
 }
 
 /// No one reads it: where a form is wrong, the interpreter says why.
-fn type_error(operation: &str, expected: &'static str) -> EvalError {
+pub(super) fn type_error(operation: &str, expected: &'static str) -> EvalError {
     EvalError::Type { operation: operation.into(), expected, found: Value::Null }
 }
 
@@ -398,19 +313,51 @@ impl Domain for Symbols {
         if then == otherwise {
             return Ok(then);
         }
-        if let (Some(a), Some(b)) = (Self::poly_of(&then), Self::poly_of(&otherwise)) {
-            return self.number("a choice", |atoms| atoms.select(test, &a, &b));
+        let ((a, a_valid), (b, b_valid)) = (self.certain(&then), self.certain(&otherwise));
+        let merged = match (a, b) {
+            (Some(a), Some(b)) => self.merged(test, a, b).transpose()?,
+            (Some(one), None) | (None, Some(one)) => Some(one.clone()),
+            (None, None) => None,
+        };
+        match merged {
+            Some(value) => {
+                let valid = self.poly("a condition", |atoms| atoms.select(test, &a_valid, &b_valid));
+                let error = |side: &Symbol| match side {
+                    Symbol::Fail(error) => Some(error.clone()),
+                    Symbol::Choice(choice) => {
+                        if let Symbol::Fail(error) = &choice.2 {
+                            Some(error.clone())
+                        } else {
+                            None
+                        }
+                    }
+                    _ => None,
+                };
+                self.only_where(&valid, value, error(&then).or_else(|| error(&otherwise)).unwrap_or(EvalError::Reported))
+            }
+            None => Ok(Symbol::Choice(Arc::new((test.clone(), then, otherwise)))),
         }
-        if let (Some(a), Some(b)) = (Self::truth_poly(&then), Self::truth_poly(&otherwise)) {
-            return self.condition(|atoms| atoms.select(test, &a, &b));
+    }
+
+    fn within<T>(&self, test: &Poly, holds: bool, make: impl FnOnce() -> T) -> T {
+        let here = if holds { test.clone() } else { self.not(test) };
+        self.where_it(&here, make)
+    }
+
+    fn kept(&self, make: impl FnOnce() -> Found) -> Found {
+        let outer = self.0.borrow_mut().branch.take();
+        if outer.is_none() && self.0.borrow().kept_back.is_empty() {
+            // Who asks first asks everywhere, so its guards are the program's.
+            return make();
         }
-        if let (Some(a), Some(b)) = (self.items(&then), self.items(&otherwise))
-            && a.len() == b.len()
-        {
-            let items = a.iter().zip(b.iter()).map(|(a, b)| self.select(test, Ok(a.clone()), Ok(b.clone())));
-            return items.collect::<Result<_, _>>().map(|items| self.list(items));
-        }
-        Ok(Symbol::Choice(Arc::new((test.clone(), then, otherwise))))
+        self.0.borrow_mut().kept_back.push(Vec::new());
+        let made = make();
+        let mut state = self.0.borrow_mut();
+        state.branch = outer;
+        let guards = state.kept_back.pop().unwrap_or_default();
+        drop(state);
+        let valid = guards.iter().fold(Poly::integer(1), |all, guard| self.both(&all, guard));
+        self.select(&valid, made, Err(EvalError::Reported))
     }
 
     fn is_present(&self, value: &Symbol) -> Poly {
@@ -423,7 +370,7 @@ impl Domain for Symbols {
                 self.poly("a choice", |atoms| atoms.select(test, &a, &b))
             }
             // What is wrong is not null: who takes it finds out.
-            Symbol::Number(_) | Symbol::Truth(_) | Symbol::List(_) | Symbol::Fail(_) => known(true),
+            Symbol::Number(_) | Symbol::Ratio(_) | Symbol::Truth(_) | Symbol::List(_) | Symbol::Fail(_) => known(true),
         }
     }
 
@@ -441,8 +388,11 @@ impl Domain for Symbols {
                 return self.poly("a choice", |atoms| atoms.select(test, &then, &otherwise));
             }
         }
-        if let (Some(a), Some(b)) = (Self::poly_of(a), Self::poly_of(b)) {
-            return self.poly("a condition", |atoms| atoms.equals_zero(&a.minus(&b)?));
+        if let (Some(a), Some(b)) = (Self::fraction_of(a), Self::fraction_of(b)) {
+            return self.poly("a condition", |atoms| {
+                let difference = a.above(&b, atoms)?;
+                atoms.equals_zero(&difference.over)
+            });
         }
         if let (Some(a), Some(b)) = (Self::truth_poly(a), Self::truth_poly(b)) {
             // 1 - a - b + 2 a b
@@ -471,6 +421,10 @@ impl Domain for Symbols {
         self.lifted(value, &|value| match (op, value) {
             (_, Symbol::Plain(value)) => apply_unary(op, value).map(Symbol::Plain),
             (UnaryOp::Neg, Symbol::Number(poly)) => self.number("a negative", |_| poly.times(Exact::integer(-1))),
+            (UnaryOp::Neg, Symbol::Ratio(parts)) => {
+                let over = self.poly("a negative", |_| parts.0.times(Exact::integer(-1)));
+                self.ratio(&over, &parts.1)
+            }
             (UnaryOp::Not, Symbol::Truth(poly)) => self.condition(|_| Poly::integer(1).minus(poly)),
             _ => Err(type_error("a sign", "a number")),
         })
@@ -481,7 +435,12 @@ impl Domain for Symbols {
             if let (Symbol::Plain(a), Symbol::Plain(b)) = (a, b) {
                 return apply_binary(op, a, b).map(Symbol::Plain);
             }
-            if let (Some(a), Some(b)) = (Self::poly_of(a), Self::poly_of(b)) {
+            if let (Some(a), Some(b)) = (Self::poly_of(a), Self::poly_of(b))
+                && let Some(found) = self.polynomial(op, &a, &b)
+            {
+                return found;
+            }
+            if let (Some(a), Some(b)) = (Self::fraction_of(a), Self::fraction_of(b)) {
                 return self.arithmetic(op, &a, &b);
             }
             match op {

@@ -87,7 +87,7 @@ impl Bytes for Form {
 }
 
 /// The sizes of a model's layers as formulas, each once.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Sizes {
     polys: Vec<Poly>,
     known: HashMap<Poly, u32>,
@@ -159,8 +159,40 @@ impl Sizes {
     }
 }
 
-/// What is walked with: the sizes, and what was decided by comparing them.
+/// The products that sizes are sums of, in their order, and each size by them: to add up many sums.
 #[derive(Debug)]
+pub struct Products {
+    monos: Vec<Mono>,
+    sizes: Vec<Vec<(usize, Exact)>>,
+}
+
+impl Products {
+    /// Those of these sizes.
+    pub fn of(sizes: &Sizes) -> Self {
+        let mut monos: Vec<Mono> = sizes.polys.iter().flat_map(|poly| poly.terms().iter().map(|(mono, _)| *mono)).collect();
+        monos.sort_unstable();
+        monos.dedup();
+        let term = |(mono, value): &(Mono, Exact)| Some((monos.binary_search(mono).ok()?, *value));
+        let sizes = sizes.polys.iter().map(|poly| poly.terms().iter().filter_map(term).collect()).collect();
+        Products { monos, sizes }
+    }
+
+    /// A sum of sizes. `None`: beyond what is computed with.
+    pub fn poly(&self, form: &Form) -> Option<Poly> {
+        let mut sums = vec![Exact::ZERO; self.monos.len()];
+        for (size, count) in &form.terms {
+            let count = Exact::integer(*count);
+            for (at, value) in self.sizes.get(*size as usize)? {
+                let sum = sums.get_mut(*at)?;
+                *sum = sum.checked_add(value.checked_mul(count)?)?;
+            }
+        }
+        Poly::sum(self.monos.iter().copied().zip(sums).filter(|(_, sum)| !sum.is_zero()).collect())
+    }
+}
+
+/// What is walked with: the sizes, and what was decided by comparing them.
+#[derive(Debug, Default)]
 pub struct Walk {
     pub sizes: RefCell<Sizes>,
     /// Pairs of sizes that were compared and aren't the same formula, with whether they are the same number here.

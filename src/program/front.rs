@@ -27,34 +27,38 @@ const MOST_SINGLE: usize = 16;
 const TRIED: (usize, u64) = (8, 10);
 
 /// A moment.
-#[derive(Debug, Clone)]
-pub struct Point {
+#[derive(Debug, Clone, Copy)]
+struct Point<'p> {
     /// Its place among the moments.
-    pub at: usize,
+    at: usize,
     /// What decides between equals: of one that comes later and differs in it, a moment must be less.
-    pub mark: usize,
-    coordinates: Vec<i128>,
+    mark: usize,
+    coordinates: &'p [i128],
     /// The same, to tell most of what isn't so quickly.
-    rounded: Vec<f64>,
+    rounded: &'p [f64],
 }
 
-impl Point {
-    fn new(at: usize, mark: usize, coordinates: Vec<i128>) -> Self {
-        #[expect(clippy::cast_precision_loss, reason = "what it decides is decided again in whole numbers")]
-        let round = |own: &i128| i64::try_from(*own).map_or(*own as f64, |small| small as f64);
-        let rounded = coordinates.iter().map(round).collect();
-        Point { at, mark, coordinates, rounded }
-    }
-
+impl Point<'_> {
     /// Whether an equal takes its place.
-    fn yields_to(&self, other: &Point) -> bool {
+    fn yields_to(&self, other: &Point<'_>) -> bool {
         other.at < self.at || other.mark == self.mark
     }
 }
 
+/// Moments as points of a space.
+#[derive(Debug, Default)]
+pub struct Points {
+    /// Of each: its place among the moments, and its mark.
+    names: Vec<(usize, usize)>,
+    /// Of one after the other.
+    coordinates: Vec<i128>,
+}
+
 /// The products of a model's sizes, and each size by them.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Space {
+    /// Of each size that is known: itself, counted from the least values of its atoms.
+    shifted: Vec<Poly>,
     /// By size: coordinates and coefficients, whole numbers over one denominator.
     sizes: Vec<Vec<(usize, i128)>>,
     denominator: i128,
@@ -63,18 +67,23 @@ pub struct Space {
 }
 
 impl Space {
-    /// That of these sizes. `None`: beyond what is computed with.
-    pub fn of(atoms: &mut Atoms, sizes: &Sizes) -> Option<Self> {
-        let shifted: Option<Vec<Poly>> = sizes.polys().iter().map(|poly| atoms.counted_from_least(poly)).collect();
-        let shifted = shifted?;
+    /// Makes it that of these sizes, of which it may know the first already. `None`: beyond what is computed with.
+    pub fn grow(&mut self, atoms: &mut Atoms, sizes: &Sizes) -> Option<()> {
+        let new = sizes.polys().get(self.shifted.len()..)?;
+        if new.is_empty() && !self.sizes.is_empty() {
+            return Some(());
+        }
+        for poly in new {
+            self.shifted.push(atoms.counted_from_least(poly)?);
+        }
         let mut denominator = 1i128;
-        for poly in &shifted {
+        for poly in &self.shifted {
             denominator = lcm(denominator, poly.denominator()?)?;
         }
         let mut monos: HashMap<Mono, usize> = HashMap::from([(Mono::ONE, 0)]);
         let mut is_positive = vec![true];
-        let mut found = Vec::with_capacity(shifted.len());
-        for poly in &shifted {
+        let mut found = Vec::with_capacity(self.shifted.len());
+        for poly in &self.shifted {
             let mut size = Vec::with_capacity(poly.terms().len());
             for (mono, value) in poly.terms() {
                 let next = monos.len();
@@ -87,12 +96,25 @@ impl Space {
             }
             found.push(size);
         }
-        Some(Space { sizes: found, denominator, is_positive })
+        let kept = independent(&found, &is_positive);
+        let place = |at: usize| kept.binary_search(&at).ok();
+        let narrowed = found.iter().map(|size| size.iter().filter_map(|(at, value)| Some((place(*at)?, *value))).collect());
+        self.sizes = narrowed.collect();
+        self.is_positive = kept.iter().filter_map(|at| is_positive.get(*at).copied()).collect();
+        self.denominator = denominator;
+        Some(())
     }
 
-    /// A moment as a point. `extra`: a coordinate of its own. `None`: beyond what is computed with.
-    pub fn point(&self, form: &Form, extra: u128, at: usize, mark: usize) -> Option<Point> {
-        let mut coordinates = vec![0i128; self.is_positive.len() + 1];
+    /// How many coordinates a point has.
+    fn width(&self) -> usize {
+        self.is_positive.len() + 1
+    }
+
+    /// Adds a moment to some points. `extra`: a coordinate of its own. `None`: beyond what is computed with.
+    pub fn add(&self, form: &Form, extra: u128, (at, mark): (usize, usize), points: &mut Points) -> Option<()> {
+        let from = points.coordinates.len();
+        points.coordinates.resize(from + self.width(), 0);
+        let coordinates = points.coordinates.get_mut(from..)?;
         for (size, count) in form.terms() {
             for (coordinate, value) in self.sizes.get(*size as usize)? {
                 let cell = coordinates.get_mut(*coordinate)?;
@@ -102,27 +124,64 @@ impl Space {
         if let Some(last) = coordinates.last_mut() {
             *last = i128::try_from(extra).ok()?.checked_mul(self.denominator)?;
         }
-        Some(Point { at, mark, coordinates, rounded: Vec::new() })
+        points.names.push((at, mark));
+        Some(())
     }
 
     /// Those that may be the largest, in their order.
-    pub fn front(&self, points: &[Point]) -> Vec<usize> {
+    pub fn front(&self, points: &Points) -> Vec<usize> {
         // What tells most apart first; what all have alike tells nothing.
-        let spread = spread(points, self.is_positive.len() + 1);
+        let spread = spread(points, self.width());
         let mut order: Vec<usize> = (0..spread.len()).filter(|at| spread.get(*at).is_some_and(|spread| *spread > 0)).collect();
         order.sort_by_key(|at| std::cmp::Reverse(spread.get(*at).copied()));
-        let chosen = |point: &Point| order.iter().filter_map(|at| point.coordinates.get(*at).copied()).collect();
-        let points: Vec<Point> = points.iter().map(|point| Point::new(point.at, point.mark, chosen(point))).collect();
+        let mut coordinates = Vec::with_capacity(points.names.len() * order.len());
+        for row in points.coordinates.chunks_exact(self.width()) {
+            coordinates.extend(order.iter().filter_map(|at| row.get(*at).copied()));
+        }
+        #[expect(clippy::cast_precision_loss, reason = "what it decides is decided again in whole numbers")]
+        let round = |own: &i128| i64::try_from(*own).map_or(*own as f64, |small| small as f64);
+        let rounded: Vec<f64> = coordinates.iter().map(round).collect();
+        let row = |n: usize| n * order.len()..(n + 1) * order.len();
+        let point = |(n, (at, mark)): (usize, &(usize, usize))| {
+            let (coordinates, rounded) = (coordinates.get(row(n)).unwrap_or_default(), rounded.get(row(n)).unwrap_or_default());
+            Point { at: *at, mark: *mark, coordinates, rounded }
+        };
+        let points: Vec<Point<'_>> = points.names.iter().enumerate().map(point).collect();
         let is_positive = order.iter().map(|at| self.is_positive.get(*at).copied().unwrap_or(true)).collect();
         Compared { is_positive, constant: order.iter().position(|at| *at == 0) }.front(&points)
     }
 }
 
+/// Coordinates of which none is a positive multiple of another whatever a sum of sizes is: products that the same sizes have in the same proportions
+/// tell the same apart. The constant stays, and of what may be negative that which may. In ascending order.
+fn independent(sizes: &[Vec<(usize, i128)>], is_positive: &[bool]) -> Vec<usize> {
+    let mut columns: Vec<Vec<(usize, i128)>> = vec![Vec::new(); is_positive.len()];
+    for (size, terms) in sizes.iter().enumerate() {
+        for (at, value) in terms {
+            if let Some(column) = columns.get_mut(*at) {
+                column.push((size, *value));
+            }
+        }
+    }
+    // Of each proportion the coordinate with the largest numbers, as what differs most is compared first.
+    let mut best: HashMap<Vec<(usize, i128)>, (bool, i128, usize)> = HashMap::new();
+    for (at, (mut column, positive)) in columns.into_iter().zip(is_positive).enumerate().skip(1) {
+        let common = column.iter().fold(0, |all, (_, value)| gcd(all, *value)).max(1);
+        column.iter_mut().for_each(|(_, value)| *value /= common);
+        let own = (!positive, common, at);
+        let kept = best.entry(column).or_insert(own);
+        *kept = own.max(*kept);
+    }
+    let mut kept: Vec<usize> = best.into_values().map(|(_, _, at)| at).chain([0]).collect();
+    kept.sort_unstable();
+    kept
+}
+
 /// How much points differ in each of so many coordinates.
-fn spread(points: &[Point], length: usize) -> Vec<i128> {
-    let mut ends = vec![(i128::MAX, i128::MIN); length];
-    for point in points {
-        for ((least, most), own) in ends.iter_mut().zip(&point.coordinates) {
+fn spread(points: &Points, width: usize) -> Vec<i128> {
+    let mut ends = vec![(i128::MAX, i128::MIN); width];
+    for row in points.coordinates.chunks_exact(width) {
+        for ((least, most), own) in ends.iter_mut().zip(row) {
             *least = (*least).min(*own);
             *most = (*most).max(*own);
         }
@@ -139,11 +198,11 @@ struct Compared {
 }
 
 impl Compared {
-    fn front(&self, points: &[Point]) -> Vec<usize> {
+    fn front(&self, points: &[Point<'_>]) -> Vec<usize> {
         let singles = self.without_covered(points);
-        let mut best: Vec<&Point> = Vec::new();
+        let mut best: Vec<&Point<'_>> = Vec::new();
         for weights in self.weights() {
-            let weigh = |point: &&Point| {
+            let weigh = |point: &&Point<'_>| {
                 let products = point.rounded.iter().zip(&weights).map(|(own, weight)| own * weight);
                 products.fold(0.0, |sum: f64, product| sum + product)
             };
@@ -174,7 +233,7 @@ impl Compared {
         // What was kept before others that cover it were.
         if kept.len() <= MOST_PAIRED {
             for point in kept.clone() {
-                let others: Vec<&Point> = kept.iter().copied().filter(|other| other.at != point.at).collect();
+                let others: Vec<&Point<'_>> = kept.iter().copied().filter(|other| other.at != point.at).collect();
                 if self.is_covered(point, &others) || self.is_between(point, &others, &mut left) {
                     kept = others;
                 }
@@ -186,11 +245,11 @@ impl Compared {
     }
 
     /// Those that no single one is never less than, as far as is looked.
-    fn without_covered<'p>(&self, points: &'p [Point]) -> Vec<&'p Point> {
-        let weight = |point: &Point| point.rounded.iter().fold(0.0, |sum: f64, own| sum + own);
-        let mut order: Vec<(f64, &Point)> = points.iter().map(|point| (weight(point), point)).collect();
+    fn without_covered<'p>(&self, points: &'p [Point<'p>]) -> Vec<&'p Point<'p>> {
+        let weight = |point: &Point<'_>| point.rounded.iter().fold(0.0, |sum: f64, own| sum + own);
+        let mut order: Vec<(f64, &Point<'_>)> = points.iter().map(|point| (weight(point), point)).collect();
         order.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.at.cmp(&b.1.at)));
-        let mut kept: Vec<&Point> = Vec::new();
+        let mut kept: Vec<&Point<'_>> = Vec::new();
         for (_, point) in order {
             // Neighbours are alike.
             let near = kept.get(kept.len().saturating_sub(MOST_SINGLE)..).unwrap_or_default();
@@ -221,12 +280,12 @@ impl Compared {
     }
 
     /// Whether one of the others is never less than a point.
-    fn is_covered(&self, point: &Point, others: &[&Point]) -> bool {
+    fn is_covered(&self, point: &Point<'_>, others: &[&Point<'_>]) -> bool {
         others.iter().rev().any(|other| self.mean_covers(point, other, other, !point.yields_to(other)))
     }
 
     /// Whether of two of the others a mean is never less than a point.
-    fn is_between(&self, point: &Point, others: &[&Point], left: &mut usize) -> bool {
+    fn is_between(&self, point: &Point<'_>, others: &[&Point<'_>], left: &mut usize) -> bool {
         let paired = others.get(..others.len().min(MOST_PAIRED)).unwrap_or_default();
         for (n, a) in paired.iter().enumerate() {
             for b in paired.get(n + 1..).unwrap_or_default() {
@@ -243,10 +302,10 @@ impl Compared {
     }
 
     /// Whether no mean of two points is nowhere below a third, by rounded numbers: by more than what rounding can change.
-    fn is_clearly_below(&self, point: &Point, a: &Point, b: &Point) -> bool {
+    fn is_clearly_below(&self, point: &Point<'_>, a: &Point<'_>, b: &Point<'_>) -> bool {
         const SLACK: f64 = 1e-9;
         let (mut low, mut high) = (0.0f64, 1.0f64);
-        for (((own, a), b), positive) in point.rounded.iter().zip(&a.rounded).zip(&b.rounded).zip(&self.is_positive) {
+        for (((own, a), b), positive) in point.rounded.iter().zip(a.rounded).zip(b.rounded).zip(&self.is_positive) {
             let (slope, wanted) = (a - b, own - b);
             let size = own.abs().max(a.abs()).max(b.abs());
             if slope.abs() <= size * SLACK {
@@ -266,7 +325,7 @@ impl Compared {
     }
 
     /// Whether a mean of two points is nowhere below a third: whether there is a share of the first that does for every coordinate.
-    fn mean_covers(&self, point: &Point, a: &Point, b: &Point, strictly: bool) -> bool {
+    fn mean_covers(&self, point: &Point<'_>, a: &Point<'_>, b: &Point<'_>, strictly: bool) -> bool {
         if self.is_clearly_below(point, a, b) {
             return false;
         }
@@ -274,7 +333,7 @@ impl Compared {
             return false;
         }
         let (mut low, mut high) = ((0i128, 1i128), (1i128, 1i128));
-        for (at, ((own, a), b)) in point.coordinates.iter().zip(&a.coordinates).zip(&b.coordinates).enumerate() {
+        for (at, ((own, a), b)) in point.coordinates.iter().zip(a.coordinates).zip(b.coordinates).enumerate() {
             // Where a coordinate may be negative both must have as much of it.
             if self.is_positive.get(at) == Some(&false) {
                 if own != a || own != b {
@@ -348,33 +407,41 @@ fn smaller(a: (i128, i128), b: (i128, i128)) -> (i128, i128) {
 mod tests {
     use super::*;
 
-    fn point(at: usize, mark: usize, coordinates: &[i128]) -> Point {
-        Point::new(at, mark, coordinates.to_vec())
-    }
-
-    fn space() -> Space {
-        Space { sizes: Vec::new(), denominator: 1, is_positive: vec![true, true] }
+    /// Those of moments, each with its place, its mark and its coordinates.
+    fn front(moments: &[(usize, usize, &[i128])]) -> Vec<usize> {
+        let space = Space { denominator: 1, is_positive: vec![true, true], ..Space::default() };
+        let names = moments.iter().map(|(at, mark, _)| (*at, *mark)).collect();
+        let coordinates = moments.iter().flat_map(|(_, _, coordinates)| coordinates.iter().copied()).collect();
+        space.front(&Points { names, coordinates })
     }
 
     /// Layers of a repeat have ever more of one thing and ever less of another: the first and the last are left.
     #[test]
     fn what_lies_between_two_is_never_the_largest() {
-        let layers = |more: i128| -> Vec<Point> {
+        let layers = |more: i128| {
             let layer = |n: i128| [1000 * n, 10 * (40 - n) + if n == 20 { more } else { 0 }, 0];
-            (0..40).map(|n| point(usize::try_from(n).unwrap(), 0, &layer(n))).collect()
+            let layers: Vec<[i128; 3]> = (0..40).map(layer).collect();
+            front(&layers.iter().enumerate().map(|(n, layer)| (n, 0, &layer[..])).collect::<Vec<_>>())
         };
-        assert_eq!(space().front(&layers(0)), [0, 39]);
+        assert_eq!(layers(0), [0, 39]);
         // One that is above the line between them stays.
-        assert_eq!(space().front(&layers(1)), [0, 20, 39]);
+        assert_eq!(layers(1), [0, 20, 39]);
     }
 
     /// Of equals the first says what persists: a later one that differs in that takes its place only if it is more.
     #[test]
     fn an_earlier_one_is_not_covered_by_its_equal() {
-        let front = |a: Point, b: Point| space().front(&[a, b]);
-        assert_eq!(front(point(0, 1, &[5, 5, 0]), point(1, 2, &[5, 6, 0])), [0, 1]);
-        assert_eq!(front(point(0, 1, &[5, 5, 0]), point(1, 2, &[6, 6, 0])), [1]);
-        assert_eq!(front(point(0, 1, &[5, 5, 0]), point(1, 1, &[5, 6, 0])), [1]);
-        assert_eq!(front(point(0, 1, &[5, 6, 0]), point(1, 2, &[5, 5, 0])), [0]);
+        assert_eq!(front(&[(0, 1, &[5, 5, 0]), (1, 2, &[5, 6, 0])]), [0, 1]);
+        assert_eq!(front(&[(0, 1, &[5, 5, 0]), (1, 2, &[6, 6, 0])]), [1]);
+        assert_eq!(front(&[(0, 1, &[5, 5, 0]), (1, 1, &[5, 6, 0])]), [1]);
+        assert_eq!(front(&[(0, 1, &[5, 6, 0]), (1, 2, &[5, 5, 0])]), [0]);
+    }
+
+    /// Products in the same proportions tell the same apart; the constant, opposite proportions and what may be negative are told from others.
+    #[test]
+    fn coordinates_in_the_same_proportions_are_one() {
+        let sizes = [vec![(0, 2), (1, 3), (2, 6), (3, -3), (4, 3)], vec![(1, 1), (2, 2), (3, -1), (4, 1)], vec![(5, 7)]];
+        assert_eq!(independent(&sizes, &[true; 6]), [0, 2, 3, 5]);
+        assert_eq!(independent(&sizes, &[true, true, true, true, false, true]), [0, 3, 4, 5]);
     }
 }

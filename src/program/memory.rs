@@ -10,8 +10,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use super::code::{Program, Room};
-use super::forms::{Form, Sizes, Walk};
-use super::front::Space;
+use super::forms::{Form, Products, Sizes, Walk};
+use super::front::{Points, Space};
 use super::poly::Poly;
 use super::symbolic::{Symbolic, Unformed, Variable, with_ports};
 use crate::cost::bind::bind;
@@ -60,8 +60,18 @@ pub struct MemoryProgram {
     variables: Vec<Variable>,
     /// What tells regions apart.
     key: Program,
-    state: Mutex<Symbolic>,
+    state: Mutex<Formed>,
     regions: RwLock<Regions>,
+}
+
+/// A model with its ports as formulas, and what all regions have in common.
+#[derive(Debug)]
+struct Formed {
+    symbolic: Symbolic,
+    /// Its sizes, and those that walks have met.
+    sizes: Sizes,
+    /// Moments as points of it; of no sizes before the first walk.
+    space: Space,
 }
 
 /// Regions, by what tells them apart.
@@ -91,7 +101,7 @@ impl MemoryProgram {
     /// # Errors
     /// See [`Unformed`].
     pub fn new(lowered: Lowered, asked: &Workload, step: Option<Step>) -> Result<Self, Unformed> {
-        let too_many = || Unformed::NoForm("too many distinct layers".to_owned());
+        let too_many = || Unformed::NoForm("more layers than moments are formed of: 20,000, or 1,000 that are unlike".to_owned());
         if lowered.flat.rows.len() > MOST_ROWS {
             return Err(too_many());
         }
@@ -100,9 +110,10 @@ impl MemoryProgram {
             return Err(too_many());
         }
         let key = decided(&mut symbolic).and_then(|key| Program::of_forms(&symbolic, &[], &key));
-        let key = key.ok_or(Unformed::NoForm("what decides over memory".to_owned()))?;
+        let key = key.ok_or(Unformed::NoForm("what decides over memory is beyond what formulas are made of".to_owned()))?;
         let (variables, asked) = (symbolic.variables.clone(), asked.clone());
-        Ok(MemoryProgram { lowered, asked, step, variables, key, state: Mutex::new(symbolic), regions: RwLock::default() })
+        let formed = Formed { sizes: Sizes::of(&symbolic), space: Space::default(), symbolic };
+        Ok(MemoryProgram { lowered, asked, step, variables, key, state: Mutex::new(formed), regions: RwLock::default() })
     }
 
     /// What it takes, in order.
@@ -119,7 +130,7 @@ impl MemoryProgram {
     /// A variable's value where a point doesn't say it: that of the workload it was made for.
     #[must_use]
     pub fn constant(&self, name: &str) -> Option<u64> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).workload.count(name)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).symbolic.workload.count(name)
     }
 
     /// How many regions were met.
@@ -144,31 +155,7 @@ impl MemoryProgram {
     fn known(&self, point: &[u64], room: &mut MemoryRoom) -> Option<Memory> {
         let regions = self.regions.read().unwrap_or_else(PoisonError::into_inner);
         let MemoryRoom { room, key, out } = room;
-        let region = regions.get(key.as_slice())?.iter().find(|region| region.program.at(point, room, out))?;
-        let (saved, cache) = (*out.first()?, *out.get(1)?);
-        let mut peak = (0u128, 0u128);
-        let (forward, step) = out.get(2..)?.split_at_checked(region.forward * 2)?;
-        // Of a model in which nothing runs there is no peak.
-        if forward.is_empty() && step.is_empty() {
-            return None;
-        }
-        for pair in forward.chunks_exact(2) {
-            if let [all, persists] = pair
-                && *all > peak.0
-            {
-                peak = (*all, *persists);
-            }
-        }
-        let ranks = self.ranks();
-        for (rest, gradients) in step.iter().zip(&region.gradients) {
-            peak = peak.max((rest.saturating_add(gradients.div_ceil(ranks)), 0));
-        }
-        Some(Memory {
-            peak_bytes: peak.0,
-            peak_activation_bytes: peak.0.saturating_sub(peak.1),
-            saved_bytes: saved,
-            cache_bytes: cache,
-        })
+        regions.get(key.as_slice())?.iter().find_map(|region| region.memory(point, self.ranks(), room, out))
     }
 
     /// Over how many ranks gradients are divided.
@@ -205,20 +192,66 @@ impl MemoryProgram {
         if said.has_errors() {
             return None;
         }
-        let mut symbolic = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let walk =
-            Walk { sizes: RefCell::new(Sizes::of(&symbolic)), compared: RefCell::default(), is_broken: RefCell::new(false) };
+        let mut formed = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let walk = Walk { sizes: RefCell::new(std::mem::take(&mut formed.sizes)), ..Walk::default() };
         let step = self.step.as_ref().map(|step| (&step.options, &step.gradients));
         let found = moments(&walk, flat, &bound, &report, step);
+        let Walk { sizes, compared, is_broken } = walk;
+        formed.sizes = sizes.into_inner();
         // Unknown is not zero, and what doesn't fit has no memory.
-        if !found.are_saves_known || !found.fits {
+        if !found.are_saves_known || !found.fits || is_broken.into_inner() {
             return None;
         }
-        let region = region(&mut symbolic, &walk, &found, (point, self.ranks()))?;
+        let region = region(&mut formed, &compared.into_inner(), &found, self.ranks())?;
+        // What is right in the region is what the walk found here.
+        let here = walked(&found, self.ranks())?;
+        if region.memory(point, self.ranks(), &mut Room::default(), &mut Vec::new()) != Some(here) {
+            return None;
+        }
         let mut regions = self.regions.write().unwrap_or_else(PoisonError::into_inner);
         regions.entry(key.into()).or_default().push(Arc::new(region));
         Some(())
     }
+}
+
+impl Region {
+    /// The memory at a point. `None`: it isn't in this region.
+    fn memory(&self, point: &[u64], ranks: u128, room: &mut Room, out: &mut Vec<u128>) -> Option<Memory> {
+        if !self.program.at(point, room, out) {
+            return None;
+        }
+        let (saved, cache) = (*out.first()?, *out.get(1)?);
+        let (forward, step) = out.get(2..)?.split_at_checked(self.forward * 2)?;
+        let forward = forward.chunks_exact(2).filter_map(|pair| Some((*pair.first()?, *pair.get(1)?)));
+        let step = step.iter().zip(&self.gradients).map(|(rest, gradients)| rest.saturating_add(gradients.div_ceil(ranks)));
+        memory(forward, step, saved, cache)
+    }
+}
+
+/// The memory of moments: of a pass, what is alive at each with what of it persists; and of a training step. `None`: of a model in which nothing runs
+/// there is no peak.
+fn memory(
+    forward: impl Iterator<Item = (u128, u128)>,
+    step: impl Iterator<Item = u128>,
+    saved_bytes: u128,
+    cache_bytes: u128,
+) -> Option<Memory> {
+    // The first of the largest says what persists.
+    let first = |best: (u128, u128), next: (u128, u128)| if next.0 > best.0 { next } else { best };
+    let step = step.map(|all| (all, 0));
+    let (peak_bytes, persists) = forward.chain(step).reduce(first)?;
+    Some(Memory { peak_bytes, peak_activation_bytes: peak_bytes.saturating_sub(persists), saved_bytes, cache_bytes })
+}
+
+/// The memory that a walk found at its point.
+fn walked(found: &Moments<Form>, ranks: u128) -> Option<Memory> {
+    let is_step = !found.backward.is_empty();
+    let forward = found.forward.iter().map(|(all, persists)| (all.value(), if is_step { 0 } else { persists.value() }));
+    let step = found.backward.iter().map(|parts| {
+        let rest = parts.saved.value().saturating_add(parts.passing.value());
+        rest.saturating_add(parts.gradients.value().div_ceil(ranks))
+    });
+    memory(forward, step, found.saved.value(), found.cache.value())
 }
 
 /// What a walk decides by that a workload may change: conditions of values, and how often layers run.
@@ -244,14 +277,11 @@ fn decided(symbolic: &mut Symbolic) -> Option<Vec<Poly>> {
     Some(found)
 }
 
-/// What holds where the walk decides as it did.
-fn region(symbolic: &mut Symbolic, walk: &Walk, found: &Moments<Form>, (point, ranks): (&[u64], u128)) -> Option<Region> {
-    if *walk.is_broken.borrow() {
-        return None;
-    }
-    let sizes = walk.sizes.borrow();
+/// What holds where the walk decides as it did: what it compared, with what came of it.
+fn region(formed: &mut Formed, compared: &[(Form, Form, bool)], found: &Moments<Form>, ranks: u128) -> Option<Region> {
+    let Formed { symbolic, sizes, space } = formed;
     let mut guards: Vec<Poly> = Vec::new();
-    for (a, b, is_same) in walk.compared.borrow().iter() {
+    for (a, b, is_same) in compared {
         let difference = sizes.poly(a)?.minus(&sizes.poly(b)?)?;
         let equal = symbolic.atoms.equals_zero(&difference)?;
         let guard = if *is_same { equal } else { Poly::integer(1).minus(&equal)? };
@@ -263,22 +293,18 @@ fn region(symbolic: &mut Symbolic, walk: &Walk, found: &Moments<Form>, (point, r
             None => guards.push(guard),
         }
     }
-    let mut forms = vec![sizes.poly(&found.saved)?, sizes.poly(&found.cache)?];
-    let space = Space::of(&mut symbolic.atoms, &sizes)?;
-    let forward = if found.backward.is_empty() { forward(&space, &found.forward)? } else { Vec::new() };
+    let products = Products::of(sizes);
+    let mut forms = vec![products.poly(&found.saved)?, products.poly(&found.cache)?];
+    space.grow(&mut symbolic.atoms, sizes)?;
+    let forward = if found.backward.is_empty() { forward(space, &found.forward)? } else { Vec::new() };
     for at in &forward {
         let (all, persists) = found.forward.get(*at)?;
-        forms.extend([sizes.poly(all)?, sizes.poly(persists)?]);
+        forms.extend([products.poly(all)?, products.poly(persists)?]);
     }
     let mut gradients = Vec::new();
-    for (rest, of_weights) in step(&space, found, ranks)? {
-        forms.push(sizes.poly(&rest)?);
+    for (rest, of_weights) in step(space, found, ranks)? {
+        forms.push(products.poly(&rest)?);
         gradients.push(of_weights);
-    }
-    // What is right here is what the walk found here.
-    let at_point = |poly: &Poly| symbolic.atoms.value(poly, point)?.to_count();
-    if at_point(forms.first()?)? != found.saved.value() {
-        return None;
     }
     let program = Program::of_forms(symbolic, &guards, &forms)?;
     Some(Region { program, forward: forward.len(), gradients })
@@ -288,7 +314,6 @@ fn region(symbolic: &mut Symbolic, walk: &Walk, found: &Moments<Form>, (point, r
 const NEAR: std::ops::RangeInclusive<isize> = -16..=16;
 
 /// A moment: what is alive, what of it is divided over ranks, and what persists.
-#[derive(PartialEq, Eq, Hash)]
 struct Candidate<'m> {
     all: Cow<'m, Form>,
     divided: u128,
@@ -296,23 +321,29 @@ struct Candidate<'m> {
 }
 
 impl Candidate<'_> {
-    /// Whether another beside which as much persists is more at every workload.
+    /// Whether another is more at every workload. What is less here isn't.
     fn is_covered_by(&self, other: &Candidate<'_>) -> bool {
-        other.persists == self.persists && other.divided >= self.divided && other.all.covers(&self.all) && other.all != self.all
+        let may = other.all.value() >= self.all.value() && other.divided >= self.divided;
+        may && other.all.covers(&self.all) && other.all != self.all
     }
 }
 
 /// Those moments that may be the largest, by their places: the first of the largest says what persists.
 fn front(space: &Space, moments: &[Candidate<'_>]) -> Option<Vec<usize>> {
-    let mut marks: HashMap<Option<&Form>, usize> = HashMap::new();
-    let mut seen: HashSet<&Candidate<'_>> = HashSet::new();
-    let mut points = Vec::new();
-    for (at, moment) in moments.iter().enumerate() {
-        let next = marks.len();
-        let mark = *marks.entry(moment.persists).or_insert(next);
-        let mut near = NEAR.filter_map(|by| moments.get(at.wrapping_add_signed(by)));
-        if !near.any(|other| moment.is_covered_by(other)) && seen.insert(moment) {
-            points.push(space.point(&moment.all, moment.divided, at, mark)?);
+    // What persists beside each, by a number.
+    let mut known: HashMap<Option<&Form>, usize> = HashMap::new();
+    let mut marked: Vec<(usize, &Candidate<'_>)> = Vec::with_capacity(moments.len());
+    for moment in moments {
+        let next = known.len();
+        marked.push((*known.entry(moment.persists).or_insert(next), moment));
+    }
+    let mut seen: HashSet<(usize, u128, &Form)> = HashSet::new();
+    let mut points = Points::default();
+    for (at, (mark, moment)) in marked.iter().copied().enumerate() {
+        let mut near = NEAR.filter_map(|by| marked.get(at.wrapping_add_signed(by)));
+        let is_covered = near.any(|(other, more)| *other == mark && moment.is_covered_by(more));
+        if !is_covered && seen.insert((mark, moment.divided, &*moment.all)) {
+            space.add(&moment.all, moment.divided, (at, mark), &mut points)?;
         }
     }
     Some(space.front(&points))

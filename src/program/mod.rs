@@ -8,10 +8,13 @@ mod domain;
 mod experts;
 mod forms;
 mod front;
+mod functions;
 mod lane;
 mod memory;
+mod numbers;
 mod poly;
 mod proof;
+mod quotient;
 mod symbolic;
 #[cfg(test)]
 mod tests;

@@ -14,6 +14,9 @@ const MOST_FACTORS: usize = 12;
 /// The most terms of a polynomial: beyond, nobody reads it, and the interpreter is faster.
 const MOST_TERMS: usize = 4_000;
 
+/// The most terms of a quotient of two polynomials that is looked for.
+const MOST_DIVIDED: usize = 64;
+
 /// A product of atoms: their ids in ascending order, then zeros.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Mono([AtomId; MOST_FACTORS]);
@@ -231,6 +234,25 @@ impl Poly {
         monos.fold(first, |common, mono| common.common(&mono))
     }
 
+    /// The polynomial of which this one is the product with another. `None`: there is none, or none was found within what is computed with.
+    pub fn divided(&self, by: &Poly) -> Option<Poly> {
+        // Of the largest products, by an order that multiplying both sides keeps.
+        let leading = |poly: &Poly| poly.0.iter().max_by_key(|(mono, _)| (mono.degree(), *mono)).copied();
+        let (lead, scale) = leading(by).filter(|_| self.0.len() <= MOST_DIVIDED * MOST_DIVIDED)?;
+        let (mut rest, mut quotient) = (self.clone(), Vec::new());
+        while let Some((mono, value)) = leading(&rest) {
+            if quotient.len() >= MOST_DIVIDED {
+                return None;
+            }
+            let (mono, value) = (mono.over(&lead)?, value.checked_div(scale)?);
+            let part: Option<Vec<(Mono, Exact)>> =
+                by.0.iter().map(|(of, times)| Some((of.times(&mono)?, times.checked_mul(value)?))).collect();
+            rest = rest.minus(&Poly::sum(part?)?)?;
+            quotient.push((mono, value));
+        }
+        Poly::sum(quotient)
+    }
+
     /// Without factors that all terms have. `None`: one hasn't.
     pub fn over(&self, divisor: &Mono) -> Option<Poly> {
         Poly::sum(self.0.iter().map(|(mono, value)| Some((mono.over(divisor)?, *value))).collect::<Option<_>>()?)
@@ -258,6 +280,25 @@ mod tests {
         assert_eq!(ab.over(&Mono::of(3)), None);
         assert_eq!(ab.times(&Mono::of(2)).unwrap().without(2), ab);
         assert_eq!(Mono::product(vec![1; MOST_FACTORS + 1]), None);
+    }
+
+    #[test]
+    fn products_are_divided_by_their_factors() {
+        let (x, y) = (Poly::atom(1), Poly::atom(2));
+        let times = |a: &Poly, b: &Poly| {
+            let term = |(m, x): &(Mono, Exact)| {
+                b.terms().iter().map(|(n, y)| (m.times(n).unwrap(), x.checked_mul(*y).unwrap())).collect::<Vec<_>>()
+            };
+            Poly::sum(a.terms().iter().flat_map(term).collect()).unwrap()
+        };
+        let sum = x.plus(&y).unwrap();
+        let other = x.minus(&times(&y, &y)).unwrap().plus(&Poly::integer(3)).unwrap();
+        let product = times(&sum, &other);
+        assert_eq!(product.divided(&sum), Some(other.clone()));
+        assert_eq!(product.divided(&other), Some(sum.clone()));
+        assert_eq!(product.plus(&Poly::integer(1)).unwrap().divided(&sum), None);
+        assert_eq!(x.divided(&Poly::default()), None);
+        assert_eq!(Poly::default().divided(&x), Some(Poly::default()));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! A [`FlatModel`] and what is asked of it come in, a [`Symbolic`] goes out: bound and costed by the same code as a single workload is
 //! (`cost::bind`, `cost::evaluate`), in the domain of polynomials. Conventions and dtypes are folded in.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::atoms::Atoms;
@@ -94,7 +95,7 @@ impl Sparse {
 struct Costs {
     figures: Sparse,
     /// Its weights, where some rows of the model share theirs.
-    tensors: Vec<Tensor>,
+    tensors: Vec<Tensor<Poly>>,
 }
 
 /// Why a model has no formulas.
@@ -102,7 +103,7 @@ struct Costs {
 pub enum Unformed {
     /// Something is wrong with it, or with what is asked.
     Wrong(Diagnostics),
-    /// Something of it is no polynomial: the interpreter answers for it.
+    /// Something of it is beyond what formulas are made of, which this says: the interpreter answers for it.
     NoForm(String),
 }
 
@@ -137,14 +138,15 @@ fn formed(
     }
     let space = Space::new(flat, asked, &complete, regime);
     let symbols = Symbols::new(&space.variables.iter().map(|variable| i128::from(variable.least)).collect::<Vec<_>>());
-    let no_form = |otherwise: &str| Unformed::NoForm(symbols.without_form().unwrap_or(otherwise).to_owned());
-    let values = space.values(&symbols, flat, asked, &plain).ok_or_else(|| no_form("a workload variable"))?;
+    let no_form = |otherwise: &str| Unformed::NoForm(symbols.without_form().unwrap_or_else(|| otherwise.to_owned()));
+    let values =
+        space.values(&symbols, flat, asked, &plain).ok_or_else(|| no_form("a workload variable is wrong at every workload"))?;
     space.guards(&symbols, &values, &complete);
     let conventions = plain.iter().skip(VARIABLES.len()).map(|value| symbols.constant(value));
     let builtins: Vec<Symbol> = values.iter().take(VARIABLES.len()).cloned().chain(conventions).collect();
     let (signatures, bound) = bind_in(&symbols, flat, asked, &complete, values, &mut diagnostics);
     if diagnostics.has_errors() {
-        return Err(no_form("a parameter"));
+        return Err(no_form("a parameter is wrong at every workload"));
     }
     let phase = complete.phase;
     let any_tied = flat.rows.iter().any(|info| !info.row.tied.is_empty());
@@ -160,13 +162,14 @@ fn formed(
         costed.push(Costs { figures: Sparse::from(made.figures), tensors });
     }
     drop(signatures);
-    let rows = rows(&symbols, flat, &bound, &costed, &mut diagnostics).ok_or_else(|| no_form("a row"))?;
+    let rows =
+        rows(&symbols, flat, &bound, &costed, &mut diagnostics).ok_or_else(|| no_form("tied weights whose shapes differ"))?;
     let signatures: Vec<Sparse> = costed.into_iter().map(|costed| costed.figures).collect();
-    let sums = sums(&symbols, &rows, &signatures).ok_or_else(|| no_form("a total"))?;
+    let sums = sums(&symbols, &rows, &signatures).ok_or_else(|| no_form("a total is beyond 128 bits, or has too many terms"))?;
     let (layers, modules) = flat.counts().ok_or(Unformed::NoForm("layers beyond 2^128".to_owned()))?;
     drop(builtins);
     if let Some(what) = symbols.without_form() {
-        return Err(Unformed::NoForm(what.to_owned()));
+        return Err(Unformed::NoForm(what));
     }
     let State { atoms, guards, .. } = symbols.into_state();
     if guards.iter().any(Poly::is_zero) {
@@ -298,7 +301,9 @@ impl<'r> Space<'r> {
             Binding::Workload(residual) => {
                 let env =
                     |variable: &WorkloadVar| values.get(usize::from(variable.0)).cloned().flatten().ok_or(EvalError::Reported);
-                eval_in(symbols, &residual.expr, &env, 0).ok()
+                let value = eval_in(symbols, &residual.expr, &env, 0).ok()?;
+                // One that is wrong is an error, whoever asks for it.
+                symbols.settled(&value, &|_| true).map(Cow::into_owned)
             }
         }
     }
@@ -340,13 +345,15 @@ fn rows(
         let signature = row.signature? as usize;
         let found = costed.get(signature)?;
         let find = |row: usize| of_row(row).map(|found| found.tensors.as_slice());
-        let gone = tied_elsewhere(info, &found.tensors, &find, diagnostics);
+        let gone = tied_elsewhere(symbols, info, &found.tensors, &find, diagnostics);
         let own = (!gone.is_empty()).then(|| {
             let mut figures = Figures::filled(Poly::default());
             found.figures.0.iter().for_each(|(quantity, figure)| figures.set(*quantity, figure.clone()));
-            for (quantity, share) in gone.iter().flat_map(|tensor| share_of(tensor)) {
-                let left = symbols.difference(figures.get(quantity), &symbols.of(share));
-                figures.set(quantity, left);
+            for (tensor, when) in &gone {
+                for (quantity, share) in share_of(tensor) {
+                    let left = symbols.difference(figures.get(quantity), &symbols.only_if(when, &share));
+                    figures.set(quantity, left);
+                }
             }
             Box::new(Sparse::from(figures))
         });

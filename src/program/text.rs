@@ -29,12 +29,15 @@ enum Binds {
 
 /// Words that mean something in a Python module of formulas.
 const PYTHON_WORDS: &str = "False None True and as assert async await break class continue def del elif else except finally for from global if \
-    import in is lambda nonlocal not or pass raise return try while with yield int min max map index isqrt expected_millionths ValueError _check";
+    import in is lambda nonlocal not or pass raise return try while with yield int len min max map index isqrt quotient power item expected_millionths ValueError _check";
 
 /// Words that mean something in a JavaScript module of formulas.
 const JAVASCRIPT_WORDS: &str = "arguments await break case catch class const continue debugger default delete do else enum eval export extends \
     false finally for function if implements import in instanceof interface let new null package private protected public return static super \
-    switch this throw true try typeof var void while with yield BigInt RangeError min floorDiv isqrt expectedMillionths check";
+    switch this throw true try typeof var void while with yield BigInt RangeError min floorDiv isqrt quotient power item expectedMillionths check";
+
+/// So many items of a list are shown to people.
+const MOST_ITEMS: usize = 8;
 
 /// How two numbers are compared.
 #[derive(Debug, Clone, Copy)]
@@ -205,6 +208,12 @@ impl Writer<'_> {
         }
         let factor = |(atom, power): &(AtomId, usize)| {
             let text = self.atom(*atom);
+            let text = match self.atoms.atom(*atom) {
+                Some(Atom::Power(..)) if *power > 1 && matches!(self.style, Style::Text | Style::Latex) => {
+                    self.parentheses(&text)
+                }
+                _ => text,
+            };
             match (self.style, power) {
                 (_, 1) => text,
                 (Style::Text, 2) => format!("{text}²"),
@@ -268,6 +277,7 @@ impl Writer<'_> {
                     Style::JavaScript => format!("floorDiv({}, {denominator})", form(numerator)),
                 }
             }
+            Atom::Quotient(a, b) => self.quotient(a, b),
             Atom::Min(a, b) => {
                 // A number comes last.
                 let (a, b) = if a.as_constant().is_some() { (form(b), form(a)) } else { (form(a), form(b)) };
@@ -276,8 +286,7 @@ impl Writer<'_> {
             Atom::AtLeast(form, threshold) => self.condition(form, Sign::AtLeast, *threshold),
             Atom::Equals(form, value) => self.condition(form, Sign::Equal, *value),
             Atom::Experts(experts, chosen, tokens) => {
-                let number = |n: u128| self.number(Exact::from_count(n).unwrap_or_default());
-                let args = format!("{}, {}, {}", number(*experts), number(*chosen), form(tokens));
+                let args = format!("{}, {}, {}", self.integer(experts), self.integer(chosen), self.integer(tokens));
                 match self.style {
                     Style::Text => format!("experts({args})"),
                     Style::Latex => format!("\\operatorname{{experts}}\\left({args}\\right)"),
@@ -288,9 +297,113 @@ impl Writer<'_> {
             Atom::Isqrt(inner) => match self.style {
                 Style::Text => format!("⌊√{}⌋", self.within(self.factored(inner), Binds::Whole)),
                 Style::Latex => format!("\\left\\lfloor\\sqrt{{{}}}\\right\\rfloor", form(inner)),
-                Style::Python | Style::JavaScript => format!("isqrt({})", form(inner)),
+                Style::Python | Style::JavaScript => format!("isqrt({})", self.integer(inner)),
             },
+            Atom::Power(base, exponent) => self.power(base, exponent),
+            Atom::Item(items, at) => self.item(items, at),
         }
+    }
+
+    /// An integer, whatever fractions its polynomial has.
+    fn integer(&self, poly: &Poly) -> String {
+        match (self.style, poly.whole()) {
+            (Style::Python, Some((numerator, by))) if by != 1 => format!("{} // {by}", self.factor(&numerator)),
+            (Style::JavaScript, Some((numerator, by))) if by != 1 => format!("{} / {by}n", self.factor(&numerator)),
+            _ => self.poly(poly),
+        }
+    }
+
+    /// The quotient of two, rounded down; up where that is shorter.
+    fn quotient(&self, a: &Poly, b: &Poly) -> String {
+        let (is_positive, binds) = (self.is_at_least(b, 1), Binds::Whole);
+        let inside = |a: &Poly| match self.style {
+            Style::Latex => format!("\\frac{{{}}}{{{}}}", self.poly(a), self.poly(b)),
+            _ => format!("{}/{}", self.factor(a), self.within(self.factored(b), binds)),
+        };
+        // floor((a + b - 1) / b) = ceil(a / b)
+        let ceil = self.rounded_up(a, b);
+        match (self.style, ceil) {
+            (Style::Text, Some(a)) => format!("⌈{}⌉", inside(&a)),
+            (Style::Text, None) => format!("⌊{}⌋", inside(a)),
+            (Style::Latex, Some(a)) => format!("\\left\\lceil {}\\right\\rceil", inside(&a)),
+            (Style::Latex, None) => format!("\\left\\lfloor {}\\right\\rfloor", inside(a)),
+            (Style::Python, _) if is_positive => format!("({} // {})", self.factor(a), self.within(self.factored(b), binds)),
+            (Style::JavaScript, _) if is_positive => format!("floorDiv({}, {})", self.poly(a), self.poly(b)),
+            (Style::Python | Style::JavaScript, _) => format!("quotient({}, {})", self.poly(a), self.poly(b)),
+        }
+    }
+
+    /// What is rounded up where `a + b - 1` is rounded down.
+    pub fn rounded_up(&self, a: &Poly, b: &Poly) -> Option<Poly> {
+        let less = a.minus(b)?.plus(&Poly::integer(1))?;
+        (less.terms().len() < a.terms().len()).then_some(less)
+    }
+
+    fn power(&self, base: &Poly, exponent: &Poly) -> String {
+        let tight = |poly: &Poly| self.within(self.factored(poly), Binds::Whole);
+        match self.style {
+            Style::Text => format!("{}^{}", tight(base), tight(exponent)),
+            Style::Latex => format!("{}^{{{}}}", tight(base), self.poly(exponent)),
+            Style::Python | Style::JavaScript
+                if self.is_at_least(exponent, 0) && base.denominator() == Some(1) && exponent.denominator() == Some(1) =>
+            {
+                format!("({} ** {})", tight(base), tight(exponent))
+            }
+            Style::Python | Style::JavaScript => format!("power({}, {})", self.integer(base), self.integer(exponent)),
+        }
+    }
+
+    fn item(&self, items: &[i128], at: &Poly) -> String {
+        let is_code = matches!(self.style, Style::Python | Style::JavaScript);
+        let shown = items.get(..MOST_ITEMS).filter(|_| !is_code).unwrap_or(items);
+        let mut list = shown.iter().map(|item| self.number(Exact::integer(*item))).collect::<Vec<_>>().join(", ");
+        if shown.len() < items.len() {
+            list.push_str(", ...");
+        }
+        let at = self.integer(at);
+        match self.style {
+            Style::Text => format!("item({at}; {list})"),
+            Style::Latex => format!("\\operatorname{{item}}\\left({at};\\ {list}\\right)"),
+            Style::Python => format!("item({at}, ({list},))"),
+            Style::JavaScript => format!("item({at}, [{list}])"),
+        }
+    }
+
+    /// Whether it is plain to see that a polynomial is never less than 0, or than 1.
+    fn is_at_least(&self, poly: &Poly, least: i128) -> bool {
+        let is_positive = |(mono, value): &(Mono, Exact)| *value > Exact::ZERO && self.atoms.are_at_least(mono, 0);
+        let is_one = |(mono, value): &(Mono, Exact)| *value >= Exact::ONE && self.atoms.are_at_least(mono, 1);
+        poly.terms().iter().all(is_positive) && (least <= 0 || poly.terms().iter().any(is_one))
+    }
+
+    /// That one number divides another, in words, where a condition asks for it.
+    fn divides(&self, form: &Poly, sign: Sign, value: i128) -> Option<String> {
+        let form = form.minus(&Poly::integer(value))?;
+        let opposite = form.times(Exact::integer(-1))?;
+        let (words, latex) = match sign {
+            Sign::Equal => ("divides", "\\mid"),
+            Sign::Unequal => ("doesn't divide", "\\nmid"),
+            Sign::AtLeast | Sign::Less => return None,
+        };
+        form.atoms().into_iter().find_map(|id| {
+            let (a, b) = match self.atoms.atom(id)? {
+                Atom::Quotient(a, b) => (a.clone(), b.clone()),
+                Atom::Floor(a, by) => (a.clone(), Poly::integer(*by)),
+                _ => return None,
+            };
+            let times = b.terms().iter().map(|(mono, value)| Some((mono.times(&Mono::of(id))?, *value)));
+            let rest = a.minus(&Poly::sum(times.collect::<Option<_>>()?)?)?;
+            if rest != form && rest != opposite {
+                return None;
+            }
+            // Of what was rounded up it is the number itself.
+            let a = self.rounded_up(&a, &b).unwrap_or(a);
+            match self.style {
+                Style::Text => Some(format!("[{} {words} {}]", self.poly(&b), self.poly(&a))),
+                Style::Latex => Some(format!("\\left[{} {latex} {}\\right]", self.factor(&b), self.factor(&a))),
+                Style::Python | Style::JavaScript => None,
+            }
+        })
     }
 
     /// 1 where a condition doesn't hold.
@@ -306,6 +419,9 @@ impl Writer<'_> {
     }
 
     fn condition(&self, form: &Poly, sign: Sign, value: i128) -> String {
+        if let Some(divides) = self.divides(form, sign, value) {
+            return divides;
+        }
         let (value, form) = (self.number(Exact::integer(value)), self.poly(form));
         let (text, latex, code) = match sign {
             Sign::AtLeast => ("≥", "\\ge", ">="),

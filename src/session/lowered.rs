@@ -79,7 +79,7 @@ impl Lowered {
     /// What is wrong with the workload, or what of the model is no polynomial: then [`Lowered::totals`] answers for each.
     pub fn program(&self, workload: &Workload) -> Result<Program, Unformed> {
         let mut symbolic = self.symbolic(workload, &Regime::default())?;
-        Program::of(&mut symbolic).ok_or(Unformed::NoForm("a number beyond 2^127".to_owned()))
+        Program::of(&mut symbolic).ok_or(Unformed::NoForm("a total is beyond 128 bits, or has more than 4,000 terms".to_owned()))
     }
 
     /// The memory of a pass as formulas: its peak, what is saved, what is cached, in nanoseconds at any workload.

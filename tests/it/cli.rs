@@ -155,6 +155,9 @@ fn the_command_line_explains_its_own_errors() {
         assert!(stderr(&output).contains(code), "{args:?}: {}", stderr(&output));
         assert_eq!(output.status.code(), Some(i32::from(code.starts_with('E'))), "{args:?}");
     }
+    let text = TINY.replace(r#""up","#, r#""up", "calls": "floor(float_product(<seq_len>, 0.29))","#);
+    let (unformed, code) = (run_with_stdin(&["formula", "-"], &text), "E0407");
+    assert!(stderr(&unformed).contains(code), "{}", stderr(&unformed));
     let near = run(&["compile", "distilgpt2", "--dtype", "bf17"]);
     assert!(stderr(&near).contains("did you mean `bf16`?"), "{}", stderr(&near));
 }

@@ -5,9 +5,10 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use layerspec::programs::Program;
-use layerspec::{Phase, Workload};
+use layerspec::{Execution, Lowered, Phase, Workload};
 
-use crate::program::{Random, base, model};
+use crate::program::{Random, at_point, base, compare as compare_with_interpreter, model};
+use crate::support::SESSION;
 
 /// Models whose formulas have everything that formulas can have: experts, windows, ceilings, conditions, images, squares.
 const MODELS: &[(&str, Phase)] = &[
@@ -267,20 +268,159 @@ fn layerspec_total(file: &str, quantity: &str) -> String {
     json["totals"][quantity].to_string()
 }
 
-/// A model whose weights depend on the workload has no formula, and says so.
+/// Models of everything that a workload may change: what it divides and is divided by, powers, items of lists, sizes of weights, whether there are any.
+/// Each with how many of the random points at least have figures.
+const CHANGED: &[(&str, usize, &str)] = &[
+    (
+        "quotients",
+        40,
+        r#"{ "workload": { "chunk": 3, "n": 4 }, "variables": { "hidden": 720 }, "layers": [
+            { "name": "a", "class": "torch.nn.SiLU", "calls": "floor(<seq_len> / <chunk>) + ceil(<seq_len> / <batch_size>)",
+              "parameters": { "features": "<hidden> / <batch_size>" } },
+            { "name": "b", "class": "torch.nn.SiLU", "calls": "if(<n> > 0, ceil(max(<seq_len> / <n>, <chunk> / 2)), 5)",
+              "parameters": { "features": "<hidden> / <batch_size>" } },
+            { "name": "c", "class": "torch.nn.SiLU", "calls": "if(<n> > 0, if(<seq_len> / <n> > 2, 2, 3), 4) + <seq_len> % <chunk>",
+              "parameters": { "features": "<hidden> / <batch_size>" } } ] }"#,
+    ),
+    (
+        "lists and powers",
+        40,
+        r#"{ "workload": { "v": 1, "k": 3, "n": 4, "ratio": "<n> / (<k> + 1)" },
+            "variables": { "steps": [1, 2, 4, 9], "halves": [1.5, 2.5, 4], "kinds": ["full", "half", "none"] }, "layers": [
+            { "name": "a", "class": "torch.nn.SiLU", "parameters": { "features": 1 },
+              "calls": "at(<steps>, <v>) + 2 ^ <k> + ceil(3 ^ (<k> - <n>)) + isqrt(<n> * <seq_len>) + ceil(<ratio>)" },
+            { "name": "b", "class": "torch.nn.SiLU", "calls": "if(at(<kinds>, <v>) == 'half', 3, 1)", "parameters": { "features": 1 } },
+            { "name": "c", "class": "torch.nn.SiLU", "parameters": { "features": 1 },
+              "calls": "product(<steps>, <v>) + if(contains(<steps>, <n>), find_last(<steps>, <n>, 4), 7)" },
+            { "name": "d", "class": "torch.nn.SiLU", "parameters": { "features": 1 },
+              "calls": "ceil(10 * at(<halves>, <v>)) + ceil(expected_experts(<k> + 1, min(<k>, 2), <seq_len> - 1))" } ] }"#,
+    ),
+    (
+        "weights",
+        60,
+        r#"{ "workload": { "n": 4, "m": 2 }, "layers": [
+            { "name": "a", "class": "torch.nn.Linear", "parameters": { "in_features": "<n> + 1", "out_features": "6 * <m>", "bias": "<n> > <m>" } },
+            { "name": "b", "class": "torch.nn.Linear", "parameters": { "in_features": "6 * <m>", "out_features": "<n> + 1", "bias": false } },
+            { "name": "c", "class": "torch.nn.Linear", "parameters": { "in_features": "<n> + 1", "out_features": "6 * <m>", "bias": true },
+              "tied_to": "a" } ] }"#,
+    ),
+];
+
+/// A model of the user's own.
+fn own(name: &str, text: &str) -> Lowered {
+    let read = SESSION.read(name, text).and_then(|model| model.lowered(&Execution::default()));
+    read.into_result().unwrap_or_else(|said| panic!("{name}: {said:?}"))
+}
+
+/// What a workload divides, picks and raises is formulas as well: the interpreter's figures, and refusals where it refuses, in every language.
+#[test]
+fn whatever_a_workload_changes_has_a_formula() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, least, text) in CHANGED {
+        let lowered = own(name, text);
+        let base = base(Phase::Prefill);
+        let (same, _) = compare_with_interpreter(name, &lowered, &base, 200, &mut Random(5));
+        assert!(same > least / 4, "{name}: {same} of 200 random points have figures");
+        let program = lowered.program(&base).unwrap();
+        let (mut room, mut out, mut random) = (program.room(), Vec::new(), Random(9));
+        let mut lines: Vec<String> = Vec::new();
+        let mut points: Vec<Vec<u64>> = Vec::new();
+        let mut answered = 0;
+        for _ in 0..200 {
+            let small = |name: &str, random: &mut Random| if name == "past_len" { 0 } else { random.below(13) };
+            let point: Vec<u64> = program.variables().iter().map(|variable| small(&variable.name, &mut random)).collect();
+            let is_right = program.at(&point, &mut room, &mut out);
+            let totals = lowered.totals(&at_point(&base, &program, &point)).into_result();
+            assert_eq!(is_right, totals.is_ok(), "{name} at {point:?}");
+            answered += usize::from(is_right);
+            for (at, total) in program.outputs().enumerate().filter(|(_, total)| SHOWN.contains(&total.name())) {
+                let known =
+                    totals.as_ref().map_or_else(|_| "refused".to_owned(), |totals| totals.total(total).unwrap().to_string());
+                if is_right {
+                    assert_eq!(out[at].to_string(), known, "{name} at {point:?}: {}", total.name());
+                }
+                lines.push(format!("{} {point:?} {known}", total.name()));
+            }
+            points.push(point);
+        }
+        assert!(answered >= *least, "{name}: {answered} of 200 small points have figures");
+        let file = folder.path().join("m.json").display().to_string();
+        std::fs::write(&file, text).unwrap();
+        let module = |language: &str| {
+            String::from_utf8(layerspec(&["formula", &file, "--as", language, "--quantity", &SHOWN.join(",")])).unwrap()
+        };
+        let names: Vec<&str> =
+            program.outputs().map(layerspec::programs::Total::name).filter(|name| SHOWN.contains(name)).collect();
+        let python = format!(
+            "{}\nfor point in {points:?}:\n    for name in {names:?}:\n        try:\n            print(name, point, globals()[name](*point))\n        except ValueError:\n            print(name, point, 'refused')\n",
+            module("python")
+        );
+        let javascript = format!(
+            "{}\nconst all = {{ {} }};\nfor (const point of {points:?}) for (const name of {names:?}) {{\n  let found;\n  try {{ found = all[name](...point); }} catch (error) {{ if (!(error instanceof RangeError)) throw error; found = 'refused'; }}\n  console.log(`${{name}} [${{point.join(\", \")}}] ${{found}}`);\n}}\n",
+            module("javascript"),
+            names.join(", ")
+        );
+        for (program, arguments, script) in [("python3", &["-"][..], python), ("node", &["--input-type=module", "-"], javascript)]
+        {
+            let Some(printed) = run(program, arguments, &script) else { continue };
+            let printed: Vec<&str> = printed.lines().collect();
+            assert_eq!(printed.len(), lines.len(), "{name} in {program}");
+            for (found, expected) in printed.iter().zip(&lines) {
+                assert_eq!(found, expected, "{name} in {program}");
+            }
+        }
+        // People and papers have it, too.
+        for form in ["text", "latex", "json"] {
+            assert!(!layerspec(&["formula", &file, "--as", form]).is_empty(), "{name} as {form}");
+        }
+    }
+}
+
+/// The quantities of which something changes in [`CHANGED`].
+const SHOWN: [&str; 5] = ["matmul_flops", "vector_flops", "params", "weight_bytes", "activations_written"];
+
+/// How people read it: rounding and divisibility in words.
+#[test]
+fn quotients_and_items_are_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("m.json").display().to_string();
+    std::fs::write(&file, CHANGED[0].2).unwrap();
+    let page = String::from_utf8(layerspec(&["formula", &file, "--quantity", "vector_flops"])).unwrap();
+    for expected in ["⌊720/B⌋", "⌊S/chunk⌋", "⌈S/B⌉", "B divides 720", "chunk ≥ 1"] {
+        assert!(page.contains(expected), "{expected} in {page}");
+    }
+    std::fs::write(&file, CHANGED[1].2).unwrap();
+    let page = String::from_utf8(layerspec(&["formula", &file, "--quantity", "vector_flops"])).unwrap();
+    for expected in ["item(v; 1, 2, 4, 9)", "2^k", "v < "] {
+        assert!(page.contains(expected), "{expected} in {page}");
+    }
+}
+
+/// What has no formula says what stands in the way, and whatever asks of the model is answered all the same.
 #[test]
 fn what_has_no_formula_is_said() {
-    let text = r#"{ "workload": { "n": 4 }, "layers": [ { "name": "a", "class": "torch.nn.Linear", "parameters": { "in_features": 4, "out_features": "<n>" } } ] }"#;
-    let mut child = Command::new(env!("CARGO_BIN_EXE_layerspec"))
-        .args(["formula", "-"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains("no formula") && said.contains("`weight` depends on the workload"), "{said}");
+    let float = r#""calls": "floor(float_product(<n>, 0.29))""#;
+    // Each doubles the terms; no two are alike.
+    let sum =
+        (1..=11).map(|n| format!("if(<n> > {n} * <m> - <seq_len>, <n> + {n}, <m> * {n} + 1)")).collect::<Vec<_>>().join(" * ");
+    let large = format!(r#""calls": "{sum}""#);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("m.json").display().to_string();
+    for (calls, why) in
+        [(float, "`float_product` of what a workload changes"), (large.as_str(), "beyond what formulas are made of")]
+    {
+        let text = format!(
+            r#"{{ "workload": {{ "n": 400, "m": 3 }}, "layers": [ {{ "name": "a", "class": "torch.nn.SiLU", {calls}, "parameters": {{ "features": 4 }} }} ] }}"#
+        );
+        std::fs::write(&file, text).unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_layerspec")).args(["formula", &file]).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains("error[E0407]: this model has no formulas") && said.contains(why), "{said}");
+        let one = layerspec_total(&file, "vector_flops");
+        let swept = String::from_utf8(layerspec(&["sweep", &file, "--set", "n=400,401", "--format", "csv"])).unwrap();
+        assert!(swept.lines().nth(1).unwrap().contains(&one), "{one} in {swept}");
+        layerspec(&["solve", &file, "--for", "batch", "--vector-flops", "1e12"]);
+        layerspec(&["memory", &file, "--device", "h100-sxm"]);
+    }
 }

@@ -46,7 +46,7 @@ pub fn base(phase: Phase) -> Workload {
 }
 
 /// A workload with these values of the program's variables.
-fn at_point(base: &Workload, program: &Program, point: &[u64]) -> Workload {
+pub fn at_point(base: &Workload, program: &Program, point: &[u64]) -> Workload {
     let mut workload = base.clone();
     for (variable, value) in program.variables().iter().zip(point) {
         match &*variable.name {
@@ -70,7 +70,7 @@ fn value(name: &str, least: u64, phase: Phase, random: &mut Random) -> u64 {
 }
 
 /// Compares a model's program with the interpreter at so many points; how many were compared, and how many refused.
-fn compare(name: &str, lowered: &Lowered, base: &Workload, points: usize, random: &mut Random) -> (usize, usize) {
+pub fn compare(name: &str, lowered: &Lowered, base: &Workload, points: usize, random: &mut Random) -> (usize, usize) {
     let phase = base.phase.unwrap();
     let program = lowered.program(base).unwrap_or_else(|why| panic!("{name} {phase:?} has no program: {why:?}"));
     let layers = lowered.paths().count() as u128;

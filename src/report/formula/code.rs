@@ -10,12 +10,14 @@ use crate::program::{Atom, Style};
 
 const PYTHON_EXPERTS: &str = "def expected_millionths(experts, chosen, tokens):
     \"\"\"E (1 - (1 - k/E)^tokens) in millionths, in fixed point of 124 bits: as layerspec has it.\"\"\"
+    if not (1 <= experts <= 2**32 and 0 <= chosen <= experts and tokens >= 0):
+        return 0
     bits = 124
-    missed, power = 1 << bits, ((experts - chosen) << bits) // experts
+    missed, factor = 1 << bits, ((experts - chosen) << bits) // experts
     while tokens > 0:
         if tokens & 1:
-            missed = (missed * power) >> bits
-        power = (power * power) >> bits
+            missed = (missed * factor) >> bits
+        factor = (factor * factor) >> bits
         tokens >>= 1
     idle = (experts * 1000000 * missed + (1 << (bits - 1))) >> bits
     return max(experts * 1000000 - idle, 0)
@@ -23,18 +25,40 @@ const PYTHON_EXPERTS: &str = "def expected_millionths(experts, chosen, tokens):
 
 const PYTHON_ISQRT: &str = "from math import isqrt\n";
 
+const PYTHON_QUOTIENT: &str = "def quotient(a, b):
+    return a // b if b > 0 else 0
+";
+
+const PYTHON_POWER: &str = "def power(base, exponent):
+    return base**exponent if exponent >= 0 else 0
+";
+
+const PYTHON_ITEM: &str = "def item(at, items):
+    \"\"\"The item at a place, counted from 0.\"\"\"
+    return items[min(max(at, 0), len(items) - 1)]
+";
+
+const JS_QUOTIENT: &str = "const quotient = (a, b) => (b > 0n ? floorDiv(a, b) : 0n);\n";
+
+const JS_POWER: &str = "const power = (base, exponent) => (exponent >= 0n ? base ** exponent : 0n);\n";
+
+const JS_ITEM: &str = "/** The item at a place, counted from 0. */
+const item = (at, items) => items[at < 0n ? 0 : at < items.length ? Number(at) : items.length - 1];
+";
+
 const JS_MIN: &str = "const min = (a, b) => (a < b ? a : b);\n";
 
 const JS_FLOOR: &str = "const floorDiv = (a, b) => (a >= 0n ? a / b : -((b - 1n - a) / b));\n";
 
 const JS_EXPERTS: &str = "/** E (1 - (1 - k/E)^tokens) in millionths, in fixed point of 124 bits: as layerspec has it. */
 function expectedMillionths(experts, chosen, tokens) {
+  if (experts < 1n || experts > 2n ** 32n || chosen < 0n || chosen > experts || tokens < 0n) return 0n;
   const bits = 124n;
   let missed = 1n << bits;
-  let power = ((experts - chosen) << bits) / experts;
+  let factor = ((experts - chosen) << bits) / experts;
   while (tokens > 0n) {
-    if (tokens & 1n) missed = (missed * power) >> bits;
-    power = (power * power) >> bits;
+    if (tokens & 1n) missed = (missed * factor) >> bits;
+    factor = (factor * factor) >> bits;
     tokens >>= 1n;
   }
   const idle = (experts * 1000000n * missed + (1n << (bits - 1n))) >> bits;
@@ -74,14 +98,23 @@ pub(super) fn module(evaluation: &Evaluation, pages: &[Formulas], style: Style, 
             write!(out, "{PYTHON_ISQRT}")?;
         }
         writeln!(out, "from operator import index\n")?;
-        if experts {
-            writeln!(out, "\n{PYTHON_EXPERTS}")?;
+        let helpers = [
+            (uses(|atom| matches!(atom, Atom::Quotient(..))), PYTHON_QUOTIENT),
+            (uses(|atom| matches!(atom, Atom::Power(..))), PYTHON_POWER),
+            (uses(|atom| matches!(atom, Atom::Item(..))), PYTHON_ITEM),
+            (experts, PYTHON_EXPERTS),
+        ];
+        for (_, helper) in helpers.iter().filter(|(is_used, _)| *is_used) {
+            writeln!(out, "\n{helper}")?;
         }
     } else {
         writeln!(out, "/**\n * {}\n */\n", about.replace('\n', "\n * ").replace(" * \n", " *\n"))?;
         let helpers = [
             (uses(|atom| matches!(atom, Atom::Min(..))), JS_MIN),
-            (uses(|atom| matches!(atom, Atom::Floor(..))), JS_FLOOR),
+            (uses(|atom| matches!(atom, Atom::Floor(..) | Atom::Quotient(..))), JS_FLOOR),
+            (uses(|atom| matches!(atom, Atom::Quotient(..))), JS_QUOTIENT),
+            (uses(|atom| matches!(atom, Atom::Power(..))), JS_POWER),
+            (uses(|atom| matches!(atom, Atom::Item(..))), JS_ITEM),
             (isqrt, JS_ISQRT),
             (experts, JS_EXPERTS),
         ];

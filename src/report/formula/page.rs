@@ -159,7 +159,6 @@ fn explained(pages: &[Formulas]) -> Section {
 
 fn meaning(page: &Formulas, writer: &Writer<'_>, id: AtomId) -> String {
     let form = |poly: &Poly| writer.poly(poly);
-    let number = |n: u128| units::exact(n);
     match page.symbolic.atoms.atom(id) {
         Some(Atom::Min(a, b)) => {
             let (less, more) = if a.as_constant().is_some() { (b, a) } else { (a, b) };
@@ -181,10 +180,16 @@ fn meaning(page: &Formulas, writer: &Writer<'_>, id: AtomId) -> String {
         }
         Some(Atom::Experts(experts, chosen, tokens)) => format!(
             "how many of {} experts some of {} tokens are routed to, {} each, under uniform routing: E·(1 - (1 - k/E)^tokens), to a millionth",
-            number(*experts),
+            form(experts),
             form(tokens),
-            number(*chosen)
+            form(chosen)
         ),
+        Some(Atom::Quotient(a, b)) => match writer.rounded_up(a, b) {
+            Some(a) => format!("rounded up: {} over {}", form(&a), form(b)),
+            None => format!("rounded down: {} over {}", form(a), form(b)),
+        },
+        Some(Atom::Power(base, exponent)) => format!("{} to the power of {}", form(base), form(exponent)),
+        Some(Atom::Item(_, at)) => format!("item {} of these, counted from 0", form(at)),
         Some(Atom::Isqrt(inner)) => format!("the greatest integer whose square is at most {}", form(inner)),
         Some(Atom::Variable(_)) | None => String::new(),
     }
@@ -241,6 +246,9 @@ pub(super) fn latex(evaluation: &Evaluation, pages: &[Formulas], out: &mut dyn W
     }
     if has(|atom| matches!(atom, Atom::Experts(..))) {
         last.push("\\operatorname{experts}(E, k, t) = E \\left(1 - (1 - k/E)^t\\right)".to_owned());
+    }
+    if has(|atom| matches!(atom, Atom::Item(..))) {
+        last.push("\\operatorname{item}(i;\\ x_0, x_1, \\dots) = x_i".to_owned());
     }
     if !last.is_empty() {
         writeln!(out, "&\\text{{with }} {}", last.join(",\\quad "))?;

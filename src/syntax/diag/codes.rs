@@ -65,6 +65,8 @@ pub enum Code {
     OutOfRange,
     /// Variables that depend on too many others in a row.
     EvaluationTooDeep,
+    /// A model whose figures can't be written as formulas.
+    NoFormula,
     /// A layer class without a definition.
     UnknownClass,
     /// A parameter that the class needs is missing.
@@ -474,6 +476,15 @@ pub const CODES: &[CodeInfo] = &[
         explanation: "A variable may depend on others through 128 steps at most.",
         wrong: None,
         right: None,
+    },
+    CodeInfo {
+        code: Code::NoFormula,
+        id: "E0407",
+        name: "NoFormula",
+        summary: "a model whose figures can't be written as formulas",
+        explanation: "The model is valid, and `compile`, `sweep`, `solve` and `memory` answer for it, point by point. A formula is exact and is made within limits: 2,000,000 products of terms while it is made, 4,000 terms, products of 12 factors, coefficients of 128 bits, 4,000 roundings, extremes and conditions, and 64 things among which a workload variable chooses or is looked for (`at` and `product` of constant numbers have no such limit). `float_product` of what a workload changes rounds as floats do, which no formula says. The message names what stands in the way. What is multiplied out often is shorter where it is rounded, or chosen, once: in a workload variable of its own that is set from outside.",
+        wrong: Some(r#""calls": "floor(float_product(<seq_len>, 0.29))""#),
+        right: Some(r#""calls": "floor(<seq_len> * 0.29)""#),
     },
     CodeInfo {
         code: Code::UnknownClass,

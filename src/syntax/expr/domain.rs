@@ -45,6 +45,19 @@ pub trait Domain: Clone + Debug {
         otherwise: Result<Self::Value, EvalError>,
     ) -> Result<Self::Value, EvalError>;
 
+    /// What is made where an undecided condition holds, or doesn't: what is found out meanwhile is known only there.
+    fn within<T>(&self, _test: &Self::Truth, _holds: bool, make: impl FnOnce() -> T) -> T {
+        make()
+    }
+
+    /// A value that is made once and kept for whoever asks, wherever they do.
+    ///
+    /// # Errors
+    /// Those of `make`.
+    fn kept(&self, make: impl FnOnce() -> Result<Self::Value, EvalError>) -> Result<Self::Value, EvalError> {
+        make()
+    }
+
     /// Whether a value isn't null.
     fn is_present(&self, value: &Self::Value) -> Self::Truth;
 

@@ -36,8 +36,8 @@ pub fn eval_in<V, D: Domain>(domain: &D, expr: &Expr<V>, env: &dyn Env<V, D>, de
             match domain.decided(&first) {
                 Some(known) if known == decides => short(),
                 Some(_) => second(),
-                None if decides => domain.select(&first, short(), second()),
-                None => domain.select(&first, second(), short()),
+                None if decides => domain.select(&first, short(), domain.within(&first, false, || second())),
+                None => domain.select(&first, domain.within(&first, true, || second()), short()),
             }
         }
         Expr::Binary(op, pair) => domain.binary(*op, &value(&pair.0)?, &value(&pair.1)?),
@@ -47,7 +47,10 @@ pub fn eval_in<V, D: Domain>(domain: &D, expr: &Expr<V>, env: &dyn Env<V, D>, de
                 match domain.decided(&test) {
                     Some(true) => value(then),
                     Some(false) => value(otherwise),
-                    None => domain.select(&test, value(then), value(otherwise)),
+                    None => {
+                        let then = domain.within(&test, true, || value(then));
+                        domain.select(&test, then, domain.within(&test, false, || value(otherwise)))
+                    }
                 }
             }
             _ => Err(EvalError::Reported),
@@ -72,7 +75,10 @@ fn first_present<V, D: Domain>(domain: &D, args: &[Expr<V>], value: &dyn Fn(&Exp
     match domain.decided(&is_present) {
         Some(true) => Ok(first),
         Some(false) => first_present(domain, rest, value),
-        None => domain.select(&is_present, Ok(first), first_present(domain, rest, value)),
+        None => {
+            let rest = domain.within(&is_present, false, || first_present(domain, rest, value));
+            domain.select(&is_present, Ok(first), rest)
+        }
     }
 }
 
@@ -93,7 +99,11 @@ fn chosen<V, D: Domain>(domain: &D, subject: &D::Value, cases: &[Expr<V>], value
             match domain.decided(&is_it) {
                 Some(true) => value(result),
                 Some(false) => chosen(domain, subject, rest, value),
-                None => domain.select(&is_it, value(result), chosen(domain, subject, rest, value)),
+                None => {
+                    let result = domain.within(&is_it, true, || value(result));
+                    let rest = domain.within(&is_it, false, || chosen(domain, subject, rest, value));
+                    domain.select(&is_it, result, rest)
+                }
             }
         }
     }
