@@ -71,7 +71,8 @@ impl Symbols {
             (Function::IsList, [value]) => Ok(Symbol::Plain(Value::Bool(self.items(value).is_some()))),
             (Function::IsText, [_]) => Ok(Symbol::Plain(Value::Bool(false))),
             (Function::FloatProduct, [_, _]) => {
-                (number(0)?, number(1)?);
+                number(0)?;
+                number(1)?;
                 Err(self.no_form("`float_product` of what a workload changes, which rounds as floats do"))
             }
             _ => Err(type_error(function.name(), "another kind of value")),

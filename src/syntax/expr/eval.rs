@@ -36,8 +36,8 @@ pub fn eval_in<V, D: Domain>(domain: &D, expr: &Expr<V>, env: &dyn Env<V, D>, de
             match domain.decided(&first) {
                 Some(known) if known == decides => short(),
                 Some(_) => second(),
-                None if decides => domain.select(&first, short(), domain.within(&first, false, || second())),
-                None => domain.select(&first, domain.within(&first, true, || second()), short()),
+                None if decides => domain.select(&first, short(), domain.within(&first, false, second)),
+                None => domain.select(&first, domain.within(&first, true, second), short()),
             }
         }
         Expr::Binary(op, pair) => domain.binary(*op, &value(&pair.0)?, &value(&pair.1)?),
