@@ -33,7 +33,7 @@ pub struct Given<'c> {
     pub value: Option<Value>,
     /// The default that it is; `None`: the layer says it.
     pub default: Option<&'c Formula>,
-    /// KeyFormula a weight, scales included, where a weight's bytes are those of a quantized one.
+    /// Bits a weight, scales included, where a weight's bytes are those of a quantized one.
     pub quantized_bits: Option<Exact>,
 }
 

@@ -15,7 +15,7 @@ use crate::syntax::spec::{Key, KeyKind, fields};
 pub struct Dtype {
     /// The name to call it by.
     pub name: Arc<str>,
-    /// KeyFormula per element, exactly: 4.5 for q4_0.
+    /// Bits per element, exactly: 4.5 for q4_0.
     pub bits: Exact,
     /// Other names.
     pub aliases: Arc<[Arc<str>]>,

@@ -41,7 +41,7 @@ pub struct Method {
     pub beside: Vec<Arc<str>>,
     /// Names for parts of its formulas.
     pub parts: Vec<(Arc<str>, KeyFormula)>,
-    /// KeyFormula a weight.
+    /// Bits a weight.
     pub bits: KeyFormula,
     /// Bytes of each matrix besides: a codebook.
     pub matrix_bytes: Option<KeyFormula>,

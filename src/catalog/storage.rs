@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::CatalogFile;
 use super::table::Entry;
 use super::values::{figure, key, text, texts, wrong};
-use crate::quantity::Exact;
+use crate::quantity::{Exact, product};
 use crate::syntax::diag::Diagnostics;
 use crate::syntax::json::{Json, Member};
 use crate::syntax::spec::{Key, KeyKind, fields};
@@ -30,7 +30,7 @@ pub struct StorageType {
 }
 
 impl StorageType {
-    /// KeyFormula of an element, scales included, what is of whole rows aside.
+    /// Bits of an element, scales included, what is of whole rows aside.
     #[must_use]
     pub fn bits(&self) -> Option<Exact> {
         Exact::from_count(u128::from(self.bytes) * 8)?.checked_div(Exact::from_count(u128::from(self.block))?)
@@ -40,7 +40,7 @@ impl StorageType {
     #[must_use]
     pub fn tensor_bytes(&self, shape: &[u64]) -> Option<u64> {
         let row = shape.last().copied().unwrap_or(1);
-        let rows = shape.iter().rev().skip(1).try_fold(1u64, |product, dim| product.checked_mul(*dim))?;
+        let rows = product(shape.iter().rev().skip(1))?;
         if !row.is_multiple_of(self.block) {
             return None;
         }

@@ -83,13 +83,14 @@ pub fn find(model: &str, session: &Session) -> Found {
 fn of_text(model: &str, session: &Session) -> Found {
     match text(model) {
         Some(Ok((name, bytes))) if Session::is_print(&bytes) => Found::Print(name, bytes),
-        Some(Ok((name, bytes))) => {
+        Some(Ok((name, bytes))) if Session::may_be_header(&bytes) => {
             let header = session.header(&name, &bytes, None, None);
             match header.value.is_some() || header.diagnostics.has(Code::MalformedCheckpoint) {
                 true => Found::Checkpoint(Box::new(Checkpoint { name, contents: header, config: None })),
                 false => Found::Text(name, bytes),
             }
         }
+        Some(Ok((name, bytes))) => Found::Text(name, bytes),
         Some(Err(diagnostic)) => Found::Unread(diagnostic),
         None => Found::Embedded,
     }

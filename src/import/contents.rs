@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::quantity::product;
+
 /// A file's tensors and metadata; of several files of one model those of all.
 #[derive(Debug, Clone, Default)]
 pub struct Contents {
@@ -42,7 +44,7 @@ impl Held {
     /// How many elements it has. `None`: it isn't known, or beyond 64 bits.
     #[must_use]
     pub fn elements(&self) -> Option<u64> {
-        self.shape.as_ref()?.iter().try_fold(1u64, |product, dim| product.checked_mul(*dim))
+        product(self.shape.as_ref()?)
     }
 }
 

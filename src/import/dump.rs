@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::contents::{Contents, Datum, Held, Metadatum};
 use crate::catalog::Catalog;
+use crate::quantity::product;
 
 /// What such a text has near its beginning.
 const MARK: &str = "key/value pair(s)";
@@ -95,7 +96,7 @@ fn tensor([elements, dims, kind, name]: [&str; 4], catalog: &Catalog) -> Option<
         shape.pop();
     }
     shape.reverse();
-    let product = shape.iter().try_fold(1u64, |product, dim| product.checked_mul(*dim))?;
+    let product = product(&shape)?;
     let known = catalog.storage_type(kind).ok();
     let bytes = known.and_then(|known| known.tensor_bytes(&shape));
     let name: Arc<str> = name.into();

@@ -4,6 +4,7 @@
 //! greatest of a list, `tensors.NAME` a tensor's shape, `rows.NAME` its rows, `tokens` how many the tokenizer has. Items of lists with one for each
 //! layer see `layer` and, as `block.NAME`, the tensors of its block. What isn't there is null.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -15,7 +16,7 @@ use crate::syntax::diag::{Code, Diagnostic};
 use crate::syntax::expr::{EvalError, Exact, Name, Value, eval, json_of};
 
 /// The key under which a file says what it is.
-const ARCHITECTURE: &str = "general.architecture";
+pub const ARCHITECTURE: &str = "general.architecture";
 
 /// A name has so many parts at the most that are looked at one by one: those that maps ask for have six.
 const MOST_PARTS: usize = 8;
@@ -65,18 +66,21 @@ fn greatest(datum: &Datum) -> Value {
 }
 
 /// The values that expressions see.
-struct Env {
+struct Env<'c> {
+    contents: &'c Contents,
     keys: Value,
     greatest: Value,
     tensors: Value,
     rows: Value,
     tokens: Value,
+    /// The tensors of each block by its number; made when they are first asked for.
+    blocks: OnceCell<BTreeMap<u64, Value>>,
     /// The number of a layer and the tensors of its block, where there is one.
     layer: Option<(u64, Value)>,
 }
 
 /// The tensors of each block by its number. `blk` is what llama.cpp calls it in decoders, and no other name is asked for by layers.
-fn blocks(contents: &Contents) -> BTreeMap<u64, Tree> {
+fn blocks(contents: &Contents) -> BTreeMap<u64, Value> {
     let mut blocks: BTreeMap<u64, Tree> = BTreeMap::new();
     for tensor in &contents.tensors {
         let place = tensor.name.strip_prefix("blk.").and_then(|rest| rest.split_once('.'));
@@ -85,11 +89,12 @@ fn blocks(contents: &Contents) -> BTreeMap<u64, Tree> {
         let shape = Value::List(shape.iter().map(|dim| Value::count(*dim)).collect());
         blocks.entry(number).or_default().put(name, shape);
     }
-    blocks
+    blocks.into_iter().map(|(number, block)| (number, block.value())).collect()
 }
 
-impl Env {
-    fn of(contents: &Contents, architecture: &str) -> Self {
+impl<'c> Env<'c> {
+    fn of(contents: &'c Contents) -> Self {
+        let architecture = contents.text(ARCHITECTURE).map_or("", |text| text);
         let prefix = format!("{architecture}.");
         let (mut keys, mut most) = (Tree::default(), Tree::default());
         for Metadatum { key, value: datum } in &contents.metadata {
@@ -110,7 +115,14 @@ impl Env {
             Some(Datum::List { len, .. }) => Value::count(*len),
             _ => Value::Null,
         };
-        Env { keys: keys.value(), greatest: most.value(), tensors: tensors.value(), rows: rows.value(), tokens, layer: None }
+        let (keys, greatest, tensors, rows) = (keys.value(), most.value(), tensors.value(), rows.value());
+        Env { contents, keys, greatest, tensors, rows, tokens, blocks: OnceCell::new(), layer: None }
+    }
+
+    /// What expressions see in a layer.
+    fn at_layer(&mut self, number: u64) {
+        let blocks = self.blocks.get_or_init(|| blocks(self.contents));
+        self.layer = Some((number, blocks.get(&number).cloned().unwrap_or(Value::Null)));
     }
 
     fn get(&self, name: &Name) -> Value {
@@ -136,8 +148,8 @@ impl Env {
 }
 
 /// A list with an item for each layer. `None`: how many there are isn't known, or more than any model has.
-fn list(each: &Each, layers: Option<u64>, env: &mut Env, contents: &Contents) -> Result<Option<Value>, (EvalError, Arc<str>)> {
-    let eval = |formula: &KeyFormula, env: &Env| env.eval(formula).map_err(|error| (error, formula.text.clone()));
+fn list(each: &Each, layers: Option<u64>, env: &mut Env<'_>) -> Result<Option<Value>, (EvalError, Arc<str>)> {
+    let eval = |formula: &KeyFormula, env: &Env<'_>| env.eval(formula).map_err(|error| (error, formula.text.clone()));
     let holds = each.when.as_ref().map(|when| eval(when, env)).transpose()?;
     if holds.is_some_and(|holds| holds != Value::Bool(true)) {
         return Ok(Some(Value::Null));
@@ -145,10 +157,9 @@ fn list(each: &Each, layers: Option<u64>, env: &mut Env, contents: &Contents) ->
     let own = each.of.as_ref().map(|of| eval(of, env)).transpose()?;
     let count = own.map_or(layers, |own| own.as_u64());
     let Some(count) = count.filter(|count| *count <= Datum::MOST_ITEMS as u64) else { return Ok(None) };
-    let mut blocks = blocks(contents);
     let mut items = Vec::new();
     for number in 0..count {
-        env.layer = Some((number, blocks.remove(&number).map_or(Value::Null, Tree::value)));
+        env.at_layer(number);
         let item = eval(&each.item, env);
         env.layer = None;
         items.push(item?);
@@ -168,34 +179,62 @@ fn put(config: &mut Map<String, Json>, key: &str, value: Json) {
     }
 }
 
-/// The config that a map makes of a file: its `model_type`, its keys, its name.
+/// What a map makes of a file.
+#[derive(Debug)]
+pub struct Mapped {
+    /// Its config.
+    pub config: Map<String, Json>,
+    /// The number of the first block that is a draft part's and not the model's. `None`: there is none.
+    pub draft_from: Option<u64>,
+    /// How many elements an output table has that is of the size of the embedding, of a model that usually has one for both. `None`: there is none.
+    pub output_again: Option<u64>,
+}
+
+/// What a map makes of a file.
 ///
 /// # Errors
-/// An expression that has no value of this file: something that it needs isn't there, or of another kind.
-pub fn mapped_config(contents: &Contents, map: &GgufMap) -> Result<Map<String, Json>, Box<Diagnostic>> {
-    let architecture = contents.text(ARCHITECTURE).cloned().unwrap_or_default();
-    let mut env = Env::of(contents, &architecture);
+/// An expression of the config has no value of this file: something that it needs isn't there, or of another kind.
+pub fn mapped(contents: &Contents, map: &GgufMap) -> Result<Mapped, Box<Diagnostic>> {
+    let mut env = Env::of(contents);
+    let config = config(&mut env, map)?;
+    let holds = |formula: &Option<KeyFormula>| env.eval(formula.as_ref()?).ok();
+    let draft_from = holds(&map.draft_from).and_then(|number| number.as_u64());
+    let is_usual = holds(&map.tied_if) == Some(Value::Bool(true));
+    let output_again = if is_usual { output_again(contents) } else { None };
+    Ok(Mapped { config, draft_from, output_again })
+}
+
+/// How many elements an output table has that is of the size of the embedding.
+fn output_again(contents: &Contents) -> Option<u64> {
+    let shape = |name: &str| contents.tensors.iter().find(|tensor| *tensor.name == *name);
+    let (embedding, output) = (shape("token_embd.weight")?, shape("output.weight")?);
+    if embedding.shape == output.shape { output.elements() } else { None }
+}
+
+/// The config that a map makes of a file: its `model_type`, its keys, its name.
+fn config(env: &mut Env<'_>, map: &GgufMap) -> Result<Map<String, Json>, Box<Diagnostic>> {
     let mut config = Map::new();
     let unsaid = |key: &str, error: EvalError, text: &str| {
         let message = format!("the file doesn't say `{key}` of a model: {error}, in `{text}`");
         Diagnostic::new(Code::UnmappedCheckpoint, message).boxed()
     };
-    let said = |key: &str, formula: &KeyFormula, env: &Env| env.eval(formula).map_err(|error| unsaid(key, error, &formula.text));
+    let said =
+        |key: &str, formula: &KeyFormula, env: &Env<'_>| env.eval(formula).map_err(|error| unsaid(key, error, &formula.text));
     if let Some(formula) = &map.model_type {
-        config.insert("model_type".to_owned(), json_of(&said("model_type", formula, &env)?));
+        config.insert("model_type".to_owned(), json_of(&said("model_type", formula, env)?));
     }
     if let Some(formula) = &map.class {
-        config.insert("architectures".to_owned(), Json::Array(vec![json_of(&said("architectures", formula, &env)?)]));
+        config.insert("architectures".to_owned(), Json::Array(vec![json_of(&said("architectures", formula, env)?)]));
     }
-    if let Some(name) = contents.text("general.name") {
+    if let Some(name) = env.contents.text("general.name") {
         config.insert("_name_or_path".to_owned(), json!(&**name));
     }
     for (key, value) in &map.config {
         let value = match value {
-            ConfigValue::Formula(formula) => said(key, formula, &env)?,
+            ConfigValue::Formula(formula) => said(key, formula, env)?,
             ConfigValue::Each(each) | ConfigValue::Any(each) => {
                 let layers = config.get("num_hidden_layers").and_then(Json::as_u64);
-                let list = list(each, layers, &mut env, contents).map_err(|(error, text)| unsaid(key, error, &text))?;
+                let list = list(each, layers, env).map_err(|(error, text)| unsaid(key, error, &text))?;
                 let Some(list) = list else {
                     let message = format!("the file doesn't say how many layers `{key}` is of");
                     return Err(Diagnostic::new(Code::UnmappedCheckpoint, message).boxed());
@@ -246,21 +285,4 @@ pub fn sized_config(contents: &Contents, rules: &[HubRules]) -> (Map<String, Jso
         known.iter().filter(|(_, value)| *value != Value::Null).map(|(key, value)| (key.to_string(), json_of(value))).collect();
     let guessed = rules.iter().flat_map(|rules| &rules.guessed).filter(|key| config.contains_key(&***key)).cloned().collect();
     (config, guessed)
-}
-
-/// The number of the first block of a file that is a draft part's and not the model's. `None`: there is none.
-#[must_use]
-pub fn draft_from(contents: &Contents, map: &GgufMap) -> Option<u64> {
-    let architecture = contents.text(ARCHITECTURE)?;
-    Env::of(contents, architecture).eval(map.draft_from.as_ref()?).ok()?.as_u64()
-}
-
-/// Whether a file holds an output table of the size of its embedding, of a model that usually has one for both; how many elements that is.
-#[must_use]
-pub fn output_again(contents: &Contents, map: &GgufMap) -> Option<u64> {
-    let architecture = contents.text(ARCHITECTURE)?;
-    let is_usual = Env::of(contents, architecture).eval(map.tied_if.as_ref()?).ok()? == Value::Bool(true);
-    let shape = |name: &str| contents.tensors.iter().find(|tensor| *tensor.name == *name);
-    let (embedding, output) = (shape("token_embd.weight")?, shape("output.weight")?);
-    (is_usual && embedding.shape == output.shape).then(|| output.elements()).flatten()
 }

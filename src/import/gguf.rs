@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::contents::{Contents, Datum, Held, Metadatum};
 use crate::catalog::{Catalog, StorageType};
+use crate::quantity::product;
 use crate::syntax::diag::{Code, Diagnostic};
 
 /// What such a file begins with.
@@ -250,7 +251,7 @@ fn info(stream: &mut Stream<'_>) -> Result<Info> {
     }
     // ggml has the columns first.
     shape.reverse();
-    if shape.iter().try_fold(1u64, |product, dim| product.checked_mul(*dim)).is_none() {
+    if product(&shape).is_none() {
         return Err(wrong(format!("the tensor `{name}` is said to have more than 2^64 elements: {shape:?}")).boxed());
     }
     let (kind, offset) = (stream.u32(&name)?, stream.u64(&name)?);

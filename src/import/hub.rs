@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
-use super::names::{filled, pattern};
+use super::names::{NUMBERS, filled, pattern};
 use super::place::{Part, Place};
 use crate::catalog::HubRules;
 use crate::syntax::glob;
@@ -52,13 +52,6 @@ impl<'a> HubNames<'a> {
         Some(Place { weights: vec![at], part: *part, ..Place::default() })
     }
 
-    /// What a tensor is that no module has, where the rules know it.
-    #[must_use]
-    pub fn left(&self, name: &str) -> Option<Arc<str>> {
-        let all = self.rules.iter().flat_map(|rules| &rules.left);
-        all.into_iter().find(|(known, _)| glob::matches(known, name)).map(|(_, what)| what.clone())
-    }
-
     /// The first name of a weight that the rules lead to, the shortest way first.
     fn search(&self, name: &str) -> Option<(String, Part)> {
         let mut starts = vec![(name.to_owned(), Part::Values)];
@@ -93,12 +86,19 @@ impl<'a> HubNames<'a> {
     }
 }
 
+/// What a tensor is that no module has, where the rules know it.
+#[must_use]
+pub fn hub_left_over(name: &str, rules: &[HubRules]) -> Option<Arc<str>> {
+    let mut all = rules.iter().flat_map(|rules| &rules.left);
+    all.find(|(known, _)| glob::matches(known, name)).map(|(_, what)| what.clone())
+}
+
 /// A name with a rule used on it; `N` in the rule stands for any number of the name.
 fn renamed(name: &str, from: &str, to: &str) -> Option<String> {
     if let Some(from) = from.strip_prefix('^') {
         return name.strip_prefix(from).map(|rest| format!("{to}{rest}"));
     }
-    let candidates = ["N", "M", "K"].map(|letter| from.replace(".N.", &format!(".{letter}.")));
+    let candidates = NUMBERS.map(|letter| from.replace(".N.", &format!(".{letter}.")));
     // The innermost number is the expert's.
     let found = candidates.iter().rev().find_map(|from| Some((name.find(from.as_str())?, from.len())));
     let (at, length) = found?;

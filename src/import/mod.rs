@@ -21,10 +21,10 @@ mod written;
 
 pub use contents::{Contents, Datum, Held, Metadatum};
 pub use dump::{is_dump, read_dump};
-pub use env::{draft_from, mapped_config, output_again, sized_config};
+pub use env::{ARCHITECTURE as GGUF_ARCHITECTURE, mapped, sized_config};
 pub use gguf::{MAGIC as GGUF_MAGIC, read_gguf};
 
-pub use hub::HubNames;
+pub use hub::{HubNames, hub_left_over};
 pub use merge::merged;
 pub use mixes::{give_types, sizes_of};
 pub use names::{gguf_places, is_absent, left_over, pattern};

@@ -8,7 +8,7 @@ use crate::catalog::{GgufMap, Target};
 use crate::syntax::glob;
 
 /// The letters that stand for the numbers of a name, in their order.
-const NUMBERS: [&str; 3] = ["N", "M", "K"];
+pub(super) const NUMBERS: [&str; 3] = ["N", "M", "K"];
 
 /// A name without its numbers, which stand beside it: `blk.7.attn_q` is `blk.N.attn_q` and 7. What is no number of 64 bits stays.
 #[must_use]

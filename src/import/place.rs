@@ -11,6 +11,14 @@ pub struct Place {
     pub part: Part,
 }
 
+impl Place {
+    /// Whether it holds several weights.
+    #[must_use]
+    pub fn is_split(&self) -> bool {
+        self.weights.len() > 1
+    }
+}
+
 /// What a tensor is to the weight that it is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Part {

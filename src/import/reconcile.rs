@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::contents::{Contents, Held};
 use super::place::{Part, Place};
 use crate::evaluation::Evaluation;
-use crate::quantity::Exact;
+use crate::quantity::{Exact, product};
 
 /// A weight of a model: one tensor of one layer.
 #[derive(Debug, Clone)]
@@ -29,14 +29,29 @@ impl Weight {
     /// `model.layers.7.mlp.up_proj.weight`.
     #[must_use]
     pub fn path(&self) -> String {
-        if self.name.is_empty() { self.module.to_string() } else { format!("{}.{}", self.module, self.name) }
+        path_of(&self.module, &self.name)
     }
 
     /// How many elements it has.
     #[must_use]
     pub fn elements(&self) -> u64 {
-        self.shape.iter().fold(1u64, |product, dim| product.saturating_mul(*dim))
+        elements_of(&self.shape)
     }
+}
+
+/// The path of a tensor of a module; without a name the module is the tensor.
+pub(super) fn path_of(module: &str, name: &str) -> String {
+    if name.is_empty() { module.to_owned() } else { format!("{module}.{name}") }
+}
+
+/// How many elements a shape has; beyond 64 bits, as many as there can be.
+pub(super) fn elements_of(shape: &[u64]) -> u64 {
+    shape.iter().fold(1, |product, dim| product.saturating_mul(*dim))
+}
+
+/// A shape without its axes of length 1.
+pub(super) fn without_ones(shape: &[u64]) -> Vec<u64> {
+    shape.iter().copied().filter(|dim| *dim != 1).collect()
 }
 
 /// What came of it.
@@ -89,36 +104,40 @@ pub fn by_path(weights: &[Weight]) -> HashMap<Arc<str>, usize> {
     weights.iter().enumerate().rev().map(|(at, weight)| (weight.path().into(), at)).collect()
 }
 
+/// The tensors of a file, and where each is in the model.
+struct Found<'c> {
+    tensors: &'c [Held],
+    places: Vec<Option<Place>>,
+}
+
+impl Found<'_> {
+    fn place(&self, at: usize) -> Option<&Place> {
+        self.places.get(at)?.as_ref()
+    }
+
+    fn is(&self, at: usize, part: Part) -> bool {
+        self.place(at).is_some_and(|place| place.part == part)
+    }
+
+    fn shape(&self, at: usize) -> Option<&[u64]> {
+        self.tensors.get(at)?.shape.as_deref()
+    }
+}
+
 /// Compares weight by weight. `place` says where a tensor of the file is.
 #[must_use]
 pub fn reconcile(weights: &[Weight], contents: &Contents, place: &dyn Fn(&Held) -> Option<Place>) -> Reconciled {
+    let found = Found { tensors: &contents.tensors, places: contents.tensors.iter().map(place).collect() };
     let mut held: Vec<Vec<usize>> = vec![Vec::new(); weights.len()];
     let mut out = Reconciled::default();
-    let mut transposed = vec![false; contents.tensors.len()];
-    let mut is_split = vec![false; contents.tensors.len()];
-    let mut parts = vec![Part::Values; contents.tensors.len()];
-    for (at, tensor) in contents.tensors.iter().enumerate() {
-        let Some(place) = place(tensor) else {
+    for (at, place) in found.places.iter().enumerate() {
+        let Some(place) = place else {
             out.unused.push(at);
             continue;
         };
-        for (flag, value) in [(&mut transposed, place.is_transposed), (&mut is_split, place.weights.len() > 1)] {
-            if let Some(flag) = flag.get_mut(at) {
-                *flag = value;
-            }
-        }
-        if let Some(part) = parts.get_mut(at) {
-            *part = place.part;
-        }
-        if place.weights.len() > 1
-            && let Some(shape) = &tensor.shape
-        {
-            let parts: u64 = place.weights.iter().filter_map(|at| weights.get(*at)).map(Weight::elements).sum();
-            let whole = shape.iter().fold(1u64, |product, dim| product.saturating_mul(*dim));
-            if parts != whole {
-                let first = place.weights.first().copied().unwrap_or(0);
-                out.differing.push((first, format!("`{}` has {whole} elements, its parts {parts}", tensor.name)));
-            }
+        if place.is_split() {
+            out.split.insert(at);
+            out.differing.extend(found.tensors.get(at).and_then(|tensor| parts_differ(tensor, place, weights)));
         }
         for weight in &place.weights {
             if let Some(list) = held.get_mut(*weight) {
@@ -126,58 +145,62 @@ pub fn reconcile(weights: &[Weight], contents: &Contents, place: &dyn Fn(&Held) 
             }
         }
     }
-    let mut seen: HashMap<String, bool> = HashMap::new();
-    for (at, weight) in weights.iter().enumerate() {
-        let Some(list) = held.get_mut(at) else { continue };
+    let mut seen: HashSet<String> = HashSet::new();
+    for (at, (weight, list)) in weights.iter().zip(&mut held).enumerate() {
         if list.is_empty() {
             // One that is called several times, or tied to one that is there.
-            if !weight.is_tied && !seen.contains_key(&weight.path()) {
+            if !weight.is_tied && !seen.contains(&weight.path()) {
                 out.missing.push(at);
             }
             continue;
         }
-        seen.insert(weight.path(), true);
-        if list.iter().any(|at| is_split.get(*at) == Some(&true)) {
-            continue;
-        }
-        let is_packed = list.iter().any(|at| parts.get(*at) == Some(&Part::Packed));
-        if is_packed {
-            if let Err(why) = packed(weight, list, contents, &parts) {
-                out.differing.push((at, why));
-            }
-            continue;
-        }
-        let shapes: Option<Vec<&Vec<u64>>> = list
-            .iter()
-            .filter(|at| parts.get(**at) == Some(&Part::Values))
-            .map(|at| contents.tensors.get(*at).and_then(|tensor| tensor.shape.as_ref()))
-            .collect();
-        let Some(shapes) = shapes else { continue };
-        let is_transposed = list.first().is_some_and(|at| transposed.get(*at) == Some(&true));
-        // One of them may be all of it, and the others say it again.
-        if let Some(whole) = shapes.iter().position(|shape| is_whole(&weight.shape, shape, is_transposed))
-            && shapes.len() > 1
-        {
-            let values: Vec<usize> = list.iter().copied().filter(|at| parts.get(*at) == Some(&Part::Values)).collect();
-            let kept = values.get(whole).copied();
-            out.again.extend(values.into_iter().filter(|at| Some(*at) != kept));
-            let again: HashSet<usize> = out.again.iter().copied().collect();
-            list.retain(|at| !again.contains(at));
-            continue;
-        }
-        if let Err(why) = fits(&weight.shape, &shapes, is_transposed) {
-            out.differing.push((at, why));
+        seen.insert(weight.path());
+        match compared(weight, list, &found) {
+            Ok(again) => out.again.extend(again),
+            Err(why) => out.differing.push((at, why)),
         }
     }
-    out.split = is_split.iter().enumerate().filter(|(_, split)| **split).map(|(at, _)| at).collect();
     out.held = held;
     out
 }
 
+/// That a tensor hasn't as many elements as the weights that it holds; said of the first of them.
+fn parts_differ(tensor: &Held, place: &Place, weights: &[Weight]) -> Option<(usize, String)> {
+    let parts: u64 = place.weights.iter().filter_map(|at| weights.get(*at)).map(Weight::elements).sum();
+    let whole = elements_of(tensor.shape.as_ref()?);
+    let first = place.weights.first().copied().unwrap_or(0);
+    (parts != whole).then(|| (first, format!("`{}` has {whole} elements, its parts {parts}", tensor.name)))
+}
+
+/// Compares a weight with the tensors that hold it. Those that say again what one of them says are taken off the list, and come out.
+///
+/// # Errors
+/// How they differ.
+fn compared(weight: &Weight, list: &mut Vec<usize>, found: &Found<'_>) -> Result<Vec<usize>, String> {
+    if list.iter().any(|at| found.place(*at).is_some_and(Place::is_split)) {
+        return Ok(Vec::new());
+    }
+    if list.iter().any(|at| found.is(*at, Part::Packed)) {
+        return packed(weight, list, found).map(|()| Vec::new());
+    }
+    let mut values: Vec<usize> = list.iter().copied().filter(|at| found.is(*at, Part::Values)).collect();
+    let Some(shapes) = values.iter().map(|at| found.shape(*at)).collect::<Option<Vec<&[u64]>>>() else { return Ok(Vec::new()) };
+    let is_transposed = list.first().and_then(|at| found.place(*at)).is_some_and(|place| place.is_transposed);
+    // One of them may be all of it, and the others say it again.
+    if shapes.len() > 1
+        && let Some(whole) = shapes.iter().position(|shape| is_whole(&weight.shape, shape, is_transposed))
+    {
+        let kept = values.remove(whole);
+        list.retain(|at| *at == kept || !found.is(*at, Part::Values));
+        return Ok(values);
+    }
+    fits(&weight.shape, &shapes, is_transposed).map(|()| Vec::new())
+}
+
 /// Whether packed values are so many as a weight has: 1 to 8 whole bits each, or a little more where they are padded.
-fn packed(weight: &Weight, held: &[usize], contents: &Contents, parts: &[Part]) -> Result<(), String> {
-    let of = |at: &&usize| parts.get(**at) == Some(&Part::Packed);
-    let bytes: Option<u64> = held.iter().filter(of).map(|at| contents.tensors.get(*at)?.bytes).sum();
+fn packed(weight: &Weight, held: &[usize], found: &Found<'_>) -> Result<(), String> {
+    let packed = held.iter().filter(|at| found.is(**at, Part::Packed));
+    let bytes: Option<u64> = packed.map(|at| found.tensors.get(*at)?.bytes).sum();
     let Some(bytes) = bytes else { return Ok(()) };
     let (elements, bits) = (weight.elements(), bytes.saturating_mul(8));
     if elements > 0
@@ -188,10 +211,6 @@ fn packed(weight: &Weight, held: &[usize], contents: &Contents, parts: &[Part]) 
         return Ok(());
     }
     Err(format!("the model has {:?}, {elements} elements; its packed values take {bytes} bytes", weight.shape))
-}
-
-fn without_ones(shape: &[u64]) -> Vec<u64> {
-    shape.iter().copied().filter(|dim| *dim != 1).collect()
 }
 
 /// Whether a tensor is a weight, axes of length 1 aside; what the model has in one axis may be several in the file: heads, groups, experts.
@@ -212,12 +231,11 @@ fn is_whole(weight: &[u64], held: &[u64], is_transposed: bool) -> bool {
 fn merged(shape: &[u64], axes: usize) -> Option<Vec<u64>> {
     let first = shape.len().checked_sub(axes).filter(|more| *more > 0)?;
     let (one, rest) = shape.split_at_checked(first + 1)?;
-    let one = one.iter().try_fold(1u64, |product, dim| product.checked_mul(*dim))?;
-    Some(std::iter::once(one).chain(rest.iter().copied()).collect())
+    Some(std::iter::once(product(one)?).chain(rest.iter().copied()).collect())
 }
 
 /// Whether tensors, put together along one axis or stacked, are a weight.
-fn fits(weight: &[u64], held: &[&Vec<u64>], is_transposed: bool) -> Result<(), String> {
+fn fits(weight: &[u64], held: &[&[u64]], is_transposed: bool) -> Result<(), String> {
     if held.is_empty() {
         return Ok(());
     }
@@ -228,8 +246,7 @@ fn fits(weight: &[u64], held: &[&Vec<u64>], is_transposed: bool) -> Result<(), S
             Err(format!("the model has {weight:?}, the file {one:?}"))
         };
     }
-    let elements = |shape: &[u64]| shape.iter().fold(1u64, |product, dim| product.saturating_mul(*dim));
-    let (whole, sum) = (elements(weight), held.iter().map(|shape| elements(shape)).fold(0u64, u64::saturating_add));
+    let (whole, sum) = (elements_of(weight), held.iter().map(|shape| elements_of(shape)).fold(0u64, u64::saturating_add));
     if whole == sum {
         Ok(())
     } else {

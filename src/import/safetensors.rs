@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::contents::{Contents, Datum, Held, Metadatum};
 use crate::catalog::Catalog;
+use crate::quantity::product;
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics};
 use crate::syntax::json::{Json, Node};
 use crate::syntax::source::Span;
@@ -60,7 +61,7 @@ pub fn read_header(
             continue;
         };
         let (shape, offsets) = (counts(shape_node), counts(offsets_node));
-        let elements = shape.as_ref().and_then(|shape| shape.iter().try_fold(1u64, |n, dim| n.checked_mul(*dim)));
+        let elements = shape.as_ref().and_then(product);
         let (Some(shape), Some(_)) = (shape, elements) else {
             diagnostics.push(wrong(
                 format!("`{name}` has no shape that can be"),
@@ -114,7 +115,7 @@ pub fn read_header(
 
 /// Bytes of a tensor whose elements are packed without regard to rows.
 fn packed_bytes(known: &crate::catalog::StorageType, shape: &[u64]) -> Option<u64> {
-    let elements = shape.iter().try_fold(1u64, |product, dim| product.checked_mul(*dim))?;
+    let elements = product(shape)?;
     elements.checked_mul(known.bytes).filter(|_| elements.is_multiple_of(known.block)).map(|bytes| bytes / known.block)
 }
 

@@ -7,8 +7,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::contents::{Contents, Held};
-use super::names::{elsewhere, filled, pattern};
-use super::reconcile::Weight;
+use super::names::{NUMBERS, elsewhere, filled, pattern};
+use super::reconcile::{Weight, elements_of};
 use crate::catalog::{GgufMap, KeyFormula, Target};
 use crate::syntax::expr::{Name, Value, eval};
 
@@ -99,7 +99,7 @@ impl Writer<'_> {
         let usable: Vec<(Arc<str>, bool, bool)> = stems
             .iter()
             .map(|(stem, target)| ((*stem).clone(), target.is_transposed, target.is_split))
-            .filter(|(stem, ..)| !filled(stem, &numbers).split('.').any(|part| matches!(part, "N" | "M" | "K")))
+            .filter(|(stem, ..)| !filled(stem, &numbers).split('.').any(|part| NUMBERS.contains(&part)))
             .collect();
         let parts: Vec<&(Arc<str>, bool, bool)> = usable.iter().filter(|(stem, ..)| self.map.parts.contains_key(stem)).collect();
         if parts.is_empty() || kind == "bias" {
@@ -113,7 +113,7 @@ impl Writer<'_> {
         for (stem, ..) in parts {
             let dims = self.map.parts.get(stem).map(Vec::as_slice).unwrap_or_default();
             let shape = self.dims(dims, weight).map_err(|why| format!("of `{}` the tensor `{stem}` {why}", weight.path()))?;
-            elements = elements.saturating_add(shape.iter().fold(1, |product, dim| product.saturating_mul(*dim)));
+            elements = elements.saturating_add(elements_of(&shape));
             held.extend(self.one(self.name(stem, kind, &numbers), shape, false));
         }
         if elements != weight.elements() {

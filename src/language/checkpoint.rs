@@ -58,7 +58,7 @@ pub struct Mixed {
 /// Layers that are quantized alike.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Group {
-    /// KeyFormula a weight, scales included.
+    /// Bits a weight, scales included.
     pub bits: Exact,
     /// Bytes of each matrix besides: a codebook.
     pub matrix_bytes: Exact,

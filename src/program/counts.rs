@@ -9,11 +9,6 @@ use crate::catalog::{MAX_DIMS, Parameter, ParameterKind, check_parameter};
 use crate::cost::counting::Counting;
 use crate::syntax::expr::{Domain, EvalError, Exact, Value};
 
-/// A polynomial as a fraction.
-fn whole(poly: Poly) -> Fraction<'static> {
-    Fraction { over: Cow::Owned(poly), under: Cow::Owned(Poly::integer(1)) }
-}
-
 impl Counting for Symbols {
     type Count = Poly;
 
@@ -31,20 +26,14 @@ impl Counting for Symbols {
 
     fn rounded_up(&self, value: &Symbol) -> Option<Poly> {
         let number = self.settled_number(value)?;
-        let rounded = self.poly("a rounded number", |atoms| {
-            let negative = number.over.times(Exact::integer(-1))?;
-            atoms.quotient(&negative, &number.under)?.times(Exact::integer(-1))
-        });
-        self.count_of(&whole(rounded))
+        let rounded = self.poly("a rounded number", |atoms| atoms.quotient_up(&number.over, &number.under));
+        self.count_of(&Fraction::whole(Cow::Owned(rounded)))
     }
 
     fn is_size(&self, value: &Symbol) -> bool {
         let Some(number) = self.settled_number(value) else { return false };
-        let positive = self.poly("a condition", |atoms| {
-            let difference = number.above(&whole(Poly::default()), atoms)?;
-            atoms.at_least_zero(&difference.over)
-        });
-        self.holds(&positive)
+        let zero = Fraction::whole(Cow::Owned(Poly::default()));
+        self.holds(&self.at_least(&number, &zero))
     }
 
     fn sum(&self, a: &Poly, b: &Poly) -> Option<Poly> {
@@ -63,8 +52,8 @@ impl Counting for Symbols {
     fn times(&self, count: &Poly, factor: &Symbol) -> Option<Poly> {
         let factor = self.settled_number(factor)?;
         Some(self.poly("a number of bytes", |atoms| {
-            let negative = atoms.product(count, &factor.over)?.times(Exact::integer(-1))?;
-            atoms.quotient(&negative, &factor.under)?.times(Exact::integer(-1))
+            let bytes = atoms.product(count, &factor.over)?;
+            atoms.quotient_up(&bytes, &factor.under)
         }))
     }
 

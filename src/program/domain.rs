@@ -389,10 +389,7 @@ impl Domain for Symbols {
             }
         }
         if let (Some(a), Some(b)) = (Self::fraction_of(a), Self::fraction_of(b)) {
-            return self.poly("a condition", |atoms| {
-                let difference = a.above(&b, atoms)?;
-                atoms.equals_zero(&difference.over)
-            });
+            return self.equals(&a, &b);
         }
         if let (Some(a), Some(b)) = (Self::truth_poly(a), Self::truth_poly(b)) {
             // 1 - a - b + 2 a b

@@ -138,8 +138,8 @@ impl Symbols {
                 found
             }
             Symbol::Plain(Value::Text(text)) => {
-                let letters: Vec<Symbol> = text.chars().map(|c| Symbol::Plain(Value::text(c.encode_utf8(&mut [0; 4])))).collect();
-                self.item_of(&letters, &place()?)
+                let place = place()?;
+                self.item_of(&letters(text), &place)
             }
             list => self.item_of(&self.list_of(list)?, &place()?),
         }
@@ -180,7 +180,7 @@ impl Symbols {
 
     /// The item at a place that is within the list.
     fn picked(&self, items: &[Symbol], place: &Poly) -> Found {
-        let place = Fraction { over: Cow::Borrowed(place), under: Cow::Owned(Poly::integer(1)) };
+        let place = Fraction::whole(Cow::Borrowed(place));
         let Some((last, rest)) = self.few(items)?.split_last() else { return Err(EvalError::Reported) };
         let found = |item: &Symbol| if let Symbol::Fail(error) = item { Err(error.clone()) } else { Ok(item.clone()) };
         rest.iter().enumerate().rev().fold(found(last), |others, (at, item)| {
@@ -200,12 +200,7 @@ impl Symbols {
 
     /// Whether a number is this one.
     fn is_at(&self, number: &Fraction<'_>, known: i128) -> Poly {
-        let known = Symbol::Plain(Value::Number(Exact::integer(known)));
-        let Some(known) = Self::fraction_of(&known) else { return Poly::default() };
-        self.poly("a condition", |atoms| {
-            let difference = number.above(&known, atoms)?;
-            atoms.equals_zero(&difference.over)
-        })
+        self.equals(number, &Fraction::whole(Cow::Owned(Poly::integer(known))))
     }
 
     fn contains(&self, list: &Symbol, x: &Symbol) -> Found {
@@ -229,9 +224,6 @@ impl Symbols {
 
     fn find_last(&self, list: &Symbol, x: &Symbol, before: &Symbol) -> Found {
         let before = Self::fraction_of(before).ok_or_else(|| type_error("find_last", "a number"))?;
-        let letters = |text: &str| -> Vec<Symbol> {
-            text.chars().map(|c| Symbol::Plain(Value::text(c.encode_utf8(&mut [0; 4])))).collect()
-        };
         let items = match list {
             Symbol::Plain(Value::Text(text)) => Cow::Owned(letters(text)),
             list => self.list_of(list)?,
@@ -255,6 +247,11 @@ impl Symbols {
         }
         found
     }
+}
+
+/// The letters of a text as a list.
+fn letters(text: &str) -> Vec<Symbol> {
+    text.chars().map(|c| Symbol::Plain(Value::text(c.encode_utf8(&mut [0; 4])))).collect()
 }
 
 /// The number that a member's key is.

@@ -17,13 +17,18 @@ pub(super) struct Fraction<'v> {
     pub(super) under: Cow<'v, Poly>,
 }
 
-impl Fraction<'_> {
+impl<'v> Fraction<'v> {
+    /// A polynomial as one.
+    pub(super) fn whole(poly: Cow<'v, Poly>) -> Self {
+        Fraction { over: poly, under: Cow::Owned(Poly::integer(1)) }
+    }
+
     fn is_whole(&self) -> bool {
         self.under.as_constant() == Some(Exact::ONE)
     }
 
     /// The number less another, over something that isn't negative.
-    pub(super) fn above(&self, other: &Fraction<'_>, atoms: &mut Atoms) -> Option<Fraction<'static>> {
+    fn above(&self, other: &Fraction<'_>, atoms: &mut Atoms) -> Option<Fraction<'static>> {
         let less = other.over.times(Exact::integer(-1))?;
         let difference = self.plus(&Fraction { over: Cow::Owned(less), under: other.under.clone() }, atoms)?;
         if atoms.is_never_negative(&difference.under) {
@@ -48,11 +53,10 @@ impl Fraction<'_> {
 impl Symbols {
     /// A number as a fraction. `None`: it is none.
     pub(super) fn fraction_of(value: &Symbol) -> Option<Fraction<'_>> {
-        let one = || Cow::Owned(Poly::integer(1));
         match value {
-            Symbol::Number(poly) => Some(Fraction { over: Cow::Borrowed(poly), under: one() }),
+            Symbol::Number(poly) => Some(Fraction::whole(Cow::Borrowed(poly))),
             Symbol::Ratio(parts) => Some(Fraction { over: Cow::Borrowed(&parts.0), under: Cow::Borrowed(&parts.1) }),
-            Symbol::Plain(value) => Some(Fraction { over: Cow::Owned(Poly::constant(value.as_number()?)), under: one() }),
+            Symbol::Plain(value) => Some(Fraction::whole(Cow::Owned(Poly::constant(value.as_number()?)))),
             Symbol::Truth(_) | Symbol::List(_) | Symbol::Choice(_) | Symbol::Fail(_) => None,
         }
     }
@@ -93,7 +97,7 @@ impl Symbols {
     /// An operator on two polynomials, as nearly all numbers are. `None`: it is asked of fractions.
     pub(super) fn polynomial(&self, op: BinaryOp, a: &Poly, b: &Poly) -> Option<Found> {
         let at_least = |a: &Poly, b: &Poly| self.poly("a condition", |atoms| atoms.at_least_zero(&a.minus(b)?));
-        let equal = || self.poly("a condition", |atoms| atoms.equals_zero(&a.minus(b)?));
+        let equal = |a: &Poly, b: &Poly| self.poly("a condition", |atoms| atoms.equals_zero(&a.minus(b)?));
         Some(match op {
             BinaryOp::Add => self.number("a sum", |_| a.plus(b)),
             BinaryOp::Sub => self.number("a difference", |_| a.minus(b)),
@@ -102,31 +106,49 @@ impl Symbols {
                 let divisor = b.as_constant().filter(|divisor| !divisor.is_zero())?;
                 self.number("a quotient", |_| a.times(Exact::ONE.checked_div(divisor)?))
             }
-            BinaryOp::Ge => Ok(self.of_truth(at_least(a, b))),
-            BinaryOp::Le => Ok(self.of_truth(at_least(b, a))),
-            BinaryOp::Lt => self.opposite(&at_least(a, b)),
-            BinaryOp::Gt => self.opposite(&at_least(b, a)),
-            BinaryOp::Eq => Ok(self.of_truth(equal())),
-            BinaryOp::Ne => self.opposite(&equal()),
-            BinaryOp::Rem | BinaryOp::Pow | BinaryOp::And | BinaryOp::Or => return None,
+            _ => return self.compared(op, a, b, at_least, equal),
+        })
+    }
+
+    /// A comparison of two numbers, by whether one is at least the other and whether they are equal. `None`: the operator is none.
+    fn compared<N>(
+        &self,
+        op: BinaryOp,
+        a: &N,
+        b: &N,
+        at_least: impl Fn(&N, &N) -> Poly,
+        equal: impl Fn(&N, &N) -> Poly,
+    ) -> Option<Found> {
+        match op {
+            BinaryOp::Ge => Some(Ok(self.of_truth(at_least(a, b)))),
+            BinaryOp::Le => Some(Ok(self.of_truth(at_least(b, a)))),
+            BinaryOp::Lt => Some(self.opposite(&at_least(a, b))),
+            BinaryOp::Gt => Some(self.opposite(&at_least(b, a))),
+            BinaryOp::Eq => Some(Ok(self.of_truth(equal(a, b)))),
+            BinaryOp::Ne => Some(self.opposite(&equal(a, b))),
+            _ => None,
+        }
+    }
+
+    /// Whether a number is at least another.
+    pub(super) fn at_least(&self, a: &Fraction<'_>, b: &Fraction<'_>) -> Poly {
+        self.poly("a condition", |atoms| {
+            let difference = a.above(b, atoms)?;
+            atoms.at_least_zero(&difference.over)
+        })
+    }
+
+    /// Whether two numbers are equal.
+    pub(super) fn equals(&self, a: &Fraction<'_>, b: &Fraction<'_>) -> Poly {
+        self.poly("a condition", |atoms| {
+            let difference = a.above(b, atoms)?;
+            atoms.equals_zero(&difference.over)
         })
     }
 
     /// An operator on numbers.
     pub(super) fn arithmetic(&self, op: BinaryOp, a: &Fraction<'_>, b: &Fraction<'_>) -> Found {
         let minus = Exact::integer(-1);
-        let at_least = |a: &Fraction<'_>, b: &Fraction<'_>| {
-            self.poly("a condition", |atoms| {
-                let difference = a.above(b, atoms)?;
-                atoms.at_least_zero(&difference.over)
-            })
-        };
-        let equal = || {
-            self.poly("a condition", |atoms| {
-                let difference = a.above(b, atoms)?;
-                atoms.equals_zero(&difference.over)
-            })
-        };
         match op {
             BinaryOp::Add => self.fraction("a sum", |atoms| a.plus(b, atoms)),
             BinaryOp::Sub => self.fraction("a difference", |atoms| {
@@ -146,13 +168,10 @@ impl Symbols {
                 self.binary(BinaryOp::Sub, &dividend, &multiple)
             }
             BinaryOp::Pow => self.power(a, b),
-            BinaryOp::Ge => Ok(self.of_truth(at_least(a, b))),
-            BinaryOp::Le => Ok(self.of_truth(at_least(b, a))),
-            BinaryOp::Lt => self.opposite(&at_least(a, b)),
-            BinaryOp::Gt => self.opposite(&at_least(b, a)),
-            BinaryOp::Eq => Ok(self.of_truth(equal())),
-            BinaryOp::Ne => self.opposite(&equal()),
-            BinaryOp::And | BinaryOp::Or => Err(type_error(op.symbol(), "true or false")),
+            _ => {
+                let found = self.compared(op, a, b, |a, b| self.at_least(a, b), |a, b| self.equals(a, b));
+                found.unwrap_or_else(|| Err(type_error(op.symbol(), "true or false")))
+            }
         }
     }
 
@@ -186,10 +205,7 @@ impl Symbols {
     /// The least integer that is no less than a number.
     pub(super) fn ceil(&self, value: &Symbol) -> Found {
         let value = Self::fraction_of(value).ok_or_else(|| type_error("ceil", "a number"))?;
-        self.number("a rounded number", |atoms| {
-            let negative = value.over.times(Exact::integer(-1))?;
-            atoms.quotient(&negative, &value.under)?.times(Exact::integer(-1))
-        })
+        self.number("a rounded number", |atoms| atoms.quotient_up(&value.over, &value.under))
     }
 
     /// A number as an integer: the greatest that is no more, and where they are the same.

@@ -40,7 +40,13 @@ impl Atoms {
         }
     }
 
-    /// The same of polynomials with integer coefficients, where the second is positive; else 0.
+    /// The least integer that is no less than one over another; where the other is 0, some integer.
+    pub fn quotient_up(&mut self, a: &Poly, b: &Poly) -> Option<Poly> {
+        let minus = Exact::integer(-1);
+        self.quotient(&a.times(minus)?, b)?.times(minus)
+    }
+
+    /// [`Atoms::quotient`] of polynomials with integer coefficients, where the second is positive; else 0.
     fn quotient_of(&mut self, a: &Poly, b: &Poly, may_turn: bool) -> Option<Poly> {
         if may_turn && a.leading() < Exact::ZERO {
             // floor(-a / b) = -floor((a + b - 1) / b)

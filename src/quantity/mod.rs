@@ -26,6 +26,11 @@ pub struct Flops(pub u128);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Bytes(pub u128);
 
+/// The product of some numbers, 1 of none. `None`: beyond 64 bits.
+pub(crate) fn product<'n>(numbers: impl IntoIterator<Item = &'n u64>) -> Option<u64> {
+    numbers.into_iter().try_fold(1, |product: u64, number| product.checked_mul(*number))
+}
+
 /// What `flops` is the sum of.
 pub const FLOPS: [Quantity; 4] =
     [Quantity::MatmulFlops, Quantity::VectorFlops, Quantity::BackwardMatmulFlops, Quantity::BackwardVectorFlops];

@@ -4,27 +4,25 @@ use std::collections::{BTreeMap, HashSet};
 use std::io::Read;
 use std::sync::Arc;
 
-use serde_json::{Map, Value as Json};
+use serde_json::Value as Json;
 
-use super::{Model, Outcome, Session, Settings};
+use super::{Model, Outcome, Session, Settings, pretty};
 use crate::catalog::{GgufMap, HubRules};
 use crate::cost::workload::Workload;
 use crate::evaluation::Evaluation;
 use crate::import::{
-    Contents, GGUF_MAGIC, Held, HubNames, Reconciled, Weight, by_path, contents_of, draft_from, gguf_places, is_absent, is_dump,
-    is_header, left_over, mapped_config, merged, output_again, read_dump, read_gguf, read_header, read_index, reconcile,
-    sized_config, stored_config, weights,
+    Contents, GGUF_ARCHITECTURE, GGUF_MAGIC, Held, HubNames, Reconciled, Weight, by_path, contents_of, gguf_places,
+    hub_left_over, is_absent, is_dump, is_header, left_over, mapped, merged, read_dump, read_gguf, read_header, read_index,
+    reconcile, sized_config, stored_config, weights,
 };
 use crate::lower::Execution;
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics, nearest};
 use crate::syntax::json::{self, Document};
 use crate::syntax::stack::deep;
+use crate::syntax::words::few_quoted;
 
 /// So many names are said of a kind of what doesn't fit.
 const MOST_NAMED: usize = 4;
-
-/// The key under which a GGUF file says what it is.
-const ARCHITECTURE: &str = "general.architecture";
 
 /// A model that a file may be has one in so many of the modules that the file's tensors are of.
 const RESEMBLANCE: usize = 3;
@@ -40,6 +38,13 @@ impl Session {
     #[must_use]
     pub fn is_checkpoint(start: &[u8], file_bytes: Option<u64>) -> bool {
         start.starts_with(&GGUF_MAGIC) || safetensors_header(start, file_bytes).is_some()
+    }
+
+    /// Whether a text may be one that [`Session::header`] reads: all such have one of these words in them, and nearly no model has.
+    #[must_use]
+    pub fn may_be_header(text: &[u8]) -> bool {
+        let has_words = |text: &str| text.contains("weight_map") || text.contains("data_offsets");
+        is_dump(text) || std::str::from_utf8(text).is_ok_and(has_words)
     }
 
     /// What a file of weights holds, by its header, which is all that is read of it. `file_bytes`: of the whole file, if it is known.
@@ -76,8 +81,8 @@ impl Session {
         self.header(name, header, Some(8 + length), file_bytes)
     }
 
-    /// What a text holds that is the header of a safetensors file, an index of some, or what `gguf-dump` printed; nothing is said of another. `header_bytes`: with the
-    /// eight before the text, if it was in a file.
+    /// What a text holds that is the header of a safetensors file, an index of some, or what `gguf-dump` printed; nothing is said of another.
+    /// `header_bytes`: with the eight before the text, if it was in a file.
     #[must_use]
     pub fn header(&self, name: &str, text: &[u8], header_bytes: Option<u64>, file_bytes: Option<u64>) -> Outcome<Contents> {
         let source = match self.source(name, text) {
@@ -154,7 +159,7 @@ impl Session {
     pub fn open(&self, name: &str, contents: &Contents, config: Option<(&str, &[u8])>, settings: &Settings) -> Outcome<Model> {
         match config {
             Some(config) => self.open_with(name, contents, config, settings),
-            None if contents.get(ARCHITECTURE).is_some() => self.open_mapped(name, contents, settings),
+            None if contents.get(GGUF_ARCHITECTURE).is_some() => self.open_mapped(name, contents, settings),
             None => self.open_inferred(name, contents, settings),
         }
     }
@@ -164,28 +169,27 @@ impl Session {
             Ok(map) => map,
             Err(outcome) => return *outcome,
         };
-        let mut config = match mapped_config(contents, &map) {
-            Ok(config) => config,
+        let mut mapped = match mapped(contents, &map) {
+            Ok(mapped) => mapped,
             Err(diagnostic) => return self.failed(tensors_hint(in_file(*diagnostic, name))),
         };
-        let text = pretty(&config);
-        let held = match self.held(name, contents, (name, text.as_bytes()), settings, Naming::Mapped(&map)) {
+        // What is asked for may be another model than the file's.
+        let own = Settings { variables: Vec::new(), mix: None, ..settings.clone() };
+        let model = self.read_with(name, pretty(&mapped.config), &own);
+        let mut held = match self.held(name, contents, model, Naming::Mapped(&map)) {
             Ok(held) => held,
             Err(outcome) => return *outcome,
         };
-        let mut held = held;
         let mut besides = lacking(name, &held.weights, &mut held.reconciled, &map);
-        besides.extend(twice(name, contents, &map));
-        let from = draft_from(contents, &map);
-        let known = left(contents, &held.reconciled, &|tensor| left_over(&tensor.name, &map, from));
+        besides.extend(mapped.output_again.and_then(|again| twice(name, contents, again)));
+        let known = left(contents, &held.reconciled, &|tensor| left_over(&tensor.name, &map, mapped.draft_from));
         if let Some(why) = misfit(&held.weights, contents, &held.reconciled, &known) {
-            let message = format!("`{name}` is no {}: {why}", held.class);
-            return self.failed(tensors_hint(Diagnostic::new(Code::UnmappedCheckpoint, message)));
+            return self.failed(unmapped(format!("`{name}` is no {}: {why}", held.class)));
         }
         if let Some(stored) = stored_config(&held.weights, &held.reconciled, contents) {
-            config.insert("quantization_config".to_owned(), stored);
+            mapped.config.insert("quantization_config".to_owned(), stored);
         }
-        let mut opened = self.read_with(name, pretty(&config), settings);
+        let mut opened = self.read_with(name, pretty(&mapped.config), settings);
         opened.diagnostics.extend(leftovers(name, contents, &known));
         opened.diagnostics.extend(besides);
         opened
@@ -214,19 +218,13 @@ impl Session {
 
     /// The model of a file that has no config beside it: the families are tried with the sizes that the shapes say.
     fn open_inferred(&self, name: &str, contents: &Contents, settings: &Settings) -> Outcome<Model> {
-        let unmapped = |message: String| self.failed(tensors_hint(Diagnostic::new(Code::UnmappedCheckpoint, message)));
         if contents.tensors.is_empty() {
-            return unmapped(format!("`{name}` holds no tensors"));
+            return self.failed(unmapped(format!("`{name}` holds no tensors")));
         }
         let beside = "put the model's `config.json` beside it";
         if contents.tensors.iter().all(|tensor| tensor.shape.is_none()) {
-            return self.failed(tensors_hint(
-                Diagnostic::new(
-                    Code::UnmappedCheckpoint,
-                    format!("`{name}` has names and no shapes: which sizes its layers have isn't known"),
-                )
-                .help(beside),
-            ));
+            let message = format!("`{name}` has names and no shapes: which sizes its layers have isn't known");
+            return self.failed(tensors_hint(Diagnostic::new(Code::UnmappedCheckpoint, message).help(beside)));
         }
         let rules = self.catalog.hub_rules();
         let (sizes, guessed) = sized_config(contents, rules);
@@ -281,7 +279,9 @@ impl Session {
     /// How a config's model is in a file: with the head that its config says, else with another of the family's.
     fn fitting(&self, name: &str, contents: &Contents, config: (&str, &[u8]), settings: &Settings) -> Result<Fitting, Misfit> {
         let own = Settings { family: settings.family.clone(), ..Settings::default() };
-        let first = match self.fitting_head(name, contents, config, &own) {
+        let read = self.read_with(config.0, config.1, &own);
+        let model = read.value.clone();
+        let first = match self.fitting_head(name, contents, read, None) {
             Ok(fitting) => return Ok(fitting),
             Err(misfit) => misfit,
         };
@@ -289,36 +289,38 @@ impl Session {
         if first.found.saturating_mul(2) < first.weights {
             return Err(first);
         }
-        let heads = self.read_with(config.0, config.1, &own).value.and_then(|model| self.heads(&model)).unwrap_or_default();
-        let with = |head: Arc<str>| Settings { head: Some(head), ..own.clone() };
-        heads.into_iter().find_map(|head| self.fitting_head(name, contents, config, &with(head)).ok()).ok_or(first)
+        let heads = model.and_then(|model| self.heads(&model)).unwrap_or_default();
+        let with = |head: Arc<str>| {
+            let read = self.read_with(config.0, config.1, &Settings { head: Some(head.clone()), ..own.clone() });
+            self.fitting_head(name, contents, read, Some(head)).ok()
+        };
+        heads.into_iter().find_map(with).ok_or(first)
     }
 
+    /// How a config's model is in a file. `head`: the one that it is read with, if that isn't its own.
     fn fitting_head(
         &self,
         name: &str,
         contents: &Contents,
-        config: (&str, &[u8]),
-        settings: &Settings,
+        read: Outcome<Model>,
+        head: Option<Arc<str>>,
     ) -> Result<Fitting, Misfit> {
         let rules = self.catalog.hub_rules();
-        let held = match self.held(name, contents, config, settings, Naming::Hub(rules)) {
+        let held = match self.held(name, contents, read, Naming::Hub(rules)) {
             Ok(held) => held,
             Err(outcome) => {
                 let why = outcome.diagnostics.first_error().map_or_else(String::new, |said| said.message.clone());
                 return Err(Misfit { why, found: 0, weights: usize::MAX });
             }
         };
-        let paths = by_path(&held.weights);
-        let names = HubNames::new(rules, &paths);
-        let known = left(contents, &held.reconciled, &|tensor| names.left(&tensor.name));
+        let known = left(contents, &held.reconciled, &|tensor| hub_left_over(&tensor.name, rules));
         if let Some(why) = misfit(&held.weights, contents, &held.reconciled, &known) {
             let weights = held.weights.len();
             let wrong = held.reconciled.missing.len() + held.reconciled.differing.len();
             return Err(Misfit { why, found: weights.saturating_sub(wrong), weights });
         }
         let mut said = leftovers(name, contents, &known);
-        if let Some(head) = &settings.head {
+        if let Some(head) = &head {
             let message = format!("the tensors of `{name}` are those of {}: it is taken with the head `{head}`", held.class);
             said.push(Diagnostic::new(Code::CheckpointRemark, message));
         }
@@ -329,7 +331,7 @@ impl Session {
                 None => stated(name, &held.weights, contents, &mut said),
             },
         };
-        Ok(Fitting { head: settings.head.clone(), stored, said })
+        Ok(Fitting { head, stored, said })
     }
 
     /// Whether a config's model has a good part of the modules that a file's tensors are of, by the ends of their names: what is cheap to ask.
@@ -366,29 +368,24 @@ impl Session {
         Some(family.heads.iter().map(|head| head.name.value.clone()).collect())
     }
 
-    /// A config's model held against a file's tensors.
+    /// The model that a config is, as it was read, held against a file's tensors.
     fn held(
         &self,
         name: &str,
         contents: &Contents,
-        config: (&str, &[u8]),
-        settings: &Settings,
+        read: Outcome<Model>,
         naming: Naming<'_>,
     ) -> Result<HeldModel, Box<Outcome<Model>>> {
-        // What is asked for may be another model than the file's.
-        let own = Settings { variables: Vec::new(), mix: None, ..settings.clone() };
-        let plain = self.read_with(config.0, config.1, &own);
-        let evaluated =
-            plain.and_then(|model| model.lowered(&Execution::default())).and_then(|lowered| lowered.at(&Workload::default()));
+        let lowered = read.and_then(|model| model.lowered(&Execution::default()));
+        let evaluated = lowered.and_then(|lowered| lowered.at(&Workload::default()));
         let Some(evaluation) = evaluated.value.as_ref().filter(|_| !evaluated.diagnostics.has_errors()) else {
-            let message = format!("the config that `{name}` means is no model of its family");
-            let said = tensors_hint(Diagnostic::new(Code::UnmappedCheckpoint, message));
+            let said = unmapped(format!("the config that `{name}` means is no model of its family"));
             return Err(Box::new(evaluated.map(|_| None).saying(said).flat()));
         };
         // Each weight is in some tensor, and a tensor holds a few at the most.
         let Some(list) = weights(evaluation, contents.tensors.len().saturating_mul(MOST_SPLIT)) else {
             let message = format!("`{name}` has {} tensors, its config means more layers", contents.tensors.len());
-            return Err(Box::new(self.failed(tensors_hint(Diagnostic::new(Code::UnmappedCheckpoint, message)))));
+            return Err(Box::new(self.failed(unmapped(message))));
         };
         let paths = by_path(&list);
         let reconciled = match naming {
@@ -403,21 +400,17 @@ impl Session {
     }
 
     fn map_of(&self, name: &str, contents: &Contents) -> Result<Arc<GgufMap>, Box<Outcome<Model>>> {
-        let Some(architecture) = contents.text(ARCHITECTURE) else {
-            let message = format!("`{name}` doesn't say of which architecture it is");
-            return Err(Box::new(self.failed(tensors_hint(Diagnostic::new(Code::UnmappedCheckpoint, message)))));
+        let failed = |message: String| Err(Box::new(self.failed(unmapped(message))));
+        let Some(architecture) = contents.text(GGUF_ARCHITECTURE) else {
+            return failed(format!("`{name}` doesn't say of which architecture it is"));
         };
         if contents.tensors.is_empty() {
-            let message = format!("`{name}` holds no tensors: a vocabulary, or metadata alone");
-            return Err(Box::new(self.failed(tensors_hint(Diagnostic::new(Code::UnmappedCheckpoint, message)))));
+            return failed(format!("`{name}` holds no tensors: a vocabulary, or metadata alone"));
         }
         match self.catalog.gguf_map(architecture) {
             Some(Ok(map)) => match &map.unbuilt {
                 None => Ok(map),
-                Some(what) => {
-                    let message = format!("`{name}` holds {what}: no family is for it");
-                    Err(Box::new(self.failed(tensors_hint(Diagnostic::new(Code::UnmappedCheckpoint, message)))))
-                }
+                Some(what) => failed(format!("`{name}` holds {what}: no family is for it")),
             },
             Some(Err(said)) => Err(Box::new(self.said(said))),
             None => {
@@ -494,14 +487,14 @@ fn safetensors_header(start: &[u8], file_bytes: Option<u64>) -> Option<u64> {
     (start.get(8) == Some(&b'{') && (2..=MOST_HEADER).contains(&length) && fits).then_some(length)
 }
 
-fn pretty(config: &Map<String, Json>) -> String {
-    // Maps of strings and numbers are always written.
-    serde_json::to_string_pretty(config).unwrap_or_default()
-}
-
 fn in_file(diagnostic: Diagnostic, name: &str) -> Diagnostic {
     let message = format!("`{name}`: {}", diagnostic.message);
     Diagnostic { message, ..diagnostic }
+}
+
+/// That no family's model is what a file holds.
+fn unmapped(message: String) -> Diagnostic {
+    tensors_hint(Diagnostic::new(Code::UnmappedCheckpoint, message))
 }
 
 fn tensors_hint(diagnostic: Diagnostic) -> Diagnostic {
@@ -534,14 +527,9 @@ fn left(contents: &Contents, reconciled: &Reconciled, what: &dyn Fn(&Held) -> Op
 /// Why a model isn't what a file holds. `None`: it is.
 fn misfit(list: &[Weight], contents: &Contents, reconciled: &Reconciled, known: &Known) -> Option<String> {
     let mut why = Vec::new();
-    let names = |all: Vec<String>| {
-        let more = all.len().saturating_sub(MOST_NAMED);
-        let shown = all.iter().take(MOST_NAMED).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-        if more > 0 { format!("{shown} and {more} more") } else { shown }
-    };
     if !reconciled.missing.is_empty() {
-        let all = reconciled.missing.iter().filter_map(|at| list.get(*at)).map(Weight::path).collect();
-        why.push(format!("the file lacks {}", names(all)));
+        let all: Vec<String> = reconciled.missing.iter().filter_map(|at| list.get(*at)).map(Weight::path).collect();
+        why.push(format!("the file lacks {}", few_quoted(&all, MOST_NAMED)));
     }
     if let [(at, first), rest @ ..] = reconciled.differing.as_slice() {
         let path = list.get(*at).map(Weight::path).unwrap_or_default();
@@ -549,8 +537,8 @@ fn misfit(list: &[Weight], contents: &Contents, reconciled: &Reconciled, known: 
         why.push(format!("of `{path}` {first}{more}"));
     }
     if let Some(unknown) = known.get("") {
-        let all = unknown.iter().filter_map(|at| contents.tensors.get(*at)).map(|tensor| tensor.name.to_string()).collect();
-        why.push(format!("no layer is for {}", names(all)));
+        let all: Vec<&str> = unknown.iter().filter_map(|at| contents.tensors.get(*at)).map(|tensor| &*tensor.name).collect();
+        why.push(format!("no layer is for {}", few_quoted(&all, MOST_NAMED)));
     }
     (!why.is_empty()).then(|| why.join("; "))
 }
@@ -608,8 +596,8 @@ fn lacking(name: &str, list: &[Weight], reconciled: &mut Reconciled, map: &GgufM
 }
 
 /// That a file holds the embedding a second time, as the output, with both totals.
-fn twice(name: &str, contents: &Contents, map: &GgufMap) -> Option<Diagnostic> {
-    let (again, all) = (output_again(contents, map)?, contents.elements()?);
+fn twice(name: &str, contents: &Contents, again: u64) -> Option<Diagnostic> {
+    let all = contents.elements()?;
     let once = all.checked_sub(u128::from(again))?;
     let message = format!(
         "`{name}` holds `output.weight` beside `token_embd.weight`, of the same size; such models usually have one table for both: \

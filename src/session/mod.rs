@@ -26,6 +26,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use serde_json::{Map, Value as Json};
+
 pub use bless::Blessed;
 pub use expression::{Expression, ExpressionError};
 pub use lowered::FlatRow;
@@ -227,7 +229,7 @@ impl Session {
         Some(checked)
     }
 
-    /// Nothing but diagnostics of the catalog's files.
+    /// Nothing but what was said.
     pub(crate) fn said<T>(&self, diagnostics: Diagnostics) -> Outcome<T> {
         Outcome { value: None, diagnostics, source: None, catalog: self.catalog.clone() }
     }
@@ -236,4 +238,10 @@ impl Session {
     pub(crate) fn failed<T>(&self, diagnostic: Diagnostic) -> Outcome<T> {
         self.said(diagnostic.into())
     }
+}
+
+/// A model or a config that was made, as text.
+fn pretty(made: &Map<String, Json>) -> String {
+    // Maps of strings and numbers are always written.
+    serde_json::to_string_pretty(made).unwrap_or_default()
 }

@@ -1,11 +1,10 @@
 //! Texts of `print(model)` as models: the family's whose class is printed, if its modules are those of the text; else the text as it stands.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use serde_json::{Map, Value as Json};
 
-use super::{Model, Outcome, Session, Settings};
+use super::{Model, Outcome, Session, Settings, pretty};
 use crate::cost::workload::Workload;
 use crate::evaluation::Evaluation;
 use crate::import::print::{
@@ -18,6 +17,7 @@ use crate::syntax::diag::{Code, Diagnostic, Diagnostics};
 use crate::syntax::source::{Source, Span};
 use crate::syntax::spec::Family;
 use crate::syntax::stack::deep;
+use crate::syntax::words::few_quoted;
 
 /// Weights of a model that are compared.
 const MOST_WEIGHTS: usize = 250_000;
@@ -48,11 +48,8 @@ impl Session {
     /// ```
     #[must_use]
     pub fn printed(&self, name: &str, text: impl AsRef<[u8]>, settings: &Settings) -> Outcome<Model> {
-        if text.as_ref().len() > Source::MAX_BYTES {
-            return match self.source(name, text.as_ref()) {
-                Ok(_) => self.said(Diagnostics::default()),
-                Err(diagnostic) => self.failed(*diagnostic),
-            };
+        if let Err(diagnostic) = Source::fits(name, text.as_ref().len()) {
+            return self.failed(*diagnostic);
         }
         let Some(text) = cleaned(text.as_ref()) else {
             return self.failed(Diagnostic::new(Code::NotUtf8, format!("`{name}` is not UTF-8 text")));
@@ -104,7 +101,7 @@ impl Reading<'_> {
         }
         let unwrapped = unwrapped(text.root, &self.session.catalog);
         if !unwrapped.wrappers.is_empty() {
-            said.push(self.remark(format!("taken off: {}", names(&unwrapped.wrappers))));
+            said.push(self.remark(format!("taken off: {}", few_quoted(&unwrapped.wrappers, MOST_NAMED))));
         }
         let root = unwrapped.root;
         let mut outcome = self.of_root(&root, &text.cuts, &mut said);
@@ -329,12 +326,6 @@ impl Reading<'_> {
     }
 }
 
-fn names(all: &[Arc<str>]) -> String {
-    let more = all.len().saturating_sub(MOST_NAMED);
-    let shown = all.iter().take(MOST_NAMED).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-    if more > 0 { format!("{shown} and {more} more") } else { shown }
-}
-
 fn one_unknown(unknown: &Unknown) -> String {
     match unknown.count {
         1 => format!("`{}` ({})", unknown.class, unknown.why),
@@ -347,9 +338,4 @@ fn unknown(all: &[Unknown]) -> String {
     let more = all.len().saturating_sub(MOST_NAMED);
     let shown = all.iter().take(MOST_NAMED).map(one_unknown).collect::<Vec<_>>().join(", ");
     if more > 0 { format!("{shown} and {more} other classes") } else { shown }
-}
-
-fn pretty(model: &Map<String, Json>) -> String {
-    // Maps of strings and numbers are always written.
-    serde_json::to_string_pretty(model).unwrap_or_default()
 }

@@ -157,18 +157,24 @@ impl Source {
     /// The largest file that is read: 64 MiB.
     pub const MAX_BYTES: usize = 64 << 20;
 
+    /// Whether a file of so many bytes is read.
+    ///
+    /// # Errors
+    /// `FileTooLarge` over [`Source::MAX_BYTES`].
+    pub fn fits(name: &str, bytes: usize) -> Result<(), Box<Diagnostic>> {
+        if bytes <= Self::MAX_BYTES {
+            return Ok(());
+        }
+        let message = format!("`{name}` has {bytes} bytes, more than the {} that are read", Self::MAX_BYTES);
+        Err(Diagnostic::new(Code::FileTooLarge, message).boxed())
+    }
+
     /// Takes the bytes of a file as text.
     ///
     /// # Errors
     /// `FileTooLarge` over [`Source::MAX_BYTES`], `NotUtf8` with the offset of the first bad byte.
     pub fn load(id: SourceId, name: &str, bytes: &[u8]) -> Result<Source, Box<Diagnostic>> {
-        if bytes.len() > Self::MAX_BYTES {
-            return Err(Diagnostic::new(
-                Code::FileTooLarge,
-                format!("`{name}` has {} bytes, more than the {} that are read", bytes.len(), Self::MAX_BYTES),
-            )
-            .boxed());
-        }
+        Self::fits(name, bytes.len())?;
         let text = std::str::from_utf8(bytes).map_err(|e| {
             Diagnostic::new(
                 Code::NotUtf8,

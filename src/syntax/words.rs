@@ -1,10 +1,24 @@
-//! Texts on lines of a terminal.
+//! Texts for people: lists of names, lines of a terminal.
+
+use std::fmt::Display;
 
 use unicode_width::UnicodeWidthStr;
 
 /// How wide a text is in a terminal.
 pub fn width_of(text: &str) -> usize {
     text.width()
+}
+
+/// The first few of some things, and how many more there are: `a, b and 3 more`.
+pub fn few(all: impl ExactSizeIterator<Item = impl Display>, most: usize) -> String {
+    let more = all.len().saturating_sub(most);
+    let shown = all.take(most).map(|one| one.to_string()).collect::<Vec<_>>().join(", ");
+    if more > 0 { format!("{shown} and {more} more") } else { shown }
+}
+
+/// The same of names, each between backticks.
+pub fn few_quoted(all: &[impl Display], most: usize) -> String {
+    few(all.iter().map(|name| format!("`{name}`")), most)
 }
 
 /// Breaks a text at blanks; a word that is wider than a line after the signs of products in it.

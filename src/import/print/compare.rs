@@ -6,7 +6,9 @@ use std::sync::Arc;
 use super::read::Module;
 use crate::catalog::Catalog;
 use crate::import::Weight;
+use crate::import::reconcile::{path_of, without_ones};
 use crate::syntax::glob;
+use crate::syntax::words::few_quoted;
 
 /// So many names are said.
 const MOST_NAMED: usize = 3;
@@ -69,29 +71,18 @@ impl Printed {
     }
 }
 
-fn plain(shape: &[u64]) -> Vec<u64> {
-    shape.iter().copied().filter(|dim| *dim != 1).collect()
-}
-
-fn named(all: &[String]) -> String {
-    let more = all.len().saturating_sub(MOST_NAMED);
-    let shown = all.iter().take(MOST_NAMED).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-    if more > 0 { format!("{shown} and {more} more") } else { shown }
-}
-
 /// How a family's weights differ from those of the text. `None`: they don't, as far as the text says them.
 #[must_use]
 pub fn differences(printed: &Printed, of_text: &[Weight], of_family: &[Weight]) -> Option<String> {
-    let path = |module: &str, name: &str| if name.is_empty() { module.to_owned() } else { format!("{module}.{name}") };
     let family: HashMap<String, &Weight> = of_family.iter().rev().map(|weight| (weight.path(), weight)).collect();
     let mut text: HashMap<String, &Weight> = HashMap::new();
     let mut modules_lacking: BTreeMap<String, u128> = BTreeMap::new();
     let mut lacking: Vec<String> = Vec::new();
     for weight in of_text {
         let module = printed.now(&weight.module);
-        let path = path(&module, &weight.name);
+        let path = path_of(&module, &weight.name);
         match family.get(&path) {
-            Some(own) if plain(&own.shape) != plain(&weight.shape) => {
+            Some(own) if without_ones(&own.shape) != without_ones(&weight.shape) => {
                 return Some(format!("of `{path}` the text has {:?}, the family {:?}", weight.shape, own.shape));
             }
             Some(_) => {
@@ -130,10 +121,10 @@ pub fn differences(printed: &Printed, of_text: &[Weight], of_family: &[Weight]) 
     }
     let mut why = Vec::new();
     if !lacking.is_empty() {
-        why.push(format!("the family has no {}", named(&lacking)));
+        why.push(format!("the family has no {}", few_quoted(&lacking, MOST_NAMED)));
     }
     if !missing.is_empty() {
-        why.push(format!("the text has no {}", named(&missing)));
+        why.push(format!("the text has no {}", few_quoted(&missing, MOST_NAMED)));
     }
     (!why.is_empty()).then(|| why.join("; "))
 }

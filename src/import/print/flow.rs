@@ -2,6 +2,8 @@
 
 use serde_json::{Value as Json, json};
 
+use crate::quantity::product;
+
 /// Rows of a tensor that is no grid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rows {
@@ -97,7 +99,7 @@ impl Flow {
             (Demand::Rows(wanted), Flow::Rows(_, features)) if wanted == features => Some(Way::Plain),
             // Channels last, as patches are; or all of a sample.
             (Demand::Rows(wanted), Flow::Grid(channels, sizes)) => {
-                let spatial = sizes.iter().try_fold(1u64, |product, size| product.checked_mul(*size))?;
+                let spatial = product(sizes)?;
                 if wanted == channels {
                     return Some(Way::Reshaped(Flow::Rows(Rows::PerSample(spatial), *wanted)));
                 }

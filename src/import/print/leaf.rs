@@ -7,6 +7,8 @@ use serde_json::{Map, Value as Json, json};
 use super::flow::{Demand, Flow, Rows};
 use super::read::Module;
 use crate::catalog::{Catalog, Class, ClassKind, KeyFormula, KeyValue, PrintedLayer, Takes};
+use crate::import::reconcile::elements_of;
+use crate::quantity::product;
 use crate::syntax::expr::{EvalError, Name, Value, eval, json_of};
 use crate::syntax::glob;
 
@@ -61,9 +63,7 @@ impl Env<'_> {
             ("all_features", Some(flow)) => count(flow.all_features()),
             ("channels", Some(Flow::Grid(channels, _))) => Value::count(*channels),
             ("size", Some(Flow::Grid(_, sizes))) => Value::List(sizes.iter().map(|size| Value::count(*size)).collect()),
-            ("spatial", Some(Flow::Grid(_, sizes))) => {
-                count(sizes.iter().try_fold(1u64, |product, size| product.checked_mul(*size)))
-            }
+            ("spatial", Some(Flow::Grid(_, sizes))) => count(product(sizes)),
             ("spatial", Some(_)) => Value::count(1),
             _ => self.child(name),
         }
@@ -185,7 +185,7 @@ impl Known<'_> {
         }
         let lines = match flow {
             Flow::Grid(channels, sizes) if self.rule.is_some_and(|rule| rule.is_of_lines) && sizes.len() > 1 => {
-                Some(Flow::Grid(*channels, vec![sizes.iter().fold(1u64, |product, size| product.saturating_mul(*size))]))
+                Some(Flow::Grid(*channels, vec![elements_of(sizes)]))
             }
             _ => None,
         };

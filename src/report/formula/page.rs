@@ -1,7 +1,8 @@
 //! Formulas for people: the page of `formula`, and the same in LaTeX.
 
-use std::collections::HashSet;
 use std::io::{self, Write};
+
+use indexmap::IndexSet;
 
 use super::super::page::{self, Section};
 use super::super::title::{rests_on, title};
@@ -10,7 +11,7 @@ use crate::analysis::formula::{Formula, Formulas, Term};
 use crate::evaluation::Evaluation;
 use crate::program::{Atom, AtomId, Poly, Style, Writer};
 use crate::quantity::{Exact, Unit};
-use crate::syntax::words::{fit, width_of};
+use crate::syntax::words::{few, fit, width_of};
 
 /// How many layers of a term are named.
 const NAMED: usize = 3;
@@ -116,20 +117,9 @@ fn figure(value: Exact, unit: Unit) -> String {
 
 /// Where a term comes from: the last parts of the paths of its rows.
 fn layers(evaluation: &Evaluation, term: &Term) -> String {
-    let mut seen: HashSet<&str> = HashSet::new();
-    let mut names: Vec<&str> = Vec::new();
-    for row in &term.rows {
-        let Some(info) = evaluation.flat.rows.get(*row) else { continue };
-        let name = info.path.rsplit_once("].").map_or(&*info.path, |(_, rest)| rest);
-        if seen.insert(name) && names.len() < NAMED {
-            names.push(name);
-        }
-    }
-    let shown = names.join(", ");
-    match seen.len().saturating_sub(NAMED) {
-        0 => shown,
-        more => format!("{shown} and {more} more"),
-    }
+    let rows = term.rows.iter().filter_map(|row| evaluation.flat.rows.get(*row));
+    let names: IndexSet<&str> = rows.map(|row| row.path.rsplit_once("].").map_or(&*row.path, |(_, rest)| rest)).collect();
+    few(names.iter(), NAMED)
 }
 
 /// What the atoms are, and where each takes another branch.

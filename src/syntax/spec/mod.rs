@@ -22,6 +22,7 @@ use crate::quantity::Total;
 use crate::syntax::expr::{Exact, Expr, Interpolated, Name, Value};
 use crate::syntax::json;
 use crate::syntax::source::{Span, Spanned};
+use crate::syntax::words::few;
 
 /// A model: that of a file, or a family with what a config says.
 #[derive(Debug, Clone)]
@@ -86,9 +87,7 @@ impl Model {
     #[must_use]
     pub fn without(&self) -> String {
         const SHOWN: usize = 6;
-        let more = self.partial.len().saturating_sub(SHOWN);
-        let shown = self.partial.iter().take(SHOWN).map(|what| &**what).collect::<Vec<_>>().join(", ");
-        if more > 0 { format!("{shown} and {more} more") } else { shown }
+        few(self.partial.iter(), SHOWN)
     }
 
     /// A block of the file itself.
