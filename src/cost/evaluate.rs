@@ -6,7 +6,7 @@ use std::cell::OnceCell;
 
 use super::counting::Counting;
 use super::env::LayerEnv;
-use super::ports::Ports;
+use super::ports::{Ports, PortsIn};
 use super::problem::{Problem, beyond};
 use super::rules::{Over, Rule, rule};
 use super::tensors::{Tensor, tensors, weight_dtype_bytes};
@@ -37,7 +37,7 @@ pub fn evaluate(signature: &Signature, builtins: &[Value], phase: Phase) -> Resu
 pub struct Costed<D: Counting> {
     pub figures: Figures<D::Count>,
     pub tensors: Vec<Tensor<D::Count>>,
-    pub ports: Ports<D>,
+    pub ports: PortsIn<D>,
 }
 
 /// Evaluates a class's formulas in a domain: as [`evaluate`].
@@ -59,7 +59,7 @@ pub fn evaluate_in<D: Counting>(
     let layer = Layer { domain, env: env.as_ref(), tensors: &tensors, train, ports: OnceCell::new() };
     let figures = layer.figures()?;
     layer.ports()?;
-    let ports = layer.ports.into_inner().unwrap_or_else(|| Ports::none(domain));
+    let ports = layer.ports.into_inner().unwrap_or_else(|| Ports::none(&domain.of(0)));
     Ok(Costed { figures, tensors, ports })
 }
 
@@ -83,15 +83,15 @@ struct Layer<'e, D: Counting> {
     env: Option<&'e LayerEnv<'e, D>>,
     tensors: &'e [Tensor<D::Count>],
     train: bool,
-    ports: OnceCell<Ports<D>>,
+    ports: OnceCell<PortsIn<D>>,
 }
 
 impl<D: Counting> Layer<'_, D> {
-    fn ports(&self) -> Result<&Ports<D>, Problem> {
+    fn ports(&self) -> Result<&PortsIn<D>, Problem> {
         if let Some(known) = self.ports.get() {
             return Ok(known);
         }
-        let made = self.env.map_or_else(|| Ok(Ports::none(self.domain)), |env| env.ports(self.train))?;
+        let made = self.env.map_or_else(|| Ok(Ports::none(&self.domain.of(0))), |env| env.ports(self.train))?;
         Ok(self.ports.get_or_init(|| made))
     }
 

@@ -7,7 +7,7 @@ use super::env::LayerEnv;
 use super::problem::{Problem, beyond};
 use crate::catalog::{Class, Dim, Element, Formula, SaveDef, ShapeDef, ValueDef};
 use crate::syntax::diag::Code;
-use crate::syntax::expr::{Domain, Plain};
+use crate::syntax::expr::Domain;
 
 /// A shape whose leading dimensions may be open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +39,10 @@ pub enum Save<C = u128, T = bool> {
 }
 
 /// What a layer keeps for the backward pass.
-pub type Saves<D> = Box<[Save<<D as Counting>::Count, <D as Domain>::Truth>]>;
+type Saves<D> = Box<[Save<<D as Counting>::Count, <D as Domain>::Truth>]>;
+
+/// A layer's values in a domain.
+pub type PortsIn<D> = Ports<<D as Counting>::Count, <D as Domain>::Truth>;
 
 /// What training needs.
 #[derive(Debug, Clone)]
@@ -60,6 +63,21 @@ pub struct BackwardBytes<C> {
     pub held: Option<C>,
 }
 
+impl<C> BackwardBytes<C> {
+    fn map<C2>(&self, count: &impl Fn(&C) -> C2) -> BackwardBytes<C2> {
+        let of = |bytes: &Option<C>| bytes.as_ref().map(count);
+        BackwardBytes {
+            training: of(&self.training),
+            cached: of(&self.cached),
+            cached_workspace: of(&self.cached_workspace),
+            first: of(&self.first),
+            workspace: of(&self.workspace),
+            later: of(&self.later),
+            held: of(&self.held),
+        }
+    }
+}
+
 /// A port as it is kept.
 #[derive(Debug, Clone, Copy)]
 struct Packed<C, T> {
@@ -73,54 +91,82 @@ struct Packed<C, T> {
     persistent: T,
 }
 
-/// A layer's values at a workload.
+/// A layer's values at a workload, or as they depend on it.
 #[derive(Debug, Clone)]
-pub struct Ports<D: Counting = Plain> {
+pub struct Ports<C = u128, T = bool> {
     /// Inputs, then outputs.
-    ports: Box<[Packed<D::Count, D::Truth>]>,
+    ports: Box<[Packed<C, T>]>,
     num_inputs: usize,
     /// The dimensions of all ports, one after the other.
-    dims: Box<[D::Count]>,
+    dims: Box<[C]>,
     /// The product of the leading dimensions; `None`: there are none.
-    pub tokens: Option<D::Count>,
+    pub tokens: Option<C>,
     /// The most bytes held at once while the layer runs: its outputs included, its inputs not.
-    pub workspace: D::Count,
+    pub workspace: C,
     /// Bytes of storage from earlier steps, which the layer frees.
-    pub past: D::Count,
+    pub past: C,
     /// What it needs in training, where its class says so. `None` unless training.
-    pub backward: Option<Box<BackwardBytes<D::Count>>>,
+    pub backward: Option<Box<BackwardBytes<C>>>,
     /// `None`: the class doesn't say. Empty unless training.
-    pub saves: Option<Saves<D>>,
+    pub saves: Option<Box<[Save<C, T>]>>,
 }
 
-impl<D: Counting> Ports<D> {
+impl<C: Clone, T: Clone> Ports<C, T> {
     /// Those of a layer that takes and gives nothing.
-    pub(super) fn none(domain: &D) -> Self {
+    pub(super) fn none(zero: &C) -> Self {
         Ports {
             ports: Box::default(),
             num_inputs: 0,
             dims: Box::default(),
             tokens: None,
-            workspace: domain.of(0),
-            past: domain.of(0),
+            workspace: zero.clone(),
+            past: zero.clone(),
             backward: None,
             saves: Some(Box::default()),
         }
     }
 
+    /// The same with other counts and conditions.
+    pub fn map<C2, T2>(&self, count: &impl Fn(&C) -> C2, truth: &impl Fn(&T) -> T2) -> Ports<C2, T2> {
+        let port = |port: &Packed<C, T>| Packed {
+            bytes: count(&port.bytes),
+            end: port.end,
+            leading: port.leading,
+            element: port.element,
+            exists: truth(&port.exists),
+            view: truth(&port.view),
+            persistent: truth(&port.persistent),
+        };
+        let save = |save: &Save<C, T>| match save {
+            Save::Input(at, kept) => Save::Input(*at, truth(kept)),
+            Save::Output(at, kept) => Save::Output(*at, truth(kept)),
+            Save::Own(at, bytes, kept) => Save::Own(*at, count(bytes), truth(kept)),
+        };
+        Ports {
+            ports: self.ports.iter().map(port).collect(),
+            num_inputs: self.num_inputs,
+            dims: self.dims.iter().map(count).collect(),
+            tokens: self.tokens.as_ref().map(count),
+            workspace: count(&self.workspace),
+            past: count(&self.past),
+            backward: self.backward.as_ref().map(|backward| Box::new(backward.map(count))),
+            saves: self.saves.as_ref().map(|saves| saves.iter().map(save).collect()),
+        }
+    }
+
     /// Of each input.
-    pub(super) fn input_bytes(&self) -> impl Iterator<Item = D::Count> {
+    pub(super) fn input_bytes(&self) -> impl Iterator<Item = C> {
         self.ports.iter().take(self.num_inputs).map(|port| port.bytes.clone())
     }
 
     /// Of each output: its bytes, and what it depends on whether it exists, is a view, persists.
-    pub fn output_forms(&self) -> impl Iterator<Item = (&D::Count, [&D::Truth; 3])> {
+    pub fn output_forms(&self) -> impl Iterator<Item = (&C, [&T; 3])> {
         let outputs = self.ports.iter().skip(self.num_inputs);
         outputs.map(|port| (&port.bytes, [&port.exists, &port.view, &port.persistent]))
     }
 
     /// Of each output that is storage of its own: a view is its origin's, and what persists is cache.
-    pub(super) fn stored_bytes(&self, domain: &D) -> impl Iterator<Item = D::Count> {
+    pub(super) fn stored_bytes<D: Counting<Count = C, Truth = T>>(&self, domain: &D) -> impl Iterator<Item = C> {
         let outputs = self.ports.iter().skip(self.num_inputs);
         outputs.map(|port| domain.only_if(&domain.not(&port.persistent), &domain.only_if(&domain.not(&port.view), &port.bytes)))
     }
@@ -166,7 +212,7 @@ impl Ports {
 }
 
 impl<D: Counting> LayerEnv<'_, D> {
-    pub(super) fn ports(&self, training: bool) -> Result<Ports<D>, Problem> {
+    pub(super) fn ports(&self, training: bool) -> Result<PortsIn<D>, Problem> {
         let (class, domain) = (self.class, self.domain);
         let values = class.inputs.iter().chain(&class.outputs);
         let (mut ports, mut dims) = (Vec::with_capacity(class.inputs.len() + class.outputs.len()), Vec::with_capacity(8));

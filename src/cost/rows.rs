@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::counting::Counting;
-use super::evaluate::{Evaluated, evaluate};
+use super::evaluate::Evaluated;
 use super::ports::Ports;
 use super::problem::Problem;
 use super::tensors::Tensor;
@@ -15,7 +15,6 @@ use crate::flat::{FlatModel, RowId, RowInfo};
 use crate::quantity::{Cost, Quantity};
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics};
 use crate::syntax::expr::{Domain, Plain};
-use crate::syntax::parallel;
 
 /// The cost of every row, and of all.
 #[derive(Debug)]
@@ -107,8 +106,14 @@ impl CostReport {
     }
 }
 
-/// Evaluates every row. What is wrong goes to `diagnostics`; with errors among them the report is incomplete.
-pub fn cost(flat: &FlatModel, bound: &BoundModel, diagnostics: &mut Diagnostics) -> CostReport {
+/// The cost of every row, `found` being what each signature costs. What is wrong goes to `diagnostics`; with errors among them the report is
+/// incomplete.
+pub fn cost(
+    flat: &FlatModel,
+    bound: &BoundModel,
+    found: Vec<Result<Evaluated, Problem>>,
+    diagnostics: &mut Diagnostics,
+) -> CostReport {
     let mut report = CostReport {
         rows: Vec::with_capacity(flat.rows.len()),
         evaluated: Vec::new(),
@@ -117,7 +122,6 @@ pub fn cost(flat: &FlatModel, bound: &BoundModel, diagnostics: &mut Diagnostics)
         modules: 0,
     };
     let mut problems: HashMap<usize, Problem> = HashMap::new();
-    let found = parallel::map(&bound.signatures, |signature| evaluate(signature, &bound.builtins, bound.workload.phase));
     // As many as rows, and collected where they are.
     let kept = |(at, found): (usize, Result<Evaluated, Problem>)| found.map_err(|problem| problems.insert(at, problem)).ok();
     report.evaluated = found.into_iter().enumerate().map(kept).collect();

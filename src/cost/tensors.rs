@@ -52,6 +52,20 @@ impl<C: Clone> Tensor<C> {
     }
 }
 
+impl<C> Tensor<C> {
+    /// The same with other counts.
+    pub fn map<C2>(&self, count: &impl Fn(&C) -> C2) -> Tensor<C2> {
+        Tensor {
+            name: self.name.clone(),
+            shape: self.shape.iter().map(count).collect(),
+            elements: count(&self.elements),
+            element_bytes: self.element_bytes,
+            bytes: count(&self.bytes),
+            is_trained: self.is_trained,
+        }
+    }
+}
+
 impl Tensor {
     /// Bytes besides those of its elements: codebooks.
     #[must_use]

@@ -21,6 +21,7 @@ use crate::flow::{self, Flow, Peak};
 use crate::language::check::{Checked, own_workload};
 use crate::language::checkpoint::Mixed;
 use crate::lower::{Execution, Lowered};
+use crate::program::evaluated;
 use crate::quantity::workload::{After, Attention, Cache, Logits, Phase, VARIABLES};
 use crate::quantity::{self, Cost, Quantity};
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics, nearest};
@@ -90,7 +91,7 @@ pub struct Costs {
 /// Binds and costs a flat model. What is wrong goes to `diagnostics`.
 pub fn costs(flat: &FlatModel, execution: Execution, workload: &Workload, diagnostics: &mut Diagnostics) -> Costs {
     let bound = bind(flat, execution, workload, diagnostics);
-    let report = cost(flat, &bound, diagnostics);
+    let report = cost(flat, &bound, evaluated(&bound), diagnostics);
     Costs { bound, report }
 }
 

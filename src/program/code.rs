@@ -8,12 +8,12 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::atoms::{Atom, experts_at, item_at};
+use super::atoms::{Atom, Atoms, experts_at, item_at};
 use super::experts::Experts;
 use super::lane::Lane;
 use super::poly::{AtomId, Mono, Poly};
 use super::symbolic::{Symbolic, Variable};
-use crate::quantity::{BYTES_MOVED, Exact, FLOPS, Quantity, Total};
+use crate::quantity::{BYTES_MOVED, Exact, FLOPS, Figures, Quantity, Total};
 use crate::syntax::expr::expected_millionths;
 
 /// A slot of a program.
@@ -79,13 +79,19 @@ impl Program {
     /// The code of any formulas, right where all guards are 1: they are given in their order, none of them by a name. `None`: a number is beyond what
     /// is computed with.
     pub fn of_forms(symbolic: &Symbolic, guards: &[Poly], forms: &[Poly]) -> Option<Self> {
-        let outputs: Vec<(Total, Poly)> = forms.iter().map(|form| (Total::PeakBytes, form.clone())).collect();
         let mut compiler = Compiler::new(symbolic);
         for guard in guards {
             let sum = compiler.sum(guard)?;
             compiler.program.guards.push(sum);
         }
-        compiler.program(&outputs)
+        compiler.program(&unnamed(forms))
+    }
+
+    /// The code of formulas over variables of their own, right wherever these are no less than they can be: given in their order, none of them by a
+    /// name. `None`: a number is beyond what is computed with.
+    pub fn alone(variables: Vec<Variable>, atoms: &Atoms, forms: &[Poly]) -> Option<Self> {
+        let nothing = Figures::filled(Poly::default());
+        Compiler::over(variables, atoms, &[], &nothing).program(&unnamed(forms))
     }
 
     /// What it takes, in order.
@@ -279,9 +285,17 @@ pub(super) fn any_experts_at(experts: i128, chosen: i128, tokens: i128) -> Optio
     i128::try_from(experts_at(experts, chosen, tokens)).ok()
 }
 
+/// Formulas that are no total with a name.
+fn unnamed(forms: &[Poly]) -> Vec<(Total, Poly)> {
+    forms.iter().map(|form| (Total::PeakBytes, form.clone())).collect()
+}
+
 /// Makes slots for what sums need, each once.
 struct Compiler<'s> {
-    symbolic: &'s Symbolic,
+    known: &'s Atoms,
+    guards: &'s [Poly],
+    /// The sums of all rows.
+    sums: &'s Figures<Poly>,
     atoms: HashMap<AtomId, Slot>,
     products: HashMap<Mono, Slot>,
     quantities: HashMap<Quantity, Slot>,
@@ -290,8 +304,12 @@ struct Compiler<'s> {
 
 impl<'s> Compiler<'s> {
     fn new(symbolic: &'s Symbolic) -> Self {
+        Compiler::over(symbolic.variables.clone(), &symbolic.atoms, &symbolic.guards, &symbolic.sums)
+    }
+
+    fn over(variables: Vec<Variable>, known: &'s Atoms, guards: &'s [Poly], sums: &'s Figures<Poly>) -> Self {
         let program = Program {
-            variables: symbolic.variables.clone(),
+            variables,
             ops: Vec::new(),
             slots: Vec::new(),
             coefficients: Vec::new(),
@@ -299,11 +317,11 @@ impl<'s> Compiler<'s> {
             outputs: Vec::new(),
             guards: Vec::new(),
         };
-        Compiler { symbolic, atoms: HashMap::new(), products: HashMap::new(), quantities: HashMap::new(), program }
+        Compiler { known, guards, sums, atoms: HashMap::new(), products: HashMap::new(), quantities: HashMap::new(), program }
     }
 
     fn program(mut self, totals: &[(Total, Poly)]) -> Option<Program> {
-        for guard in &self.symbolic.guards {
+        for guard in self.guards {
             let sum = self.sum(guard)?;
             self.program.guards.push(sum);
         }
@@ -332,7 +350,7 @@ impl<'s> Compiler<'s> {
         };
         let form = |part: &Quantity| all.iter().find(|(known, _)| *known == Total::Of(*part)).map(|(_, form)| form);
         // Those of the backward pass aren't there without one.
-        let parts: Vec<Quantity> = parts.iter().filter(|part| !self.symbolic.sums.get(**part).is_zero()).copied().collect();
+        let parts: Vec<Quantity> = parts.iter().filter(|part| !self.sums.get(**part).is_zero()).copied().collect();
         let whole =
             |part: &Quantity| form(part).is_some_and(|form| form.as_constant().is_none() && form.denominator() == Some(1));
         if parts.is_empty() || !parts.iter().all(whole) {
@@ -352,8 +370,8 @@ impl<'s> Compiler<'s> {
         if let Some(slot) = self.quantities.get(&quantity) {
             return Some(*slot);
         }
-        let symbolic = self.symbolic;
-        let sum = self.sum(symbolic.sums.get(quantity))?;
+        let sums = self.sums;
+        let sum = self.sum(sums.get(quantity))?;
         let slot = self.push(Op::Total(sum))?;
         self.quantities.insert(quantity, slot);
         Some(slot)
@@ -405,7 +423,7 @@ impl<'s> Compiler<'s> {
         if let Some(slot) = self.atoms.get(&id) {
             return Some(*slot);
         }
-        let slot = match self.symbolic.atoms.atom(id)? {
+        let slot = match self.known.atom(id)? {
             Atom::Variable(at) => Slot::from(*at) + 1,
             Atom::Floor(numerator, denominator) => {
                 let sum = Sum { denominator: *denominator, ..self.sum(numerator)? };

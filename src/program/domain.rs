@@ -41,6 +41,8 @@ pub struct State {
     pub guards: Vec<Poly>,
     /// Why there is no program: the first of what has no form.
     pub without_form: Option<String>,
+    /// Whether a condition was asked for that some values of the variables decide one way and some the other.
+    pub is_open: bool,
     /// Where the branch is chosen that is being evaluated. `None`: everywhere.
     branch: Option<Poly>,
     /// Guards of a value that is kept for others, who may ask for it elsewhere: not known of the program yet.
@@ -298,7 +300,11 @@ impl Domain for Symbols {
     }
 
     fn decided(&self, truth: &Poly) -> Option<bool> {
-        truth.as_constant().map(|value| !value.is_zero())
+        let known = truth.as_constant().map(|value| !value.is_zero());
+        if known.is_none() {
+            self.0.borrow_mut().is_open = true;
+        }
+        known
     }
 
     fn of_truth(&self, poly: Poly) -> Symbol {

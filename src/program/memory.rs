@@ -9,6 +9,7 @@ use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use super::alike::evaluated;
 use super::code::{Program, Room};
 use super::forms::{Form, Products, Sizes, Walk};
 use super::front::{Points, Space};
@@ -188,7 +189,7 @@ impl MemoryProgram {
         if said.has_errors() {
             return None;
         }
-        let report = cost(flat, &bound, &mut said);
+        let report = cost(flat, &bound, evaluated(&bound), &mut said);
         if said.has_errors() {
             return None;
         }

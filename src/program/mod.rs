@@ -1,5 +1,6 @@
 //! A model as formulas: compiled once, evaluated at any workload in nanoseconds, printed, solved, swept.
 
+mod alike;
 mod atoms;
 mod code;
 mod columns;
@@ -20,6 +21,7 @@ mod symbolic;
 mod tests;
 mod text;
 
+pub use alike::evaluated;
 pub use atoms::Atom;
 pub use code::{Program, Room};
 pub use columns::{Block, Scratch, Values};

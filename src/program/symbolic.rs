@@ -11,7 +11,7 @@ use super::domain::{State, Symbol, Symbols};
 use super::poly::{Mono, Poly};
 use crate::cost::bind::{BoundModel, BoundRow, bind, bind_in};
 use crate::cost::counting::Counting;
-use crate::cost::ports::Ports;
+use crate::cost::ports::PortsIn;
 use crate::cost::workload::{CompleteWorkload, Workload};
 use crate::cost::{Tensor, evaluate_in, share_of, tied_elsewhere};
 use crate::flat::FlatModel;
@@ -65,7 +65,7 @@ pub struct Symbolic {
     /// Of one layer, run once.
     pub signatures: Vec<Sparse>,
     /// What layers take, give, need and keep; empty where that wasn't asked for.
-    pub ports: Vec<Ports<Symbols>>,
+    pub ports: Vec<PortsIn<Symbols>>,
     pub rows: Vec<SymbolicRow>,
     pub sums: Figures<Poly>,
     /// Basic layers, and how many of them are modules.

@@ -70,6 +70,11 @@ impl<N: Clone> Figures<N> {
 }
 
 impl<N> Figures<N> {
+    /// The same of other figures.
+    pub fn map<M>(&self, figure: impl FnMut(&N) -> M) -> Figures<M> {
+        Figures(self.0.each_ref().map(figure))
+    }
+
     /// That of a quantity.
     #[must_use]
     pub fn get(&self, quantity: Quantity) -> &N {

@@ -20,23 +20,27 @@ pub fn threads(items: usize) -> usize {
 
 /// What `run` makes of each item, in their order; with one thread, one after the other.
 pub fn map<T: Sync, R: Send>(items: &[T], run: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    let threads = threads(items.len());
-    if threads == 1 {
-        return items.iter().map(run).collect();
+    match threads(items.len()) {
+        1 => items.iter().map(run).collect(),
+        _ => map_parts(items, |items, made| items.iter().zip(made).for_each(|(item, made)| *made = Some(run(item)))),
     }
-    let part = items.len().div_ceil(threads);
+}
+
+/// What `run` makes of items, in their order, a part of them a thread: it leaves a result for each.
+pub fn map_parts<T: Sync, R: Send>(items: &[T], run: impl Fn(&[T], &mut [Option<R>]) + Sync) -> Vec<R> {
+    let part = items.len().div_ceil(threads(items.len())).max(1);
     // Each thread writes where its results stay: they may be many, and aren't copied.
     let mut made: Vec<Option<R>> = Vec::new();
     made.resize_with(items.len(), || None);
-    let fill = |items: &[T], made: &mut [Option<R>]| items.iter().zip(made).for_each(|(item, made)| *made = Some(run(item)));
+    let run = &run;
     thread::scope(|scope| {
         let mut parts = items.chunks(part).zip(made.chunks_mut(part));
         let first = parts.next();
         for (items, made) in parts {
-            scope.spawn(move || deep(|| fill(items, made)));
+            scope.spawn(move || deep(|| run(items, made)));
         }
         if let Some((items, made)) = first {
-            fill(items, made);
+            run(items, made);
         }
     });
     // All are there; a `flatten` would copy them.
