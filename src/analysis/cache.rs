@@ -200,7 +200,7 @@ fn attention(flat: &FlatModel, bound: &BoundModel) -> (Vec<AttentionKind>, u128)
     let mut kinds: Vec<AttentionKind> = Vec::new();
     let mut mha = 0u128;
     let cached = cached_elements(flat, bound);
-    for (at, (info, row)) in flat.rows.iter().zip(&bound.rows).enumerate() {
+    for (at, (info, row)) in flat.rows.iter().zip(bound.rows.iter()).enumerate() {
         if row.calls == 0 || info.row.role != Some(Role::Attention) {
             continue;
         }

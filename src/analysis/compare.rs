@@ -117,7 +117,7 @@ fn shown(given: bool, values: &[&str], same: usize) -> String {
 /// The rows by their paths with `*` for indices, in the order of execution.
 fn entries(compiled: &Evaluation) -> IndexMap<String, Entry> {
     let mut out: IndexMap<String, Entry> = IndexMap::new();
-    for ((info, row), cost) in compiled.flat.rows.iter().zip(&compiled.bound.rows).zip(compiled.report.rows()) {
+    for ((info, row), cost) in compiled.flat.rows.iter().zip(compiled.bound.rows.iter()).zip(compiled.report.rows()) {
         let entry = out.entry(open(&info.path)).or_default();
         entry.class = info.row.class_name.clone();
         entry.instances = entry.instances.saturating_add(info.repeats);

@@ -83,8 +83,8 @@ struct Walk<'e, 'v, E> {
     frames: Vec<Frame>,
     path: String,
     indices: Vec<u64>,
-    /// How many instances of each row have been.
-    before: Vec<u128>,
+    /// How many instances of each row have been: fewer than anyone waits for.
+    before: Vec<u64>,
 }
 
 /// Visits every layer in the order of execution: its concrete path, its row, whose values it reads. Layers that are read from afar apart,
@@ -209,7 +209,7 @@ impl<'e, E> Walk<'e, '_, E> {
         let nth = self.before.get_mut(id.0 as usize);
         let before = nth.map_or(0, |nth| {
             *nth += 1;
-            *nth - 1
+            u128::from(*nth - 1)
         });
         (self.visit)(Layer { instance: Instance { row, path: path.to_string(), before }, reads, gives: own.clone() })?;
         Ok(Given { own, inside: Inside::Nothing })

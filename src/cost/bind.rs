@@ -26,7 +26,7 @@ pub struct BoundModel {
     /// What is asked of a class, each only once.
     pub signatures: Vec<Signature>,
     /// One a row of the flat model.
-    pub rows: Vec<BoundRow>,
+    pub rows: Arc<[BoundRow]>,
     /// The tensors that the model is called with.
     pub inputs: Vec<BoundInput>,
     /// The workload variables' values; `None`: it has none, which was reported.
@@ -165,6 +165,8 @@ impl<D: Counting> Signature<D> {
 pub struct BoundRow<C = u128> {
     /// `None`: a value couldn't be had, which was reported.
     pub signature: Option<u32>,
+    /// How many instances share it.
+    pub repeats: u128,
     /// How often each instance runs.
     pub calls: C,
 }
@@ -195,7 +197,7 @@ pub fn bind(flat: &FlatModel, execution: Execution, asked: &Workload, diagnostic
     binder.weight_dtypes(asked, &mut signatures, &mut rows);
     let inputs = binder.inputs(&workload);
     let values = binder.values;
-    BoundModel { workload, builtins, signatures, rows, inputs, values }
+    BoundModel { workload, builtins, signatures, rows: rows.into(), inputs, values }
 }
 
 /// The model's own defaults for the built-in variables.
@@ -385,6 +387,7 @@ impl<D: Counting> Binder<'_, '_, D> {
         }
         let row = |info: &RowInfo| BoundRow {
             signature: bound.get(info.signature as usize).copied().flatten(),
+            repeats: info.repeats,
             calls: self.calls(info),
         };
         (signatures, flat.rows.iter().map(row).collect())

@@ -10,7 +10,7 @@ use super::evaluate::Evaluated;
 use super::ports::Ports;
 use super::problem::Problem;
 use super::tensors::Tensor;
-use crate::cost::bind::BoundModel;
+use crate::cost::bind::{BoundModel, BoundRow};
 use crate::flat::{FlatModel, RowId, RowInfo};
 use crate::quantity::{Cost, Quantity};
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics};
@@ -19,8 +19,10 @@ use crate::syntax::expr::{Domain, Plain};
 /// The cost of every row, and of all.
 #[derive(Debug)]
 pub struct CostReport {
-    /// One a row of the flat model.
-    rows: Vec<Entry>,
+    /// One a row of the flat model: its cost is its signature's, unless it shares weights with another.
+    rows: Arc<[BoundRow]>,
+    /// Of the rows that do, by their places.
+    own: HashMap<u32, Own>,
     /// What is asked of a class, each only once; `None` where something was wrong.
     evaluated: Vec<Option<Evaluated>>,
     /// The fold of the rows.
@@ -28,15 +30,6 @@ pub struct CostReport {
     /// Basic layers, and how many of them are modules.
     pub layers: u128,
     pub modules: u128,
-}
-
-/// A row: its cost is its signature's, unless it shares weights with another.
-#[derive(Debug)]
-struct Entry {
-    signature: Option<u32>,
-    repeats: u128,
-    calls: u128,
-    own: Option<Box<Own>>,
 }
 
 /// The cost of a layer some of whose weights count elsewhere.
@@ -76,12 +69,12 @@ impl CostReport {
     /// What a row costs.
     #[must_use]
     pub fn row(&self, id: RowId) -> Option<RowCost<'_>> {
-        let entry = self.rows.get(id.0 as usize)?;
-        let (cost, tied) = match &entry.own {
+        let row = self.rows.get(id.0 as usize)?;
+        let (cost, tied) = match self.own.get(&id.0) {
             Some(own) => (own.cost, own.tied.as_slice()),
-            None => (self.evaluated(entry).map_or(Cost::ZERO, |found| found.cost.cost()), &[][..]),
+            None => (self.evaluated(row).map_or(Cost::ZERO, |found| found.cost.cost()), &[][..]),
         };
-        Some(RowCost { cost, calls: entry.calls, tied, repeats: entry.repeats })
+        Some(RowCost { cost, calls: row.calls, tied, repeats: row.repeats })
     }
 
     /// What all rows cost, in the order of the flat model.
@@ -98,11 +91,11 @@ impl CostReport {
     /// The tensors that a row's layer owns, tied ones too.
     #[must_use]
     pub fn tensors(&self, id: RowId) -> &[Tensor] {
-        self.rows.get(id.0 as usize).and_then(|entry| self.evaluated(entry)).map_or(&[], |found| &found.tensors)
+        self.rows.get(id.0 as usize).and_then(|row| self.evaluated(row)).map_or(&[], |found| &found.tensors)
     }
 
-    fn evaluated(&self, entry: &Entry) -> Option<&Evaluated> {
-        self.evaluated.get(entry.signature? as usize)?.as_ref()
+    fn evaluated(&self, row: &BoundRow) -> Option<&Evaluated> {
+        self.evaluated.get(row.signature? as usize)?.as_ref()
     }
 }
 
@@ -115,7 +108,8 @@ pub fn cost(
     diagnostics: &mut Diagnostics,
 ) -> CostReport {
     let mut report = CostReport {
-        rows: Vec::with_capacity(flat.rows.len()),
+        rows: bound.rows.clone(),
+        own: HashMap::new(),
         evaluated: Vec::new(),
         totals: Cost::default(),
         layers: 0,
@@ -125,17 +119,18 @@ pub fn cost(
     // As many as rows, and collected where they are.
     let kept = |(at, found): (usize, Result<Evaluated, Problem>)| found.map_err(|problem| problems.insert(at, problem)).ok();
     report.evaluated = found.into_iter().enumerate().map(kept).collect();
-    for (at, info) in flat.rows.iter().enumerate() {
-        let (signature, calls) = bound.rows.get(at).map_or((None, 0), |row| (row.signature, row.calls));
-        let find = |row: usize| report.evaluated.get(bound.rows.get(row)?.signature? as usize)?.as_ref();
-        let own = find(at).and_then(|found| untied(info, found, &find, diagnostics));
+    for ((at, info), row) in (0u32..).zip(&flat.rows).zip(bound.rows.iter()) {
+        let find = |row: usize| report.evaluated(bound.rows.get(row)?);
+        let own = report.evaluated(row).and_then(|found| untied(info, found, &find, diagnostics));
         // What a missing value is the consequence of was reported where it went missing.
-        if let Some(problem) = signature.and_then(|at| problems.get(&(at as usize))).filter(|problem| !problem.follows) {
+        if let Some(problem) = row.signature.and_then(|at| problems.get(&(at as usize))).filter(|problem| !problem.follows) {
             diagnostics.push(problem.diagnostic(info));
         }
-        report.rows.push(Entry { signature, repeats: info.repeats, calls, own: own.map(Box::new) });
-        let cost = u32::try_from(at).ok().and_then(|at| report.row(RowId(at))).map(|row| row.cost.times(info.repeats, calls));
-        match cost.flatten().and_then(|total| report.totals.plus(&total)) {
+        if let Some(own) = own {
+            report.own.insert(at, own);
+        }
+        let cost = report.row(RowId(at)).map_or(Cost::ZERO, |row| row.cost);
+        match cost.times(row.repeats, row.calls).and_then(|total| report.totals.plus(&total)) {
             Some(sum) => report.totals = sum,
             None => {
                 let message = "the total is beyond 2^128 - 1";

@@ -224,7 +224,7 @@ fn settings_are_of_the_workload(checked: &Checked, workload: &Workload, diagnost
 
 /// Unknown is not zero: a layer without a cost and without an error would be missing from the totals.
 fn nothing_is_skipped(flat: &FlatModel, bound: &BoundModel, diagnostics: &mut Diagnostics) {
-    let skipped = flat.rows.iter().zip(&bound.rows).find(|(_, row)| row.signature.is_none());
+    let skipped = flat.rows.iter().zip(bound.rows.iter()).find(|(_, row)| row.signature.is_none());
     if let Some((info, _)) = skipped.filter(|_| !diagnostics.has_errors()) {
         let message = format!("`{}` has no cost, and nothing says why: a defect of layerspec", info.path);
         diagnostics.push(info.row.point(Diagnostic::new(Code::InvalidClass, message), "this layer"));

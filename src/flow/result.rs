@@ -46,7 +46,7 @@ pub struct RowFlow {
     pub(super) unknown_saves: bool,
     /// Of what it was given last and of what it gave then; `None`: before it has run.
     pub(super) shapes: Option<Box<[Shape]>>,
-    pub(super) num_inputs: usize,
+    pub(super) num_inputs: u32,
 }
 
 /// The shape of a value; `None`: not known, or there is none.
@@ -56,18 +56,18 @@ impl RowFlow {
     /// Of what it was given last, in the order of the class.
     #[must_use]
     pub fn inputs(&self) -> &[Shape] {
-        self.shapes.as_deref().and_then(|shapes| shapes.get(..self.num_inputs)).unwrap_or_default()
+        self.shapes.as_deref().and_then(|shapes| shapes.get(..self.num_inputs as usize)).unwrap_or_default()
     }
 
     /// Of its outputs, in the order of the class.
     #[must_use]
     pub fn outputs(&self) -> &[Shape] {
-        self.shapes.as_deref().and_then(|shapes| shapes.get(self.num_inputs..)).unwrap_or_default()
+        self.shapes.as_deref().and_then(|shapes| shapes.get(self.num_inputs as usize..)).unwrap_or_default()
     }
 
     /// Whether it was given values of these shapes when it last ran.
     pub(super) fn was_given<'s>(&self, mut shapes: impl ExactSizeIterator<Item = &'s Shape>) -> bool {
-        let last = self.shapes.as_deref().and_then(|last| last.get(..self.num_inputs));
+        let last = self.shapes.as_deref().and_then(|last| last.get(..self.num_inputs as usize));
         last.is_some_and(|last| last.len() == shapes.len() && last.iter().all(|shape| shapes.next() == Some(shape)))
     }
 

@@ -50,7 +50,7 @@ impl<T: Tally> Machine<'_, '_, T> {
         });
         let shapes = inputs.iter().map(|value| value.shape.clone()).chain(outputs).collect();
         if let Some(row) = self.flow.rows.get_mut(at) {
-            row.num_inputs = inputs.len();
+            row.num_inputs = u32::try_from(inputs.len()).unwrap_or(u32::MAX);
             row.shapes = Some(shapes);
         }
     }

@@ -529,7 +529,7 @@ pub(super) fn checkpoint(compiled: &Evaluation) -> Option<String> {
                 .and_then(|at| bound.signatures.get(at as usize))
                 .is_some_and(|signature| signature.quantized.as_ref().is_some_and(|quantized| quantized.published))
         };
-        let rows = flat.rows.iter().zip(&bound.rows).filter(|(_, row)| in_effect(row));
+        let rows = flat.rows.iter().zip(bound.rows.iter()).filter(|(_, row)| in_effect(row));
         let layers: u128 = rows.map(|(info, _)| info.repeats).fold(0, u128::saturating_add);
         if let Some(mixed) = &quantization.mixed {
             let text = format!("{} as {}: {}", mixed.name, mixed.by, mixture(mixed));
