@@ -354,22 +354,21 @@ impl Body {
         list_places(node, &mut Vec::new(), &mut places);
         let mut errors = Vec::new();
         for (list, indices) in places {
-            let beside = match self.names.get(&list) {
-                Some(Found::Node(at)) => self.nodes.get(*at as usize),
-                _ => None,
-            };
             let named = self.taken.get(&list).copied();
-            let known = self.lists.entry(list.clone()).or_insert_with(|| {
-                let mut known = Places { taken: BTreeMap::new(), first: named.unwrap_or(span) };
-                // A repeated layer of this name has its places.
-                if let Some(Node::Repeat(repeat)) = beside {
-                    for variant in &repeat.variants {
-                        known.take(&variant.indices);
-                    }
-                }
-                known
-            });
+            let beside = self.list(&list);
             let is_whole = named.is_some() && !matches!(beside, Some(Node::Repeat(_)));
+            // A repeated layer of this name has its places.
+            let repeated = match beside {
+                Some(Node::Repeat(repeat)) if !self.lists.contains_key(&list) => {
+                    repeat.variants.iter().map(|variant| variant.indices.clone()).collect()
+                }
+                _ => Vec::new(),
+            };
+            let first = || Places { taken: BTreeMap::new(), first: named.unwrap_or(span) };
+            let known = self.lists.entry(list.clone()).or_insert_with(first);
+            for indices in &repeated {
+                known.take(indices);
+            }
             if known.take(&indices) || is_whole {
                 errors.push(duplicate(&format!("{list}.{}", indices.pattern()), known.first, span));
             }
@@ -385,6 +384,16 @@ impl Body {
             errors.extend(clashes.then(|| duplicate(list, known.first, span)));
         }
         errors
+    }
+
+    /// The layer that a list is, by its path from here on: `blocks`, `model.layers`.
+    fn list(&self, path: &str) -> Option<&Node<Box<Row>>> {
+        let mut parts = path.split('.');
+        let Some(Found::Node(at)) = self.names.get(parts.next()?) else { return None };
+        parts.try_fold(self.nodes.get(*at as usize)?, |node, part| {
+            let Node::Composite(composite) = node else { return None };
+            child(&composite.body, part, &Cell::new(0)).map(|(_, node)| node)
+        })
     }
 
     /// The repeated layer an instance of which has this name, and its index: `layer12` of `layer<i>`.
@@ -476,6 +485,16 @@ fn find_in(body: &Body, head: &str, rest: &[&str], up: u16, looked: &Cell<u64>) 
             && let Some((Step::Child(at), steps)) = steps.split_first()
         {
             return Some(reference(*at, steps.to_vec()));
+        }
+    }
+    // A place in a list that is said by its path: `model.layers.61`.
+    if rest.len() > 1 && body.lists.keys().any(|list| list.contains('.')) {
+        let mut name = head.to_owned();
+        for (parts, part) in (1..).zip(rest) {
+            name = format!("{name}.{part}");
+            if let (Some(Found::Node(at)), Some(inside)) = (body.names.get(&*name), rest.get(parts..)) {
+                return Some(reference(*at, steps(node(*at)?, inside, looked)?));
+            }
         }
     }
     match body.names.get(head) {

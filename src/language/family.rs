@@ -50,6 +50,10 @@ pub struct Wanted<'a> {
     pub family: Option<&'a str>,
     /// In place of the head that the config or the file names; [`NO_HEAD`]: the bare model.
     pub head: Option<&'a str>,
+    /// With its draft part, whatever the file says.
+    pub draft: bool,
+    /// Other values for its variables: of a config's count of draft layers.
+    pub variables: &'a [(Arc<str>, Value)],
 }
 
 /// What is asked for where a family's bare model is meant, as `AutoModel` gives it.
@@ -67,6 +71,9 @@ pub fn of_config(root: &Node, wanted: Wanted<'_>, catalog: &Catalog, diagnostics
         None => maker.head_of_architecture(family, root),
     };
     let mut model = maker.make(family, head, Origin::Config(root), 0)?;
+    if wanted.draft {
+        maker.draft(family, head, root.span.part(0..1), wanted.variables, &mut model);
+    }
     let named = root.get("_name_or_path").and_then(Node::text).filter(|name| !name.is_empty());
     let span = root.get("_name_or_path").map_or(root.span, |node| node.span);
     // Errors that are in the catalog alone point here, too.
@@ -85,6 +92,11 @@ pub fn of_file(file: Model, wanted: Wanted<'_>, catalog: &Catalog, diagnostics: 
             diagnostics.push(Diagnostic::new(Code::UnknownHead, message).help("its layers are what its file says"));
             return None;
         }
+        if wanted.draft {
+            let diagnostic = Diagnostic::new(Code::NoDraftPart, "there is no draft part to build: the model is of no family");
+            diagnostics.push(diagnostic.help("its layers are what its file says"));
+            return None;
+        }
         return Some(file);
     };
     let family = find(&name.value, Some(name.span), catalog, diagnostics)?;
@@ -94,10 +106,18 @@ pub fn of_file(file: Model, wanted: Wanted<'_>, catalog: &Catalog, diagnostics: 
         (None, Some(head)) => Some(maker.named_head(family, head)?),
         (None, None) => maker.default_head(family),
     };
-    let made = maker.make(family, head, Origin::File(&file), 0)?;
-    let other = wanted.head.is_some();
-    if other && file.expect.is_some() {
-        let message = "`expect` was not checked: with `--head` it is another model";
+    let mut made = maker.make(family, head, Origin::File(&file), 0)?;
+    if let Some(place) = file.draft.or(wanted.draft.then(|| file.span.part(0..1))) {
+        maker.draft(family, head, place, wanted.variables, &mut made);
+    }
+    let option = match (wanted.head.is_some(), made.draft.is_some() && file.draft.is_none()) {
+        (true, _) => Some("--head"),
+        (false, true) => Some("--with-mtp"),
+        (false, false) => None,
+    };
+    let other = option.is_some();
+    if let Some(option) = option.filter(|_| file.expect.is_some()) {
+        let message = format!("`expect` was not checked: with `{option}` it is another model");
         diagnostics.push(Diagnostic::new(Code::ExpectationsSkipped, message));
     }
     Some(Model {
@@ -108,7 +128,7 @@ pub fn of_file(file: Model, wanted: Wanted<'_>, catalog: &Catalog, diagnostics: 
         workload: [file.workload, made.workload].concat(),
         classes: file.classes,
         expect: file.expect.filter(|_| !other),
-        head: file.head.filter(|_| !other).or(made.head),
+        head: file.head.filter(|_| wanted.head.is_none()).or(made.head),
         family: Some(name),
         ..made
     })
@@ -338,6 +358,7 @@ impl<'c> Maker<'c, '_> {
             source: None,
             family: Some(Spanned::new(family.name.clone(), family.span.part(0..1))),
             head: head.map(|head| head.name.clone()),
+            draft: None,
             variables: family.variables.clone(),
             given,
             aliases: family.aliases.iter().map(|(key, name)| (key.value.clone(), name.clone())).collect(),
@@ -367,6 +388,44 @@ impl<'c> Maker<'c, '_> {
             model.configs.extend(names(&nested.config));
         }
         Some(model)
+    }
+
+    /// Puts the family's draft part behind a model's layers. `place`: where it is asked for.
+    fn draft(
+        &mut self,
+        family: &'c Family,
+        head: Option<&Head>,
+        place: Span,
+        settings: &[(Arc<str>, Value)],
+        model: &mut Model,
+    ) {
+        let Some(draft) = &family.draft else {
+            let with = |name: &&str| self.catalog.family(name).and_then(Result::ok).is_some_and(|family| family.draft.is_some());
+            let all: Vec<&str> = self.catalog.family_names().filter(with).collect();
+            let message = format!("the family `{}` has no draft part (multi-token prediction)", family.name);
+            let diagnostic = Diagnostic::new(Code::NoDraftPart, message).at(place, "asked for here");
+            return self.diagnostics.push(diagnostic.help(format!("families that have one: {}", all.join(", "))));
+        };
+        let behind = family.default_head.as_ref().map(|name| &*name.value);
+        if head.map(|head| &*head.name.value) != behind {
+            let behind = behind.unwrap_or("Model");
+            let message = format!("the draft part of the family `{}` stands behind the head `{behind}`", family.name);
+            let diagnostic = Diagnostic::new(Code::NoDraftPart, message).at(place, "asked for here");
+            return self.diagnostics.push(diagnostic.help("with another head the model predicts no tokens that could be drafted"));
+        }
+        let [workload, variables, derived] = root_entries(model, settings);
+        let outer = Scope::new(None, workload);
+        let scope = Scope::new(Some(&outer), variables);
+        let scope = Scope::new(Some(&scope), derived);
+        let Some(count) = Values::new(self.diagnostics).structural(&draft.count, &scope) else { return };
+        let is_none = count.as_number().is_none_or(|count| count.is_zero());
+        if is_none {
+            let message = format!("there is no draft part to build: `{}` is {count}", draft.count.written());
+            let diagnostic = Diagnostic::new(Code::NoDraftLayers, message).at(place, "asked for here");
+            self.diagnostics.push(diagnostic.help("where the checkpoint has such layers, `--set` says how many"));
+        }
+        model.draft = Some(place);
+        model.layers.extend(draft.layers.iter().cloned());
     }
 
     /// What a config says of the family's variables, and the keys that say nothing of them.

@@ -6,9 +6,9 @@ mod family;
 mod keys;
 mod parse;
 
-pub use family::{Family, Head, Nested, REQUIRED, Require};
+pub use family::{Draft, Family, Head, Nested, REQUIRED, Require};
 pub use keys::{
-    BLOCK_KEYS, EXPECT_KEYS, FAMILY_KEYS, HEAD_KEYS, INPUT_KEYS, KEPT_DTYPE, Key, KeyKind, LAYER_KEYS, MODEL_KEYS, NESTED_KEYS,
+    BLOCK_KEYS, DRAFT_KEYS, EXPECT_KEYS, FAMILY_KEYS, HEAD_KEYS, INPUT_KEYS, KEPT_DTYPE, Key, KeyKind, LAYER_KEYS, MODEL_KEYS, NESTED_KEYS,
     POINT_KEYS, TIE_KEYS, WEIGHT_KEYS,
 };
 pub use parse::{
@@ -37,6 +37,8 @@ pub struct Model {
     pub family: Option<Spanned<Arc<str>>>,
     /// The head of that family.
     pub head: Option<Spanned<Arc<str>>>,
+    /// Where it is said that the family's draft part is built; `None`: it isn't.
+    pub draft: Option<Span>,
     pub variables: Vec<Variable>,
     /// What a config, or a file of a family, says of the variables.
     pub given: Vec<Given>,
