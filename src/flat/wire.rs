@@ -354,9 +354,11 @@ impl Body {
         list_places(node, &mut Vec::new(), &mut places);
         let mut errors = Vec::new();
         for (list, indices) in places {
-            let named = self.taken.get(&list).copied();
+            let whole = list.split('.').next().unwrap_or_default();
+            let (named, around) = (self.taken.get(&list).copied(), self.taken.get(whole).copied());
             let beside = self.list(&list);
-            let is_whole = named.is_some() && !matches!(beside, Some(Node::Repeat(_)));
+            let is_whole = (named.is_some() || beside.is_some()) && !matches!(beside, Some(Node::Repeat(_)));
+            let is_inside = self.is_inside(&list, &indices);
             // A repeated layer of this name has its places.
             let repeated = match beside {
                 Some(Node::Repeat(repeat)) if !self.lists.contains_key(&list) => {
@@ -364,12 +366,12 @@ impl Body {
                 }
                 _ => Vec::new(),
             };
-            let first = || Places { taken: BTreeMap::new(), first: named.unwrap_or(span) };
+            let first = || Places { taken: BTreeMap::new(), first: named.or(around).unwrap_or(span) };
             let known = self.lists.entry(list.clone()).or_insert_with(first);
             for indices in &repeated {
                 known.take(indices);
             }
-            if known.take(&indices) || is_whole {
+            if known.take(&indices) || is_whole || is_inside {
                 errors.push(duplicate(&format!("{list}.{}", indices.pattern()), known.first, span));
             }
         }
@@ -386,7 +388,7 @@ impl Body {
         errors
     }
 
-    /// The layer that a list is, by its path from here on: `blocks`, `model.layers`.
+    /// The layer that a list is, or what it is in, by its path from here on: `blocks`, `model.layers`.
     fn list(&self, path: &str) -> Option<&Node<Box<Row>>> {
         let mut parts = path.split('.');
         let Some(Found::Node(at)) = self.names.get(parts.next()?) else { return None };
@@ -394,6 +396,16 @@ impl Body {
             let Node::Composite(composite) = node else { return None };
             child(&composite.body, part, &Cell::new(0)).map(|(_, node)| node)
         })
+    }
+
+    /// Whether a composite that a list's path leads into has one of these places said in it.
+    fn is_inside(&self, list: &str, indices: &Indices) -> bool {
+        let Some((around, list)) = list.rsplit_once('.') else { return false };
+        let Some(Node::Composite(composite)) = self.list(around) else { return false };
+        let mut places = Vec::new();
+        composite.body.iter().for_each(|child| list_places(child, &mut Vec::new(), &mut places));
+        let shared = |other: &Indices| indices.ranges().iter().any(|(first, last)| meets(other, *first, *last));
+        places.iter().any(|(name, other)| **name == *list && shared(other))
     }
 
     /// The repeated layer an instance of which has this name, and its index: `layer12` of `layer<i>`.
@@ -406,6 +418,11 @@ impl Body {
             Some((*at, index))
         })
     }
+}
+
+/// Whether some of the indices are in a range.
+fn meets(indices: &Indices, first: u64, last: u64) -> bool {
+    indices.ranges().iter().any(|(from, to)| *from <= last && first <= *to)
 }
 
 /// Names in an order of their own, so that the nearest of them doesn't depend on a hash.
@@ -477,24 +494,18 @@ fn is_group(node: &Node<Box<Row>>) -> bool {
 fn find_in(body: &Body, head: &str, rest: &[&str], up: u16, looked: &Cell<u64>) -> Option<ValueRef> {
     let node = |at: u32| body.nodes.get(at as usize);
     let reference = |at: u32, steps: Vec<Step>| ValueRef { up, target: ValueTarget::Node(at), rest: steps };
-    if let Some((number, inside)) = rest.split_first().filter(|_| body.lists.contains_key(head)) {
-        if let Some(Found::Node(at)) = body.names.get(&*format!("{head}.{number}")) {
+    // A list may be said by its path: `model.layers.61`.
+    for parts in 0..if body.lists.is_empty() { 0 } else { rest.len() } {
+        let (path, rest) = rest.split_at_checked(parts)?;
+        let list = path.iter().fold(head.to_owned(), |list, part| format!("{list}.{part}"));
+        let Some((number, inside)) = rest.split_first().filter(|_| body.lists.contains_key(&*list)) else { continue };
+        if let Some(Found::Node(at)) = body.names.get(&*format!("{list}.{number}")) {
             return Some(reference(*at, steps(node(*at)?, inside, looked)?));
         }
-        if let Some(steps) = member_steps(&body.nodes, head, rest, looked)
+        if let Some(steps) = member_steps(&body.nodes, &list, rest, looked)
             && let Some((Step::Child(at), steps)) = steps.split_first()
         {
             return Some(reference(*at, steps.to_vec()));
-        }
-    }
-    // A place in a list that is said by its path: `model.layers.61`.
-    if rest.len() > 1 && body.lists.keys().any(|list| list.contains('.')) {
-        let mut name = head.to_owned();
-        for (parts, part) in (1..).zip(rest) {
-            name = format!("{name}.{part}");
-            if let (Some(Found::Node(at)), Some(inside)) = (body.names.get(&*name), rest.get(parts..)) {
-                return Some(reference(*at, steps(node(*at)?, inside, looked)?));
-            }
         }
     }
     match body.names.get(head) {

@@ -391,14 +391,7 @@ impl<'c> Maker<'c, '_> {
     }
 
     /// Puts the family's draft part behind a model's layers. `place`: where it is asked for.
-    fn draft(
-        &mut self,
-        family: &'c Family,
-        head: Option<&Head>,
-        place: Span,
-        settings: &[(Arc<str>, Value)],
-        model: &mut Model,
-    ) {
+    fn draft(&mut self, family: &'c Family, head: Option<&Head>, place: Span, settings: &[(Arc<str>, Value)], model: &mut Model) {
         let Some(draft) = &family.draft else {
             let with = |name: &&str| self.catalog.family(name).and_then(Result::ok).is_some_and(|family| family.draft.is_some());
             let all: Vec<&str> = self.catalog.family_names().filter(with).collect();
@@ -411,7 +404,9 @@ impl<'c> Maker<'c, '_> {
             let behind = behind.unwrap_or("Model");
             let message = format!("the draft part of the family `{}` stands behind the head `{behind}`", family.name);
             let diagnostic = Diagnostic::new(Code::NoDraftPart, message).at(place, "asked for here");
-            return self.diagnostics.push(diagnostic.help("with another head the model predicts no tokens that could be drafted"));
+            return self
+                .diagnostics
+                .push(diagnostic.help("with another head the model predicts no tokens that could be drafted"));
         }
         let [workload, variables, derived] = root_entries(model, settings);
         let outer = Scope::new(None, workload);
@@ -422,7 +417,7 @@ impl<'c> Maker<'c, '_> {
         if is_none {
             let message = format!("there is no draft part to build: `{}` is {count}", draft.count.written());
             let diagnostic = Diagnostic::new(Code::NoDraftLayers, message).at(place, "asked for here");
-            self.diagnostics.push(diagnostic.help("where the checkpoint has such layers, `--set` says how many"));
+            return self.diagnostics.push(diagnostic.help("where the checkpoint has such layers, `--set` says how many"));
         }
         model.draft = Some(place);
         model.layers.extend(draft.layers.iter().cloned());

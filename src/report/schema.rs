@@ -6,8 +6,8 @@ use crate::catalog::{Catalog, Class, ParameterKind, Role};
 use crate::language::check::COMMON_PARAMETERS;
 use crate::quantity::facts;
 use crate::syntax::spec::{
-    BLOCK_KEYS, DRAFT_KEYS, EXPECT_KEYS, HEAD_KEYS, INPUT_KEYS, Key, KeyKind, LAYER_KEYS, MODEL_KEYS, NESTED_KEYS, POINT_KEYS, TIE_KEYS,
-    WEIGHT_KEYS,
+    BLOCK_KEYS, DRAFT_KEYS, EXPECT_KEYS, HEAD_KEYS, INPUT_KEYS, Key, KeyKind, LAYER_KEYS, MODEL_KEYS, NESTED_KEYS, POINT_KEYS,
+    TIE_KEYS, WEIGHT_KEYS,
 };
 
 /// The schema of model files, draft 2020-12.

@@ -176,3 +176,40 @@ fn every_map_is_of_a_family() {
     }
     assert!(count > 80, "{count} architectures");
 }
+
+/// The last block of a GLM-4.5 is a draft part's: a decoder layer like the one before it, and what `nextn` tensors hold. llama.cpp takes the
+/// embedding and the output where a file has no copies of them for it.
+#[test]
+fn the_draft_part_of_a_file_is_built_where_it_is_asked_for() {
+    let case = cases().into_iter().find(|(name, _)| name == "glm4moe").unwrap().1;
+    let of_model = tensors(&case);
+    for with_copies in [true, false] {
+        let mut all = of_model.clone();
+        let last = of_model.iter().filter_map(|(name, dims, kind, bytes)| {
+            Some((format!("blk.3.{}", name.strip_prefix("blk.2.")?), dims.clone(), *kind, *bytes))
+        });
+        all.extend(last);
+        let own = [("enorm", vec![64]), ("hnorm", vec![64]), ("shared_head_norm", vec![64]), ("eh_proj", vec![64, 128])];
+        let copies = [("embed_tokens", vec![160, 64]), ("shared_head_head", vec![160, 64])];
+        for (name, shape) in own.iter().chain(copies.iter().filter(|_| with_copies)) {
+            all.push(tensor(&format!("blk.3.nextn.{name}.weight"), &serde_json::json!(shape)));
+        }
+        // The biases of the routing are buffers.
+        let weights = |tensors: &[Tensor]| -> (u128, u128) {
+            let own = tensors.iter().filter(|(name, ..)| !name.ends_with("exp_probs_b.bias"));
+            own.fold((0, 0), |(params, all), (_, dims, _, bytes)| {
+                (params + u128::from(dims.iter().product::<u64>()), all + u128::from(*bytes))
+            })
+        };
+        let bytes = header(&case, &all);
+        let contents = SESSION.contents("case.gguf", &mut Cursor::new(&bytes), None).value.unwrap();
+        for (draft, tensors) in [(false, &of_model), (true, &all)] {
+            let settings = Settings { draft, ..Settings::default() };
+            let outcome = evaluated(SESSION.open("case.gguf", &contents, None, &settings));
+            let said = format!("{:?}", outcome.diagnostics);
+            assert_eq!(said.contains("multi-token prediction, which `--with-mtp` builds"), !draft, "{said}");
+            let at = outcome.value.unwrap_or_else(|| panic!("{said}"));
+            assert_eq!((at.params(), at.named("weight_bytes").unwrap()), weights(tensors), "{draft}, {with_copies}");
+        }
+    }
+}

@@ -66,7 +66,11 @@ pub const MODEL_KEYS: &[Key] = &[
     key("doc", KeyKind::Text, "a remark for readers"),
     key("family", KeyKind::Text, "the family whose layers these are (catalog/families); only `variables` differ"),
     key("head", KeyKind::Text, "with `family`: which of its heads; left out: its default"),
-    key("draft", KeyKind::Flag, "with `family`: whether its draft part (multi-token prediction) is built, as `--with-mtp` builds it"),
+    key(
+        "draft",
+        KeyKind::Flag,
+        "with `family`: whether its draft part (multi-token prediction) is built, as `--with-mtp` builds it",
+    ),
     key(
         "variables",
         KeyKind::Variables,

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::{
-    Attr, BLOCK_KEYS, Block, Body, DRAFT_KEYS, Datum, Draft, EXPECT_KEYS, Expect, FAMILY_KEYS, Fact, Family, HEAD_KEYS, Head, Hold, INPUT_KEYS,
-    KEPT_DTYPE, Key, LAYER_KEYS, Layer, MODEL_KEYS, Model, ModelInput, NESTED_KEYS, Nested, POINT_KEYS, Point, REQUIRED, Require,
-    TIE_KEYS, Take, Template, TextField, Tie, TieTarget, Variable, WEIGHT_KEYS, Weight, index_of,
+    Attr, BLOCK_KEYS, Block, Body, DRAFT_KEYS, Datum, Draft, EXPECT_KEYS, Expect, FAMILY_KEYS, Fact, Family, HEAD_KEYS, Head,
+    Hold, INPUT_KEYS, KEPT_DTYPE, Key, LAYER_KEYS, Layer, MODEL_KEYS, Model, ModelInput, NESTED_KEYS, Nested, POINT_KEYS, Point,
+    REQUIRED, Require, TIE_KEYS, Take, Template, TextField, Tie, TieTarget, Variable, WEIGHT_KEYS, Weight, index_of,
 };
 use crate::quantity::{Stated, facts, total};
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics, nearest};
