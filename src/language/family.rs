@@ -65,7 +65,7 @@ pub fn of_config(root: &Node, wanted: Wanted<'_>, catalog: &Catalog, diagnostics
         Some(name) => find(name, None, catalog, diagnostics)?,
         None => by_model_type(root, catalog, diagnostics)?,
     };
-    let mut maker = Maker { catalog, diagnostics };
+    let mut maker = Maker { catalog, diagnostics, drafts: wanted.draft };
     let head = match wanted.head {
         Some(name) => maker.wanted_head(family, name)?,
         None => maker.head_of_architecture(family, root),
@@ -100,7 +100,7 @@ pub fn of_file(file: Model, wanted: Wanted<'_>, catalog: &Catalog, diagnostics: 
         return Some(file);
     };
     let family = find(&name.value, Some(name.span), catalog, diagnostics)?;
-    let mut maker = Maker { catalog, diagnostics };
+    let mut maker = Maker { catalog, diagnostics, drafts: wanted.draft || file.draft.is_some() };
     let head = match (wanted.head, &file.head) {
         (Some(name), _) => maker.wanted_head(family, name)?,
         (None, Some(head)) => Some(maker.named_head(family, head)?),
@@ -265,6 +265,8 @@ impl Origin<'_> {
 struct Maker<'c, 'd> {
     catalog: &'c Catalog,
     diagnostics: &'d mut Diagnostics,
+    /// Whether draft parts are built.
+    drafts: bool,
 }
 
 impl<'c> Maker<'c, '_> {
@@ -381,7 +383,8 @@ impl<'c> Maker<'c, '_> {
         if model.class.is_none() {
             model.class = Some(class_of(family));
         }
-        for nested in &family.nested {
+        let drafts = self.drafts;
+        for nested in family.nested.iter().filter(|nested| drafts || !nested.is_draft) {
             // Without it nothing that the outer family says of it has a value.
             let inner = self.nested(nested, &model, origin, depth)?;
             model.nested.push((nested.name.clone(), inner));
@@ -399,10 +402,11 @@ impl<'c> Maker<'c, '_> {
             let diagnostic = Diagnostic::new(Code::NoDraftPart, message).at(place, "asked for here");
             return self.diagnostics.push(diagnostic.help(format!("families that have one: {}", all.join(", "))));
         };
-        let behind = family.default_head.as_ref().map(|name| &*name.value);
-        if head.map(|head| &*head.name.value) != behind {
-            let behind = behind.unwrap_or("Model");
-            let message = format!("the draft part of the family `{}` stands behind the head `{behind}`", family.name);
+        let default: Vec<Arc<str>> = family.default_head.iter().map(|name| name.value.clone()).collect();
+        let behind = if draft.heads.is_empty() { &default } else { &draft.heads };
+        if head.is_none_or(|head| !behind.contains(&head.name.value)) {
+            let behind = behind.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" or ");
+            let message = format!("the draft part of the family `{}` stands behind the head {behind}", family.name);
             let diagnostic = Diagnostic::new(Code::NoDraftPart, message).at(place, "asked for here");
             return self
                 .diagnostics
@@ -543,12 +547,21 @@ impl<'c> Maker<'c, '_> {
             Some(head) => Some(self.named_head(family, head)?),
             None => bare(family),
         };
-        match (node, &config) {
+        let made = match (node, &config) {
             (Some(node), _) => self.make(family, head, Origin::Config(node), depth + 1),
             (None, Value::Object(_) | Value::Null) => self.make(family, head, Origin::Inner(&config, span), depth + 1),
             (None, other) => {
                 let message = format!("the config `{}` is {}, expected an object", nested.name.value, other.kind());
                 self.diagnostics.push(Diagnostic::new(Code::WrongType, message).at(span, "expected an object"));
+                None
+            }
+        };
+        match (&family.draft, nested.is_draft) {
+            (_, false) => made,
+            (Some(draft), true) => made.map(|made| Model { layers: draft.layers.clone(), ..made }),
+            (None, true) => {
+                let message = format!("the family `{}` has no draft part (multi-token prediction)", family.name);
+                self.diagnostics.push(Diagnostic::new(Code::NoDraftPart, message).at(nested.name.span, "asked for here"));
                 None
             }
         }

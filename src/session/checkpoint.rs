@@ -194,7 +194,7 @@ impl Session {
             }
         }
         besides.extend(mapped.output_again.and_then(|again| twice(name, contents, again)));
-        let drafted = self.drafted(contents, &held.reconciled, (name, text.as_bytes()), &own, Naming::Mapped(&map));
+        let drafted = self.drafted(contents, &held, (name, text.as_bytes()), &own, Naming::Mapped(&map));
         let draft_from = mapped.draft_from.filter(|_| !settings.draft);
         let known = left(contents, &held.reconciled, &drafted, &|tensor| left_over(&tensor.name, &map, draft_from));
         if let Some(why) = misfit(&held.weights, contents, &held.reconciled, &known) {
@@ -327,12 +327,15 @@ impl Session {
     fn drafted(
         &self,
         contents: &Contents,
-        reconciled: &Reconciled,
+        plain: &HeldModel,
         config: (&str, &[u8]),
         settings: &Settings,
         naming: Naming<'_>,
     ) -> HashSet<usize> {
-        if settings.draft || reconciled.unused.is_empty() {
+        let reconciled = &plain.reconciled;
+        let family = plain.family.as_deref().and_then(|name| self.catalog.family(name)?.ok());
+        let has_draft = family.is_some_and(|family| family.draft.is_some());
+        if settings.draft || !has_draft || reconciled.unused.is_empty() {
             return HashSet::new();
         }
         let read = self.read_with(config.0, config.1, &Settings { draft: true, ..settings.clone() });
@@ -361,7 +364,7 @@ impl Session {
                 return Err(Misfit { why, found: 0, weights: usize::MAX });
             }
         };
-        let drafted = self.drafted(contents, &held.reconciled, config, settings, Naming::Hub(rules));
+        let drafted = self.drafted(contents, &held, config, settings, Naming::Hub(rules));
         let known = left(contents, &held.reconciled, &drafted, &|tensor| hub_left_over(&tensor.name, rules));
         if let Some(why) = misfit(&held.weights, contents, &held.reconciled, &known) {
             let weights = held.weights.len();
@@ -444,8 +447,10 @@ impl Session {
                 reconcile(&list, contents, &|tensor| names.place(&tensor.name))
             }
         };
-        let class = evaluation.checked.model.class.as_deref().unwrap_or("model that is known").into();
-        Ok(HeldModel { weights: list, reconciled, class })
+        let model = &evaluation.checked.model;
+        let class = model.class.as_deref().unwrap_or("model that is known").into();
+        let family = model.family.as_ref().map(|family| family.value.clone());
+        Ok(HeldModel { weights: list, reconciled, class, family })
     }
 
     fn map_of(&self, name: &str, contents: &Contents) -> Result<Arc<GgufMap>, Box<Outcome<Model>>> {
@@ -513,6 +518,7 @@ struct HeldModel {
     weights: Vec<Weight>,
     reconciled: Reconciled,
     class: Arc<str>,
+    family: Option<Arc<str>>,
 }
 
 impl Evaluation {

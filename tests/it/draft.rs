@@ -48,6 +48,8 @@ fn as_many_parameters_as_the_checkpoints_hold() {
         // GLM-5 and GLM-5.1 have an index in each layer.
         ("glm-5.2", set("index_topk_freq", 1), 753_864_139_008, 76 * 256),
         ("qwen3-next-80b-a3b", drafting(), 81_324_862_720, 0),
+        ("qwen3.5-27b", drafting(), 27_781_427_952, 0),
+        ("qwen3.5-35b-a3b", drafting(), 35_951_822_704, 0),
     ] {
         let at = loaded(name, &settings, &Workload::prefill(1, 16));
         assert_eq!(at.params() + buffers, total, "{name}");
@@ -97,12 +99,16 @@ fn every_family_with_a_draft_part_builds_it_for_its_defaults() {
         if family.draft.is_none() {
             continue;
         }
-        let config = format!(r#"{{ "model_type": "{}", "num_nextn_predict_layers": 1 }}"#, family.model_types[0]);
-        let outcome = evaluated(SESSION.read_with("config.json", config, &drafting()), &Workload::prefill(2, 16));
-        assert_eq!(codes(&outcome.diagnostics), [], "{name}: {:?}", outcome.diagnostics);
+        let heads = family.draft.iter().flat_map(|draft| &draft.heads).chain(family.default_head.iter().map(|head| &head.value));
+        for head in heads {
+            let config = format!(r#"{{ "model_type": "{}", "num_nextn_predict_layers": 1 }}"#, family.model_types[0]);
+            let settings = Settings { head: Some(head.clone()), ..drafting() };
+            let outcome = evaluated(SESSION.read_with("config.json", config, &settings), &Workload::prefill(2, 16));
+            assert_eq!(codes(&outcome.diagnostics), [], "{name}, {head}: {:?}", outcome.diagnostics);
+        }
         built += 1;
     }
-    assert!(built >= 7, "{built}");
+    assert!(built >= 11, "{built}");
 }
 
 #[test]

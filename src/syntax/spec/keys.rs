@@ -177,7 +177,8 @@ pub const HEAD_KEYS: &[Key] = &[
 
 pub const DRAFT_KEYS: &[Key] = &[
     required("count", KeyKind::Text, "an expression for how many such layers a config says: `<num_nextn_predict_layers>`"),
-    required("layers", KeyKind::Layers, "its layers, which run after those of the default head"),
+    required("layers", KeyKind::Layers, "its layers, which run after those of the head"),
+    key("heads", KeyKind::Texts, "the heads behind which it may stand; left out: the default one"),
     key(
         "otherwise",
         KeyKind::Variables,
@@ -189,6 +190,7 @@ pub const NESTED_KEYS: &[Key] = &[
     required("family", KeyKind::Template, "its family, or its config's model type: `<text_config.model_type>`"),
     required("config", KeyKind::Text, "an expression for the inner config: `<text_config>`"),
     key("head", KeyKind::Template, "which head; left out: the bare model"),
+    key("draft", KeyKind::Flag, "the draft part of that family in place of its layers; there where one is built"),
 ];
 
 pub const WEIGHT_KEYS: &[Key] = &[

@@ -276,6 +276,7 @@ impl<'d> Parser<'d> {
             family: f.get("family").and_then(|n| self.text_field(n, "`family`"))?,
             config: f.get("config").map(|n| self.attr(n))?,
             head: f.get("head").and_then(|n| self.text_field(n, "`head`")),
+            is_draft: f.get("draft").is_some_and(|n| self.flag(n, "`draft`")),
         })
     }
 
@@ -284,6 +285,7 @@ impl<'d> Parser<'d> {
         Some(Draft {
             count: f.get("count").map(|n| self.attr(n))?,
             layers: f.get("layers").map(|n| self.layers(n, true))?,
+            heads: f.get("heads").map(|n| self.texts(n, "`heads`")).unwrap_or_default(),
             otherwise: f.get("otherwise").map(|n| self.variables(n, "`otherwise`", true)).unwrap_or_default(),
         })
     }
