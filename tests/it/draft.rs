@@ -77,7 +77,7 @@ fn the_draft_part_runs_once_over_the_same_positions() {
     // Its layer has a cache of its own: a latent of 512 and a rotary key of 64, two bytes each.
     assert_eq!(more("cache_bytes"), 2048 * (512 + 64) * 2);
     // It follows the head, and its rows are called as the checkpoint calls them.
-    let paths: Vec<String> = at.instances().map(|layer| layer.path.clone()).collect();
+    let paths: Vec<String> = at.instances().map(|layer| layer.path).collect();
     let head = paths.iter().position(|path| path == "lm_head").unwrap();
     let first = paths.iter().position(|path| path.starts_with("model.layers.61.")).unwrap();
     assert_eq!(first, head + 1);
@@ -219,4 +219,17 @@ fn a_checkpoint_without_the_one_that_is_asked_for_says_what_it_lacks() {
     let none = CONFIG.replace(r#""num_nextn_predict_layers": 1"#, r#""num_nextn_predict_layers": 0"#);
     let outcome = evaluated(opened(&tensors, &none, &drafting()), &Workload::prefill(1, 16));
     assert_eq!(codes(&outcome.diagnostics), [Code::NoDraftLayers], "{:?}", outcome.diagnostics);
+}
+
+/// llama.cpp counts the draft part's block among the layers by which it chooses types, whether it is looked at or not: the model's weights are of the same
+/// types with and without.
+#[test]
+fn a_mix_gives_the_model_the_same_types_with_its_draft_part() {
+    let bytes = |draft: bool| -> u128 {
+        let settings = Settings { mix: Some("q4_k_m".into()), draft, ..Settings::default() };
+        let at = loaded("glm-4.5", &settings, &Workload::prefill(1, 16));
+        let of_model = at.instances().filter(|layer| !layer.path.starts_with("model.layers.92."));
+        of_model.map(|layer| layer.row.cost().named("weight_bytes").unwrap()).sum()
+    };
+    assert_eq!(bytes(true), bytes(false));
 }
