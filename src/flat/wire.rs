@@ -357,7 +357,12 @@ impl Body {
             let whole = list.split('.').next().unwrap_or_default();
             let (named, around) = (self.taken.get(&list).copied(), self.taken.get(whole).copied());
             let beside = self.list(&list);
-            let is_whole = (named.is_some() || beside.is_some()) && !matches!(beside, Some(Node::Repeat(_)));
+            let is_whole = match beside {
+                Some(Node::Repeat(_)) => false,
+                // One whose modules are written out.
+                Some(Node::Composite(list)) if named.is_none() => has_number(&list.body, &indices),
+                beside => named.is_some() || beside.is_some(),
+            };
             let is_inside = self.is_inside(&list, &indices);
             // A repeated layer of this name has its places.
             let repeated = match beside {
@@ -418,6 +423,11 @@ impl Body {
             Some((*at, index))
         })
     }
+}
+
+/// Whether a child has one of these numbers as its name.
+fn has_number(body: &[Node<Box<Row>>], indices: &Indices) -> bool {
+    body.iter().filter_map(|node| segment_of(node)?.lookup_name()?.parse::<u64>().ok()).any(|number| indices.contains(number))
 }
 
 /// Whether some of the indices are in a range.

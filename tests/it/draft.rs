@@ -121,6 +121,17 @@ fn what_is_imported_has_its_draft_part_and_checks_what_it_expects() {
     file["expect"] = serde_json::json!({ "params": 684_489_830_400u64 });
     let outcome = evaluated(SESSION.read("model.json", file.to_string()), &Workload::prefill(1, 16));
     assert_eq!(codes(&outcome.diagnostics), [], "{:?}", outcome.diagnostics);
+    // Its layers written out are the same, and so is the flat list.
+    let lowered = model.lowered(&Execution::default()).value.unwrap();
+    let flat = lowered.at(&Workload::prefill(1, 16)).value.unwrap().flat_list().unwrap();
+    for layers in [lowered.explicit().unwrap(), flat] {
+        let mut file = model.heading(Some("drafts"));
+        file.extend(layers);
+        let text = serde_json::to_string(&file).unwrap();
+        let outcome = evaluated(SESSION.read("model.json", text), &Workload::prefill(1, 16));
+        assert_eq!(codes(&outcome.diagnostics), [], "{:?}", outcome.diagnostics);
+        assert_eq!(outcome.value.unwrap().params(), 684_489_830_400);
+    }
     // An embedded model's are of the model without it.
     let outcome = SESSION.load_with("deepseek-v3", &drafting());
     assert_eq!(codes(&outcome.diagnostics), [Code::ExpectationsSkipped]);
