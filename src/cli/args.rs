@@ -169,6 +169,9 @@ pub struct WorkloadArgs {
     /// Take a family's model with this head; none: the bare model, as AutoModel gives it
     #[arg(long, value_name = "NAME")]
     pub head: Option<Arc<str>>,
+    /// Build the part for multi-token prediction too, which the checkpoint holds beside the model
+    #[arg(long)]
+    pub with_mtp: bool,
     /// Leave out layers of unknown classes or without a parameter: totals are of the rest, and say so
     #[arg(long)]
     pub partial: bool,
@@ -385,6 +388,9 @@ pub struct GraphArgs {
     /// Take a family's model with this head; none: the bare model, as AutoModel gives it
     #[arg(long, value_name = "NAME")]
     pub head: Option<Arc<str>>,
+    /// Build the part for multi-token prediction too, which the checkpoint holds beside the model
+    #[arg(long)]
+    pub with_mtp: bool,
     /// Leave out layers of unknown classes or without a parameter: totals are of the rest, and say so
     #[arg(long)]
     pub partial: bool,
@@ -526,6 +532,9 @@ pub struct TensorsArgs {
     /// kB = 1000 bytes, or KiB = 1024 bytes
     #[arg(long, value_enum, default_value_t = Units::Si)]
     pub units: Units,
+    /// Of a model: those of its part for multi-token prediction, too; of a file all are listed
+    #[arg(long)]
+    pub with_mtp: bool,
     /// The most tensors of a model that are listed
     #[arg(long, value_name = "N", default_value_t = 1_000_000)]
     pub max_rows: usize,
@@ -540,6 +549,9 @@ pub struct ImportArgs {
     /// Take it as one of this family, whatever its model_type
     #[arg(long, value_name = "NAME")]
     pub family: Option<Arc<str>>,
+    /// Build the part for multi-token prediction too, which the checkpoint holds beside the model
+    #[arg(long)]
+    pub with_mtp: bool,
     /// Leave out layers of unknown classes or without a parameter: totals are of the rest, and say so
     #[arg(long)]
     pub partial: bool,
@@ -723,6 +735,9 @@ pub struct AxesArgs {
     /// Take a family's model with this head; none: the bare model, as AutoModel gives it
     #[arg(long, value_name = "NAME")]
     pub head: Option<Arc<str>>,
+    /// Build the part for multi-token prediction too, which the checkpoint holds beside the model
+    #[arg(long)]
+    pub with_mtp: bool,
     /// Leave out layers of unknown classes or without a parameter: totals are of the rest, and say so
     #[arg(long)]
     pub partial: bool,
@@ -744,7 +759,13 @@ impl AxesArgs {
     /// How the model is taken, its variables aside.
     #[must_use]
     pub fn taken(&self) -> Settings {
-        Settings { family: self.family.clone(), head: self.head.clone(), partial: self.partial, ..Settings::default() }
+        Settings {
+            family: self.family.clone(),
+            head: self.head.clone(),
+            draft: self.with_mtp,
+            partial: self.partial,
+            ..Settings::default()
+        }
     }
 
     /// What is asked of every point: dtypes of some layers.
@@ -1087,6 +1108,7 @@ impl WorkloadArgs {
         Settings {
             family: self.family.clone(),
             head: self.head.clone(),
+            draft: self.with_mtp,
             mix,
             variables: self.settings.clone(),
             partial: self.partial,

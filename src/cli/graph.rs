@@ -14,6 +14,7 @@ pub fn run(args: &GraphArgs, terminal: &Terminal) -> Result<Exit, Stop> {
     let settings = Settings {
         family: args.family.clone(),
         head: args.head.clone(),
+        draft: args.with_mtp,
         variables: args.settings.clone(),
         partial: args.partial,
         ..Settings::default()

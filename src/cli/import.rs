@@ -15,7 +15,7 @@ use crate::syntax::json::write::write_pretty;
 
 pub fn run(args: &ImportArgs, terminal: &Terminal) -> Result<Exit, Stop> {
     let Some(session) = terminal.session() else { return Ok(Exit::Wrong) };
-    let settings = Settings { family: args.family.clone(), partial: args.partial, ..Settings::default() };
+    let settings = Settings { family: args.family.clone(), draft: args.with_mtp, partial: args.partial, ..Settings::default() };
     let model = input::read(&args.file, &settings, &session);
     let loaded = model.value.clone();
     // What is written is a model that compiles.

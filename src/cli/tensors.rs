@@ -13,7 +13,7 @@ pub fn run(args: &TensorsArgs, terminal: &Terminal) -> Result<Exit, Stop> {
     let (name, outcome) = match input::find(&args.model, &session) {
         Found::Checkpoint(checkpoint) => (checkpoint.name, checkpoint.contents),
         other => {
-            let model = other.read(&args.model, &Settings::default(), &session);
+            let model = other.read(&args.model, &Settings { draft: args.with_mtp, ..Settings::default() }, &session);
             let name = model.value.as_ref().and_then(|model| model.name()).unwrap_or(&args.model).to_owned();
             let evaluated =
                 model.and_then(|model| model.lowered(&Execution::default())).and_then(|lowered| lowered.at(&Workload::default()));

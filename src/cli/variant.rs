@@ -53,6 +53,7 @@ impl<'a> Variant<'a> {
             match name {
                 "family" => variant.settings.family = Some(value.into()),
                 "head" => variant.settings.head = Some(value.into()),
+                "with_mtp" => variant.settings.draft = value.parse().map_err(|_| wrong("`with_mtp` is true or false"))?,
                 "weight_dtype" | "quant" => match weights(value, catalog).map_err(|why| wrong(&why))? {
                     Weights::Dtype(dtype) => (variant.settings.mix, variant.workload.weight_dtype) = (None, Some(dtype)),
                     Weights::Mix(mix) => (variant.settings.mix, variant.workload.weight_dtype) = (Some(mix), None),

@@ -20,6 +20,9 @@ pub fn import_family(model: &Model, family: Option<&Family>, name: Option<&str>)
     if let Some(head) = model.head.as_ref().filter(|head| Some(&*head.value) != default_head) {
         out.insert("head".to_owned(), json!(&*head.value));
     }
+    if model.draft.is_some() {
+        out.insert("draft".to_owned(), json!(true));
+    }
     let mut variables = given(model);
     // An inner config that is the document itself gets a place of its own.
     for ((_, inner), nested) in model.nested.iter().zip(family.iter().flat_map(|family| &family.nested)) {

@@ -55,7 +55,7 @@ struct Index<'m> {
     named: HashMap<&'m str, &'m Node<RowId>>,
     /// Repeated layers with the index in the midst of their names.
     patterned: HashMap<(String, String), &'m Node<RowId>>,
-    /// Those whose names have more indices in them, or that have none.
+    /// Those whose names have more indices in them, or that have none, or whose names are several parts of a path.
     others: Vec<&'m Node<RowId>>,
 }
 
@@ -73,7 +73,9 @@ impl<'m> Index<'m> {
                 },
                 Node::Repeat(repeat) => repeat.name.as_ref(),
             };
-            if let Some(name) = segment.and_then(Segment::lookup_name) {
+            if segment.is_some_and(is_of_several_parts) {
+                self.others.push(node);
+            } else if let Some(name) = segment.and_then(Segment::lookup_name) {
                 self.named.entry(name).or_insert(node);
             } else if let Some(affixes) = segment.and_then(Segment::affixes) {
                 self.patterned.entry(affixes).or_insert(node);
@@ -265,6 +267,11 @@ impl<'m> Paths<'m> {
             answer
         })
     }
+}
+
+/// Whether a name says its place in a list by a number: `blocks.3`, `model.layers.61`.
+fn is_of_several_parts(segment: &Segment) -> bool {
+    matches!(&*segment.pieces, [PathPiece::Text(text)] if text.contains('.'))
 }
 
 /// Of a 64-bit number.

@@ -354,23 +354,29 @@ impl Body {
         list_places(node, &mut Vec::new(), &mut places);
         let mut errors = Vec::new();
         for (list, indices) in places {
-            let beside = match self.names.get(&list) {
-                Some(Found::Node(at)) => self.nodes.get(*at as usize),
-                _ => None,
+            let whole = list.split('.').next().unwrap_or_default();
+            let (named, around) = (self.taken.get(&list).copied(), self.taken.get(whole).copied());
+            let beside = self.list(&list);
+            let is_whole = match beside {
+                Some(Node::Repeat(_)) => false,
+                // One whose modules are written out.
+                Some(Node::Composite(list)) if named.is_none() => has_number(&list.body, &indices),
+                beside => named.is_some() || beside.is_some(),
             };
-            let named = self.taken.get(&list).copied();
-            let known = self.lists.entry(list.clone()).or_insert_with(|| {
-                let mut known = Places { taken: BTreeMap::new(), first: named.unwrap_or(span) };
-                // A repeated layer of this name has its places.
-                if let Some(Node::Repeat(repeat)) = beside {
-                    for variant in &repeat.variants {
-                        known.take(&variant.indices);
-                    }
+            let is_inside = self.is_inside(&list, &indices);
+            // A repeated layer of this name has its places.
+            let repeated = match beside {
+                Some(Node::Repeat(repeat)) if !self.lists.contains_key(&list) => {
+                    repeat.variants.iter().map(|variant| variant.indices.clone()).collect()
                 }
-                known
-            });
-            let is_whole = named.is_some() && !matches!(beside, Some(Node::Repeat(_)));
-            if known.take(&indices) || is_whole {
+                _ => Vec::new(),
+            };
+            let first = || Places { taken: BTreeMap::new(), first: named.or(around).unwrap_or(span) };
+            let known = self.lists.entry(list.clone()).or_insert_with(first);
+            for indices in &repeated {
+                known.take(indices);
+            }
+            if known.take(&indices) || is_whole || is_inside {
                 errors.push(duplicate(&format!("{list}.{}", indices.pattern()), known.first, span));
             }
         }
@@ -387,6 +393,26 @@ impl Body {
         errors
     }
 
+    /// The layer that a list is, or what it is in, by its path from here on: `blocks`, `model.layers`.
+    fn list(&self, path: &str) -> Option<&Node<Box<Row>>> {
+        let mut parts = path.split('.');
+        let Some(Found::Node(at)) = self.names.get(parts.next()?) else { return None };
+        parts.try_fold(self.nodes.get(*at as usize)?, |node, part| {
+            let Node::Composite(composite) = node else { return None };
+            child(&composite.body, part, &Cell::new(0)).map(|(_, node)| node)
+        })
+    }
+
+    /// Whether a composite that a list's path leads into has one of these places said in it.
+    fn is_inside(&self, list: &str, indices: &Indices) -> bool {
+        let Some((around, list)) = list.rsplit_once('.') else { return false };
+        let Some(Node::Composite(composite)) = self.list(around) else { return false };
+        let mut places = Vec::new();
+        composite.body.iter().for_each(|child| list_places(child, &mut Vec::new(), &mut places));
+        let shared = |other: &Indices| indices.ranges().iter().any(|(first, last)| meets(other, *first, *last));
+        places.iter().any(|(name, other)| **name == *list && shared(other))
+    }
+
     /// The repeated layer an instance of which has this name, and its index: `layer12` of `layer<i>`.
     fn patterned(&self, name: &str) -> Option<(u32, u64)> {
         if self.patterns.is_empty() {
@@ -397,6 +423,16 @@ impl Body {
             Some((*at, index))
         })
     }
+}
+
+/// Whether a child has one of these numbers as its name.
+fn has_number(body: &[Node<Box<Row>>], indices: &Indices) -> bool {
+    body.iter().filter_map(|node| segment_of(node)?.lookup_name()?.parse::<u64>().ok()).any(|number| indices.contains(number))
+}
+
+/// Whether some of the indices are in a range.
+fn meets(indices: &Indices, first: u64, last: u64) -> bool {
+    indices.ranges().iter().any(|(from, to)| *from <= last && first <= *to)
 }
 
 /// Names in an order of their own, so that the nearest of them doesn't depend on a hash.
@@ -468,11 +504,15 @@ fn is_group(node: &Node<Box<Row>>) -> bool {
 fn find_in(body: &Body, head: &str, rest: &[&str], up: u16, looked: &Cell<u64>) -> Option<ValueRef> {
     let node = |at: u32| body.nodes.get(at as usize);
     let reference = |at: u32, steps: Vec<Step>| ValueRef { up, target: ValueTarget::Node(at), rest: steps };
-    if let Some((number, inside)) = rest.split_first().filter(|_| body.lists.contains_key(head)) {
-        if let Some(Found::Node(at)) = body.names.get(&*format!("{head}.{number}")) {
+    // A list may be said by its path: `model.layers.61`.
+    for parts in 0..if body.lists.is_empty() { 0 } else { rest.len() } {
+        let (path, rest) = rest.split_at_checked(parts)?;
+        let list = path.iter().fold(head.to_owned(), |list, part| format!("{list}.{part}"));
+        let Some((number, inside)) = rest.split_first().filter(|_| body.lists.contains_key(&*list)) else { continue };
+        if let Some(Found::Node(at)) = body.names.get(&*format!("{list}.{number}")) {
             return Some(reference(*at, steps(node(*at)?, inside, looked)?));
         }
-        if let Some(steps) = member_steps(&body.nodes, head, rest, looked)
+        if let Some(steps) = member_steps(&body.nodes, &list, rest, looked)
             && let Some((Step::Child(at), steps)) = steps.split_first()
         {
             return Some(reference(*at, steps.to_vec()));

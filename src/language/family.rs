@@ -50,6 +50,10 @@ pub struct Wanted<'a> {
     pub family: Option<&'a str>,
     /// In place of the head that the config or the file names; [`NO_HEAD`]: the bare model.
     pub head: Option<&'a str>,
+    /// With its draft part, whatever the file says.
+    pub draft: bool,
+    /// Other values for its variables: of a config's count of draft layers.
+    pub variables: &'a [(Arc<str>, Value)],
 }
 
 /// What is asked for where a family's bare model is meant, as `AutoModel` gives it.
@@ -61,12 +65,15 @@ pub fn of_config(root: &Node, wanted: Wanted<'_>, catalog: &Catalog, diagnostics
         Some(name) => find(name, None, catalog, diagnostics)?,
         None => by_model_type(root, catalog, diagnostics)?,
     };
-    let mut maker = Maker { catalog, diagnostics };
+    let mut maker = Maker { catalog, diagnostics, drafts: wanted.draft };
     let head = match wanted.head {
         Some(name) => maker.wanted_head(family, name)?,
         None => maker.head_of_architecture(family, root),
     };
     let mut model = maker.make(family, head, Origin::Config(root), 0)?;
+    if wanted.draft {
+        maker.draft(family, head, root.span.part(0..1), wanted.variables, &mut model);
+    }
     let named = root.get("_name_or_path").and_then(Node::text).filter(|name| !name.is_empty());
     let span = root.get("_name_or_path").map_or(root.span, |node| node.span);
     // Errors that are in the catalog alone point here, too.
@@ -85,19 +92,32 @@ pub fn of_file(file: Model, wanted: Wanted<'_>, catalog: &Catalog, diagnostics: 
             diagnostics.push(Diagnostic::new(Code::UnknownHead, message).help("its layers are what its file says"));
             return None;
         }
+        if wanted.draft {
+            let diagnostic = Diagnostic::new(Code::NoDraftPart, "there is no draft part to build: the model is of no family");
+            diagnostics.push(diagnostic.help("its layers are what its file says"));
+            return None;
+        }
         return Some(file);
     };
     let family = find(&name.value, Some(name.span), catalog, diagnostics)?;
-    let mut maker = Maker { catalog, diagnostics };
+    let mut maker = Maker { catalog, diagnostics, drafts: wanted.draft || file.draft.is_some() };
     let head = match (wanted.head, &file.head) {
         (Some(name), _) => maker.wanted_head(family, name)?,
         (None, Some(head)) => Some(maker.named_head(family, head)?),
         (None, None) => maker.default_head(family),
     };
-    let made = maker.make(family, head, Origin::File(&file), 0)?;
-    let other = wanted.head.is_some();
-    if other && file.expect.is_some() {
-        let message = "`expect` was not checked: with `--head` it is another model";
+    let mut made = maker.make(family, head, Origin::File(&file), 0)?;
+    if let Some(place) = file.draft.or(wanted.draft.then(|| file.span.part(0..1))) {
+        maker.draft(family, head, place, wanted.variables, &mut made);
+    }
+    let option = match (wanted.head.is_some(), made.draft.is_some() && file.draft.is_none()) {
+        (true, _) => Some("--head"),
+        (false, true) => Some("--with-mtp"),
+        (false, false) => None,
+    };
+    let other = option.is_some();
+    if let Some(option) = option.filter(|_| file.expect.is_some()) {
+        let message = format!("`expect` was not checked: with `{option}` it is another model");
         diagnostics.push(Diagnostic::new(Code::ExpectationsSkipped, message));
     }
     Some(Model {
@@ -108,7 +128,7 @@ pub fn of_file(file: Model, wanted: Wanted<'_>, catalog: &Catalog, diagnostics: 
         workload: [file.workload, made.workload].concat(),
         classes: file.classes,
         expect: file.expect.filter(|_| !other),
-        head: file.head.filter(|_| !other).or(made.head),
+        head: file.head.filter(|_| wanted.head.is_none()).or(made.head),
         family: Some(name),
         ..made
     })
@@ -245,6 +265,8 @@ impl Origin<'_> {
 struct Maker<'c, 'd> {
     catalog: &'c Catalog,
     diagnostics: &'d mut Diagnostics,
+    /// Whether draft parts are built.
+    drafts: bool,
 }
 
 impl<'c> Maker<'c, '_> {
@@ -338,6 +360,7 @@ impl<'c> Maker<'c, '_> {
             source: None,
             family: Some(Spanned::new(family.name.clone(), family.span.part(0..1))),
             head: head.map(|head| head.name.clone()),
+            draft: None,
             variables: family.variables.clone(),
             given,
             aliases: family.aliases.iter().map(|(key, name)| (key.value.clone(), name.clone())).collect(),
@@ -360,13 +383,48 @@ impl<'c> Maker<'c, '_> {
         if model.class.is_none() {
             model.class = Some(class_of(family));
         }
-        for nested in &family.nested {
+        let drafts = self.drafts;
+        for nested in family.nested.iter().filter(|nested| drafts || !nested.is_draft) {
             // Without it nothing that the outer family says of it has a value.
             let inner = self.nested(nested, &model, origin, depth)?;
             model.nested.push((nested.name.clone(), inner));
             model.configs.extend(names(&nested.config));
         }
         Some(model)
+    }
+
+    /// Puts the family's draft part behind a model's layers. `place`: where it is asked for.
+    fn draft(&mut self, family: &'c Family, head: Option<&Head>, place: Span, settings: &[(Arc<str>, Value)], model: &mut Model) {
+        let Some(draft) = &family.draft else {
+            let with = |name: &&str| self.catalog.family(name).and_then(Result::ok).is_some_and(|family| family.draft.is_some());
+            let all: Vec<&str> = self.catalog.family_names().filter(with).collect();
+            let message = format!("the family `{}` has no draft part (multi-token prediction)", family.name);
+            let diagnostic = Diagnostic::new(Code::NoDraftPart, message).at(place, "asked for here");
+            return self.diagnostics.push(diagnostic.help(format!("families that have one: {}", all.join(", "))));
+        };
+        let default: Vec<Arc<str>> = family.default_head.iter().map(|name| name.value.clone()).collect();
+        let behind = if draft.heads.is_empty() { &default } else { &draft.heads };
+        if head.is_none_or(|head| !behind.contains(&head.name.value)) {
+            let behind = behind.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" or ");
+            let message = format!("the draft part of the family `{}` stands behind the head {behind}", family.name);
+            let diagnostic = Diagnostic::new(Code::NoDraftPart, message).at(place, "asked for here");
+            return self
+                .diagnostics
+                .push(diagnostic.help("with another head the model predicts no tokens that could be drafted"));
+        }
+        let [workload, variables, derived] = root_entries(model, settings);
+        let outer = Scope::new(None, workload);
+        let scope = Scope::new(Some(&outer), variables);
+        let scope = Scope::new(Some(&scope), derived);
+        let Some(count) = Values::new(self.diagnostics).structural(&draft.count, &scope) else { return };
+        let is_none = count.as_number().is_none_or(|count| count.is_zero());
+        if is_none {
+            let message = format!("there is no draft part to build: `{}` is {count}", draft.count.written());
+            let diagnostic = Diagnostic::new(Code::NoDraftLayers, message).at(place, "asked for here");
+            return self.diagnostics.push(diagnostic.help("where the checkpoint has such layers, `--set` says how many"));
+        }
+        model.draft = Some(place);
+        model.layers.extend(draft.layers.iter().cloned());
     }
 
     /// What a config says of the family's variables, and the keys that say nothing of them.
@@ -489,12 +547,21 @@ impl<'c> Maker<'c, '_> {
             Some(head) => Some(self.named_head(family, head)?),
             None => bare(family),
         };
-        match (node, &config) {
+        let made = match (node, &config) {
             (Some(node), _) => self.make(family, head, Origin::Config(node), depth + 1),
             (None, Value::Object(_) | Value::Null) => self.make(family, head, Origin::Inner(&config, span), depth + 1),
             (None, other) => {
                 let message = format!("the config `{}` is {}, expected an object", nested.name.value, other.kind());
                 self.diagnostics.push(Diagnostic::new(Code::WrongType, message).at(span, "expected an object"));
+                None
+            }
+        };
+        match (&family.draft, nested.is_draft) {
+            (_, false) => made,
+            (Some(draft), true) => made.map(|made| Model { layers: draft.layers.clone(), ..made }),
+            (None, true) => {
+                let message = format!("the family `{}` has no draft part (multi-token prediction)", family.name);
+                self.diagnostics.push(Diagnostic::new(Code::NoDraftPart, message).at(nested.name.span, "asked for here"));
                 None
             }
         }

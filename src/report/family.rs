@@ -39,6 +39,9 @@ pub fn explain_family(family: &Family) -> String {
         vec![format!("{}{}", family.stem(), head.name.value), base, mark.to_owned()]
     });
     section(&mut out, "heads", heads);
+    let draft =
+        family.draft.iter().map(|draft| vec![format!("{} layers", draft.count.written()), "--with-mtp builds them".to_owned()]);
+    section(&mut out, "draft part (multi-token prediction)", draft);
     out
 }
 

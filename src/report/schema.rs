@@ -6,8 +6,8 @@ use crate::catalog::{Catalog, Class, ParameterKind, Role};
 use crate::language::check::COMMON_PARAMETERS;
 use crate::quantity::facts;
 use crate::syntax::spec::{
-    BLOCK_KEYS, EXPECT_KEYS, HEAD_KEYS, INPUT_KEYS, Key, KeyKind, LAYER_KEYS, MODEL_KEYS, NESTED_KEYS, POINT_KEYS, TIE_KEYS,
-    WEIGHT_KEYS,
+    BLOCK_KEYS, DRAFT_KEYS, EXPECT_KEYS, HEAD_KEYS, INPUT_KEYS, Key, KeyKind, LAYER_KEYS, MODEL_KEYS, NESTED_KEYS, POINT_KEYS,
+    TIE_KEYS, WEIGHT_KEYS,
 };
 
 /// The schema of model files, draft 2020-12.
@@ -66,6 +66,7 @@ fn kind(kind: KeyKind) -> Value {
         KeyKind::Aliases | KeyKind::Require => values_of(json!({ "type": "string" })),
         KeyKind::Nested => values_of(object(NESTED_KEYS)),
         KeyKind::Heads => values_of(object(HEAD_KEYS)),
+        KeyKind::Draft => object(DRAFT_KEYS),
         KeyKind::ModelInputs => values_of(object(INPUT_KEYS)),
         KeyKind::Layers => json!({ "type": "array", "items": reference("layer") }),
         KeyKind::Blocks => values_of(object(BLOCK_KEYS)),

@@ -17,6 +17,7 @@ use crate::import::{
 };
 use crate::lower::Execution;
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics, nearest};
+use crate::syntax::expr::Value;
 use crate::syntax::json::{self, Document};
 use crate::syntax::stack::deep;
 use crate::syntax::words::few_quoted;
@@ -175,21 +176,34 @@ impl Session {
         };
         // What is asked for may be another model than the file's.
         let own = Settings { variables: Vec::new(), mix: None, ..settings.clone() };
-        let model = self.read_with(name, pretty(&mapped.config), &own);
-        let mut held = match self.held(name, contents, model, Naming::Mapped(&map)) {
+        let text = pretty(&mapped.config);
+        let mut held = match self.held(name, contents, self.read_with(name, &text, &own), Naming::Mapped(&map)) {
             Ok(held) => held,
             Err(outcome) => return *outcome,
         };
         let mut besides = lacking(name, &held.weights, &mut held.reconciled, &map);
+        let mut settings = settings.clone();
+        // A draft part may be stored without what it has in common with the model.
+        if let Some(other) = self.otherwise((name, text.as_bytes()), &own).filter(|_| !held.reconciled.missing.is_empty())
+            && let Ok(mut again) = self.held(name, contents, self.read_with(name, &text, &other), Naming::Mapped(&map))
+        {
+            let said = lacking(name, &again.weights, &mut again.reconciled, &map);
+            if again.reconciled.missing.is_empty() {
+                (held, besides) = (again, said);
+                settings.variables = [other.variables, settings.variables].concat();
+            }
+        }
         besides.extend(mapped.output_again.and_then(|again| twice(name, contents, again)));
-        let known = left(contents, &held.reconciled, &|tensor| left_over(&tensor.name, &map, mapped.draft_from));
+        let drafted = self.drafted(contents, &held, (name, text.as_bytes()), &own, Naming::Mapped(&map));
+        let draft_from = mapped.draft_from.filter(|_| !settings.draft);
+        let known = left(contents, &held.reconciled, &drafted, &|tensor| left_over(&tensor.name, &map, draft_from));
         if let Some(why) = misfit(&held.weights, contents, &held.reconciled, &known) {
             return self.failed(unmapped(format!("`{name}` is no {}: {why}", held.class)));
         }
         if let Some(stored) = stored_config(&held.weights, &held.reconciled, contents) {
             mapped.config.insert("quantization_config".to_owned(), stored);
         }
-        let mut opened = self.read_with(name, pretty(&mapped.config), settings);
+        let mut opened = self.read_with(name, pretty(&mapped.config), &settings);
         opened.diagnostics.extend(leftovers(name, contents, &known));
         opened.diagnostics.extend(besides);
         opened
@@ -209,7 +223,8 @@ impl Session {
                 return read;
             }
         };
-        let settings = Settings { head: settings.head.clone().or(fitting.head), ..settings.clone() };
+        let variables = [fitting.variables, settings.variables.clone()].concat();
+        let settings = Settings { head: settings.head.clone().or(fitting.head), variables, ..settings.clone() };
         let mut opened = self.read_stored(config.0, config.1, &settings, fitting.stored.as_ref());
         opened.diagnostics.extend(fitting.said);
         opened.diagnostics.extend(absent(name, contents));
@@ -242,7 +257,7 @@ impl Session {
             let mut config = sizes.clone();
             config.insert("model_type".to_owned(), Json::String(family.to_owned()));
             let text = pretty(&config);
-            let of_family = Settings { family: Some(family.into()), ..settings.clone() };
+            let of_family = Settings { family: Some(family.into()), draft: false, ..settings.clone() };
             if !self.resembles(contents, (name, text.as_bytes()), &of_family) {
                 continue;
             }
@@ -278,34 +293,70 @@ impl Session {
 
     /// How a config's model is in a file: with the head that its config says, else with another of the family's.
     fn fitting(&self, name: &str, contents: &Contents, config: (&str, &[u8]), settings: &Settings) -> Result<Fitting, Misfit> {
-        let own = Settings { family: settings.family.clone(), ..Settings::default() };
-        let read = self.read_with(config.0, config.1, &own);
-        let model = read.value.clone();
-        let first = match self.fitting_head(name, contents, read, None) {
+        let own = Settings { family: settings.family.clone(), draft: settings.draft, ..Settings::default() };
+        let first = match self.fitting_head(name, contents, config, &own) {
             Ok(fitting) => return Ok(fitting),
             Err(misfit) => misfit,
         };
-        // What has little in common with the file has as little with another head.
-        if first.found.saturating_mul(2) < first.weights {
+        // A draft part may be stored without what it has in common with the model.
+        let other = self.otherwise(config, &own);
+        if let Some(fitting) = other.and_then(|other| self.fitting_head(name, contents, config, &other).ok()) {
+            return Ok(fitting);
+        }
+        // What has little in common with the file has as little with another head, and a draft part stands behind one head alone.
+        if settings.draft || first.found.saturating_mul(2) < first.weights {
             return Err(first);
         }
+        let model = self.read_with(config.0, config.1, &own).value;
         let heads = model.and_then(|model| self.heads(&model)).unwrap_or_default();
-        let with = |head: Arc<str>| {
-            let read = self.read_with(config.0, config.1, &Settings { head: Some(head.clone()), ..own.clone() });
-            self.fitting_head(name, contents, read, Some(head)).ok()
-        };
+        let with = |head: Arc<str>| self.fitting_head(name, contents, config, &Settings { head: Some(head), ..own.clone() }).ok();
         heads.into_iter().find_map(with).ok_or(first)
     }
 
-    /// How a config's model is in a file. `head`: the one that it is read with, if that isn't its own.
+    /// Another way in which a config's draft part may be stored: `settings` with other values of the variables that say so. `None`: it isn't
+    /// built, or there is no other way.
+    fn otherwise(&self, config: (&str, &[u8]), settings: &Settings) -> Option<Settings> {
+        let model = self.read_with(config.0, config.1, settings).value.filter(|_| settings.draft)?;
+        let family = self.catalog.family(model.family()?)?.ok()?;
+        let other = &family.draft.as_ref().filter(|draft| !draft.otherwise.is_empty())?.otherwise;
+        let values = other.iter().filter_map(|variable| Some((variable.name.value.clone(), variable.value.datum.plain()?)));
+        Some(Settings { variables: values.collect(), ..settings.clone() })
+    }
+
+    /// Of the tensors that no layer is for, those that are of a draft part which could be built.
+    fn drafted(
+        &self,
+        contents: &Contents,
+        plain: &HeldModel,
+        config: (&str, &[u8]),
+        settings: &Settings,
+        naming: Naming<'_>,
+    ) -> HashSet<usize> {
+        let reconciled = &plain.reconciled;
+        let family = plain.family.as_deref().and_then(|name| self.catalog.family(name)?.ok());
+        let has_draft = family.is_some_and(|family| family.draft.is_some());
+        if settings.draft || !has_draft || reconciled.unused.is_empty() {
+            return HashSet::new();
+        }
+        let read = self.read_with(config.0, config.1, &Settings { draft: true, ..settings.clone() });
+        let built = read.value.as_ref().is_some_and(Model::has_draft);
+        let Some(with) = built.then(|| self.held(config.0, contents, read, naming).ok()).flatten() else {
+            return HashSet::new();
+        };
+        let still: HashSet<&usize> = with.reconciled.unused.iter().collect();
+        reconciled.unused.iter().filter(|at| !still.contains(at)).copied().collect()
+    }
+
+    /// How a config's model is in a file, taken so.
     fn fitting_head(
         &self,
         name: &str,
         contents: &Contents,
-        read: Outcome<Model>,
-        head: Option<Arc<str>>,
+        config: (&str, &[u8]),
+        settings: &Settings,
     ) -> Result<Fitting, Misfit> {
         let rules = self.catalog.hub_rules();
+        let read = self.read_with(config.0, config.1, settings);
         let held = match self.held(name, contents, read, Naming::Hub(rules)) {
             Ok(held) => held,
             Err(outcome) => {
@@ -313,14 +364,15 @@ impl Session {
                 return Err(Misfit { why, found: 0, weights: usize::MAX });
             }
         };
-        let known = left(contents, &held.reconciled, &|tensor| hub_left_over(&tensor.name, rules));
+        let drafted = self.drafted(contents, &held, config, settings, Naming::Hub(rules));
+        let known = left(contents, &held.reconciled, &drafted, &|tensor| hub_left_over(&tensor.name, rules));
         if let Some(why) = misfit(&held.weights, contents, &held.reconciled, &known) {
             let weights = held.weights.len();
             let wrong = held.reconciled.missing.len() + held.reconciled.differing.len();
             return Err(Misfit { why, found: weights.saturating_sub(wrong), weights });
         }
         let mut said = leftovers(name, contents, &known);
-        if let Some(head) = &head {
+        if let Some(head) = &settings.head {
             let message = format!("the tensors of `{name}` are those of {}: it is taken with the head `{head}`", held.class);
             said.push(Diagnostic::new(Code::CheckpointRemark, message));
         }
@@ -331,7 +383,7 @@ impl Session {
                 None => stated(name, &held.weights, contents, &mut said),
             },
         };
-        Ok(Fitting { head, stored, said })
+        Ok(Fitting { head: settings.head.clone(), variables: settings.variables.clone(), stored, said })
     }
 
     /// Whether a config's model has a good part of the modules that a file's tensors are of, by the ends of their names: what is cheap to ask.
@@ -395,8 +447,10 @@ impl Session {
                 reconcile(&list, contents, &|tensor| names.place(&tensor.name))
             }
         };
-        let class = evaluation.checked.model.class.as_deref().unwrap_or("model that is known").into();
-        Ok(HeldModel { weights: list, reconciled, class })
+        let model = &evaluation.checked.model;
+        let class = model.class.as_deref().unwrap_or("model that is known").into();
+        let family = model.family.as_ref().map(|family| family.value.clone());
+        Ok(HeldModel { weights: list, reconciled, class, family })
     }
 
     fn map_of(&self, name: &str, contents: &Contents) -> Result<Arc<GgufMap>, Box<Outcome<Model>>> {
@@ -437,6 +491,8 @@ enum Naming<'a> {
 struct Fitting {
     /// Not the head that its config says, but this one.
     head: Option<Arc<str>>,
+    /// With these values of variables, by which draft parts are stored in one way or another.
+    variables: Vec<(Arc<str>, Value)>,
     /// How its weights are stored, where that is known.
     stored: Option<Json>,
     said: Vec<Diagnostic>,
@@ -462,6 +518,7 @@ struct HeldModel {
     weights: Vec<Weight>,
     reconciled: Reconciled,
     class: Arc<str>,
+    family: Option<Arc<str>>,
 }
 
 impl Evaluation {
@@ -511,11 +568,20 @@ fn remarks(name: &str, contents: &Contents) -> Diagnostics {
 /// What tensors are that no layer is for: by what they are, where that is known (else `""`), those tensors.
 type Known = BTreeMap<Arc<str>, Vec<usize>>;
 
-fn left(contents: &Contents, reconciled: &Reconciled, what: &dyn Fn(&Held) -> Option<Arc<str>>) -> Known {
+/// What a draft part is that could be built.
+const BUILT_IF_ASKED: &str = "multi-token prediction, which `--with-mtp` builds";
+
+/// `drafted`: those of them that are a draft part's.
+fn left(
+    contents: &Contents,
+    reconciled: &Reconciled,
+    drafted: &HashSet<usize>,
+    what: &dyn Fn(&Held) -> Option<Arc<str>>,
+) -> Known {
     let mut known = Known::new();
     for at in &reconciled.unused {
         let Some(tensor) = contents.tensors.get(*at) else { continue };
-        let what = what(tensor).unwrap_or_default();
+        let what = if drafted.contains(at) { BUILT_IF_ASKED.into() } else { what(tensor).unwrap_or_default() };
         known.entry(what).or_default().push(*at);
     }
     if !reconciled.again.is_empty() {
@@ -610,12 +676,16 @@ fn twice(name: &str, contents: &Contents, again: u64) -> Option<Diagnostic> {
 fn leftovers(name: &str, contents: &Contents, known: &Known) -> Vec<Diagnostic> {
     let said = |(what, tensors): (&Arc<str>, &Vec<usize>)| {
         let held: Vec<&Held> = tensors.iter().filter_map(|at| contents.tensors.get(*at)).collect();
-        let elements: u128 = held.iter().filter_map(|tensor| tensor.elements()).map(u128::from).sum();
+        let known: Vec<u64> = held.iter().filter_map(|tensor| tensor.elements()).collect();
+        // An index has names alone.
+        let elements = if known.is_empty() {
+            String::new()
+        } else {
+            format!("{} elements, ", known.iter().map(|n| u128::from(*n)).sum::<u128>())
+        };
         let first = held.first().map(|tensor| &*tensor.name).unwrap_or_default();
-        let message = format!(
-            "`{name}` holds what the model doesn't build: {what} ({} tensors, {elements} elements, `{first}`)",
-            held.len()
-        );
+        let message =
+            format!("`{name}` holds what the model doesn't build: {what} ({} tensors, {elements}`{first}`)", held.len());
         Diagnostic::new(Code::CheckpointRemark, message)
     };
     known.iter().map(said).collect()

@@ -92,6 +92,12 @@ impl Model {
         self.0.checked.model.expect.as_ref().is_some_and(|expect| !expect.facts.is_empty() || !expect.points.is_empty())
     }
 
+    /// Whether the part for multi-token prediction is built, of which there is some.
+    #[must_use]
+    pub fn has_draft(&self) -> bool {
+        self.0.checked.model.draft.is_some()
+    }
+
     /// The class of the whole model.
     #[must_use]
     pub fn class(&self) -> Option<&str> {

@@ -23,6 +23,8 @@ pub struct Settings {
     /// A family's model is taken with this head (`LMHeadModel`, or a class as `GPT2LMHeadModel`), whatever its file or config names; `none`: the
     /// bare model, as `AutoModel` gives it.
     pub head: Option<Arc<str>>,
+    /// With the part for multi-token prediction that its checkpoint holds and PyTorch's model doesn't build.
+    pub draft: bool,
     /// Its weights are in this mix of types, as a program makes files of it: `q4_k_m`, `gguf:q4_0+imatrix` (docs/mixes.md).
     pub mix: Option<Arc<str>>,
     /// Other values for variables of the model; of two for one name the last wins.
@@ -33,7 +35,12 @@ pub struct Settings {
 
 impl Settings {
     pub(super) fn wanted(&self) -> language::Wanted<'_> {
-        language::Wanted { family: self.family.as_deref(), head: self.head.as_deref() }
+        language::Wanted {
+            family: self.family.as_deref(),
+            head: self.head.as_deref(),
+            draft: self.draft,
+            variables: &self.variables,
+        }
     }
 
     /// Gives a variable of the model another value.

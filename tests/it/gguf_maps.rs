@@ -176,3 +176,55 @@ fn every_map_is_of_a_family() {
     }
     assert!(count > 80, "{count} architectures");
 }
+
+/// The last block of such a file is a draft part's: a decoder layer like one of the model's, and what `nextn` tensors hold. llama.cpp takes the
+/// embedding and the output where a file has no copies of them for it.
+#[test]
+fn the_draft_part_of_a_file_is_built_where_it_is_asked_for() {
+    // The model's layer that it is like, its number, and whether such files may have copies.
+    for (name, like, number, may_copy) in
+        [("glm4moe", 2, 3, true), ("glm4moe", 2, 3, false), ("qwen35", 3, 4, false), ("qwen35moe", 3, 4, false)]
+    {
+        let mut case = cases().into_iter().find(|(known, _)| known == name).unwrap().1;
+        case["metadata"][format!("{name}.block_count")] = serde_json::json!(number + 1);
+        case["metadata"][format!("{name}.nextn_predict_layers")] = serde_json::json!(1);
+        let of_model = tensors(&case);
+        let hidden = case["metadata"][format!("{name}.embedding_length")].as_u64().unwrap();
+        let mut all = of_model.clone();
+        all.extend(of_model.iter().filter_map(|(known, dims, kind, bytes)| {
+            let rest = known.strip_prefix(&format!("blk.{like}."))?;
+            Some((format!("blk.{number}.{rest}"), dims.clone(), *kind, *bytes))
+        }));
+        let own = [
+            ("enorm", vec![hidden]),
+            ("hnorm", vec![hidden]),
+            ("shared_head_norm", vec![hidden]),
+            ("eh_proj", vec![hidden, 2 * hidden]),
+        ];
+        let table = vec![case["tokens"].as_u64().unwrap(), hidden];
+        let copies = [("embed_tokens", table.clone()), ("shared_head_head", table)];
+        for (tensor_name, shape) in own.iter().chain(copies.iter().filter(|_| may_copy)) {
+            all.push(tensor(&format!("blk.{number}.nextn.{tensor_name}.weight"), &serde_json::json!(shape)));
+        }
+        // What PyTorch has as buffers, or a second time.
+        let aside = |known: &str| {
+            known.ends_with("exp_probs_b.bias") || case["aside"].as_array().unwrap().iter().any(|aside| aside == known)
+        };
+        let weights = |tensors: &[Tensor]| -> (u128, u128) {
+            let own = tensors.iter().filter(|(known, ..)| !aside(known));
+            own.fold((0, 0), |(params, all), (_, dims, _, bytes)| {
+                (params + u128::from(dims.iter().product::<u64>()), all + u128::from(*bytes))
+            })
+        };
+        let bytes = header(&case, &all);
+        let contents = SESSION.contents("case.gguf", &mut Cursor::new(&bytes), None).value.unwrap();
+        for (draft, tensors) in [(false, &of_model), (true, &all)] {
+            let settings = Settings { draft, ..Settings::default() };
+            let outcome = evaluated(SESSION.open("case.gguf", &contents, None, &settings));
+            let said = format!("{:?}", outcome.diagnostics);
+            assert_eq!(said.contains("multi-token prediction, which `--with-mtp` builds"), !draft, "{name}: {said}");
+            let at = outcome.value.unwrap_or_else(|| panic!("{name}: {said}"));
+            assert_eq!((at.params(), at.named("weight_bytes").unwrap()), weights(tensors), "{name}, {draft}, {may_copy}");
+        }
+    }
+}

@@ -8,6 +8,7 @@ mod cli;
 mod comparison;
 mod conventions;
 mod diagnostics;
+mod draft;
 mod explain;
 mod facade;
 mod families;

@@ -129,6 +129,8 @@ pub enum Code {
     MalformedCheckpoint,
     /// A file of weights that no family's model fits.
     UnmappedCheckpoint,
+    /// A draft part is asked for that the family doesn't have.
+    NoDraftPart,
     /// The workload is longer than the model's positions.
     BeyondPositions,
     /// Expectations were not checked.
@@ -151,6 +153,8 @@ pub enum Code {
     CheckpointRemark,
     /// A model that isn't whole.
     PartialModel,
+    /// A draft part is asked for of which there are no layers.
+    NoDraftLayers,
 }
 
 /// All there is to say about a code.
@@ -766,6 +770,15 @@ pub const CODES: &[CodeInfo] = &[
         right: None,
     },
     CodeInfo {
+        code: Code::NoDraftPart,
+        id: "E0715",
+        name: "NoDraftPart",
+        summary: "a draft part that the family doesn't have",
+        explanation: "`--with-mtp`, or `draft` in a model file, builds the layers for multi-token prediction that a checkpoint holds beside the model. What they are is a fact of a family, which says it under `draft` (docs/families.md), read from an implementation; of a family that says none it isn't known, or there is none. The draft part stands behind the default head: with another one there is nothing to draft.",
+        wrong: Some(r#"{ "family": "llama", "draft": true, "variables": {} }"#),
+        right: Some(r#"{ "family": "deepseek_v3", "draft": true, "variables": { "num_nextn_predict_layers": 1 } }"#),
+    },
+    CodeInfo {
         code: Code::BeyondPositions,
         id: "W0801",
         name: "BeyondPositions",
@@ -865,6 +878,15 @@ pub const CODES: &[CodeInfo] = &[
             r#"{ "layers": [ { "name": "a", "class": "torch.nn.SiLU", "parameters": { "features": 4 } } ], "partial": ["the head"] }"#,
         ),
         right: None,
+    },
+    CodeInfo {
+        code: Code::NoDraftLayers,
+        id: "W0812",
+        name: "NoDraftLayers",
+        summary: "a draft part of no layers",
+        explanation: "`--with-mtp` builds as many layers for multi-token prediction as the config says (`num_nextn_predict_layers`), and it says none, or nothing: the model is the same with and without. Where the checkpoint has some all the same, `--set num_nextn_predict_layers=1` says so.",
+        wrong: Some(r#"{ "family": "deepseek_v3", "draft": true, "variables": { "num_nextn_predict_layers": 0 } }"#),
+        right: Some(r#"{ "family": "deepseek_v3", "draft": true, "variables": { "num_nextn_predict_layers": 1 } }"#),
     },
 ];
 

@@ -34,6 +34,8 @@ pub struct Family {
     pub layers: Vec<Layer>,
     pub heads: Vec<Head>,
     pub default_head: Option<Spanned<Arc<str>>>,
+    /// Never its base's: checkpoints of another model may have none.
+    pub draft: Option<Draft>,
 }
 
 /// A condition on a config.
@@ -50,6 +52,20 @@ pub struct Nested {
     pub family: TextField,
     pub config: Attr,
     pub head: Option<TextField>,
+    /// The family's draft part, not its layers: there where one is built.
+    pub is_draft: bool,
+}
+
+/// The part for multi-token prediction: what checkpoints hold beside the model, and engines draft tokens with.
+#[derive(Debug, Clone)]
+pub struct Draft {
+    /// How many such layers a config says.
+    pub count: Attr,
+    pub layers: Vec<Layer>,
+    /// The heads behind which it may stand; none: the default one.
+    pub heads: Vec<Arc<str>>,
+    /// Other values of variables, for files of weights that don't hold all of it.
+    pub otherwise: Vec<Variable>,
 }
 
 /// What an architecture adds to the bare model.

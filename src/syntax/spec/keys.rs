@@ -43,6 +43,7 @@ pub enum KeyKind {
     Require,
     Nested,
     Heads,
+    Draft,
     Texts,
     Points,
     Workload,
@@ -65,6 +66,11 @@ pub const MODEL_KEYS: &[Key] = &[
     key("doc", KeyKind::Text, "a remark for readers"),
     key("family", KeyKind::Text, "the family whose layers these are (catalog/families); only `variables` differ"),
     key("head", KeyKind::Text, "with `family`: which of its heads; left out: its default"),
+    key(
+        "draft",
+        KeyKind::Flag,
+        "with `family`: whether its draft part (multi-token prediction) is built, as `--with-mtp` builds it",
+    ),
     key(
         "variables",
         KeyKind::Variables,
@@ -160,6 +166,7 @@ pub const FAMILY_KEYS: &[Key] = &[
     key("layers", KeyKind::Layers, "the layers of the bare model, in the order of execution"),
     key("heads", KeyKind::Heads, "what an architecture adds to the bare model, by the end of its name"),
     key("default_head", KeyKind::Text, "the head where a config names no architecture; left out: `Model`"),
+    key("draft", KeyKind::Draft, "the part for multi-token prediction that its checkpoints hold, built where it is asked for"),
 ];
 
 pub const HEAD_KEYS: &[Key] = &[
@@ -168,10 +175,22 @@ pub const HEAD_KEYS: &[Key] = &[
     key("layers", KeyKind::Layers, "the layers after the bare model's"),
 ];
 
+pub const DRAFT_KEYS: &[Key] = &[
+    required("count", KeyKind::Text, "an expression for how many such layers a config says: `<num_nextn_predict_layers>`"),
+    required("layers", KeyKind::Layers, "its layers, which run after those of the head"),
+    key("heads", KeyKind::Texts, "the heads behind which it may stand; left out: the default one"),
+    key(
+        "otherwise",
+        KeyKind::Variables,
+        "other values of variables, tried where a file of weights doesn't hold all that these layers have",
+    ),
+];
+
 pub const NESTED_KEYS: &[Key] = &[
     required("family", KeyKind::Template, "its family, or its config's model type: `<text_config.model_type>`"),
     required("config", KeyKind::Text, "an expression for the inner config: `<text_config>`"),
     key("head", KeyKind::Template, "which head; left out: the bare model"),
+    key("draft", KeyKind::Flag, "the draft part of that family in place of its layers; there where one is built"),
 ];
 
 pub const WEIGHT_KEYS: &[Key] = &[

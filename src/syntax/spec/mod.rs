@@ -6,10 +6,10 @@ mod family;
 mod keys;
 mod parse;
 
-pub use family::{Family, Head, Nested, REQUIRED, Require};
+pub use family::{Draft, Family, Head, Nested, REQUIRED, Require};
 pub use keys::{
-    BLOCK_KEYS, EXPECT_KEYS, FAMILY_KEYS, HEAD_KEYS, INPUT_KEYS, KEPT_DTYPE, Key, KeyKind, LAYER_KEYS, MODEL_KEYS, NESTED_KEYS,
-    POINT_KEYS, TIE_KEYS, WEIGHT_KEYS,
+    BLOCK_KEYS, DRAFT_KEYS, EXPECT_KEYS, FAMILY_KEYS, HEAD_KEYS, INPUT_KEYS, KEPT_DTYPE, Key, KeyKind, LAYER_KEYS, MODEL_KEYS,
+    NESTED_KEYS, POINT_KEYS, TIE_KEYS, WEIGHT_KEYS,
 };
 pub use parse::{
     Fields, MOST_WRITTEN, UNREAD, fields, list_member, name_part, name_problem, parse, parse_block, parse_family, syntax_error,
@@ -37,6 +37,8 @@ pub struct Model {
     pub family: Option<Spanned<Arc<str>>>,
     /// The head of that family.
     pub head: Option<Spanned<Arc<str>>>,
+    /// Where it is said that the family's draft part is built; `None`: it isn't.
+    pub draft: Option<Span>,
     pub variables: Vec<Variable>,
     /// What a config, or a file of a family, says of the variables.
     pub given: Vec<Given>,
@@ -180,6 +182,20 @@ pub enum Datum {
     Object(Vec<(Arc<str>, Attr)>),
     /// What was wrong with it was said already.
     Invalid,
+}
+
+impl Datum {
+    /// The value that it is without a look at any name: none of expressions, lists and objects.
+    #[must_use]
+    pub fn plain(&self) -> Option<Value> {
+        match self {
+            Datum::Null => Some(Value::Null),
+            Datum::Bool(flag) => Some(Value::Bool(*flag)),
+            Datum::Number(number) => Some(Value::Number(*number)),
+            Datum::Text(text) => Some(Value::Text(text.clone())),
+            Datum::Template(_) | Datum::List(_) | Datum::Object(_) | Datum::Invalid => None,
+        }
+    }
 }
 
 /// An expression in a string.

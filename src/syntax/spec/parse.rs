@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::{
-    Attr, BLOCK_KEYS, Block, Body, Datum, EXPECT_KEYS, Expect, FAMILY_KEYS, Fact, Family, HEAD_KEYS, Head, Hold, INPUT_KEYS,
-    KEPT_DTYPE, Key, LAYER_KEYS, Layer, MODEL_KEYS, Model, ModelInput, NESTED_KEYS, Nested, POINT_KEYS, Point, REQUIRED, Require,
-    TIE_KEYS, Take, Template, TextField, Tie, TieTarget, Variable, WEIGHT_KEYS, Weight, index_of,
+    Attr, BLOCK_KEYS, Block, Body, DRAFT_KEYS, Datum, Draft, EXPECT_KEYS, Expect, FAMILY_KEYS, Fact, Family, HEAD_KEYS, Head,
+    Hold, INPUT_KEYS, KEPT_DTYPE, Key, LAYER_KEYS, Layer, MODEL_KEYS, Model, ModelInput, NESTED_KEYS, Nested, POINT_KEYS, Point,
+    REQUIRED, Require, TIE_KEYS, Take, Template, TextField, Tie, TieTarget, Variable, WEIGHT_KEYS, Weight, index_of,
 };
 use crate::quantity::{Stated, facts, total};
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics, nearest};
@@ -146,6 +146,7 @@ impl<'d> Parser<'d> {
             source: f.get("source").and_then(|n| self.text(n, "`source`")).map(|t| t.value),
             family: f.get("family").and_then(|n| self.text(n, "`family`")),
             head: f.get("head").and_then(|n| self.text(n, "`head`")),
+            draft: f.get("draft").filter(|n| self.flag(n, "`draft`")).map(|n| n.span),
             given: Vec::new(),
             aliases: Vec::new(),
             derived: Vec::new(),
@@ -191,6 +192,7 @@ impl<'d> Parser<'d> {
             ("blocks", family.is_some(), "only layers of the file itself use them"),
             ("inputs", family.is_some(), "the family says what its models are called with"),
             ("head", family.is_none(), "there are no heads without `family`"),
+            ("draft", family.is_none(), "a draft part is a family's"),
         ];
         for (key, wrong, why) in misplaced {
             if let (true, Some(member)) = (*wrong, f.iter().find(|member| &*member.key == *key)) {
@@ -229,6 +231,7 @@ impl<'d> Parser<'d> {
             layers: f.get("layers").map(|n| self.layers(n, true)).unwrap_or_default(),
             heads: heads.iter().filter_map(|member| self.head(member)).collect(),
             default_head: text(self, "default_head"),
+            draft: f.get("draft").and_then(|n| self.draft(n)),
         })
     }
 
@@ -273,6 +276,17 @@ impl<'d> Parser<'d> {
             family: f.get("family").and_then(|n| self.text_field(n, "`family`"))?,
             config: f.get("config").map(|n| self.attr(n))?,
             head: f.get("head").and_then(|n| self.text_field(n, "`head`")),
+            is_draft: f.get("draft").is_some_and(|n| self.flag(n, "`draft`")),
+        })
+    }
+
+    fn draft(&mut self, node: &Node) -> Option<Draft> {
+        let f = fields(node, "a draft part", DRAFT_KEYS, &[], self.diagnostics)?;
+        Some(Draft {
+            count: f.get("count").map(|n| self.attr(n))?,
+            layers: f.get("layers").map(|n| self.layers(n, true))?,
+            heads: f.get("heads").map(|n| self.texts(n, "`heads`")).unwrap_or_default(),
+            otherwise: f.get("otherwise").map(|n| self.variables(n, "`otherwise`", true)).unwrap_or_default(),
         })
     }
 
@@ -745,10 +759,13 @@ impl<'d> Parser<'d> {
 #[must_use]
 pub fn name_problem(name: &str) -> Option<&'static str> {
     const LONGEST: usize = 200;
-    let segment = list_member(name).map_or(name, |(list, _)| list);
+    let member = list_member(name);
+    // A list may be said by its path.
+    let is_path = member.is_some_and(|(list, _)| list.split('.').all(|part| !part.is_empty()));
+    let segment = member.map_or(name, |(list, _)| list);
     if segment.is_empty() {
         Some("it is empty")
-    } else if segment.contains('.') {
+    } else if segment.contains('.') && !is_path {
         Some("it has a dot, which separates the segments of a path")
     } else if name.chars().any(char::is_control) {
         Some("it has a control character")
@@ -759,10 +776,11 @@ pub fn name_problem(name: &str) -> Option<&'static str> {
     }
 }
 
-/// The list and the number of a name that says its place in a list of modules: `blocks` and 3 of `blocks.3`.
+/// The list and the number of a name that says its place in a list of modules: `blocks` and 3 of `blocks.3`, `model.layers` and 61 of
+/// `model.layers.61`.
 #[must_use]
 pub fn list_member(name: &str) -> Option<(&str, u64)> {
-    let (list, number) = name.split_once('.')?;
+    let (list, number) = name.rsplit_once('.')?;
     let canonical = number.bytes().all(|byte| byte.is_ascii_digit()) && (number.len() == 1 || !number.starts_with('0'));
     Some((list, number.parse().ok().filter(|_| canonical)?))
 }
