@@ -25,7 +25,9 @@ pub use env::{ARCHITECTURE as GGUF_ARCHITECTURE, mapped};
 pub use gguf::{MAGIC as GGUF_MAGIC, read_gguf};
 
 pub use hub::{HubNames, hub_left_over, hub_variants};
-pub use merge::{ShardName, merged, missing_shards};
+#[cfg(feature = "cli")]
+pub use merge::ShardName;
+pub use merge::{merged, missing_shards};
 pub use mixes::{give_types, sizes_of};
 pub use names::{filled, gguf_places, is_absent, left_over, pattern};
 pub use of_model::contents_of;
