@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::CatalogFile;
 use super::table::Entry;
-use super::values::{KeyFormula, key, key_formula, text, texts, wrong};
+use super::values::{key, text, texts, wrong};
 use crate::syntax::diag::Diagnostics;
 use crate::syntax::json::{Json, Member, Node};
 use crate::syntax::spec::{Key, KeyKind, fields};
@@ -24,10 +24,6 @@ pub struct HubRules {
     pub beside: Vec<(Arc<str>, Arc<str>)>,
     /// Patterns of tensors that no module has, and what they are.
     pub left: Vec<(Arc<str>, Arc<str>)>,
-    /// Where there is no config: keys of one, as expressions over the shapes of tensors.
-    pub sizes: Vec<(Arc<str>, KeyFormula)>,
-    /// Those of the keys that shapes don't say for certain.
-    pub guessed: Vec<Arc<str>>,
     /// Of several families that fit the one that is meant, the first before the others.
     pub families: Vec<Arc<str>>,
 }
@@ -39,13 +35,6 @@ const HUB_KEYS: &[Key] = &[
     key("packed", KeyKind::Variables, false, "ends of names of packed weights, and the end that the weight has"),
     key("beside", KeyKind::Variables, false, "ends of names of scales and zero points, and the end that the weight has"),
     key("left", KeyKind::Variables, false, "patterns of tensors that no module has, and what they are"),
-    key(
-        "sizes",
-        KeyKind::Variables,
-        false,
-        "keys of a config where there is none: expressions over `rows.NAME`, `cols.NAME`, `blocks`",
-    ),
-    key("guessed", KeyKind::Texts, false, "those of the sizes that shapes don't say for certain"),
     key("families", KeyKind::Texts, false, "which of several families is meant, the first before the others"),
 ];
 
@@ -63,11 +52,8 @@ impl Entry for HubRules {
         let source = f.get("source").and_then(|node| text(node, diagnostics));
         let [renames, packed, beside, left] = ["renames", "packed", "beside", "left"]
             .map(|key| f.get(key).map(|node| pairs(node, diagnostics)).unwrap_or_default());
-        let formula = |member: &Member, said: &mut Diagnostics| Some((member.key.clone(), key_formula(&member.value, said)?));
-        let sizes = f.get("sizes").map(Node::members).unwrap_or_default();
-        let sizes = sizes.iter().filter_map(|member| formula(member, diagnostics)).collect();
-        let [guessed, families] = ["guessed", "families"].map(|key| texts(f.get(key), diagnostics));
-        Some(HubRules { name: member.key.clone(), source: source?, renames, packed, beside, left, sizes, guessed, families })
+        let families = texts(f.get("families"), diagnostics);
+        Some(HubRules { name: member.key.clone(), source: source?, renames, packed, beside, left, families })
     }
 
     fn name(&self) -> &str {

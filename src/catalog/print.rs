@@ -89,6 +89,12 @@ pub struct PrintedKey {
     pub guess: Vec<KeyValue>,
     /// An inner config: the modules that it is for, the first that is there.
     pub part: Vec<Arc<str>>,
+    /// A list with an item for each layer of `over`: what it is of one, `<layer>`.
+    pub each: Option<KeyFormula>,
+    /// The numbers of the layers of which this holds.
+    pub those: Option<KeyFormula>,
+    /// The modules that have the layers in them, the first that is there.
+    pub over: Vec<Arc<str>>,
 }
 
 /// A path that was another one in older versions.
@@ -132,6 +138,9 @@ const KEY_KEYS: &[Key] = &[
     key("from", KeyKind::Texts, false, "what it is, the first that has a value: expressions over modules by their names"),
     key("guess", KeyKind::Texts, false, "what it may be if the text doesn't say it"),
     key("part", KeyKind::Texts, false, "an inner config: the modules that it is for"),
+    key("each", KeyKind::Template, false, "a list of the layers of `over`: what it says of `<layer>`; of one null, no list"),
+    key("those", KeyKind::Template, false, "the numbers of the layers of `over` of which this holds; of one null, no list"),
+    key("over", KeyKind::Texts, false, "modules whose modules are the layers, the first that is there"),
     key("doc", KeyKind::Text, false, "a remark for readers"),
 ];
 
@@ -264,8 +273,9 @@ impl Entry for PrintedKey {
         let f = fields(&member.value, "a key of a config", KEY_KEYS, &[], diagnostics)?;
         let from = alternatives(f.get("from"), diagnostics);
         let guess = alternatives(f.get("guess"), diagnostics);
-        let part = texts(f.get("part"), diagnostics);
-        Some(PrintedKey { name: member.key.clone(), from, guess, part })
+        let [part, over] = ["part", "over"].map(|key| texts(f.get(key), diagnostics));
+        let [each, those] = ["each", "those"].map(|key| f.get(key).and_then(|node| key_formula(node, diagnostics)));
+        Some(PrintedKey { name: member.key.clone(), from, guess, part, each, those, over })
     }
 
     fn name(&self) -> &str {

@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, Read as _};
 use std::path::{Path, PathBuf};
 
-use crate::import::Contents;
+use crate::import::{Contents, ShardName};
 use crate::session::{Model, Outcome, Session, Settings};
 use crate::syntax::diag::{Code, Diagnostic};
 use crate::syntax::source::Source;
@@ -72,7 +72,12 @@ pub fn find(model: &str, session: &Session) -> Found {
     }
     if model != "-" && path.is_file() {
         match checkpoint(path, session) {
-            Ok(Some(contents)) => return found(Some(contents), None).unwrap_or(Found::Embedded),
+            Ok(Some(contents)) => {
+                return match shards(path, contents, session) {
+                    Ok((contents, config)) => found(Some(contents), config).unwrap_or(Found::Embedded),
+                    Err(error) => Found::Unread(cannot_read(model, &error)),
+                };
+            }
             Ok(None) => {}
             Err(error) => return Found::Unread(cannot_read(model, &error)),
         }
@@ -128,6 +133,32 @@ fn folder(path: &Path, session: &Session) -> std::io::Result<Option<Outcome<Cont
         (Some(index), _) => Some(session.with_files(index, parts)),
         (None, false) => Some(session.together(parts)),
     })
+}
+
+/// What a file holds with those beside it of which it is a shard by its name, and the config of the model that they are; another file stands
+/// alone.
+fn shards(path: &Path, own: Outcome<Contents>, session: &Session) -> std::io::Result<(Outcome<Contents>, Option<PathBuf>)> {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let Some(shard) = ShardName::of(name) else { return Ok((own, None)) };
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut numbers = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let other = entry?.file_name();
+        let other = other.to_str().and_then(ShardName::of);
+        let is_one = |other: &ShardName<'_>| (other.stem, other.count, other.ending) == (shard.stem, shard.count, shard.ending);
+        numbers.extend(other.filter(is_one).map(|other| other.number));
+    }
+    numbers.sort_unstable();
+    let mut own = Some(own);
+    let mut parts = Vec::new();
+    for number in numbers {
+        let name = shard.sibling(number);
+        let contents = if number == shard.number { own.take() } else { checkpoint(&folder.join(&name), session)? };
+        // What is called so and is none is as good as missing.
+        parts.extend(contents.map(|contents| (name, contents)));
+    }
+    let config = Some(folder.join(CONFIG)).filter(|config| shard.ending == "safetensors" && config.is_file());
+    Ok((session.together(parts), config))
 }
 
 /// What a file of weights holds; `None`: it is none.

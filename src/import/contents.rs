@@ -21,7 +21,7 @@ pub struct Contents {
     pub stated_bytes: Option<u64>,
     /// What is odd about the file and doesn't keep it from being read.
     pub remarks: Vec<String>,
-    /// Files that an index names and that aren't there.
+    /// Files that aren't there and that an index names, or others of the same model.
     pub missing: Vec<Arc<str>>,
 }
 

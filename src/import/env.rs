@@ -11,7 +11,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value as Json, json};
 
 use super::contents::{Contents, Datum, Metadatum};
-use crate::catalog::{ConfigValue, Each, GgufMap, HubRules, KeyFormula};
+use crate::catalog::{ConfigValue, Each, GgufMap, KeyFormula};
 use crate::syntax::diag::{Code, Diagnostic};
 use crate::syntax::expr::{EvalError, Exact, Name, Value, eval, json_of};
 
@@ -249,40 +249,4 @@ fn config(env: &mut Env<'_>, map: &GgufMap) -> Result<Map<String, Json>, Box<Dia
         put(&mut config, key, json_of(&value));
     }
     Ok(config)
-}
-
-/// The config that the shapes of a file's tensors mean: what they say, null left out; and the keys among those that were guessed.
-#[must_use]
-pub fn sized_config(contents: &Contents, rules: &[HubRules]) -> (Map<String, Json>, Vec<Arc<str>>) {
-    let (mut rows, mut cols) = (Tree::default(), Tree::default());
-    let (mut blocks, mut experts) = (0u64, 0u64);
-    for tensor in &contents.tensors {
-        let numbers = super::names::pattern(&tensor.name).1;
-        blocks = blocks.max(numbers.first().map_or(0, |n| n.saturating_add(1)));
-        experts = experts.max(numbers.get(1).map_or(0, |n| n.saturating_add(1)));
-        if let (Some(shape), true) = (&tensor.shape, numbers.iter().all(|n| *n == 0)) {
-            rows.put(&tensor.name, shape.first().map_or(Value::Null, |n| Value::count(*n)));
-            cols.put(&tensor.name, shape.get(1).map_or(Value::Null, |n| Value::count(*n)));
-        }
-    }
-    let (rows, cols) = (rows.value(), cols.value());
-    let mut known: Vec<(Arc<str>, Value)> = Vec::new();
-    for (key, formula) in rules.iter().flat_map(|rules| &rules.sizes) {
-        let env = |name: &Name| {
-            Ok(match &*name.text {
-                "rows" => rows.clone(),
-                "cols" => cols.clone(),
-                "blocks" => Value::count(blocks),
-                "experts" => Value::count(experts),
-                key => known.iter().find(|(known, _)| **known == *key).map_or(Value::Null, |(_, value)| value.clone()),
-            })
-        };
-        // What can't be had is what the file doesn't say.
-        let value = eval(&formula.expr, &env, 0).unwrap_or(Value::Null);
-        known.push((key.clone(), value));
-    }
-    let config: Map<String, Json> =
-        known.iter().filter(|(_, value)| *value != Value::Null).map(|(key, value)| (key.to_string(), json_of(value))).collect();
-    let guessed = rules.iter().flat_map(|rules| &rules.guessed).filter(|key| config.contains_key(&***key)).cloned().collect();
-    (config, guessed)
 }

@@ -86,6 +86,14 @@ impl<'a> HubNames<'a> {
     }
 }
 
+/// A name, and those that one of the rules makes of it.
+#[must_use]
+pub fn hub_variants(name: &str, rules: &[HubRules]) -> Vec<String> {
+    let renames = rules.iter().flat_map(|rules| &rules.renames);
+    let others = renames.filter_map(|(from, to)| renamed(name, from, to));
+    std::iter::once(name.to_owned()).chain(others).collect()
+}
+
 /// What a tensor is that no module has, where the rules know it.
 #[must_use]
 pub fn hub_left_over(name: &str, rules: &[HubRules]) -> Option<Arc<str>> {
@@ -98,10 +106,16 @@ fn renamed(name: &str, from: &str, to: &str) -> Option<String> {
     if let Some(from) = from.strip_prefix('^') {
         return name.strip_prefix(from).map(|rest| format!("{to}{rest}"));
     }
+    let put = |at: usize, length: usize| {
+        let (before, after) = (name.get(..at)?, name.get(at + length..)?);
+        Some(format!("{before}{to}{after}"))
+    };
+    if !from.contains(".N.") {
+        return put(name.find(from)?, from.len());
+    }
     let candidates = NUMBERS.map(|letter| from.replace(".N.", &format!(".{letter}.")));
     // The innermost number is the expert's.
     let found = candidates.iter().rev().find_map(|from| Some((name.find(from.as_str())?, from.len())));
     let (at, length) = found?;
-    let (before, after) = (name.get(..at)?, name.get(at + length..)?);
-    Some(format!("{before}{to}{after}"))
+    put(at, length)
 }

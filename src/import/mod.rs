@@ -21,13 +21,15 @@ mod written;
 
 pub use contents::{Contents, Datum, Held, Metadatum};
 pub use dump::{is_dump, read_dump};
-pub use env::{ARCHITECTURE as GGUF_ARCHITECTURE, mapped, sized_config};
+pub use env::{ARCHITECTURE as GGUF_ARCHITECTURE, mapped};
 pub use gguf::{MAGIC as GGUF_MAGIC, read_gguf};
 
-pub use hub::{HubNames, hub_left_over};
-pub use merge::merged;
+pub use hub::{HubNames, hub_left_over, hub_variants};
+#[cfg(feature = "cli")]
+pub use merge::ShardName;
+pub use merge::{merged, missing_shards};
 pub use mixes::{give_types, sizes_of};
-pub use names::{gguf_places, is_absent, left_over, pattern};
+pub use names::{filled, gguf_places, is_absent, left_over, pattern};
 pub use of_model::contents_of;
 pub use reconcile::{Reconciled, Weight, by_path, reconcile, weights};
 pub use safetensors::{is_header, read_header, read_index};

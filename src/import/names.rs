@@ -31,7 +31,7 @@ pub fn pattern(name: &str) -> (String, Vec<u64>) {
 }
 
 /// A path with its numbers put in; those that it has no letter for are left out.
-pub(super) fn filled(path: &str, numbers: &[u64]) -> String {
+pub fn filled(path: &str, numbers: &[u64]) -> String {
     let part = |part: &str| {
         let at = NUMBERS.iter().position(|letter| *letter == part);
         at.and_then(|at| numbers.get(at)).map_or_else(|| part.to_owned(), u64::to_string)

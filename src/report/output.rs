@@ -132,7 +132,7 @@ const TENSORS: &[Field] = &[
     ("file.data_bytes", "count?", "of the tensors in the file, padding included"),
     ("file.stated_bytes", "count?", "of the tensors, as an index says"),
     ("file.remarks[]", "text", "what is odd about it"),
-    ("file.missing[]", "text", "files that an index names and that aren't there"),
+    ("file.missing[]", "text", "files that aren't there: an index names them, or others say that they are shards of the model"),
     ("tensors[].name", "text", "as the file has it"),
     ("tensors[].shape", "any", "its dimensions, rows first; null: the file doesn't say"),
     ("tensors[].type", "text", "of its elements, as the format calls it"),

@@ -1,6 +1,6 @@
 //! Files of weights as models: what a header says, the config that a map makes of it, and whether the family's model is what the file holds.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io::Read;
 use std::sync::Arc;
 
@@ -10,10 +10,11 @@ use super::{Model, Outcome, Session, Settings, pretty};
 use crate::catalog::{GgufMap, HubRules};
 use crate::cost::workload::Workload;
 use crate::evaluation::Evaluation;
+use crate::import::print::{Modules, modules_of};
 use crate::import::{
-    Contents, GGUF_ARCHITECTURE, GGUF_MAGIC, Held, HubNames, Reconciled, Weight, by_path, contents_of, gguf_places,
-    hub_left_over, is_absent, is_dump, is_header, left_over, mapped, merged, read_dump, read_gguf, read_header, read_index,
-    reconcile, sized_config, stored_config, weights,
+    Contents, GGUF_ARCHITECTURE, GGUF_MAGIC, Held, HubNames, Reconciled, Weight, by_path, contents_of, filled, gguf_places,
+    hub_left_over, hub_variants, is_absent, is_dump, is_header, left_over, mapped, merged, missing_shards, pattern, read_dump,
+    read_gguf, read_header, read_index, reconcile, stored_config, weights,
 };
 use crate::lower::Execution;
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics, nearest};
@@ -25,8 +26,11 @@ use crate::syntax::words::few_quoted;
 /// So many names are said of a kind of what doesn't fit.
 const MOST_NAMED: usize = 4;
 
-/// A model that a file may be has one in so many of the modules that the file's tensors are of.
-const RESEMBLANCE: usize = 3;
+/// A family that a file may be of has so much of what the one has that is most like the file.
+const RESEMBLANCE: (usize, usize) = (2, 3);
+
+/// So many guesses are tried of a family.
+const MOST_ATTEMPTS: usize = 48;
 
 /// A tensor holds so many weights at the most.
 const MOST_SPLIT: usize = 8;
@@ -128,13 +132,25 @@ impl Session {
         Outcome { diagnostics: said, ..joined }
     }
 
-    /// What several files hold together: shards of one model.
+    /// What several files hold together: shards of one model. Those that say that they are of another, or another shard than they are called,
+    /// are an error; those that aren't there are in [`Contents::missing`].
     #[must_use]
     pub fn together(&self, files: Vec<(String, Outcome<Contents>)>) -> Outcome<Contents> {
         let mut said = Diagnostics::default();
         let parts = self.parts(files, &mut said);
+        let missing = match missing_shards(&parts) {
+            Ok(missing) => missing,
+            Err(diagnostic) => {
+                said.push(*diagnostic);
+                return self.said(said);
+            }
+        };
+        if !missing.is_empty() {
+            let named = few_quoted(&missing, MOST_NAMED);
+            said.push(Diagnostic::new(Code::CheckpointRemark, format!("{} shards aren't there: {named}", missing.len())));
+        }
         let is_any = !parts.is_empty();
-        Outcome { value: is_any.then(|| merged(parts)), ..self.said(said) }
+        Outcome { value: is_any.then(|| Contents { missing, ..merged(parts) }), ..self.said(said) }
     }
 
     fn parts(&self, files: Vec<(String, Outcome<Contents>)>, said: &mut Diagnostics) -> Vec<(Arc<str>, Contents)> {
@@ -158,6 +174,11 @@ impl Session {
     /// no rule knows. With one it is a warning, and the weights are what the config says.
     #[must_use]
     pub fn open(&self, name: &str, contents: &Contents, config: Option<(&str, &[u8])>, settings: &Settings) -> Outcome<Model> {
+        if config.is_none() && !contents.missing.is_empty() {
+            let message = format!("`{name}` is a part of a model, of which {} files aren't there", contents.missing.len());
+            let help = format!("put {} beside it", few_quoted(&contents.missing, MOST_NAMED));
+            return self.failed(tensors_hint(Diagnostic::new(Code::UnmappedCheckpoint, message).help(help)));
+        }
         match config {
             Some(config) => self.open_with(name, contents, config, settings),
             None if contents.get(GGUF_ARCHITECTURE).is_some() => self.open_mapped(name, contents, settings),
@@ -241,9 +262,11 @@ impl Session {
             let message = format!("`{name}` has names and no shapes: which sizes its layers have isn't known");
             return self.failed(tensors_hint(Diagnostic::new(Code::UnmappedCheckpoint, message).help(beside)));
         }
-        let rules = self.catalog.hub_rules();
-        let (sizes, guessed) = sized_config(contents, rules);
-        let preferred: Vec<&str> = rules.iter().flat_map(|rules| &rules.families).map(|name| &**name).collect();
+        let ends = ends(contents, self.catalog.hub_rules());
+        let root = modules_of(contents);
+        let modules = Modules::of(&root);
+        let preferred: Vec<&str> =
+            self.catalog.hub_rules().iter().flat_map(|rules| &rules.families).map(|name| &**name).collect();
         let rank = |family: &str| preferred.iter().position(|known| *known == family).unwrap_or(preferred.len());
         let mut families: Vec<&str> = match &settings.family {
             Some(family) => vec![family],
@@ -251,26 +274,20 @@ impl Session {
         };
         families.sort_by_key(|family| (rank(family), *family));
         families.dedup();
-        let mut fits: Vec<(&str, String, Fitting)> = Vec::new();
+        let families = self.alike(&ends, families);
+        let mut fits: Vec<(&str, Inferred)> = Vec::new();
         let mut nearest: Option<(&str, Misfit)> = None;
         for family in families {
-            let mut config = sizes.clone();
-            config.insert("model_type".to_owned(), Json::String(family.to_owned()));
-            let text = pretty(&config);
-            let of_family = Settings { family: Some(family.into()), draft: false, ..settings.clone() };
-            if !self.resembles(contents, (name, text.as_bytes()), &of_family) {
-                continue;
-            }
-            match self.fitting(name, contents, (name, text.as_bytes()), &of_family) {
-                Ok(fitting) => fits.push((family, text, fitting)),
-                Err(misfit) if nearest.as_ref().is_none_or(|(_, known)| misfit.is_nearer(known)) => {
+            match self.inferred(name, contents, &modules, (family, settings)) {
+                Ok(inferred) => fits.push((family, inferred)),
+                Err(Some(misfit)) if nearest.as_ref().is_none_or(|(_, known)| misfit.is_nearer(known)) => {
                     nearest = Some((family, misfit))
                 }
                 Err(_) => {}
             }
         }
         let others: Vec<String> = fits.iter().skip(1).map(|(family, ..)| format!("`{family}`")).collect();
-        let Some((family, text, fitting)) = fits.into_iter().next() else {
+        let Some((family, Inferred { text, fitting, guessed })) = fits.into_iter().next() else {
             let diagnostic = Diagnostic::new(Code::UnmappedCheckpoint, format!("no family has the layers that `{name}` holds"));
             let diagnostic = nearest
                 .into_iter()
@@ -285,10 +302,49 @@ impl Session {
         if !others.is_empty() {
             message += &format!(" ({} fit as well)", others.join(", "));
         }
-        let guesses = guessed.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ");
-        let note = format!("shapes don't say {guesses}: they are guessed; --set gives them other values");
-        opened.diagnostics.push(Diagnostic::new(Code::CheckpointRemark, message).note(note));
+        opened.diagnostics.push(Diagnostic::new(Code::CheckpointRemark, message));
+        opened.diagnostics.extend(guessed);
         opened
+    }
+
+    /// The model of a family that a file without a config holds, with the first guess that fits of what shapes don't say.
+    ///
+    /// # Errors
+    /// What the nearest one lacks; `None`: the family makes no model.
+    fn inferred(
+        &self,
+        name: &str,
+        contents: &Contents,
+        modules: &Modules<'_>,
+        (family, settings): (&str, &Settings),
+    ) -> Result<Inferred, Option<Misfit>> {
+        let settings = Settings { family: Some(family.into()), draft: false, ..settings.clone() };
+        let Some(Ok(family)) = self.catalog.family(family) else { return Err(None) };
+        let config = modules.config(family, &self.catalog);
+        let mut nearest: Option<Misfit> = None;
+        for attempt in self.attempts(family, &config).into_iter().take(MOST_ATTEMPTS) {
+            let mut whole = config.said.clone();
+            whole.extend(attempt.0.clone());
+            whole.insert("model_type".to_owned(), Json::String(family.name.to_string()));
+            let text = pretty(&whole);
+            match self.fitting(name, contents, (name, text.as_bytes()), &settings) {
+                Ok(fitting) => {
+                    let guessed = Self::guessed("the shapes don't say", family, &attempt);
+                    return Ok(Inferred { text, fitting, guessed });
+                }
+                Err(misfit) => {
+                    // Another guess is of other sizes: what has other tensors has them still.
+                    let is_other = !misfit.is_unmade() && (misfit.is_far() || !misfit.is_of_sizes);
+                    if nearest.as_ref().is_none_or(|known| misfit.is_nearer(known)) {
+                        nearest = Some(misfit);
+                    }
+                    if is_other {
+                        break;
+                    }
+                }
+            }
+        }
+        Err(nearest)
     }
 
     /// How a config's model is in a file: with the head that its config says, else with another of the family's.
@@ -303,8 +359,9 @@ impl Session {
         if let Some(fitting) = other.and_then(|other| self.fitting_head(name, contents, config, &other).ok()) {
             return Ok(fitting);
         }
-        // What has little in common with the file has as little with another head, and a draft part stands behind one head alone.
-        if settings.draft || first.found.saturating_mul(2) < first.weights {
+        // What has little in common with the file has as little with another head, weights of another size are of it, too, and a draft part
+        // stands behind one head alone.
+        if settings.draft || first.is_far() || first.is_of_sizes {
             return Err(first);
         }
         let model = self.read_with(config.0, config.1, &own).value;
@@ -361,7 +418,7 @@ impl Session {
             Ok(held) => held,
             Err(outcome) => {
                 let why = outcome.diagnostics.first_error().map_or_else(String::new, |said| said.message.clone());
-                return Err(Misfit { why, found: 0, weights: usize::MAX });
+                return Err(Misfit { why, found: 0, weights: usize::MAX, is_of_sizes: false });
             }
         };
         let drafted = self.drafted(contents, &held, config, settings, Naming::Hub(rules));
@@ -369,7 +426,8 @@ impl Session {
         if let Some(why) = misfit(&held.weights, contents, &held.reconciled, &known) {
             let weights = held.weights.len();
             let wrong = held.reconciled.missing.len() + held.reconciled.differing.len();
-            return Err(Misfit { why, found: weights.saturating_sub(wrong), weights });
+            let is_of_sizes = !held.reconciled.differing.is_empty();
+            return Err(Misfit { why, found: weights.saturating_sub(wrong), weights, is_of_sizes });
         }
         let mut said = leftovers(name, contents, &known);
         if let Some(head) = &settings.head {
@@ -386,19 +444,21 @@ impl Session {
         Ok(Fitting { head: settings.head.clone(), variables: settings.variables.clone(), stored, said })
     }
 
-    /// Whether a config's model has a good part of the modules that a file's tensors are of, by the ends of their names: what is cheap to ask.
-    fn resembles(&self, contents: &Contents, config: (&str, &[u8]), settings: &Settings) -> bool {
-        fn end(path: &str) -> (&str, &str) {
-            let mut parts = path.rsplit('.');
-            let last = parts.next().unwrap_or_default();
-            (parts.next().filter(|part| !part.starts_with(|c: char| c.is_ascii_digit() || c == '[')).unwrap_or_default(), last)
-        }
-        let read = self.read_with(config.0, config.1, settings);
-        let Some(lowered) = read.value.and_then(|model| model.lowered(&Execution::default()).value) else { return false };
-        let own: HashSet<(&str, &str)> = lowered.rows().map(|row| end(row.path())).collect();
-        let modules = contents.tensors.iter().filter_map(|tensor| tensor.name.rsplit_once('.'));
-        let theirs: HashSet<(&str, &str)> = modules.map(|(module, _)| end(module)).collect();
-        theirs.intersection(&own).count().saturating_mul(RESEMBLANCE) >= theirs.len()
+    /// The families whose models, of whatever size, have most of the modules that a file's tensors are of, by the ends of their names: what is
+    /// cheap to ask. One that makes no model by itself may be of them.
+    fn alike<'f>(&self, ends: &[HashSet<String>], families: Vec<&'f str>) -> Vec<&'f str> {
+        let alike = |family: &str| {
+            let config = format!("{{ \"model_type\": \"{family}\" }}");
+            let settings = Settings { family: Some(family.into()), ..Settings::default() };
+            let lowered = self.read_with("config.json", config, &settings).and_then(|model| model.lowered(&Execution::default()));
+            let lowered = lowered.value.as_ref().filter(|_| !lowered.diagnostics.has_errors())?;
+            let own: HashSet<String> = lowered.rows().map(|row| end(row.path())).collect();
+            Some(ends.iter().filter(|ends| !ends.is_disjoint(&own)).count())
+        };
+        let counted: Vec<(&str, Option<usize>)> = families.into_iter().map(|family| (family, alike(family))).collect();
+        let most = counted.iter().filter_map(|(_, alike)| *alike).max().unwrap_or(0);
+        let is_alike = |alike: usize| alike > 0 && alike.saturating_mul(RESEMBLANCE.1) >= most.saturating_mul(RESEMBLANCE.0);
+        counted.into_iter().filter(|(_, alike)| alike.is_none_or(is_alike)).map(|(family, _)| family).collect()
     }
 
     /// The dtype of all of a file's tensors, where it is one that nothing is quantized to.
@@ -498,14 +558,56 @@ struct Fitting {
     said: Vec<Diagnostic>,
 }
 
+/// The last two parts of a path, of which the first is left out if it is a number.
+fn end(path: &str) -> String {
+    let mut parts = path.rsplit('.');
+    let last = parts.next().unwrap_or_default();
+    let before = parts.next().filter(|part| !part.starts_with(|c: char| c.is_ascii_digit() || c == '['));
+    before.map_or_else(|| last.to_owned(), |before| format!("{before}.{last}"))
+}
+
+/// The ends of the names of a file's modules, each with what the rules make of it.
+fn ends(contents: &Contents, rules: &[HubRules]) -> Vec<HashSet<String>> {
+    let modules = contents.tensors.iter().filter_map(|tensor| tensor.name.rsplit_once('.'));
+    let zeros = |module: &str| filled(&pattern(module).0, &[0, 0, 0]);
+    let patterns: BTreeSet<String> = modules.map(|(module, _)| zeros(module)).collect();
+    let mut ends: BTreeMap<String, HashSet<String>> = BTreeMap::new();
+    for module in patterns {
+        let variants = hub_variants(&module, rules);
+        ends.entry(end(&module)).or_default().extend(variants.iter().map(|name| end(name)));
+    }
+    ends.into_values().collect()
+}
+
+/// A model of a file that has no config beside it.
+struct Inferred {
+    /// A config that says what the shapes do.
+    text: String,
+    fitting: Fitting,
+    /// What was guessed.
+    guessed: Option<Diagnostic>,
+}
+
 /// Why a model isn't what a file holds, and how many of its weights the file has.
 struct Misfit {
     why: String,
     found: usize,
     weights: usize,
+    /// Whether some weights are there in another size.
+    is_of_sizes: bool,
 }
 
 impl Misfit {
+    /// Whether the config makes no model at all.
+    fn is_unmade(&self) -> bool {
+        self.weights == usize::MAX
+    }
+
+    /// Whether less than half of this model is in the file.
+    fn is_far(&self) -> bool {
+        self.found.saturating_mul(2) < self.weights
+    }
+
     /// Whether more of this model is in the file.
     fn is_nearer(&self, other: &Misfit) -> bool {
         // The share of its weights: found / weights, without a division.
@@ -636,9 +738,9 @@ fn unfit(name: &str, why: &str) -> Diagnostic {
     Diagnostic::new(Code::CheckpointRemark, message).note("the figures are the config's, its weights in the dtype that it says")
 }
 
-/// Which files of an index aren't there.
+/// Which files of an index aren't there; of shards without one that is said when they are put together.
 fn absent(name: &str, contents: &Contents) -> Option<Diagnostic> {
-    let first = contents.missing.first()?;
+    let first = contents.missing.first().filter(|_| *contents.format == *"index")?;
     let message = format!("{} files that the index of `{name}` names aren't there (`{first}`)", contents.missing.len());
     Some(Diagnostic::new(Code::CheckpointRemark, message))
 }

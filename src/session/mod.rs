@@ -6,6 +6,7 @@ mod bless;
 mod checkpoint;
 mod evaluation;
 mod expression;
+mod guess;
 mod layout;
 mod lowered;
 mod mix;

@@ -1,7 +1,5 @@
 //! Texts of `print(model)` as models: the family's whose class is printed, if its modules are those of the text; else the text as it stands.
 
-use std::collections::BTreeMap;
-
 use serde_json::{Map, Value as Json};
 
 use super::{Model, Outcome, Session, Settings, pretty};
@@ -15,7 +13,6 @@ use crate::import::{Weight, weights};
 use crate::lower::Execution;
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics};
 use crate::syntax::source::{Source, Span};
-use crate::syntax::spec::Family;
 use crate::syntax::stack::deep;
 use crate::syntax::words::few_quoted;
 
@@ -143,17 +140,18 @@ impl Reading<'_> {
         let printed = Printed::of(root, &self.session.catalog, MOST_WEIGHTS).ok_or("it has too many modules")?;
         let of_text = self.weights(&made.model, "the text").unwrap_or_default();
         let (mut differs, mut why) = (None, None);
+        let modules = print::Modules::of(root);
         for family in families {
-            let mut config = print::config(root, family, &self.session.catalog);
+            let mut config = modules.config(family, &self.session.catalog);
             if let Some(quantization) = &made.quantization {
                 config.said.insert("quantization_config".to_owned(), quantization.clone());
             }
-            for (guess, of) in self.attempts(family, &config) {
+            for attempt in self.session.attempts(family, &config) {
                 let mut whole = config.said.clone();
-                whole.extend(guess.clone());
+                whole.extend(attempt.0.clone());
                 match self.weights(&whole, "the config").map(|own| differences(&printed, &of_text, &own)) {
                     Ok(None) => {
-                        said.extend(self.guessed(family, &guess, of));
+                        said.extend(Session::guessed("the text doesn't say", family, &attempt));
                         let model = self.session.read_with(&self.source.name, pretty(&whole), self.settings);
                         return Ok(Some(model));
                     }
@@ -163,79 +161,6 @@ impl Reading<'_> {
             }
         }
         Err(differs.or(why).unwrap_or_default())
-    }
-
-    /// What the text doesn't say, to be tried: as a model of the catalog has it that agrees with all that the text says, whose name stands beside
-    /// it; then the guesses.
-    fn attempts(&self, family: &Family, config: &print::Config) -> Vec<(Map<String, Json>, Option<String>)> {
-        let mut attempts = Vec::new();
-        // Those of the same vocabulary come first.
-        let mut same = 0usize;
-        let own = |key: &str| {
-            family.aliases.iter().find(|(alias, _)| &*alias.value == key).map_or(key.to_owned(), |(_, own)| own.to_string())
-        };
-        let said: BTreeMap<String, &Json> = config.said.iter().map(|(key, value)| (own(key), value)).collect();
-        let marker = format!("\"family\": \"{}\"", family.name);
-        for file in self.session.catalog.models() {
-            if !file.text.contains(&marker) && !file.text.contains(family.prefix()) {
-                continue;
-            }
-            let Ok(Json::Object(model)) = serde_json::from_str::<Json>(file.text) else { continue };
-            let Some(Json::Object(variables)) = model.get("variables") else { continue };
-            let variables: BTreeMap<String, &Json> = variables.iter().map(|(key, value)| (own(key), value)).collect();
-            let is_data = |value: &Json| !value.as_str().is_some_and(|text| text.contains(['<', '{']));
-            // A vocabulary may have grown.
-            let both = said
-                .iter()
-                .filter(|(key, _)| *key != "vocab_size")
-                .filter_map(|(key, value)| Some((*value, *variables.get(key)?)));
-            let both = both.filter(|(_, value)| is_data(value));
-            let both: Vec<(&Json, &Json)> = both.collect();
-            const ENOUGH: usize = 2;
-            if both.len() < ENOUGH || both.iter().any(|(a, b)| a != b) {
-                continue;
-            }
-            let known = |key: &String| family.variables.iter().any(|variable| *variable.name.value == **key);
-            let more = variables.iter().filter(|(key, value)| !said.contains_key(*key) && known(key) && is_data(value));
-            let mut more: Map<String, Json> = more.map(|(key, value)| (key.clone(), (*value).clone())).collect();
-            // A text doesn't say that two modules share a tensor; a file that has its layers written out does.
-            let tie = "tie_word_embeddings".to_owned();
-            if known(&tie) && file.text.contains("\"tied_to\"") {
-                more.entry(tie).or_insert(Json::Bool(true));
-            }
-            let name = model.get("name").and_then(Json::as_str).unwrap_or(file.name).to_owned();
-            let is_whole = said.get("vocab_size").is_none_or(|size| variables.get("vocab_size").is_none_or(|own| own == size));
-            let at = if is_whole { same } else { attempts.len() };
-            same += usize::from(is_whole);
-            attempts.insert(at, (more, Some(name)));
-        }
-        attempts.extend(config.guesses.iter().map(|guess| (guess.clone(), None)));
-        attempts.push((Map::new(), None));
-        attempts
-    }
-
-    fn guessed(&self, family: &Family, guess: &Map<String, Json>, of: Option<String>) -> Option<Diagnostic> {
-        let reads = |key: &str| {
-            let own = family.aliases.iter().find(|(alias, _)| *alias.value == *key).map_or(key, |(_, own)| &**own);
-            family.variables.iter().any(|variable| *variable.name.value == *own)
-        };
-        let plain = |value: &Json| matches!(value, Json::Number(_) | Json::Bool(_) | Json::String(_));
-        let shown: Vec<String> = guess
-            .iter()
-            .filter(|(key, value)| plain(value) && reads(key))
-            .map(|(key, value)| format!("`{key}` {value}"))
-            .collect();
-        if shown.is_empty() {
-            return None;
-        }
-        let shown = shown.join(", ");
-        Some(match of {
-            Some(name) => self.remark(format!("the text doesn't say {shown}: as in `{name}`, which has its sizes")),
-            None => {
-                let help = "say it: `layerspec import` writes a model file, in which it can be changed; or `--set`";
-                self.remark(format!("guessed, as the text doesn't say it: {shown}")).help(help)
-            }
-        })
     }
 
     /// The weights of a model that is written out, or of a config.

@@ -3,9 +3,9 @@
 use std::io::Cursor;
 
 use layerspec::diagnostics::Code;
-use layerspec::{Contents, Evaluation, Execution, Model, Outcome, Settings, Workload};
+use layerspec::{Contents, Evaluation, Execution, Held, Model, Outcome, Settings, Workload};
 
-use crate::support::gguf::{Gguf, Meta};
+use crate::support::gguf::{Gguf, Meta, Tensor};
 use crate::support::{SESSION, codes};
 
 /// A small model of llama.cpp's architecture `llama`: q4_K but for norms, and v, which is q6_K.
@@ -74,6 +74,131 @@ fn a_gguf_file_is_a_model_with_the_bytes_that_it_has() {
         // The rotary factors are no layer's.
         assert_eq!(codes(&outcome.diagnostics), [Code::CheckpointRemark], "{:?}", outcome.diagnostics);
     }
+}
+
+/// [`tiny`] in three shards, as llama-gguf-split writes them: metadata and the embedding; a block; the rest. `change`: what another writes.
+fn shards(change: impl Fn(usize, &mut Vec<(&'static str, Meta)>, &mut Vec<Tensor>)) -> Vec<(String, Outcome<Contents>)> {
+    let whole = contents(&tiny(false), None).into_result().unwrap();
+    let dims = |held: &Held| held.shape.as_ref().unwrap().iter().rev().copied().collect::<Vec<u64>>();
+    let kind = |held: &Held| match held.kind.to_ascii_lowercase().as_str() {
+        "q4_k" => 12,
+        "q6_k" => 14,
+        _ => 0,
+    };
+    let mut tensors = vec![Vec::new(); 3];
+    for held in &whole.tensors {
+        let at =
+            [("token_embd", 0), ("blk.0", 1)].iter().find(|(start, _)| held.name.starts_with(start)).map_or(2, |(_, at)| *at);
+        tensors[at].push((held.name.to_string(), dims(held), kind(held), held.bytes.unwrap()));
+    }
+    let count = u32::try_from(whole.tensors.len()).unwrap();
+    let part = |(at, mut tensors): (usize, Vec<Tensor>)| {
+        let mut metadata = Vec::new();
+        if at == 0 {
+            metadata.extend([
+                ("general.architecture", Meta::Text("llama".to_owned())),
+                ("llama.block_count", Meta::Count(2)),
+                ("llama.embedding_length", Meta::Count(256)),
+                ("llama.feed_forward_length", Meta::Count(512)),
+                ("llama.attention.head_count", Meta::Count(4)),
+                ("llama.attention.head_count_kv", Meta::Count(2)),
+            ]);
+        }
+        metadata.push(("split.no", Meta::Count(u32::try_from(at).unwrap())));
+        metadata.push(("split.count", Meta::Count(3)));
+        metadata.push(("split.tensors.count", Meta::Count(count)));
+        change(at, &mut metadata, &mut tensors);
+        let name = format!("tiny-{:05}-of-00003.gguf", at + 1);
+        let bytes = Gguf::written(false, &metadata, &tensors);
+        (name.clone(), SESSION.contents(&name, &mut Cursor::new(bytes), None))
+    };
+    tensors.into_iter().enumerate().map(part).collect()
+}
+
+#[test]
+fn shards_of_a_gguf_file_are_the_file() {
+    let whole = evaluated(opened(&tiny(false))).into_result().unwrap();
+    let outcome = SESSION.together(shards(|_, _, _| {}));
+    assert_eq!(codes(&outcome.diagnostics), [], "{:?}", outcome.diagnostics);
+    let opened = outcome.and_then(|contents| SESSION.open("tiny", &contents, None, &Settings::default()));
+    let at = evaluated(opened).into_result().unwrap();
+    assert_eq!((at.params(), at.named("weight_bytes")), (whole.params(), whole.named("weight_bytes")));
+}
+
+#[test]
+fn shards_that_are_missing_are_named() {
+    for lost in 0..3 {
+        let mut parts = shards(|_, _, _| {});
+        let (name, _) = parts.remove(lost);
+        let outcome = SESSION.together(parts);
+        assert_eq!(codes(&outcome.diagnostics), [Code::CheckpointRemark]);
+        let contents = outcome.value.unwrap();
+        assert_eq!(contents.missing.iter().map(|name| &**name).collect::<Vec<_>>(), [name.as_str()]);
+        let opened = SESSION.open("tiny", &contents, None, &Settings::default());
+        assert_eq!(codes(&opened.diagnostics), [Code::UnmappedCheckpoint]);
+    }
+}
+
+#[test]
+fn shards_that_contradict_each_other_are_refused() {
+    let set = |metadata: &mut Vec<(&'static str, Meta)>, key: &str, value: u32| {
+        metadata.iter_mut().filter(|(known, _)| *known == key).for_each(|(_, datum)| *datum = Meta::Count(value));
+    };
+    let said = |parts: Vec<(String, Outcome<Contents>)>, what: &str| {
+        let outcome = SESSION.together(parts);
+        assert!(outcome.value.is_none(), "{what}");
+        let found: Vec<_> = outcome.diagnostics.iter().map(|said| (said.code, said.message.clone())).collect();
+        assert!(
+            matches!(found.as_slice(), [(Code::MalformedCheckpoint, message)] if message.contains(what)),
+            "{what}: {found:?}"
+        );
+    };
+    said(
+        shards(|at, metadata, _| {
+            if at == 1 {
+                set(metadata, "split.count", 4)
+            }
+        }),
+        "they aren't of one model",
+    );
+    said(
+        shards(|at, metadata, _| {
+            if at == 2 {
+                set(metadata, "split.tensors.count", 7)
+            }
+        }),
+        "they aren't of one model",
+    );
+    said(
+        shards(|at, metadata, _| {
+            if at == 1 {
+                set(metadata, "split.no", 3)
+            }
+        }),
+        "says that it is shard 4 of 3",
+    );
+    said(
+        shards(|at, metadata, _| {
+            if at == 1 {
+                set(metadata, "split.no", 2)
+            }
+        }),
+        "is called otherwise",
+    );
+    said(shards(|_, metadata, _| set(metadata, "split.tensors.count", 99)), "say that they hold 99");
+    let mut renamed = shards(|at, metadata, _| {
+        if at == 1 {
+            set(metadata, "split.no", 2)
+        }
+    });
+    renamed.iter_mut().for_each(|(name, _)| *name = name.replace("-of-", "_of_"));
+    said(renamed, "both say that they are shard 3 of 3");
+    let again = |at: usize, _: &mut Vec<(&'static str, Meta)>, tensors: &mut Vec<Tensor>| {
+        if at == 2 {
+            tensors[0].0 = "token_embd.weight".to_owned();
+        }
+    };
+    said(shards(again), "a tensor is in one shard");
 }
 
 #[test]
@@ -205,14 +330,36 @@ fn packed_values_and_their_scales_are_the_bytes_of_a_weight() {
 fn without_a_config_the_family_is_found_by_names_and_shapes() {
     let tensors = mixtral("BF16");
     let outcome = opened_with(&header(&tensors), None);
-    assert_eq!(codes(&outcome.diagnostics), [Code::CheckpointRemark], "{:?}", outcome.diagnostics);
+    assert_eq!(codes(&outcome.diagnostics), [Code::CheckpointRemark; 2], "{:?}", outcome.diagnostics);
     let model = outcome.value.clone().unwrap();
     assert_eq!(model.family(), Some("mixtral"));
+    // A query of 256 is four heads of 64, or eight of 32.
+    let said: Vec<&str> = outcome.diagnostics.iter().map(|said| &*said.message).collect();
+    assert!(said.iter().any(|said| said.starts_with("guessed, as the shapes don't say it: ")), "{said:?}");
     let elements: u128 = tensors.iter().map(|(_, _, shape)| u128::from(shape.iter().product::<u64>())).sum();
     assert_eq!(evaluated(outcome).value.unwrap().params(), elements);
     // Names alone don't say sizes.
     let index = r#"{ "metadata": { "total_size": 8 }, "weight_map": { "model.embed_tokens.weight": "a.safetensors" } }"#;
     assert_eq!(codes(&opened_with(index.as_bytes(), None).diagnostics), [Code::UnmappedCheckpoint]);
+}
+
+#[test]
+fn without_a_config_what_transformers_saves_is_found() {
+    let facts: serde_json::Value = serde_json::from_str(include_str!("../reference/hub.json")).unwrap();
+    for model in facts["models"].as_array().unwrap() {
+        let (name, params) = (&model["name"], u128::from(model["params"].as_u64().unwrap()));
+        let dims = |shape: &serde_json::Value| shape.as_array().unwrap().iter().map(|dim| dim.as_u64().unwrap()).collect();
+        let tensors = model["tensors"].as_object().unwrap().iter();
+        let tensors: Vec<_> = tensors.map(|(name, shape)| (name.clone(), "BF16", dims(shape))).collect();
+        // To try all families takes seconds where the compiler doesn't optimize: of one model it is done.
+        let family = model["family"].as_str().unwrap();
+        let settings = Settings { family: (family != "falcon").then(|| family.into()), ..Settings::default() };
+        let contents = SESSION.header("header.json", &header(&tensors), None, None);
+        let outcome = contents.and_then(|contents| SESSION.open("header.json", &contents, None, &settings));
+        let opened = outcome.value.as_ref().unwrap_or_else(|| panic!("{name}: {:#?}", outcome.diagnostics));
+        assert_eq!(opened.family(), Some(family), "{name}");
+        assert_eq!(evaluated(outcome).value.unwrap().params(), params, "{name}");
+    }
 }
 
 #[test]

@@ -1,15 +1,17 @@
-//! The config of a printed model of a known class: what sizes say, as `catalog/formats/print_keys.json` has it.
+//! The config of a model whose modules are known, printed or by their tensors: what sizes say, as `catalog/formats/print_keys.json` has it.
 //!
 //! Expressions see modules by their names (`<q_proj.out_features>`: of the first of that name), with what is printed of them, `class`,
-//! `count` (how many are in it) and the modules in it; `root` is the whole, `config` what was found so far, `family` its defaults.
+//! `count` (how many are in it) and the modules in it; `root` is the whole, `config` what was found so far, `family` its defaults. Those of
+//! lists with an item for each layer see it as `layer`.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde_json::{Map, Value as Json, json};
 
 use super::read::Module;
-use crate::catalog::{Catalog, KeyValue};
+use crate::catalog::{Catalog, KeyFormula, KeyValue, PrintedKey};
 use crate::syntax::expr::{Name, Value, eval, json_of};
 use crate::syntax::spec::{Datum, Family, Variable};
 
@@ -18,6 +20,12 @@ const REACH: usize = 4;
 
 /// And so many of them.
 const MOST_REACHED: usize = 2000;
+
+/// Layers of a list that says something of each.
+const MOST_LAYERS: u64 = 4096;
+
+/// What begins the name of a key that others stand on and no config has.
+const ASIDE: char = '_';
 
 /// A config that a text says, and what it doesn't.
 #[derive(Debug)]
@@ -44,73 +52,20 @@ pub fn family_of<'c>(class: &str, catalog: &'c Catalog) -> Vec<&'c Family> {
     found
 }
 
-/// The config of a model as one of a family.
-#[must_use]
-pub fn config(root: &Module, family: &Family, catalog: &Catalog) -> Config {
-    let mut out = of_part(root, Some(family), catalog);
-    out.said.insert("architectures".to_owned(), json!([&*root.class]));
-    out
-}
-
-fn of_part(root: &Module, family: Option<&Family>, catalog: &Catalog) -> Config {
-    let env = Env::of(root, family);
-    let mut said = Map::new();
-    let mut guesses: Vec<Map<String, Json>> = Vec::new();
-    let mut open = Vec::new();
-    if let Some(model_type) = family.and_then(|family| family.model_types.first()) {
-        said.insert("model_type".to_owned(), json!(&**model_type));
-    }
-    for key in catalog.print_keys() {
-        if let Some((inner, class)) = part(&env, &key.part) {
-            // Whose part is of a family that its class doesn't name knows the family itself.
-            let inner = of_part(inner, family_of(class, catalog).into_iter().next(), catalog);
-            let mut value = inner.said;
-            value.extend(inner.guesses.into_iter().next().unwrap_or_default());
-            said.insert(key.name.to_string(), Json::Object(value));
-            continue;
-        }
-        match key.from.iter().find_map(|formula| env.value(formula, &said)) {
-            Some(value) => {
-                said.insert(key.name.to_string(), value);
-            }
-            None => open.extend((!key.guess.is_empty()).then_some(key)),
-        }
-    }
-    let most = open.iter().map(|key| key.guess.len()).max().unwrap_or(0);
-    for at in 0..most {
-        let mut guess = said.clone();
-        let mut own = Map::new();
-        for key in &open {
-            let formula = key.guess.get(at).or(key.guess.last());
-            if let Some(value) = formula.and_then(|formula| env.value(formula, &guess)) {
-                guess.insert(key.name.to_string(), value.clone());
-                own.insert(key.name.to_string(), value);
-            }
-        }
-        if !guesses.contains(&own) {
-            guesses.push(own);
-        }
-    }
-    Config { said, guesses }
-}
-
-/// The module that an inner config is for, and its class.
-fn part<'m>(env: &Env<'m>, names: &[Arc<str>]) -> Option<(&'m Module, &'m str)> {
-    let found = names.iter().find_map(|name| env.modules.get(&**name))?;
-    Some((found, &found.class))
-}
-
-/// The modules that expressions see.
-struct Env<'m> {
+/// The modules of a model as expressions see them.
+pub struct Modules<'m> {
     root: &'m Module,
     /// The first of each name.
-    modules: HashMap<&'m str, &'m Module>,
-    /// The defaults of the family's variables, those that are constants.
-    defaults: Value,
+    first: HashMap<&'m str, &'m Module>,
+    /// Those that were asked for, and the layers of lists.
+    known: RefCell<HashMap<String, Value>>,
+    layers: RefCell<HashMap<&'m str, Vec<Value>>>,
 }
 
-impl<'m> Env<'m> {
-    fn of(root: &'m Module, family: Option<&Family>) -> Self {
+impl<'m> Modules<'m> {
+    /// Those in a model.
+    #[must_use]
+    pub fn of(root: &'m Module) -> Self {
         fn add<'m>(module: &'m Module, modules: &mut HashMap<&'m str, &'m Module>) {
             for child in &module.children {
                 if !child.key.is_empty() {
@@ -119,14 +74,122 @@ impl<'m> Env<'m> {
                 add(child, modules);
             }
         }
-        let mut modules = HashMap::new();
-        add(root, &mut modules);
+        let mut first = HashMap::new();
+        add(root, &mut first);
+        Modules { root, first, known: RefCell::default(), layers: RefCell::default() }
+    }
+
+    /// The config of the model as one of a family.
+    #[must_use]
+    pub fn config(&self, family: &Family, catalog: &Catalog) -> Config {
+        let mut out = self.of_part(Some(family), catalog);
+        if !self.root.class.is_empty() {
+            out.said.insert("architectures".to_owned(), json!([&*self.root.class]));
+        }
+        out.said.retain(|key, _| !key.starts_with(ASIDE));
+        out
+    }
+
+    fn of_part(&self, family: Option<&Family>, catalog: &Catalog) -> Config {
+        let env = Env::of(self, family);
+        let mut said = Map::new();
+        let mut guesses: Vec<Map<String, Json>> = Vec::new();
+        let mut open = Vec::new();
+        if let Some(model_type) = family.and_then(|family| family.model_types.first()) {
+            said.insert("model_type".to_owned(), json!(&**model_type));
+        }
+        for key in catalog.print_keys() {
+            if let Some((inner, class)) = part(self, &key.part) {
+                // Whose part is of a family that its class doesn't name knows the family itself.
+                let inner = Modules::of(inner).of_part(family_of(class, catalog).into_iter().next(), catalog);
+                let mut value = inner.said;
+                value.extend(inner.guesses.into_iter().next().unwrap_or_default());
+                said.insert(key.name.to_string(), Json::Object(value));
+                continue;
+            }
+            match key.from.iter().find_map(|formula| env.value(formula, &said)).or_else(|| env.list(key, &said)) {
+                Some(value) => {
+                    said.insert(key.name.to_string(), value);
+                }
+                None => open.extend((!key.guess.is_empty()).then_some(key)),
+            }
+        }
+        let most = open.iter().map(|key| key.guess.len()).max().unwrap_or(0);
+        for at in 0..most {
+            let mut guess = said.clone();
+            let mut own = Map::new();
+            for key in &open {
+                let formula = key.guess.get(at).or(key.guess.last());
+                if let Some(value) = formula.and_then(|formula| env.value(formula, &guess)) {
+                    guess.insert(key.name.to_string(), value.clone());
+                    own.insert(key.name.to_string(), value);
+                }
+            }
+            own.retain(|key, _| !key.starts_with(ASIDE));
+            if !guesses.contains(&own) {
+                guesses.push(own);
+            }
+        }
+        Config { said, guesses }
+    }
+
+    /// A module by its name.
+    fn seen(&self, name: &str) -> Value {
+        if let Some(value) = self.known.borrow().get(name) {
+            return value.clone();
+        }
+        let module = if name == "root" { Some(self.root) } else { self.first.get(name).copied() };
+        let value = module.map_or(Value::Null, |module| seen(module, REACH, &mut 0));
+        self.known.borrow_mut().insert(name.to_owned(), value.clone());
+        value
+    }
+
+    /// The layers of a list, each as often as it is there. `None`: there is no such list, or it is longer than any model's.
+    fn layers(&self, name: &str) -> Option<Vec<Value>> {
+        let (name, module) = self.first.get_key_value(name)?;
+        if let Some(known) = self.layers.borrow().get(name) {
+            return Some(known.clone());
+        }
+        let count = module.children.iter().fold(0u64, |sum, child| sum.saturating_add(child.count));
+        if module.children.is_empty() || count > MOST_LAYERS {
+            return None;
+        }
+        let each = |child: &Module| std::iter::repeat_n(seen(child, REACH, &mut 0), usize::try_from(child.count).unwrap_or(1));
+        let layers: Vec<Value> = module.children.iter().flat_map(each).collect();
+        self.layers.borrow_mut().insert(name, layers.clone());
+        Some(layers)
+    }
+}
+
+/// The module that an inner config is for, and its class.
+fn part<'m>(modules: &Modules<'m>, names: &[Arc<str>]) -> Option<(&'m Module, &'m str)> {
+    let found = names.iter().find_map(|name| modules.first.get(&**name))?;
+    Some((found, &found.class))
+}
+
+/// What expressions see.
+struct Env<'e, 'm> {
+    modules: &'e Modules<'m>,
+    /// The defaults of the family's variables, those that are constants.
+    defaults: Value,
+}
+
+impl<'e, 'm> Env<'e, 'm> {
+    fn of(modules: &'e Modules<'m>, family: Option<&Family>) -> Self {
         let constant = |variable: &Variable| match &variable.value.datum {
             Datum::Number(number) => Some((variable.name.value.clone(), Value::Number(*number))),
             _ => None,
         };
         let defaults = family.iter().flat_map(|family| &family.variables).filter_map(constant).collect();
-        Env { root, modules, defaults: Value::Object(defaults) }
+        Env { modules, defaults: Value::Object(defaults) }
+    }
+
+    fn get(&self, name: &str, config: &Map<String, Json>) -> Value {
+        match name {
+            "family" => self.defaults.clone(),
+            "config" => Value::from_json(&Json::Object(config.clone())).unwrap_or(Value::Null),
+            name => self.modules.seen(name),
+        }
     }
 
     /// The value of an expression; `None`: it has none, or it is null.
@@ -135,15 +198,26 @@ impl<'m> Env<'m> {
             KeyValue::Data(value) => return Some(json_of(value)),
             KeyValue::Formula(formula) => formula,
         };
-        let get = |name: &Name| match &*name.text {
-            "family" => self.defaults.clone(),
-            "root" => seen(self.root, REACH, &mut 0),
-            "config" => Value::from_json(&Json::Object(config.clone())).unwrap_or(Value::Null),
-            name => self.modules.get(name).map_or(Value::Null, |module| seen(module, REACH, &mut 0)),
-        };
-        let value = eval(&formula.expr, &|name: &Name| Ok(get(name)), 0).ok()?;
+        let value = eval(&formula.expr, &|name: &Name| Ok(self.get(&name.text, config)), 0).ok()?;
         let value = json_of(&value);
         (!value.is_null()).then_some(value)
+    }
+
+    /// A list that says something of each layer. `None`: of some nothing is known.
+    fn list(&self, key: &PrintedKey, config: &Map<String, Json>) -> Option<Json> {
+        let of_layer = |formula: &KeyFormula, layer: &Value| {
+            let get = |name: &Name| Ok(if &*name.text == "layer" { layer.clone() } else { self.get(&name.text, config) });
+            eval(&formula.expr, &get, 0).ok().filter(|value| *value != Value::Null)
+        };
+        let layers = || key.over.iter().find_map(|name| self.modules.layers(name));
+        if let Some(item) = &key.each {
+            let items: Option<Vec<Json>> = layers()?.iter().map(|layer| Some(json_of(&of_layer(item, layer)?))).collect();
+            return items.map(Json::Array);
+        }
+        let holds = key.those.as_ref()?;
+        let held: Option<Vec<Value>> = layers()?.iter().map(|layer| of_layer(holds, layer)).collect();
+        let numbers = held?.into_iter().enumerate().filter(|(_, value)| *value == Value::Bool(true)).map(|(at, _)| json!(at));
+        Some(Json::Array(numbers.collect()))
     }
 }
 
