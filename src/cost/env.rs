@@ -39,8 +39,8 @@ impl<D: Counting> Env<Slot, D> for LayerEnv<'_, D> {
         }
         let parameter = self.class.parameters.get(at);
         // A required parameter that is missing was reported by `check`.
-        let evaluated = |formula: &Formula| match self.domain.integer(&formula.expr, self, depth) {
-            Some(n) => Ok(self.domain.constant(&Value::Number(Exact::integer(n)))),
+        let evaluated = |formula: &Formula| match self.domain.short(&formula.expr, self, depth) {
+            Some(value) => Ok(value),
             None => eval_in(self.domain, &formula.expr, self, depth),
         };
         let fitting = |value| match parameter {

@@ -130,12 +130,9 @@ pub fn cost(
             report.own.insert(at, own);
         }
         let cost = report.row(RowId(at)).map_or(Cost::ZERO, |row| row.cost);
-        match cost.times(row.repeats, row.calls).and_then(|total| report.totals.plus(&total)) {
-            Some(sum) => report.totals = sum,
-            None => {
-                let message = "the total is beyond 2^128 - 1";
-                diagnostics.push(info.row.point(Diagnostic::new(Code::Overflow, message), "this layer's share leaves 128 bits"));
-            }
+        if report.totals.add(&cost, row.repeats, row.calls).is_none() {
+            let message = "the total is beyond 2^128 - 1";
+            diagnostics.push(info.row.point(Diagnostic::new(Code::Overflow, message), "this layer's share leaves 128 bits"));
         }
     }
     // Sums of several quantities are shown, too.

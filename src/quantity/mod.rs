@@ -192,11 +192,20 @@ impl Cost {
         if (repeats, calls) == (1, 1) {
             return Some(*self);
         }
-        let mut out = *self;
-        for (cell, info) in out.0.iter_mut().zip(QUANTITIES) {
-            *cell = cell.checked_mul(info.fold.factor(repeats, calls)?)?;
-        }
+        let mut out = Cost::ZERO;
+        out.add(self, repeats, calls)?;
         Some(out)
+    }
+
+    /// Adds [`Cost::times`] of another. `None`: it is beyond 128 bits, and not all of it was added.
+    pub(crate) fn add(&mut self, other: &Cost, repeats: u128, calls: u128) -> Option<()> {
+        for ((cell, figure), info) in self.0.iter_mut().zip(other.0).zip(QUANTITIES) {
+            // Of most quantities a layer has nothing.
+            if figure != 0 {
+                *cell = cell.checked_add(figure.checked_mul(info.fold.factor(repeats, calls)?)?)?;
+            }
+        }
+        Some(())
     }
 
     /// The sum. `None` beyond 128 bits.

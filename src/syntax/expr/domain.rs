@@ -94,6 +94,11 @@ pub trait Domain: Clone + Debug {
         None
     }
 
+    /// The same of a constant, a condition, or an integer.
+    fn short<V>(&self, _expr: &Expr<V>, _env: &dyn Env<V, Self>, _depth: u16) -> Option<Self::Value> {
+        None
+    }
+
     /// Whether a condition holds, by a shorter way. `None`: there is none.
     fn condition<V>(&self, _expr: &Expr<V>, _env: &dyn Env<V, Self>, _depth: u16) -> Option<bool> {
         None

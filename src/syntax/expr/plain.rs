@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::apply::{apply_binary, apply_function, apply_unary, condition, member};
 use super::domain::{Domain, Env, Plain};
 use super::error::EvalError;
-use super::shortcut::{eval_condition, eval_integer};
+use super::shortcut::{eval_condition, eval_integer, eval_short};
 use super::{BinaryOp, Expr, Function, UnaryOp, Value};
 
 impl Domain for Plain {
@@ -86,6 +86,11 @@ impl Domain for Plain {
     #[inline]
     fn integer<V>(&self, expr: &Expr<V>, env: &dyn Env<V>, depth: u16) -> Option<i128> {
         eval_integer(expr, env, depth)
+    }
+
+    #[inline]
+    fn short<V>(&self, expr: &Expr<V>, env: &dyn Env<V>, depth: u16) -> Option<Value> {
+        eval_short(expr, env, depth)
     }
 
     #[inline]

@@ -1,7 +1,7 @@
 //! The shorter ways to what nearly all formulas are: integers made of integers, and conditions on them.
 
 use super::domain::{Env, MAX_EVAL_DEPTH};
-use super::{BinaryOp, Expr, Function, UnaryOp, Value};
+use super::{BinaryOp, Exact, Expr, Function, UnaryOp, Value};
 use crate::quantity::multiply;
 
 /// The value of an expression if it is an integer and so is every part of it that is looked at: what [`eval`] gives, sooner. `None`: ask
@@ -31,6 +31,15 @@ pub fn eval_integer<V>(expr: &Expr<V>, env: &dyn Env<V>, depth: u16) -> Option<i
         Expr::Call(Function::Max, args) => {
             args.iter().map(|arg| eval_integer(arg, env, depth)).reduce(|a, b| Some(a?.max(b?)))?
         }
+        Expr::Call(Function::Product, args) => match args.as_slice() {
+            [list] => match seen(list, env, depth)? {
+                Value::List(items) => {
+                    items.iter().try_fold(1, |product, item| multiply(product, item.as_number()?.to_integer()?))
+                }
+                _ => None,
+            },
+            _ => None,
+        },
         Expr::Call(Function::If, args) => match args.as_slice() {
             [test, then, otherwise] => {
                 let test = eval_condition(test, env, depth)?;
@@ -92,6 +101,16 @@ pub fn eval_condition<V>(expr: &Expr<V>, env: &dyn Env<V>, depth: u16) -> Option
     }
 }
 
+/// The value of an expression that is a constant, a condition or made of integers: what [`eval`] gives, sooner. `None`: ask `eval`.
+pub fn eval_short<V>(expr: &Expr<V>, env: &dyn Env<V>, depth: u16) -> Option<Value> {
+    match expr {
+        Expr::Const(value) => Some(value.clone()),
+        Expr::Unary(UnaryOp::Not, _) => eval_condition(expr, env, depth).map(Value::Bool),
+        Expr::Binary(op, _) if op.is_condition() => eval_condition(expr, env, depth).map(Value::Bool),
+        _ => eval_integer(expr, env, depth).map(|n| Value::Number(Exact::integer(n))),
+    }
+}
+
 /// The value of a constant or a variable where it is kept.
 fn seen<'e, V>(expr: &'e Expr<V>, env: &'e dyn Env<V>, depth: u16) -> Option<&'e Value> {
     match expr {
@@ -120,8 +139,36 @@ mod tests {
     }
 
     #[test]
+    fn a_short_value_is_the_value() {
+        let env = Kept(vec![("h", Value::count(768)), ("n", Value::Null), ("b", Value::Bool(true))]);
+        for (text, is_short) in [
+            ("null", true),
+            ("'flash'", true),
+            ("<h> > 5 && !<b>", true),
+            ("!<b>", true),
+            ("<h> * 2", true),
+            ("<h>", true),
+            ("<b>", false),
+            ("<n>", false),
+            ("<h> / 5", false),
+            ("if(<b>, 'a', 'b')", false),
+        ] {
+            let expr = parse(text, Syntax::Template).unwrap();
+            let short = eval_short(&expr, &env, 0);
+            assert_eq!(short.is_some(), is_short, "{text}");
+            assert!(short.is_none_or(|value| Ok(value) == eval(&expr, &env, 0)), "{text}");
+        }
+    }
+
+    #[test]
     fn the_short_ways_give_what_evaluation_gives() {
-        let env = Kept(vec![("h", Value::count(768)), ("n", Value::Null), ("t", Value::text("flash")), ("b", Value::Bool(true))]);
+        let env = Kept(vec![
+            ("h", Value::count(768)),
+            ("n", Value::Null),
+            ("t", Value::text("flash")),
+            ("b", Value::Bool(true)),
+            ("l", Value::List([Value::count(3), Value::count(5)].into())),
+        ]);
         let parsed = |text: &str| parse(text, Syntax::Template).unwrap();
         for (text, expected) in [
             ("2 * <h> - 1", Some(1535)),
@@ -143,6 +190,8 @@ mod tests {
             ("<n> + 1", None),
             ("max(1, <n>)", None),
             ("170141183460469231731687303715884105727 + 1", None),
+            ("product(<l>) * 2", Some(30)),
+            ("product(<h>)", None),
             ("3", Some(3)),
             ("1.5 * 2", None),
         ] {

@@ -74,6 +74,21 @@ impl BinaryOp {
         BinaryOp::Pow,
     ];
 
+    /// Whether what it gives is true or false.
+    pub(super) fn is_condition(self) -> bool {
+        matches!(
+            self,
+            BinaryOp::Or
+                | BinaryOp::And
+                | BinaryOp::Eq
+                | BinaryOp::Ne
+                | BinaryOp::Lt
+                | BinaryOp::Le
+                | BinaryOp::Gt
+                | BinaryOp::Ge
+        )
+    }
+
     /// How tightly it binds.
     pub(super) fn precedence(self) -> u8 {
         match self {

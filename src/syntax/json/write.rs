@@ -33,13 +33,25 @@ pub fn text(value: &impl Serialize) -> io::Result<String> {
     String::from_utf8(out).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
+/// Whether all bytes are printable ASCII, eight of them looked at at once.
+fn is_plain(bytes: &[u8]) -> bool {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    let (eights, rest) = bytes.as_chunks::<8>();
+    // Below a space, beyond a tilde, or beyond ASCII: then the uppermost bit of a byte is set.
+    let odd = |eight: &[u8; 8]| {
+        let x = u64::from_le_bytes(*eight);
+        (x.wrapping_sub(0x20 * EACH) | x.wrapping_add(EACH) | x) & (0x80 * EACH)
+    };
+    eights.iter().fold(0, |all, eight| all | odd(eight)) == 0 && rest.iter().all(|byte| matches!(byte, b' '..=b'~'))
+}
+
 /// A formatter whose strings have nothing unsafe in them.
 struct Safe<F>(F);
 
 impl<F: Formatter> Formatter for Safe<F> {
     fn write_string_fragment<W: ?Sized + Write>(&mut self, out: &mut W, fragment: &str) -> io::Result<()> {
-        // Nearly all of what is written is plain ASCII. All bytes are looked at, so that many are at once.
-        if fragment.bytes().fold(true, |plain, byte| plain & matches!(byte, b' '..=b'~')) {
+        // Nearly all of what is written is.
+        if is_plain(fragment.as_bytes()) {
             return out.write_all(fragment.as_bytes());
         }
         let mut from = 0;
@@ -93,6 +105,19 @@ impl<F: Formatter> Formatter for Safe<F> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn plain_is_printable_ascii_wherever_it_stands() {
+        for byte in 0..=u8::MAX {
+            for (length, at) in (0..20).flat_map(|length| (0..=length).map(move |at| (length, at))) {
+                let mut bytes = vec![b'~'; length];
+                bytes.iter_mut().step_by(2).for_each(|byte| *byte = b' ');
+                bytes.insert(at, byte);
+                assert_eq!(is_plain(&bytes), (b' '..=b'~').contains(&byte), "{bytes:?}");
+            }
+        }
+        assert!(is_plain(b""));
+    }
 
     #[test]
     fn what_is_not_seen_is_spelt_and_means_the_same() {
