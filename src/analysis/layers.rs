@@ -75,6 +75,10 @@ struct Frame {
 
 struct Walk<'e, 'v, E> {
     evaluation: &'e Evaluation,
+    /// How many layers have been.
+    count: u64,
+    /// Which of them are visited: the n-th, from 0.
+    wanted: &'v dyn Fn(u64) -> bool,
     visit: &'v mut dyn FnMut(Layer<'e>) -> Result<(), E>,
     /// Nodes in which something is read from outside.
     open: HashSet<*const Node<RowId>>,
@@ -93,10 +97,24 @@ struct Walk<'e, 'v, E> {
 /// # Errors
 /// The first of `visit`, which ends it.
 pub fn visit_layers<'e, E>(evaluation: &'e Evaluation, visit: &mut dyn FnMut(Layer<'e>) -> Result<(), E>) -> Result<(), E> {
+    visit_some_layers(evaluation, &|_| true, visit)
+}
+
+/// The same of some of them: those of which `wanted` says so, who is asked for the n-th of all, from 0.
+///
+/// # Errors
+/// As [`visit_layers`].
+pub fn visit_some_layers<'e, E>(
+    evaluation: &'e Evaluation,
+    wanted: &dyn Fn(u64) -> bool,
+    visit: &mut dyn FnMut(Layer<'e>) -> Result<(), E>,
+) -> Result<(), E> {
     let body = evaluation.flat.body.as_slice();
     let input = model_input(evaluation, 0);
     let mut walk = Walk {
         evaluation,
+        count: 0,
+        wanted,
         visit,
         open: opened(evaluation),
         kept: 0,
@@ -185,15 +203,15 @@ impl<'e, E> Walk<'e, '_, E> {
     }
 
     fn layer(&mut self, id: RowId, reads: Vec<Read>) -> Result<Given, E> {
-        let Some(row) = self.evaluation.row(id) else { return Ok(Given::default()) };
-        let length = enter_instance(&mut self.path, row.info.row.segment.as_ref(), &self.indices);
+        let Some(info) = self.evaluation.flat.row(id) else { return Ok(Given::default()) };
+        let length = enter_instance(&mut self.path, info.row.segment.as_ref(), &self.indices);
         let path: Arc<str> = self.path.as_str().into();
         self.path.truncate(length);
         let made = |output: usize, element| {
             let output = u16::try_from(output).unwrap_or(u16::MAX);
             [Feed { from: Maker::Layer { row: id, path: path.clone(), output }, element }].into()
         };
-        let own: Vec<Read> = match (row.class(), self.evaluation.report.ports(id)) {
+        let own: Vec<Read> = match (info.row.class.as_ref().map(|class| &class.0), self.evaluation.report.ports(id)) {
             (Some(class), Some(ports)) => {
                 let outputs = ports.outputs().enumerate().map(|(at, port)| {
                     // A view of a mask is a mask, of the cache a cached value.
@@ -211,7 +229,11 @@ impl<'e, E> Walk<'e, '_, E> {
             *nth += 1;
             u128::from(*nth - 1)
         });
-        (self.visit)(Layer { instance: Instance { row, path: path.to_string(), before }, reads, gives: own.clone() })?;
+        let is_wanted = (self.wanted)(self.count);
+        self.count += 1;
+        if let Some(row) = self.evaluation.row(id).filter(|_| is_wanted) {
+            (self.visit)(Layer { instance: Instance { row, path: path.to_string(), before }, reads, gives: own.clone() })?;
+        }
         Ok(Given { own, inside: Inside::Nothing })
     }
 

@@ -9,7 +9,7 @@ use std::sync::mpsc::sync_channel;
 use std::thread;
 
 use super::lines::{Line, of_instance};
-use crate::analysis::layers::{Layer, visit_layers};
+use crate::analysis::layers::{Layer, visit_some_layers};
 use crate::evaluation::Evaluation;
 use crate::syntax::parallel;
 
@@ -65,17 +65,16 @@ where
     L: Fn(usize, &Line<'_>, &Layer<'_>, &mut Vec<u8>) -> io::Result<()>,
 {
     let mut text = Vec::new();
-    let mut count = 0;
-    visit_layers(compiled, &mut |layer| {
-        let at = count;
-        count += 1;
-        if at / PART % turn.of != turn.nth {
-            return Ok(());
-        }
+    // The n-th of those that this thread writes.
+    let mut nth = 0;
+    let part = |line: u64| usize::try_from(line).unwrap_or(usize::MAX) / PART;
+    visit_some_layers(compiled, &|line| part(line) % turn.of == turn.nth, &mut |layer| {
+        let at = (nth / PART * turn.of + turn.nth) * PART + nth % PART;
+        nth += 1;
         if let Some(made) = of_instance(&layer.instance, Cow::Borrowed(&layer.instance.path)) {
             line(at, &made, &layer, &mut text)?;
         }
-        if count % PART == 0 { take(&mut text) } else { Ok(()) }
+        if nth % PART == 0 { take(&mut text) } else { Ok(()) }
     })?;
     if text.is_empty() { Ok(()) } else { take(&mut text) }
 }

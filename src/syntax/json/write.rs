@@ -36,13 +36,17 @@ pub fn text(value: &impl Serialize) -> io::Result<String> {
 /// Whether all bytes are printable ASCII, eight of them looked at at once.
 fn is_plain(bytes: &[u8]) -> bool {
     const EACH: u64 = 0x0101_0101_0101_0101;
-    let (eights, rest) = bytes.as_chunks::<8>();
+    let (eights, _) = bytes.as_chunks::<8>();
     // Below a space, beyond a tilde, or beyond ASCII: then the uppermost bit of a byte is set.
     let odd = |eight: &[u8; 8]| {
         let x = u64::from_le_bytes(*eight);
         (x.wrapping_sub(0x20 * EACH) | x.wrapping_add(EACH) | x) & (0x80 * EACH)
     };
-    eights.iter().fold(0, |all, eight| all | odd(eight)) == 0 && rest.iter().all(|byte| matches!(byte, b' '..=b'~'))
+    match bytes.last_chunk() {
+        // The last eight may be looked at in part again.
+        Some(last) => eights.iter().fold(odd(last), |all, eight| all | odd(eight)) == 0,
+        None => bytes.iter().all(|byte| matches!(byte, b' '..=b'~')),
+    }
 }
 
 /// A formatter whose strings have nothing unsafe in them.
