@@ -167,10 +167,14 @@ fn columns_differ(sweep: &Sweep<'_>) -> Result<(), clap::Error> {
     Err(refused::<SweepArgs>("quantity", name, why))
 }
 
+/// The column that says what a partial model lacks.
+const PARTIAL: &str = "partial";
+
 fn names(sweep: &Sweep<'_>) -> Vec<String> {
     let outer = sweep.outer().map(|(name, _)| name.to_string());
+    let partial = sweep.marks_partial().then(|| PARTIAL.to_owned());
     let inner = sweep.variables().iter().map(|name| name.to_string());
-    outer.chain(inner).chain(sweep.wanted().iter().map(|total| total.name().to_owned())).collect()
+    outer.chain(partial).chain(inner).chain(sweep.wanted().iter().map(|total| total.name().to_owned())).collect()
 }
 
 /// Rows that are on their way to where they are written.
@@ -349,13 +353,14 @@ mod parquet {
             Values::Numbers(numbers) => of_numbers(Some(numbers.largest())),
             Values::Listed(_) => CellKind::Text,
         });
+        let partial = sweep.marks_partial().then_some(CellKind::Text);
         let inner = sweep.variables().iter().map(|name| of_numbers(sweep.largest(name)));
         let corner = sweep.corner();
         let figures = (0..sweep.wanted().len()).map(|at| {
             let largest = corner.as_ref().and_then(|corner| corner.get(at));
             CellKind::of_counts(largest.and_then(|largest| largest.checked_mul(MARGIN)))
         });
-        names(sweep).into_iter().zip(outer.chain(inner).chain(figures)).collect()
+        names(sweep).into_iter().zip(outer.chain(partial).chain(inner).chain(figures)).collect()
     }
 
     /// What is largest in a corner is so for nearly every model; where it is near the limit the wider column is the safe one.

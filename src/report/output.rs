@@ -316,6 +316,7 @@ const RECONCILE: &[Field] = &[
 
 const SOLVE: &[Field] = &[
     ("format", "text", "which format, and its version"),
+    ("partial?[]", "text", "what the model has and its description lacks: figures are of the rest"),
     ("model", "text?", "the model's name"),
     ("variable", "text", "whose value was looked for"),
     ("quantity", "text", "what was to reach the target"),

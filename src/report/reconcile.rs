@@ -159,7 +159,7 @@ fn whole_json(evaluation: &Evaluation, counts: &[Counted]) -> Json {
     let conventions: Vec<Json> = counts.iter().map(convention_json).collect();
     let lines: Vec<Json> = lines(counts).iter().map(|line| line_json(line, counts)).collect();
     let workload = &evaluation.bound.workload;
-    let mut whole = json!({
+    let whole = json!({
         "format": "layerspec.reconcile/1",
         "model": { "name": model.name.as_ref().map(|name| &*name.value), "source": model.source.as_deref() },
         "workload": {
@@ -169,10 +169,7 @@ fn whole_json(evaluation: &Evaluation, counts: &[Counted]) -> Json {
         "conventions": conventions,
         "lines": lines,
     });
-    if let Some(whole) = whole.as_object_mut().filter(|_| !model.partial.is_empty()) {
-        whole.insert("partial".to_owned(), json!(model.partial));
-    }
-    whole
+    super::title::marked(whole, &model.partial)
 }
 
 /// A convention and its count.

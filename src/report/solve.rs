@@ -155,6 +155,7 @@ impl SolveReport<'_> {
                 self.quantity.name, self.variable
             ));
         }
+        remarks.extend(self.evaluation.and_then(super::title::partial));
         if let Some((value, why)) = &self.solution.first_invalid {
             let (plural, was) = if self.solution.invalid == 1 { ("", "was") } else { ("s", "were") };
             let first = units::exact(u128::from(*value));
@@ -194,7 +195,7 @@ impl SolveReport<'_> {
             Trend::Falling => "falling",
             Trend::Both => "both",
         };
-        json!({
+        let page = json!({
             "format": "layerspec.solve/1",
             "model": self.name(),
             "variable": self.variable,
@@ -210,7 +211,8 @@ impl SolveReport<'_> {
             "tried": self.solution.readings.len(),
             "invalid": self.solution.invalid,
             "first_invalid": invalid.map(|(value, why)| json!({ "value": value, "message": why.message })),
-        })
+        });
+        super::title::marked(page, self.evaluation.map_or(&[], |evaluation| &evaluation.checked.model.partial))
     }
 }
 

@@ -269,7 +269,7 @@ fn summary_json(summary: &Summary) -> Json {
         .collect();
     let sizes: serde_json::Map<String, Json> =
         summary.sizes.iter().map(|(name, value)| ((*name).to_owned(), json_of(value))).collect();
-    let mut page = json!({
+    let page = json!({
         "format": "layerspec.summary/1",
         "name": summary.name.as_deref(), "class": summary.class.as_deref(), "family": summary.family.as_deref(),
         "source": summary.source.as_deref(), "sizes": sizes, "attention": kinds, "recurrent_layers": summary.recurrent_layers,
@@ -285,10 +285,7 @@ fn summary_json(summary: &Summary) -> Json {
         "prefill": { "matmul_flops": summary.prefill.0, "tokens": summary.prefill.1 },
         "decode": summary.decode.map(|(flops, past)| json!({ "matmul_flops": flops, "past_len": past })),
     });
-    if let Some(page) = page.as_object_mut().filter(|_| !summary.partial.is_empty()) {
-        page.insert("partial".to_owned(), json!(summary.partial));
-    }
-    page
+    super::title::marked(page, &summary.partial)
 }
 
 /// Writes several models side by side, and how each differs from the first.

@@ -1,5 +1,9 @@
 //! What a page is of: the model and its workload, in a line.
 
+use std::sync::Arc;
+
+use serde_json::{Value as Json, json};
+
 use super::conventions::conventions;
 use super::units::{self, Units};
 use crate::analysis::summary::CountedBy;
@@ -49,6 +53,14 @@ pub fn rests_on(compiled: &Evaluation) -> [String; 2] {
 pub fn partial(compiled: &Evaluation) -> Option<String> {
     let model = &compiled.checked.model;
     (!model.partial.is_empty()).then(|| format!("partial: without {}", model.without()))
+}
+
+/// A page of JSON with what its model lacks, where that isn't whole.
+pub fn marked(mut page: Json, partial: &[Arc<str>]) -> Json {
+    if let Some(page) = page.as_object_mut().filter(|_| !partial.is_empty()) {
+        page.insert("partial".to_owned(), json!(partial));
+    }
+    page
 }
 
 /// The model and its workload, in a line.

@@ -63,6 +63,8 @@ const MOST_FLOWS: u128 = 4096;
 struct Group {
     points: Box<dyn Points>,
     defaults: Defaults,
+    /// What the model lacks, in words; of a whole one nothing.
+    lacks: Value,
     /// Who runs the data flow at each point, whose totals alone don't say whether shapes fit. `None`: there are too many, or `points` does.
     flow: Option<Interpreter>,
 }
@@ -267,6 +269,12 @@ impl<'l> Sweep<'l> {
         self.axes.numbers.iter().find(|(name, _)| &**name == variable).map(|(_, numbers)| numbers)
     }
 
+    /// Whether each row says what its model lacks, behind the outer values: models that lack something are taken.
+    #[must_use]
+    pub fn marks_partial(&self) -> bool {
+        self.settings.partial
+    }
+
     /// The outer values of a group, by its number.
     fn outer_at(&self, group: u128) -> Vec<Value> {
         let mut rest = group;
@@ -298,7 +306,11 @@ impl<'l> Sweep<'l> {
         }
         let columns: Vec<Option<Vec<u64>>> =
             room.columns.iter_mut().zip(known).map(|(column, known)| known.then(|| std::mem::take(column))).collect();
-        visit(&Piece { outer, columns: &columns, block: &room.block, points });
+        let mut marked = outer.to_vec();
+        if self.marks_partial() {
+            marked.push(group.and_then(Result::ok).map_or(Value::Null, |group| group.lacks.clone()));
+        }
+        visit(&Piece { outer: &marked, columns: &columns, block: &room.block, points });
         for (room, column) in room.columns.iter_mut().zip(columns) {
             *room = column.unwrap_or_default();
         }
@@ -379,16 +391,18 @@ impl<'l> Sweep<'l> {
         let own = self.variables.get(POINT_VARIABLES.len()..).unwrap_or_default();
         let interpreter = Interpreter::new(lowered, workload, own);
         let defaults = Defaults::of(lowered, workload);
+        let model = &lowered.checked.model;
+        let lacks = if model.partial.is_empty() { Value::text("") } else { Value::text(&model.without()) };
         if !self.are_sums() {
             // The data flow is run at every point, where these are few.
             let points: Box<dyn Points> = match self.runs_flows() {
                 true => Box::new(interpreter),
                 false => WithMemory::or_interpreter(interpreter, &self.wanted),
             };
-            return Group { defaults, flow: None, points };
+            return Group { defaults, lacks, flow: None, points };
         }
         let flow = self.runs_flows().then(|| Interpreter::new(lowered, workload, own));
-        Group { defaults, flow, points: Compiled::or_interpreter(interpreter, &self.wanted) }
+        Group { defaults, lacks, flow, points: Compiled::or_interpreter(interpreter, &self.wanted) }
     }
 
     /// Whether no quantity takes the data flow.

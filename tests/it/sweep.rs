@@ -480,3 +480,31 @@ fn a_closed_pipe_ends_it() {
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success() && output.stderr.is_empty(), "{}", stderr(&output));
 }
+
+/// Its totals are of the rest, and a row by itself says so; so does a solution.
+#[test]
+fn what_a_partial_model_lacks_stands_in_each_row() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.json");
+    let odd = r#"{ "name": "odd", "class": "MySecretLayer" },"#;
+    let text = r#"{ "variables": { "width": 8 }, "layers": [ ODD
+        { "name": "c", "class": "Linear", "parameters": { "in_features": 4, "out_features": "<width>", "bias": false } } ] }"#;
+    std::fs::write(&path, text.replace("ODD", odd)).unwrap();
+    let path = path.to_str().unwrap();
+    let args = format!("{path} --partial --set width=2,3 --quantity params");
+    let marked: Vec<(String, String)> = rows(&args).iter().map(|row| (row["partial"].clone(), row["params"].clone())).collect();
+    let [(first, eight), (second, twelve)] = &marked[..] else { panic!("{marked:?}") };
+    assert!(first.contains("MySecretLayer") && first == second, "{marked:?}");
+    assert_eq!((eight.as_str(), twelve.as_str()), ("8", "12"));
+    let lines = stdout(&run(&format!("sweep {args} --format jsonl")));
+    assert!(lines.lines().all(|line| serde_json::from_str::<Json>(line).unwrap()["partial"].is_string()), "{lines}");
+
+    let solved = stdout(&run(&format!("solve {path} --partial --for width --params 12 --format json")));
+    assert!(serde_json::from_str::<Json>(&solved).unwrap()["partial"][0].as_str().unwrap().contains("MySecretLayer"), "{solved}");
+    assert!(stdout(&run(&format!("solve {path} --partial --for width --params 12"))).contains("partial: without"));
+
+    // A whole one lacks nothing, and nobody asks for a column.
+    std::fs::write(path, text.replace("ODD", "")).unwrap();
+    assert!(rows(&args).iter().all(|row| row["partial"].is_empty()));
+    assert!(rows(&args.replace("--partial ", "")).iter().all(|row| !row.contains_key("partial")));
+}

@@ -13,7 +13,7 @@ use crate::syntax::json::write::write_pretty;
 pub(super) fn json(evaluation: &Evaluation, pages: &[Formulas], out: &mut dyn Write) -> io::Result<()> {
     let workload = evaluation.workload();
     let parts: Vec<Json> = pages.iter().map(|page| part(evaluation, page)).collect();
-    let mut whole = json!({
+    let whole = json!({
         "format": "layerspec.formula/1",
         "model": { "name": evaluation.name(), "source": evaluation.flat.source.as_deref() },
         "workload": {
@@ -23,11 +23,7 @@ pub(super) fn json(evaluation: &Evaluation, pages: &[Formulas], out: &mut dyn Wr
         },
         "parts": parts,
     });
-    let partial = &evaluation.checked.model.partial;
-    if let Some(whole) = whole.as_object_mut().filter(|_| !partial.is_empty()) {
-        whole.insert("partial".to_owned(), json!(partial));
-    }
-    write_pretty(out, &whole)?;
+    write_pretty(out, &crate::report::title::marked(whole, &evaluation.checked.model.partial))?;
     writeln!(out)
 }
 
