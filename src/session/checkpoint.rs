@@ -263,6 +263,10 @@ impl Session {
             return self.failed(tensors_hint(Diagnostic::new(Code::UnmappedCheckpoint, message).help(beside)));
         }
         let ends = ends(contents, self.catalog.hub_rules());
+        if ends.is_empty() {
+            let message = format!("the tensors of `{name}` are of no modules, by their names: which layers it has isn't known");
+            return self.failed(tensors_hint(Diagnostic::new(Code::UnmappedCheckpoint, message).help(beside)));
+        }
         let root = modules_of(contents);
         let modules = Modules::of(&root);
         let preferred: Vec<&str> =

@@ -343,6 +343,16 @@ fn without_a_config_the_family_is_found_by_names_and_shapes() {
     assert_eq!(codes(&opened_with(index.as_bytes(), None).diagnostics), [Code::UnmappedCheckpoint]);
 }
 
+/// Names without parts say nothing of layers, so no family is asked.
+#[test]
+fn tensors_of_no_modules_are_no_model() {
+    for name in ["", "weight", "embeddings"] {
+        let opened = opened_with(&header(&[(name.to_owned(), "F32", vec![4, 4])]), None);
+        assert_eq!(codes(&opened.diagnostics), [Code::UnmappedCheckpoint]);
+        assert!(opened.diagnostics.first_error().unwrap().message.contains("of no modules"), "{:?}", opened.diagnostics);
+    }
+}
+
 #[test]
 fn without_a_config_what_transformers_saves_is_found() {
     let facts: serde_json::Value = serde_json::from_str(include_str!("../reference/hub.json")).unwrap();
