@@ -431,7 +431,7 @@ impl<'c> Maker<'c, '_> {
     fn given(&mut self, family: &Family, origin: Origin<'_>) -> (Vec<Given>, Vec<Spanned<Arc<str>>>) {
         let (mut given, mut unused): (Vec<Given>, Vec<Spanned<Arc<str>>>) = (Vec::new(), Vec::new());
         for (key, span, value) in origin.given() {
-            let alias = family.aliases.iter().find(|(alias, _)| alias.value == key.value).map(|(_, name)| name);
+            let alias = family.aliased(&key.value);
             let name = alias.unwrap_or(&key.value).clone();
             if !family.variables.iter().any(|v| v.name.value == name) {
                 if let Origin::File(_) = origin {

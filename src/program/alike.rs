@@ -48,6 +48,9 @@ fn by_kinds(signatures: &[Signature], builtins: &[Value], phase: Phase, enough: 
     if forms.iter().all(Option::is_none) {
         return parallel::map(signatures, one);
     }
+    // Those of a kind without formulas are of none.
+    let has_forms = |kind: &usize| forms.get(*kind).is_some_and(Option::is_some);
+    let of_each = of_each.into_iter().map(|kind| kind.filter(has_forms));
     let items: Vec<(&Signature, Option<usize>)> = signatures.iter().zip(of_each).collect();
     parallel::map_parts(&items, |items, made| {
         let mut room: Vec<Columns> = kinds.iter().map(Columns::of).collect();

@@ -377,7 +377,10 @@ impl Session {
     /// Another way in which a config's draft part may be stored: `settings` with other values of the variables that say so. `None`: it isn't
     /// built, or there is no other way.
     fn otherwise(&self, config: (&str, &[u8]), settings: &Settings) -> Option<Settings> {
-        let model = self.read_with(config.0, config.1, settings).value.filter(|_| settings.draft)?;
+        if !settings.draft {
+            return None;
+        }
+        let model = self.read_with(config.0, config.1, settings).value?;
         let family = self.catalog.family(model.family()?)?.ok()?;
         let other = &family.draft.as_ref().filter(|draft| !draft.otherwise.is_empty())?.otherwise;
         let values = other.iter().filter_map(|variable| Some((variable.name.value.clone(), variable.value.datum.plain()?)));

@@ -19,9 +19,7 @@ impl Session {
         let mut attempts = Vec::new();
         // Those of the same vocabulary come first.
         let mut same = 0usize;
-        let own = |key: &str| {
-            family.aliases.iter().find(|(alias, _)| &*alias.value == key).map_or(key.to_owned(), |(_, own)| own.to_string())
-        };
+        let own = |key: &str| family.aliased(key).map_or(key.to_owned(), |own| own.to_string());
         let said: BTreeMap<String, &Json> = config.said.iter().map(|(key, value)| (own(key), value)).collect();
         let marker = format!("\"family\": \"{}\"", family.name);
         for file in self.catalog.models() {
@@ -65,7 +63,7 @@ impl Session {
     /// That it was found so. `unsaid`: "the text doesn't say".
     pub(super) fn guessed(unsaid: &str, family: &Family, (guess, of): &Attempt) -> Option<Diagnostic> {
         let reads = |key: &str| {
-            let own = family.aliases.iter().find(|(alias, _)| *alias.value == *key).map_or(key, |(_, own)| &**own);
+            let own = family.aliased(key).map_or(key, |own| &**own);
             family.variables.iter().any(|variable| *variable.name.value == *own)
         };
         let plain = |value: &Json| matches!(value, Json::Number(_) | Json::Bool(_) | Json::String(_));

@@ -153,38 +153,18 @@ fn shards_that_contradict_each_other_are_refused() {
             "{what}: {found:?}"
         );
     };
-    said(
+    // One shard that says another number than it should.
+    let odd = |shard: usize, key: &'static str, number: u32| {
         shards(|at, metadata, _| {
-            if at == 1 {
-                set(metadata, "split.count", 4)
+            if at == shard {
+                set(metadata, key, number)
             }
-        }),
-        "they aren't of one model",
-    );
-    said(
-        shards(|at, metadata, _| {
-            if at == 2 {
-                set(metadata, "split.tensors.count", 7)
-            }
-        }),
-        "they aren't of one model",
-    );
-    said(
-        shards(|at, metadata, _| {
-            if at == 1 {
-                set(metadata, "split.no", 3)
-            }
-        }),
-        "says that it is shard 4 of 3",
-    );
-    said(
-        shards(|at, metadata, _| {
-            if at == 1 {
-                set(metadata, "split.no", 2)
-            }
-        }),
-        "is called otherwise",
-    );
+        })
+    };
+    said(odd(1, "split.count", 4), "they aren't of one model");
+    said(odd(2, "split.tensors.count", 7), "they aren't of one model");
+    said(odd(1, "split.no", 3), "says that it is shard 4 of 3");
+    said(odd(1, "split.no", 2), "is called otherwise");
     said(shards(|_, metadata, _| set(metadata, "split.tensors.count", 99)), "say that they hold 99");
     let mut renamed = shards(|at, metadata, _| {
         if at == 1 {

@@ -79,6 +79,12 @@ pub struct Head {
 }
 
 impl Family {
+    /// The variable that a key of a config is another name of.
+    #[must_use]
+    pub fn aliased(&self, key: &str) -> Option<&Arc<str>> {
+        self.aliases.iter().find(|(alias, _)| *alias.value == *key).map(|(_, name)| name)
+    }
+
     /// This family on top of the one that it extends: what is named merges name by name, the rest is replaced where it is said.
     #[must_use]
     pub fn over(self, base: &Family) -> Family {
