@@ -116,6 +116,7 @@ pub(super) struct Backward<'f, 't, T: Tally> {
     row: Option<RowId>,
     is_again: bool,
     in_block: bool,
+    lists: Lists<T::Bytes>,
     /// The moment whose entries are asked for, and they.
     wanted: Option<u64>,
     pub(super) found: Option<Ledger<T::Bytes>>,
@@ -137,7 +138,7 @@ impl<'f, 't, T: Tally> Backward<'f, 't, T> {
         how: How,
         most: &Most,
     ) -> Self {
-        let booked = (0u32..).map(RowId).zip(rows).map(|(row, flow)| (row, flow.saved_total()));
+        let booked = rows.iter().map(RowFlow::saved_total);
         Backward { wanted: Some(most.nth), ..Backward::before(model, tape, Ledger::by_row(saved, booked), how) }
     }
 
@@ -158,6 +159,7 @@ impl<'f, 't, T: Tally> Backward<'f, 't, T> {
             row: None,
             is_again: false,
             in_block: false,
+            lists: Lists::default(),
             wanted: None,
             found: None,
             front: Vec::new(),
@@ -251,7 +253,7 @@ impl<'f, 't, T: Tally> Backward<'f, 't, T> {
     fn moment(&mut self, more: &T::Bytes) {
         self.nth += 1;
         if self.wanted == Some(self.nth) {
-            self.found = Some(self.ledger.clone());
+            self.found = Some(self.ledger.snapshot());
         }
         if self.model.tally.wants_all() {
             let mut parts = self.ledger.parts.clone();
@@ -348,6 +350,10 @@ impl<'f, 't, T: Tally> Backward<'f, 't, T> {
     fn back(&mut self, from: usize, to: usize) {
         let mut at = to;
         while at > from {
+            // What was asked for is there, and nothing comes after that changes it.
+            if self.found.is_some() && self.ledger.is_settled() {
+                return;
+            }
             at -= 1;
             match self.tape.items.get(at) {
                 Some(Item::Ran(ran)) => {
@@ -371,27 +377,23 @@ impl<'f, 't, T: Tally> Backward<'f, 't, T> {
 
     /// What runs several times: once, and what that changes so many times more. Where most is alive in it drifts along.
     fn back_again(&mut self, from: usize, to: usize, times: u128) {
-        let before = self.ledger.clone();
+        let (before, mark) = (self.ledger.parts.clone(), self.ledger.mark());
         let outside = self.most.take();
         let seen = self.front.len();
         self.back(from, to);
-        let after = self.ledger.clone();
-        let drift = |parts: &Parts<T::Bytes>| parts.drifted(&before.parts, &after.parts, times);
+        let after = self.ledger.parts.clone();
+        let drift = |parts: &Parts<T::Bytes>| parts.drifted(&before, &after, times);
         let drifted: Vec<Parts<T::Bytes>> = self.front.iter().skip(seen).map(drift).collect();
         self.front.extend(drifted);
         let how = self.how;
+        let mut found = None;
         let inside = self.most.take().map(|most| {
-            let drifted = most.parts.drifted(&before.parts.values(), &after.parts.values(), times);
+            let drifted = most.parts.drifted(&before.values(), &after.values(), times);
             let drifts = how.on_a_rank(&drifted) > how.on_a_rank(&most.parts);
-            if drifts
-                && self.wanted == Some(most.nth)
-                && let Some(found) = &mut self.found
-            {
-                found.drift(&before, &after, times);
-            }
+            found = self.found.as_mut().filter(|_| drifts && self.wanted == Some(most.nth));
             if drifts { Most { parts: drifted, ..most } } else { most }
         });
-        self.ledger.drift(&before, &after, times);
+        self.ledger.again(mark, &before, times, found);
         self.most = match (outside, inside) {
             (Some(a), Some(b)) => Some(if how.on_a_rank(&b.parts) > how.on_a_rank(&a.parts) { b } else { a }),
             (a, b) => a.or(b),
@@ -486,15 +488,17 @@ impl<'f, 't, T: Tally> Backward<'f, 't, T> {
         let ports = self.model.report.ports(ran.row);
         let gives = class.map_or(1, |class| class.outputs.len());
         let take = |slot: &mut u32| std::mem::replace(slot, NONE);
-        let given: Vec<u32> = (0..gives).map(|n| self.pending.get_mut(Tape::gives(ran, n)).map_or(NONE, take)).collect();
+        let Lists { mut given, mut flows, mut passed } = std::mem::take(&mut self.lists);
+        given.extend((0..gives).map(|n| self.pending.get_mut(Tape::gives(ran, n)).map_or(NONE, take)));
         if given.iter().all(|gradient| *gradient == NONE) {
             // What it saved when its block was computed again dies with that.
             if self.in_block {
                 self.ledger.take(Kind::Saved, Some(ran.row), &self.saved_of(ran));
             }
+            self.lists = Lists { given, flows, passed }.cleared();
             return;
         }
-        let flows = self.flows(ran, class, ports, &given);
+        self.flows(ran, (class, ports), &given, &mut flows);
         // A parameter that is itself what the layer gives has its gradient as it comes, as have those of a layer that isn't called.
         let is_itself = |class: &Class| class.inputs.is_empty() && ports.is_some_and(|ports| ports.outputs().all(|out| out.view));
         let is_passed = ran.calls == 0 || class.is_none_or(is_itself);
@@ -519,14 +523,15 @@ impl<'f, 't, T: Tally> Backward<'f, 't, T> {
             (None, None) => {}
         }
         self.ledger.take(Kind::Saved, Some(ran.row), &self.saved_of(ran));
-        let passed: Vec<(usize, u32)> = flows.into_iter().map(|flow| self.flow(flow, &given)).collect();
+        passed.extend(flows.drain(..).map(|flow| self.flow(flow, &given)));
         given.iter().for_each(|gradient| self.release(*gradient));
         for (at, bytes) in own_gradients.iter().enumerate().filter(|(_, bytes)| **bytes > 0) {
             self.parameter(ran, at, *bytes);
         }
-        for (value, gradient) in passed {
+        for (value, gradient) in passed.drain(..) {
             self.pass(value, gradient);
         }
+        self.lists = Lists { given, flows, passed }.cleared();
     }
 
     /// A moment at which the gradients that were given are gone, those that something else holds aside, and what it lets go of early.
@@ -541,9 +546,14 @@ impl<'f, 't, T: Tally> Backward<'f, 't, T> {
     }
 
     /// How the gradient of each input comes about.
-    fn flows(&self, ran: &Ran<T::Bytes>, class: Option<&Class>, ports: Option<&Ports>, given: &[u32]) -> Vec<Flows<T::Bytes>> {
-        let (Some(class), Some(ports)) = (class, ports) else { return Vec::new() };
-        let mut flows = Vec::new();
+    fn flows(
+        &self,
+        ran: &Ran<T::Bytes>,
+        (class, ports): (Option<&Class>, Option<&Ports>),
+        given: &[u32],
+        flows: &mut Vec<Flows<T::Bytes>>,
+    ) {
+        let (Some(class), Some(ports)) = (class, ports) else { return };
         for (at, (value, def)) in self.tape.reads(ran).iter().zip(&class.inputs).enumerate() {
             let needed = *value != NO_GRADIENT && self.needed.get(*value as usize).is_some_and(|needed| *needed);
             if def.gradient == Gradient::None || !needed {
@@ -554,14 +564,15 @@ impl<'f, 't, T: Tally> Backward<'f, 't, T> {
             let same = |n: usize| self.model.tally.same(&self.tape.size(Tape::gives(ran, n)), &size);
             let come = |n: &usize| given.get(*n).is_some_and(|gradient| *gradient != NONE);
             let is_view = |n: &usize| class.viewed_input(*n) == at && ports.outputs().nth(*n).is_some_and(|port| port.view);
-            let (views, others): (Vec<usize>, Vec<usize>) = (0..class.outputs.len()).filter(come).partition(is_view);
+            let mut come_in = (0..class.outputs.len()).filter(come).peekable();
             // What only views see, of which none has a gradient.
-            if views.is_empty() && others.is_empty() && def.gradient == Gradient::Own {
+            if come_in.peek().is_none() && def.gradient == Gradient::Own {
                 continue;
             }
-            let passed = match (views.as_slice(), def.gradient) {
-                ([one], _) if same(*one) => Some(*one),
-                ([], Gradient::Output) => Some(0).filter(|first| come(first) && same(*first)),
+            let mut views = come_in.filter(is_view);
+            let passed = match (views.next(), views.next(), def.gradient) {
+                (Some(one), None, _) if same(one) => Some(one),
+                (None, _, Gradient::Output) => Some(0).filter(|first| come(first) && same(*first)),
                 _ => None,
             };
             flows.push(match passed {
@@ -569,7 +580,6 @@ impl<'f, 't, T: Tally> Backward<'f, 't, T> {
                 None => Flows::Own(value, size),
             });
         }
-        flows
     }
 
     fn flow(&mut self, flow: Flows<T::Bytes>, given: &[u32]) -> (usize, u32) {
@@ -692,6 +702,30 @@ impl Loss {
                 LossBytes { output: size, saved, targets, scalars, casts: false }
             }
         }
+    }
+}
+
+/// Room for the lists that each layer's backward pass needs.
+struct Lists<B> {
+    /// The gradients of what it gave.
+    given: Vec<u32>,
+    flows: Vec<Flows<B>>,
+    /// Values, and the gradients that are passed to them.
+    passed: Vec<(usize, u32)>,
+}
+
+impl<B> Default for Lists<B> {
+    fn default() -> Self {
+        Lists { given: Vec::new(), flows: Vec::new(), passed: Vec::new() }
+    }
+}
+
+impl<B> Lists<B> {
+    fn cleared(mut self) -> Self {
+        self.given.clear();
+        self.flows.clear();
+        self.passed.clear();
+        self
     }
 }
 

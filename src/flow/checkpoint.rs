@@ -195,13 +195,13 @@ impl<'f, T: Tally> Machine<'f, '_, T> {
         }
         let Some(block) = self.block.take() else { return };
         let Some(tape) = &mut self.tape else { return };
-        let Running { step, from, stop, indices, moments: mut extra, cut, last, .. } = block;
+        let Running { from, stop, indices, moments: mut extra, cut, last, .. } = block;
         extra.truncate(cut);
         extra.extend(last);
         if !self.tally.wants_all() {
             extra = extra.into_iter().max_by_key(Bytes::value).into_iter().collect();
         }
-        tape.items.push(Item::Block(Block { from, stop, indices, extra, first: first_layer(node), step }));
+        tape.items.push(Item::Block(Block { from, stop, indices, extra, first: first_layer(node) }));
     }
 }
 

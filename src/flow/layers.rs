@@ -56,7 +56,7 @@ impl<T: Tally> Machine<'_, '_, T> {
             let shape = info.row.weights.as_ref().and_then(|own| own.first()).map(|weight| Arc::from(weight.shape.as_slice()));
             let trained = self.tape.as_ref().is_some_and(|tape| tape.trains(id));
             let whole = std::iter::once(T::Bytes::known(self.weight_bytes(id)));
-            let gradient = self.taped(Ran::new(id, calls, T::Bytes::default(), self.step), &[], whole, trained);
+            let gradient = self.taped(Ran::new(id, calls, T::Bytes::default()), &[], whole, trained);
             let own = Value { shape, from: Some(info.row.span), gradient, ..Value::unknown() };
             return Values { own: vec![own], ..Values::default() };
         };
@@ -83,7 +83,7 @@ impl<T: Tally> Machine<'_, '_, T> {
             // Whoever reads what it gives, which isn't made, reads its weights.
             let trained = self.tape.as_ref().is_some_and(|tape| tape.trains(id));
             let whole = std::iter::once(T::Bytes::known(self.weight_bytes(id)));
-            gradient = self.taped(Ran::new(id, calls, T::Bytes::default(), self.step), &[], whole, trained);
+            gradient = self.taped(Ran::new(id, calls, T::Bytes::default()), &[], whole, trained);
         }
         if runs && self.training && !info.row.no_grad {
             let trained = self.tape.as_ref().is_some_and(|tape| tape.trains(id));
@@ -93,7 +93,7 @@ impl<T: Tally> Machine<'_, '_, T> {
             let size = |(n, port): (usize, Port<'_>)| tally.bytes(id, Slot::Output(n), port.bytes).times(calls);
             let gives = ports.outputs().enumerate().map(size);
             let read = self.block_reads(id, &inputs);
-            gradient = self.taped(Ran::new(id, calls, read, self.step), &inputs, gives, needs);
+            gradient = self.taped(Ran::new(id, calls, read), &inputs, gives, needs);
         }
         for (n, port) in ports.outputs().enumerate() {
             let output = class.outputs.get(n);

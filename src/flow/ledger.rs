@@ -1,7 +1,5 @@
 //! What is alive in a backward pass: by kind, and where that is asked for by row.
 
-use std::collections::HashMap;
-
 use super::bytes::Bytes;
 use crate::flat::RowId;
 
@@ -28,6 +26,11 @@ pub enum Kind {
 }
 
 impl Parts {
+    /// In the order of kinds.
+    fn in_order(&self) -> [u128; 3] {
+        [self.saved, self.gradients, self.passing]
+    }
+
     /// All of it.
     #[must_use]
     pub fn total(&self) -> u128 {
@@ -68,53 +71,125 @@ fn drifted<B: Bytes>(own: &B, before: &B, after: &B, times: u128) -> B {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Ledger<B> {
     pub(super) parts: Parts<B>,
-    /// By kind and row; `None`: nobody asked.
-    rows: Option<HashMap<(Kind, Option<RowId>), u128>>,
+    /// By row, too; `None`: nobody asked.
+    books: Option<Books>,
+}
+
+/// How long the books' list of changes was.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Mark(usize);
+
+/// What is alive by row and kind, and what changed in it where that may happen again.
+#[derive(Debug, Clone, Default)]
+struct Books {
+    /// Three a row, one a kind; those of the loss come first.
+    cells: Vec<u128>,
+    /// Which cell changed by how much: what goes is added as its complement, so that so many times a change is its product.
+    changes: Vec<(u32, u128)>,
+    /// How many repeats are around, whose changes happen again.
+    depth: u32,
+}
+
+impl Books {
+    fn at(kind: Kind, row: Option<RowId>) -> usize {
+        let row = row.map_or(0, |row| row.0 as usize + 1);
+        row * 3 + kind as usize
+    }
+
+    fn change(&mut self, at: usize, change: impl Fn(u128) -> u128) {
+        let Some(cell) = self.cells.get_mut(at) else { return };
+        let before = std::mem::replace(cell, change(*cell));
+        if self.depth > 0
+            && let Ok(at) = u32::try_from(at)
+        {
+            self.changes.push((at, cell.wrapping_sub(before)));
+        }
+    }
+
+    /// What changed since a mark changes so many times more.
+    fn again(&mut self, since: &[(u32, u128)], times: u128) {
+        for (at, change) in since {
+            self.change(*at as usize, |cell| cell.wrapping_add(change.wrapping_mul(times)));
+        }
+    }
 }
 
 impl<B: Bytes> Ledger<B> {
     /// One in which so much is saved.
     pub(super) fn of(saved: B) -> Self {
-        Ledger { parts: Parts { saved, ..Parts::default() }, rows: None }
+        Ledger { parts: Parts { saved, ..Parts::default() }, books: None }
     }
 
     /// One that keeps books by row, too, with what rows have saved.
-    pub(super) fn by_row(saved: B, rows: impl Iterator<Item = (RowId, u128)>) -> Self {
-        let rows = rows.map(|(row, bytes)| ((Kind::Saved, Some(row)), bytes)).collect();
-        Ledger { rows: Some(rows), ..Ledger::of(saved) }
+    pub(super) fn by_row(saved: B, rows: impl Iterator<Item = u128>) -> Self {
+        let cells = [0; 3].into_iter().chain(rows.flat_map(|bytes| Parts { saved: bytes, ..Parts::default() }.in_order()));
+        Ledger { books: Some(Books { cells: cells.collect(), ..Books::default() }), ..Ledger::of(saved) }
+    }
+
+    /// What is alive now, for a look at it later.
+    pub(super) fn snapshot(&self) -> Self {
+        let books = self.books.as_ref().map(|books| Books { cells: books.cells.clone(), ..Books::default() });
+        Ledger { parts: self.parts.clone(), books }
+    }
+
+    /// Whether nothing that was changed may change again.
+    pub(super) fn is_settled(&self) -> bool {
+        self.books.as_ref().is_none_or(|books| books.depth == 0)
     }
 
     pub(super) fn add(&mut self, kind: Kind, row: Option<RowId>, bytes: &B) {
         let part = self.parts.of(kind);
         *part = part.plus(bytes);
-        if let Some(rows) = &mut self.rows {
-            let cell = rows.entry((kind, row)).or_default();
-            *cell = cell.saturating_add(bytes.value());
+        if let Some(books) = &mut self.books {
+            books.change(Books::at(kind, row), |cell| cell.saturating_add(bytes.value()));
         }
     }
 
     pub(super) fn take(&mut self, kind: Kind, row: Option<RowId>, bytes: &B) {
         let part = self.parts.of(kind);
         *part = part.less(bytes);
-        if let Some(cell) = self.rows.as_mut().and_then(|rows| rows.get_mut(&(kind, row))) {
-            *cell = cell.saturating_sub(bytes.value());
+        if let Some(books) = &mut self.books {
+            books.change(Books::at(kind, row), |cell| cell.saturating_sub(bytes.value()));
         }
     }
 
-    /// What changed between two moments changes so many times more.
-    pub(super) fn drift(&mut self, before: &Self, after: &Self, times: u128) {
-        self.parts = self.parts.drifted(&before.parts, &after.parts, times);
-        if let (Some(rows), Some(before), Some(after)) = (&mut self.rows, &before.rows, &after.rows) {
-            for key in after.keys() {
-                let of = |rows: &HashMap<_, u128>| rows.get(key).copied().unwrap_or(0);
-                let cell = rows.entry(*key).or_default();
-                *cell = drifted(cell, &of(before), &of(after), times);
+    /// Before what may happen again.
+    pub(super) fn mark(&mut self) -> Mark {
+        let Some(books) = &mut self.books else { return Mark(0) };
+        books.depth += 1;
+        Mark(books.changes.len())
+    }
+
+    /// What changed since a mark changes so many times more, as it does in what was found in between, which drifts along.
+    pub(super) fn again(&mut self, mark: Mark, before: &Parts<B>, times: u128, found: Option<&mut Self>) {
+        let after = self.parts.clone();
+        self.parts = self.parts.drifted(before, &after, times);
+        if let Some(found) = found {
+            found.parts = found.parts.drifted(before, &after, times);
+            if let (Some(found), Some(books)) = (&mut found.books, &self.books) {
+                found.again(books.changes.get(mark.0..).unwrap_or_default(), times);
+            }
+        }
+        if let Some(books) = &mut self.books {
+            let since = books.changes.get(mark.0..).unwrap_or_default().to_vec();
+            books.again(&since, times);
+            books.depth = books.depth.saturating_sub(1);
+            if books.depth == 0 {
+                books.changes.clear();
             }
         }
     }
 
     /// What is alive of each kind and row.
     pub(super) fn rows(&self) -> impl Iterator<Item = (Kind, Option<RowId>, u128)> + '_ {
-        self.rows.iter().flatten().filter(|(_, bytes)| **bytes > 0).map(|((kind, row), bytes)| (*kind, *row, *bytes))
+        let cells = self.books.iter().flat_map(|books| books.cells.chunks_exact(3));
+        let row = |at: u32| at.checked_sub(1).map(RowId);
+        let kinds = [Kind::Saved, Kind::Gradient, Kind::Passing];
+        let all = (0u32..)
+            .map(row)
+            .zip(cells)
+            .flat_map(move |(row, cells)| kinds.into_iter().zip(cells).map(move |(kind, bytes)| (kind, row, *bytes)));
+        // A complement is of what went more often than it came.
+        all.filter(|(_, _, bytes)| *bytes > 0 && *bytes <= u128::MAX / 2)
     }
 }

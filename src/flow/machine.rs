@@ -9,7 +9,7 @@ use super::block::{Checkpointing, Running};
 use super::bytes::{Bytes, Numbers, Slot, Tally};
 use super::heap::Heap;
 use super::lifetime::{self, BodyPlan, Export, Inside, NodePlan};
-use super::peak::Alive;
+use super::peak::{Alive, path_of};
 use super::result::{Flow, RowFlow};
 use super::slots::NONE;
 use super::tape::Tape;
@@ -18,7 +18,7 @@ use crate::cost::CostReport;
 use crate::cost::bind::BoundModel;
 use crate::cost::ports::Ports;
 use crate::flat::{Composite, FlatModel, Node, RowId, Step, ValueRef, ValueTarget};
-use crate::language::{Segment, enclosing};
+use crate::language::enclosing;
 use crate::quantity::workload::Phase;
 use crate::syntax::diag::Diagnostics;
 
@@ -58,13 +58,12 @@ pub(super) struct Machine<'f, 'd, T: Tally> {
     pub(super) flow: Flow,
     pub(super) heap: Heap<T::Bytes>,
     pub(super) frames: Vec<Frame>,
-    /// Segments of the path here, with the number of repeats around each.
-    pub(super) segments: Vec<(&'f Segment, usize)>,
     pub(super) indices: Vec<u64>,
     pub(super) step: u64,
     pub(super) capture: Option<u64>,
     pub(super) captured: Vec<Alive>,
-    pub(super) captured_path: String,
+    /// The indices of the repeats around the layer at which most is alive so far.
+    pub(super) peak_indices: Vec<u64>,
     /// Not zero: what is called no times.
     pub(super) dry: u32,
     pub(super) training: bool,
@@ -104,12 +103,11 @@ impl<'f, 'd, T: Tally> Machine<'f, 'd, T> {
             flow: Flow { rows: vec![RowFlow::default(); flat.rows.len()], ..Flow::default() },
             heap: Heap::new(flat.rows.len()),
             frames: Vec::new(),
-            segments: Vec::new(),
             indices: Vec::new(),
             step: 0,
             capture: None,
             captured: Vec::new(),
-            captured_path: String::new(),
+            peak_indices: Vec::new(),
             dry: 0,
             training: bound.workload.phase == Phase::Train,
             booked: Vec::new(),
@@ -160,6 +158,9 @@ impl<'f, 'd, T: Tally> Machine<'f, 'd, T> {
     }
 
     pub(super) fn finish(mut self) -> Flow {
+        if let Some(peak) = &mut self.flow.peak {
+            peak.path = path_of(self.flat, peak.row, &self.peak_indices);
+        }
         self.flow.cache_storage = self.heap.cache.value();
         self.flow.saved_bytes = self.saved.value();
         self.flow
@@ -319,10 +320,6 @@ impl<'f, 'd, T: Tally> Machine<'f, 'd, T> {
         input: Value,
         given: Given,
     ) -> Values {
-        let segment = composite.path_segment();
-        if let Some(segment) = segment {
-            self.segments.push((segment, self.indices.len()));
-        }
         self.heap.retain(input.storage);
         self.frames.push(Frame { input, values: Vec::with_capacity(composite.body.len()), held: Vec::new(), given });
         self.body(&composite.body, plan);
@@ -353,9 +350,6 @@ impl<'f, 'd, T: Tally> Machine<'f, 'd, T> {
             self.heap.release(frame.input.storage);
             // Where no node ran that reads the input.
             self.release_values(&frame.given.before);
-        }
-        if segment.is_some() {
-            self.segments.pop();
         }
         values
     }

@@ -11,7 +11,8 @@ use super::machine::Machine;
 use crate::cost::CostReport;
 use crate::cost::bind::BoundModel;
 use crate::cost::ports::Ports;
-use crate::flat::{FlatModel, RowId};
+use crate::flat::{FlatModel, Node, RowId};
+use crate::language::Segment;
 use crate::syntax::diag::Diagnostics;
 
 /// The moment at which most bytes are alive.
@@ -86,6 +87,47 @@ pub fn alive_by_row(flat: &FlatModel, bound: &BoundModel, report: &CostReport, p
     by_row
 }
 
+/// The concrete path of a row where the repeats around it have these indices, the innermost last; empty if the model has no such row.
+pub(super) fn path_of(flat: &FlatModel, row: RowId, indices: &[u64]) -> String {
+    let mut segments = Vec::new();
+    if !is_found(&flat.body, row, 0, &mut segments) {
+        return String::new();
+    }
+    let own = flat.row(row).and_then(|info| info.row.segment.as_ref()).map(|segment| (segment, indices.len()));
+    let mut path = String::new();
+    for (segment, depth) in segments.into_iter().chain(own) {
+        if !path.is_empty() {
+            path.push('.');
+        }
+        segment.write(&mut path, &|level, out| {
+            let index = depth.checked_sub(1 + usize::from(level)).and_then(|at| indices.get(at));
+            let _ = write!(out, "{}", index.copied().unwrap_or_default());
+        });
+    }
+    path
+}
+
+/// Whether a row is in a body that so many repeats are around: then what its path begins with is in the list, with the number of repeats around each.
+fn is_found<'f>(body: &'f [Node<RowId>], row: RowId, depth: usize, segments: &mut Vec<(&'f Segment, usize)>) -> bool {
+    body.iter().any(|node| is_in(node, row, depth, segments))
+}
+
+fn is_in<'f>(node: &'f Node<RowId>, row: RowId, depth: usize, segments: &mut Vec<(&'f Segment, usize)>) -> bool {
+    match node {
+        Node::Layer(id) => *id == row,
+        Node::Composite(composite) => {
+            let before = segments.len();
+            segments.extend(composite.path_segment().map(|segment| (segment, depth)));
+            let found = is_found(&composite.body, row, depth, segments);
+            if !found {
+                segments.truncate(before);
+            }
+            found
+        }
+        Node::Repeat(repeat) => repeat.instances().any(|node| is_in(node, row, depth + 1, segments)),
+    }
+}
+
 impl<T: Tally> Machine<'_, '_, T> {
     /// The moment at which a layer runs: is it the peak?
     pub(super) fn moment(&mut self, id: RowId, ports: &Ports) {
@@ -98,14 +140,13 @@ impl<T: Tally> Machine<'_, '_, T> {
             self.heap.live.value().saturating_add(workspace.value())
         };
         if self.flow.peak.as_ref().is_none_or(|peak| bytes > peak.bytes) {
-            let path = self.flow.peak.take().map_or_else(String::new, |peak| peak.path);
-            let path = self.path(id, path);
             let (cache_bytes, workspace, step) = (self.heap.cache.value(), workspace.value(), self.step);
-            self.flow.peak = Some(Peak { bytes, cache_bytes, row: id, path, workspace, step });
+            // Where that is, is written when all have been seen: mostly more is alive at each than at those before.
+            self.peak_indices.clone_from(&self.indices);
+            self.flow.peak = Some(Peak { bytes, cache_bytes, row: id, path: String::new(), workspace, step });
         }
         if self.capture == Some(self.step) {
             self.captured = self.snapshot();
-            self.captured_path = self.path(id, String::new());
         }
     }
 
@@ -116,22 +157,6 @@ impl<T: Tally> Machine<'_, '_, T> {
             Some(bytes) => self.tally.bytes(id, Slot::Training, bytes),
             None => self.tally.bytes(id, Slot::Workspace, ports.workspace),
         }
-    }
-
-    /// The concrete path of a layer that runs, in a string that is at hand.
-    pub(super) fn path(&self, id: RowId, mut path: String) -> String {
-        path.clear();
-        let own = self.flat.row(id).and_then(|info| info.row.segment.as_ref()).map(|segment| (segment, self.indices.len()));
-        for (segment, depth) in self.segments.iter().copied().chain(own) {
-            if !path.is_empty() {
-                path.push('.');
-            }
-            segment.write(&mut path, &|level, out| {
-                let index = depth.checked_sub(1 + usize::from(level)).and_then(|at| self.indices.get(at));
-                let _ = write!(out, "{}", index.copied().unwrap_or_default());
-            });
-        }
-        path
     }
 
     pub(super) fn snapshot(&self) -> Vec<Alive> {

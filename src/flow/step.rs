@@ -8,7 +8,7 @@ use super::bytes::{Bytes, Numbers, Tally};
 use super::ledger::{Kind, Parts};
 use super::lifetime::{self, BodyPlan};
 use super::machine::Machine;
-use super::peak::Peak;
+use super::peak::{Peak, path_of};
 use super::result::Flow;
 use super::tape::{Item, Tape};
 use super::trained::GradientBytes;
@@ -91,8 +91,8 @@ pub fn step(
     let most = backward.run(options.loss, &kept);
     let (mut alive, mut backward_path): (Vec<AliveThen>, Arc<str>) = (Vec::new(), "loss".into());
     if let Some(most) = most.as_ref().filter(|_| options.looks) {
-        if let Some(step) = step_of(&tape, most) {
-            backward_path = run.walk(false, false, Some(step)).0.path.into();
+        if let Some((row, indices)) = layer_of(&tape, most) {
+            backward_path = path_of(flat, row, indices).into();
         }
         let booked = (walked.saved, walked.flow.rows.as_slice());
         let mut backward = Backward::looking(&model, &tape, booked, run.how(), most);
@@ -137,7 +137,7 @@ pub fn moments<T: Tally>(
     let mut said = Diagnostics::default();
     let plan = lifetime::plan(flat, &mut said);
     let run = Run { tally, flat, bound, report, gradients, options, plan: &plan };
-    let (walked, tape) = if step.is_some() { run.walked() } else { run.walk(false, false, None) };
+    let (walked, tape) = if step.is_some() { run.walked() } else { run.walk(false, false) };
     let mut backward = Vec::new();
     if step.is_some() {
         let model = run.model();
@@ -181,8 +181,6 @@ struct Walked<B> {
     cache: B,
     /// Where all moments are wanted: what is alive at each, and what of it persists.
     front: Vec<(B, B)>,
-    /// The path of the layer that was asked for.
-    path: String,
     /// Whether all shapes fit together.
     fits: bool,
 }
@@ -199,27 +197,26 @@ impl<'f, T: Tally> Run<'f, T> {
 
     /// The forward pass, and the list of what the backward pass goes through.
     fn walked(&self) -> (Walked<T::Bytes>, Tape<'f, T::Bytes>) {
-        let (walked, tape) = self.walk(true, false, None);
+        let (walked, tape) = self.walk(true, false);
         match self.options.checkpointing {
             Checkpointing::None => (walked, tape),
-            Checkpointing::Selective | Checkpointing::Full => (self.walk(false, true, None).0, tape),
+            Checkpointing::Selective | Checkpointing::Full => (self.walk(false, true).0, tape),
         }
     }
 
-    /// A forward pass. `is_sparse`: without what blocks save that are computed again. `capture`: the step at which one looks.
-    fn walk(&self, taped: bool, is_sparse: bool, capture: Option<u64>) -> (Walked<T::Bytes>, Tape<'f, T::Bytes>) {
+    /// A forward pass. `is_sparse`: without what blocks save that are computed again.
+    fn walk(&self, taped: bool, is_sparse: bool) -> (Walked<T::Bytes>, Tape<'f, T::Bytes>) {
         let mut ignored = Diagnostics::default();
         let mut machine = Machine::new(self.tally, self.flat, self.bound, self.report, &mut ignored);
-        machine.tape = taped.then(|| Tape::for_gradients(self.gradients));
-        machine.capture = capture;
+        machine.tape = taped.then(|| Tape::for_gradients(self.gradients, self.flat.rows.len()));
         machine.checkpointing = self.options.checkpointing;
         machine.is_sparse = is_sparse;
         machine.model(self.plan);
-        let tape = machine.tape.take().unwrap_or_else(|| Tape::for_gradients(self.gradients));
-        let (path, front) = (std::mem::take(&mut machine.captured_path), std::mem::take(&mut machine.front));
+        let tape = machine.tape.take().unwrap_or_else(|| Tape::for_gradients(self.gradients, 0));
+        let front = std::mem::take(&mut machine.front);
         let (saved, cache) = (machine.saved.clone(), machine.heap.cache.clone());
         let flow = machine.finish();
-        (Walked { flow, saved, cache, front, path, fits: !ignored.has_errors() }, tape)
+        (Walked { flow, saved, cache, front, fits: !ignored.has_errors() }, tape)
     }
 }
 
@@ -233,11 +230,16 @@ fn forward(flow: &Flow, saved: u128, loss: &LossBytes<u128>) -> Forward {
     }
 }
 
-/// The step of the forward pass that ran the layer at which most is alive; `None`: the loss.
-fn step_of(tape: &Tape<'_, u128>, most: &Most) -> Option<u64> {
+/// The layer at which most is alive, and the indices of the repeats around it; `None`: the loss.
+fn layer_of<'t>(tape: &'t Tape<'_, u128>, most: &Most) -> Option<(RowId, &'t [u64])> {
     match tape.items.get(most.item)? {
-        Item::Ran(ran) => Some(ran.step),
-        Item::Block(block) => Some(block.step),
+        Item::Ran(ran) => Some((ran.row, tape.indices(ran))),
+        Item::Block(block) => {
+            // Its first layer may have no gradients; all of it has the same repeats around.
+            let ran =
+                tape.items.get(block.from..)?.iter().find_map(|item| if let Item::Ran(ran) = item { Some(ran) } else { None })?;
+            Some((block.first?, tape.indices(ran)))
+        }
         Item::Again { .. } | Item::Joined(_) => None,
     }
 }

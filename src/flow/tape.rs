@@ -55,8 +55,6 @@ pub(super) struct Joined {
 pub(super) struct Block<B> {
     pub(super) from: usize,
     pub(super) first: Option<RowId>,
-    /// The step at which that ran.
-    pub(super) step: u64,
     /// Bytes of positions and other indices that it is handed, if no block before it was.
     pub(super) indices: B,
     /// Where in the list what isn't computed again begins.
@@ -87,26 +85,24 @@ pub(super) struct Ran<B> {
     gives: u32,
     /// Which instance it was, of the repeats around.
     pub(super) place: u32,
-    /// The step at which it ran.
-    pub(super) step: u64,
 }
 
 impl<B: Bytes> Ran<B> {
-    /// A layer that runs at a step, so often side by side. `read`: what it is the first to read of what was made before the block around.
-    pub(super) fn new(row: RowId, calls: u128, read: B, step: u64) -> Self {
+    /// A layer that runs so often side by side. `read`: what it is the first to read of what was made before the block around.
+    pub(super) fn new(row: RowId, calls: u128, read: B) -> Self {
         let [saved, before, early, cached] = std::array::from_fn(|_| B::default());
-        Ran { row, calls, saved, before, early, cached, read, reads: (0, 0), gives: 0, place: 0, step }
+        Ran { row, calls, saved, before, early, cached, read, reads: (0, 0), gives: 0, place: 0 }
     }
 }
 
 impl<'g, B: Bytes> Tape<'g, B> {
-    /// An empty list, of a model of which this is trained.
-    pub(super) fn for_gradients(gradients: &'g GradientBytes) -> Self {
+    /// An empty list, of a model of so many rows of which this is trained.
+    pub(super) fn for_gradients(gradients: &'g GradientBytes, rows: usize) -> Self {
         Tape {
             gradients,
-            items: Vec::new(),
-            reads: Vec::new(),
-            sizes: Vec::new(),
+            items: Vec::with_capacity(rows),
+            reads: Vec::with_capacity(rows),
+            sizes: Vec::with_capacity(rows),
             places: IndexSet::default(),
             place: 0,
             output: NO_GRADIENT,
@@ -162,6 +158,11 @@ impl<'g, B: Bytes> Tape<'g, B> {
         if from < self.items.len() && times > 0 {
             self.items.push(Item::Again { from, times });
         }
+    }
+
+    /// The indices of the repeats around a layer that ran, the innermost last.
+    pub(super) fn indices(&self, ran: &Ran<B>) -> &[u64] {
+        self.places.get_index(ran.place as usize).map(|indices| &**indices).unwrap_or_default()
     }
 
     /// The values that a layer read.
