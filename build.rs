@@ -11,6 +11,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     classes(&root, &mut out)?;
     named(&root, &mut out, "hardware", "DEVICE_FILES", "The device files")?;
     named(&root, &mut out, "conventions", "CONVENTION_FILES", "The files of conventions")?;
+    named(&root, &mut out, "runtimes", "RUNTIME_FILES", "The files of runtimes")?;
     blocks(&root, &mut out)?;
     gguf(&root, &mut out)?;
     families(&root, &mut out)?;
@@ -178,13 +179,14 @@ fn version(root: &Path, out: &mut String) -> Result<(), Box<dyn std::error::Erro
         "/// What figures are compared with, and its version.\npub const REFERENCE: &[(&str, &str)] = &{reference:?};"
     )?;
     let mut files = Vec::new();
-    const FOLDERS: [&str; 8] = [
+    const FOLDERS: [&str; 9] = [
         "catalog",
         "catalog/classes",
         "catalog/blocks",
         "catalog/families",
         "catalog/hardware",
         "catalog/conventions",
+        "catalog/runtimes",
         "catalog/formats",
         "catalog/formats/gguf",
     ];

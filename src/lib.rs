@@ -77,15 +77,17 @@ mod session;
 mod syntax;
 
 pub use analysis::layers::{Feed, Layer, Maker, Read};
-pub use catalog::{Catalog, Convention, CountedTerm, Device, Dtype, Fact, Interconnect, Method, Optimizer, Role};
+pub use catalog::{
+    Catalog, Convention, CountedTerm, Device, Dtype, Fact, Interconnect, Method, Optimizer, Role, Runtime, RuntimeId,
+};
 pub use cost::Tensor;
-pub use cost::workload::{CompleteWorkload, Workload};
+pub use cost::workload::{CompleteWorkload, RunOptions, Workload};
 pub use evaluation::{Evaluation, Instance, Parameter, Row};
 pub use flat::RowId;
 pub use flow::{Alive, Peak};
 pub use import::{Contents, Datum, Held, Metadatum};
 pub use lower::{Execution, Lowered};
-pub use quantity::workload::{After, Attention, Backend, Cache, Kernel, Logits, Phase};
+pub use quantity::workload::{After, Attention, Backend, Cache, Kernel, Logits, Mla, Phase};
 pub use quantity::{Bytes, Cost, Exact, Flops, Fold, Params, QUANTITIES, Quantity, QuantityInfo, Unit};
 pub use session::{
     Blessed, Expression, ExpressionError, Failure, FlatRow, Model, Outcome, Place, Session, Settings, Shown, Stage,

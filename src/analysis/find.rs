@@ -9,7 +9,7 @@ use crate::cost::ports::Save;
 use crate::cost::workload::Workload;
 use crate::evaluation::{Checks, Evaluation, evaluate};
 use crate::flow::Shape;
-use crate::lower::{Execution, Lowered};
+use crate::lower::Execution;
 use crate::quantity::Quantity;
 use crate::quantity::workload::{Kernel, Logits, Phase};
 use crate::syntax::diag::Diagnostics;
@@ -197,7 +197,8 @@ pub fn remedies(at: &Evaluation, found: &[Found]) -> Vec<Remedy> {
     let largest = found.iter().map(|thing| thing.bytes).max().unwrap_or(0);
     let mut out: Vec<Remedy> = Vec::new();
     for (option, execution, workload) in alternatives(at) {
-        let lowered = Lowered { execution, ..at.lowered() };
+        let lowered = at.lowered();
+        let lowered = lowered.under(execution);
         let mut ignored = Diagnostics::default();
         let Some(other) = evaluate(&lowered, &workload, Checks::Figures, &mut ignored) else { continue };
         let all: Vec<Found> = things(&other).chain(sums(&other)).collect();

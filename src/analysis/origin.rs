@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use crate::language::check::{Checked, derived_entries, root_entries, variable_entries};
+use crate::language::check::{Checked, Run, derived_entries, root_entries, variable_entries};
 use crate::language::scope::{Entry, Scope};
 use crate::language::{Binding, Values};
 use crate::syntax::diag::Diagnostics;
@@ -44,7 +44,7 @@ pub fn origin(checked: &Checked, name: &str) -> Option<Origin> {
     let mut path: Vec<&str> = name.split('.').collect();
     let last = path.pop()?;
     let mut ignored = Diagnostics::default();
-    let [workload, variables, derived] = root_entries(&checked.model, &checked.settings);
+    let [workload, variables, derived] = root_entries(&checked.model, &checked.settings, &Run::default());
     let outer = Scope::new(None, workload);
     let variables = Scope::new(Some(&outer), variables);
     let derived = Scope::new(Some(&variables), derived);

@@ -54,6 +54,12 @@ pub struct Interconnect {
 }
 
 impl Device {
+    /// Whether it is a GPU on a card or a board of its own, which PyTorch calls `cuda`.
+    #[must_use]
+    pub fn is_gpu(&self) -> bool {
+        *self.kind == *"GPU"
+    }
+
     /// The device that a text states by its memory, and perhaps its bandwidth: `24GB`, `24 GiB`, `24GB@900GB/s`. Its peaks aren't known.
     #[must_use]
     pub fn stated(text: &str) -> Option<Self> {

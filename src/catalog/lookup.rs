@@ -8,13 +8,14 @@ use super::fit::fit;
 use super::gguf::parse_gguf_map;
 use super::index::{
     BLOCK_FILES, CLASS_FILES, CLASS_NAMES, CLASS_PATTERNS, CONVENTION_FILES, DEVICE_FILES, DIGEST, FAMILY_FILES, GGUF_FILES,
-    MODEL_FILES, ModelFile, REFERENCE,
+    MODEL_FILES, ModelFile, REFERENCE, RUNTIME_FILES,
 };
 use super::shelf::{Hiding, LaidFile, Shelf};
 use super::table::{Entry, Table};
 use super::{
-    Class, ClassText, Convention, Device, Dtype, GgufMap, HubRules, Method, Mix, MixRules, Optimizer, StorageType, dtypes, hub,
-    mixes, optimizers, parse_class, parse_convention, parse_device, print, quantization, storage,
+    Class, ClassText, Convention, Device, Dtype, GgufMap, HubRules, Method, Mix, MixRules, Optimizer, Runtime, RuntimeId,
+    StorageType, dtypes, hub, mixes, optimizers, parse_class, parse_convention, parse_device, parse_runtime, print, quantization,
+    storage,
 };
 use super::{PrintedKey, PrintedLayer, PrintedName, PrintedWrapper};
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics, nearest};
@@ -30,6 +31,7 @@ pub struct Catalog {
     blocks: Shelf<Block>,
     families: Shelf<Family>,
     conventions: Shelf<Convention>,
+    runtimes: Shelf<Runtime>,
     gguf: Shelf<GgufMap>,
     dtypes: Table<Dtype>,
     optimizers: Table<Arc<Optimizer>>,
@@ -45,12 +47,13 @@ pub struct Catalog {
     laid: Vec<Source>,
 }
 
-/// The sources of embedded files are numbered in this order: classes, devices, blocks, families, conventions, maps of GGUF, lists.
+/// The sources of embedded files are numbered in this order: classes, devices, blocks, families, conventions, runtimes, maps of GGUF, lists.
 const DEVICES_FROM: usize = CLASS_FILES.len();
 const BLOCKS_FROM: usize = DEVICES_FROM + DEVICE_FILES.len();
 const FAMILIES_FROM: usize = BLOCKS_FROM + BLOCK_FILES.len();
 const CONVENTIONS_FROM: usize = FAMILIES_FROM + FAMILY_FILES.len();
-const GGUF_FROM: usize = CONVENTIONS_FROM + CONVENTION_FILES.len();
+const RUNTIMES_FROM: usize = CONVENTIONS_FROM + CONVENTION_FILES.len();
+const GGUF_FROM: usize = RUNTIMES_FROM + RUNTIME_FILES.len();
 const LISTS_FROM: usize = GGUF_FROM + GGUF_FILES.len();
 const OVERLAY_FROM: usize = LISTS_FROM + Catalog::LISTS.len();
 
@@ -65,7 +68,7 @@ impl Default for Catalog {
 
 impl Catalog {
     /// The folders that a catalog has.
-    pub const FOLDERS: [&str; 6] = ["classes", "blocks", "families", "hardware", "conventions", "formats/gguf"];
+    pub const FOLDERS: [&str; 7] = ["classes", "blocks", "families", "hardware", "conventions", "runtimes", "formats/gguf"];
     /// The files that it has beside them.
     pub const LISTS: [&str; 10] = [
         "dtypes.json",
@@ -89,6 +92,7 @@ impl Catalog {
             blocks: Shelf::new(BLOCK_FILES, BLOCKS_FROM, Hiding::ByFile),
             families: Shelf::new(FAMILY_FILES, FAMILIES_FROM, Hiding::ByFile),
             conventions: Shelf::new(CONVENTION_FILES, CONVENTIONS_FROM, Hiding::ByName),
+            runtimes: Shelf::new(RUNTIME_FILES, RUNTIMES_FROM, Hiding::ByName),
             gguf: Shelf::new(GGUF_FILES, GGUF_FROM, Hiding::ByFile),
             dtypes: Table::new(&dtypes::FILE, LISTS_FROM),
             optimizers: Table::new(&optimizers::FILE, LISTS_FROM + 1),
@@ -163,6 +167,12 @@ impl Catalog {
         SourceId::catalog(OVERLAY_FROM + at)
     }
 
+    /// Whether a source is a file that lies over the embedded ones.
+    #[must_use]
+    pub fn is_laid(&self, id: SourceId) -> bool {
+        id.catalog_index().is_some_and(|at| at >= OVERLAY_FROM)
+    }
+
     fn lay(&mut self, path: &str, source: Source) -> Result<(), Box<Diagnostic>> {
         let root = root(&source)?;
         if Self::LISTS.contains(&path) {
@@ -195,6 +205,7 @@ impl Catalog {
             "families" => self.families.lay(laid(None, "model_types")),
             "hardware" => self.devices.lay(laid(Some("name"), "aliases")),
             "conventions" => self.conventions.lay(laid(Some("name"), "aliases")),
+            "runtimes" => self.runtimes.lay(laid(Some("name"), "aliases")),
             "formats/gguf" => self.gguf.lay(laid(None, "architectures")),
             _ => return Err(no_place(path)),
         }
@@ -212,7 +223,9 @@ impl Catalog {
         let lists = numbers.into_iter().chain(printed).chain([list(&self.methods), list(&self.mixes), list(&self.hub)]).flatten();
         let devices: Vec<Diagnostics> = self.devices.laid().filter_map(|at| self.device_at(at)?.err()).collect();
         let conventions: Vec<Diagnostics> = self.conventions.laid().filter_map(|at| self.convention_at(at)?.err()).collect();
-        let mut said = lists.chain(&devices).chain(&conventions).flat_map(|said| said.sorted());
+        let runtimes: Vec<Diagnostics> =
+            self.runtimes.laid().filter_map(|at| self.runtime_at(RuntimeId(u16::try_from(at).ok()?))?.err()).collect();
+        let mut said = lists.chain(&devices).chain(&conventions).chain(&runtimes).flat_map(|said| said.sorted());
         said.next().map_or(Ok(()), |first| Err(first.clone().boxed()))
     }
 
@@ -224,7 +237,8 @@ impl Catalog {
         let shelves = || {
             let embedded = self.classes.source(index).or_else(|| self.devices.source(index));
             let models = || self.blocks.source(index).or_else(|| self.families.source(index));
-            let counted = || self.conventions.source(index).or_else(|| self.gguf.source(index));
+            let counted = || self.conventions.source(index).or_else(|| self.runtimes.source(index));
+            let counted = || counted().or_else(|| self.gguf.source(index));
             embedded.or_else(models).or_else(counted)
         };
         let lists = || {
@@ -434,6 +448,38 @@ impl Catalog {
     /// All conventions, or what is wrong with their files.
     pub fn conventions(&self) -> impl Iterator<Item = Result<Arc<Convention>, Diagnostics>> {
         self.conventions.visible().filter_map(|at| self.convention_at(at))
+    }
+
+    /// The runtime of this name or alias, in any case, and its place.
+    ///
+    /// # Errors
+    /// There is none of that name; or what is wrong with its file, if it doesn't parse (a test excludes that).
+    pub fn runtime(&self, name: &str) -> Result<(RuntimeId, Arc<Runtime>), Diagnostics> {
+        let called = |at: &usize| self.runtimes.names(*at).any(|known| known.eq_ignore_ascii_case(name));
+        let id = self.runtimes.visible().find(called).and_then(|at| u16::try_from(at).ok()).map(RuntimeId);
+        let found = id.and_then(|id| Some(self.runtime_at(id)?.map(|runtime| (id, runtime))));
+        found.unwrap_or_else(|| {
+            let names: Vec<&str> = self.runtimes.visible().filter_map(|at| self.runtimes.name(at)).collect();
+            let near = nearest(name, self.runtimes.visible().flat_map(|at| self.runtimes.names(at)));
+            let diagnostic = Diagnostic::new(Code::UnknownRuntime, format!("unknown runtime `{name}`"));
+            let help = near.map(|near| format!("did you mean `{near}`?"));
+            let diagnostic = help.into_iter().fold(diagnostic, Diagnostic::help);
+            Err(diagnostic.help(format!("there are {}; docs/runtimes.md says how to add one", names.join(", "))).into())
+        })
+    }
+
+    /// The runtime at a place.
+    ///
+    /// # Errors
+    /// What is wrong with its file.
+    #[must_use]
+    pub fn runtime_at(&self, id: RuntimeId) -> Option<Result<Arc<Runtime>, Diagnostics>> {
+        Some(self.runtimes.read(usize::from(id.0), |node, _, said| parse_runtime(node, said))?.clone())
+    }
+
+    /// All runtimes, or what is wrong with their files.
+    pub fn runtimes(&self) -> impl Iterator<Item = Result<Arc<Runtime>, Diagnostics>> {
+        self.runtimes.visible().filter_map(|at| self.runtime_at(RuntimeId(u16::try_from(at).ok()?)))
     }
 
     fn unknown_convention(&self, name: &str) -> Diagnostic {

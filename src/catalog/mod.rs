@@ -19,6 +19,7 @@ mod optimizers;
 mod print;
 mod quantization;
 mod role;
+mod runtime;
 mod shelf;
 mod storage;
 mod table;
@@ -30,6 +31,7 @@ pub use class::{
     Alias, Class, ClassKind, ClassText, Dim, Element, ElementDef, Example, FlopFormulas, Formula, Gradient, MAX_DIMS, Parameter,
     ParameterKind, SaveDef, ShapeDef, Slot, ValueDef, builtin_slot, check_parameter, parse_class,
 };
+pub use class::{Feed, Part, Whole, Wires, can_be_part, fused, keeps_shapes};
 pub use classes::Classes;
 pub use convention::{Convention, CountedTerm, RowFormula, Selector, parse_convention};
 pub use dtypes::Dtype;
@@ -44,6 +46,7 @@ pub use optimizers::Optimizer;
 pub use print::{KeyValue, PrintedKey, PrintedLayer, PrintedName, PrintedWrapper, Takes};
 pub use quantization::Method;
 pub use role::{Fact, Role};
+pub use runtime::{Layers, Rewrite, Rewritten, Runtime, RuntimeId, parse_runtime};
 pub use shelf::CatalogFile;
 pub use storage::StorageType;
 pub use values::KeyFormula;

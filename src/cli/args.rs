@@ -7,22 +7,23 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{ArgAction, Args as ClapArgs, CommandFactory, Parser, Subcommand, ValueEnum};
 
+use super::output::Terminal;
 use super::target::Target;
 use crate::analysis::axis::{self, Numbers, Shard, Values};
 use crate::analysis::memory::{Gradients, Lora, Training};
 use crate::catalog::{Catalog, Dtype};
-use crate::cost::workload::Workload;
+use crate::cost::workload::{RunOptions, Workload};
 use crate::flow::{Checkpointing, Loss};
 use crate::lower::Execution;
-use crate::quantity::workload::{After, Attention, Backend, Cache, Kernel, Logits, Phase};
+use crate::quantity::workload::{After, Attention, Backend, Cache, Kernel, Logits, Mla, Phase};
 use crate::quantity::{TOTALS, Total, total};
 use crate::report::units::Units;
 use crate::report::{
     By, FORMATS, Format, FormulaFormat, MEMORY_FORMATS, MemoryFormat, OUTPUT_FORMATS, OutputFormat, PageFormat, Sort,
     TensorFormat, TensorsBy, column_keys,
 };
-use crate::session::{Settings, Stage};
-use crate::syntax::diag::nearest;
+use crate::session::{Session, Settings, Stage};
+use crate::syntax::diag::{Diagnostic, nearest};
 use crate::syntax::expr::Value;
 
 /// Compiles hierarchical descriptions of neural networks: parameters, FLOPs and memory of every basic layer, exactly as PyTorch has them.
@@ -156,6 +157,14 @@ pub struct WorkloadArgs {
     /// Whose kernels decide what is kept for the backward pass [default: cpu, as the reference]
     #[arg(long, value_enum)]
     pub backend: Option<Backend>,
+    /// What multi-head latent attention attends to: the keys and values of all heads, which every step makes of all cached latents,
+    /// or the latents themselves [default: expanded]
+    #[arg(long, value_enum)]
+    pub mla: Option<Mla>,
+    /// The engine that runs it, whose choices the options above then have: `list runtimes` shows them; vllm@0.12 means a version
+    /// [default: eager, PyTorch as transformers calls it]
+    #[arg(long, value_name = "NAME[@VERSION]")]
+    pub runtime: Option<Arc<str>>,
     /// How the cached tokens came there: one by one, as while decoding, or all at once, before the first step after a prompt
     /// [default: steps]
     #[arg(long, value_enum)]
@@ -630,7 +639,7 @@ const ABOUT_SWEEP: &str = "\
 A list has values and ranges between commas: 512, 1..64 (both ends), 1..64:8 (steps of 8), 2048..131072:*2 (times 2).
 
 A row is a point. Rows are nested loops, the last varies fastest: structural variables as they are given, then phase, dtype, weight_dtype, \
-kv_dtype, attention, kernel, logits, cache, backend, after and what --set lists besides whole numbers, then batch_size, seq_len, past_len, and the \
+kv_dtype, attention, kernel, mla, logits, cache, backend, runtime, after and what --set lists besides whole numbers, then batch_size, seq_len, past_len, and the \
 model's own workload variables. What is given has a column, batch_size, seq_len and past_len have one always, then come the quantities.
 
 A structural variable (--set hidden_size=...) makes another model for each value. Points at which the model is invalid have no figures (an empty \
@@ -723,6 +732,12 @@ pub struct AxesArgs {
     /// cpu, cuda
     #[arg(long, value_enum, value_delimiter = ',', action = ArgAction::Set)]
     pub backend: Vec<Backend>,
+    /// expanded, absorbed
+    #[arg(long, value_enum, value_delimiter = ',', action = ArgAction::Set)]
+    pub mla: Vec<Mla>,
+    /// Engines: eager, vllm, ...
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',', action = ArgAction::Set)]
+    pub runtime: Vec<String>,
     /// steps, prompt
     #[arg(long, value_enum, value_delimiter = ',', action = ArgAction::Set)]
     pub after: Vec<After>,
@@ -816,6 +831,8 @@ impl AxesArgs {
             ("logits", words(&self.logits, Logits::word)),
             ("cache", words(&self.cache, Cache::word)),
             ("backend", words(&self.backend, Backend::word)),
+            ("mla", words(&self.mla, Mla::word)),
+            ("runtime", self.runtime.iter().map(|name| Value::text(name)).collect()),
             ("after", words(&self.after, After::word)),
         ];
         let given = all.into_iter().filter(|(_, words)| !words.is_empty());
@@ -932,6 +949,7 @@ choices!(
     Logits,
     Cache,
     Backend,
+    Mla,
     After,
     Checkpointing,
     Gradients,
@@ -1090,14 +1108,38 @@ impl WorkloadArgs {
         })
     }
 
-    /// How it is run.
+    /// What is said of how it is run.
     #[must_use]
-    pub fn execution(&self) -> Execution {
-        Execution {
-            kernel: self.kernel.unwrap_or_default(),
-            cache: self.cache.unwrap_or_default(),
-            backend: self.backend.unwrap_or_default(),
+    pub fn options(&self) -> RunOptions {
+        RunOptions { kernel: self.kernel, cache: self.cache, backend: self.backend, mla: self.mla, runtime: self.runtime.clone() }
+    }
+
+    /// What is asked of the model, and how it is run. A remark on that is said.
+    ///
+    /// # Errors
+    /// No dtype or runtime of the catalog is of that name, or the runtime doesn't do what is asked for.
+    pub fn asked(&self, session: &Session, terminal: &Terminal) -> Result<(Workload, Execution), clap::Error> {
+        let workload = self.workload(session.catalog())?;
+        self.run(workload, &self.options(), session, terminal)
+    }
+
+    /// A workload, and how it is run with these options.
+    ///
+    /// # Errors
+    /// Those of [`WorkloadArgs::asked`].
+    pub fn run(
+        &self,
+        mut workload: Workload,
+        options: &RunOptions,
+        session: &Session,
+        terminal: &Terminal,
+    ) -> Result<(Workload, Execution), clap::Error> {
+        let (execution, remark) =
+            options.execution(&mut workload, session.catalog()).map_err(|why| not_run::<Self>(options, &why))?;
+        if let Some(remark) = remark {
+            terminal.report(&session.said::<()>(remark.into()));
         }
+        Ok((workload, execution))
     }
 
     /// How the model is taken.
@@ -1114,6 +1156,12 @@ impl WorkloadArgs {
             partial: self.partial,
         }
     }
+}
+
+/// Why a model isn't run so.
+pub fn not_run<C: ClapArgs>(options: &RunOptions, why: &Diagnostic) -> clap::Error {
+    let help: String = why.help.iter().map(|help| format!("; {help}")).collect();
+    refused::<C>("runtime", options.runtime.as_deref().unwrap_or_default(), &format!("{}{help}", why.message))
 }
 
 /// What the weights of a whole model can be said to be.

@@ -12,8 +12,8 @@ use crate::syntax::escape::escape_terminal;
 
 pub fn run(args: &CheckArgs, terminal: &Terminal) -> Result<Exit, Stop> {
     let Some(session) = terminal.session() else { return Ok(Exit::Wrong) };
-    let (settings, execution, workload) =
-        (args.workload.settings(session.catalog()), args.workload.execution(), args.workload.workload(session.catalog())?);
+    let settings = args.workload.settings(session.catalog());
+    let (workload, execution) = args.workload.asked(&session, terminal)?;
     let (mut exit, mut files, mut failed) = (Exit::Fine, 0usize, 0usize);
     if args.bless {
         return bless(args, terminal, &session);
@@ -41,7 +41,8 @@ pub fn run(args: &CheckArgs, terminal: &Terminal) -> Result<Exit, Stop> {
 
 /// Writes the facts that hold into the files that state some, or into which some are to be put.
 fn bless(args: &CheckArgs, terminal: &Terminal, session: &Session) -> Result<Exit, Stop> {
-    let (settings, workload) = (args.workload.settings(session.catalog()), args.workload.workload(session.catalog())?);
+    let settings = args.workload.settings(session.catalog());
+    let (workload, execution) = args.workload.asked(session, terminal)?;
     let facts: Vec<&str> = args.facts.iter().map(String::as_str).collect();
     let mut exit = Exit::Fine;
     for name in &args.models {
@@ -67,9 +68,7 @@ fn bless(args: &CheckArgs, terminal: &Terminal, session: &Session) -> Result<Exi
             if folder && facts.is_empty() && read.value.as_ref().is_some_and(|model| !model.states_facts()) {
                 continue;
             }
-            let outcome = read
-                .and_then(|model| model.lowered(&args.workload.execution()))
-                .and_then(|lowered| lowered.blessed(&facts, &workload));
+            let outcome = read.and_then(|model| model.lowered(&execution)).and_then(|lowered| lowered.blessed(&facts, &workload));
             exit = exit.max(terminal.report(&outcome));
             let Some(blessed) = &outcome.value else { continue };
             let shown = escape_terminal(&file.display().to_string()).into_owned();

@@ -11,7 +11,7 @@ use crate::syntax::diag::{Code, Diagnostic};
 
 pub fn run(args: &CompileArgs, terminal: &Terminal) -> Result<Exit, Stop> {
     let Some(session) = terminal.session() else { return Ok(Exit::Wrong) };
-    let workload = args.workload.workload(session.catalog())?;
+    let (workload, execution) = args.workload.asked(&session, terminal)?;
     let convention = match args.report.convention.as_deref().map(|name| session.catalog().convention(name)).transpose() {
         Ok(convention) => convention,
         Err(said) => return Ok(terminal.report(&session.said::<()>(said))),
@@ -20,7 +20,7 @@ pub fn run(args: &CompileArgs, terminal: &Terminal) -> Result<Exit, Stop> {
     args.report.of_tables()?;
     let model = input::read(&args.model, &args.workload.settings(session.catalog()), &session);
     let keys = model.value.clone();
-    let mut outcome = model.and_then(|model| model.lowered(&args.workload.execution())).and_then(|lowered| lowered.at(&workload));
+    let mut outcome = model.and_then(|model| model.lowered(&execution)).and_then(|lowered| lowered.at(&workload));
     let too_many = outcome.value.as_ref().and_then(|evaluation| too_many_rows(evaluation, format, by, args));
     outcome.diagnostics.extend(too_many);
     let counted = convention.and_then(|convention| Some(outcome.value.as_ref()?.counted(&convention)));

@@ -21,10 +21,10 @@ pub fn run(args: &ExplainArgs, terminal: &Terminal) -> Result<Exit, Stop> {
 /// The layer, the composite or the variable at a path of a model.
 fn explain_path(path: &str, args: &ExplainArgs, terminal: &Terminal) -> Result<Exit, Stop> {
     let Some(session) = terminal.session() else { return Ok(Exit::Wrong) };
-    let workload = args.workload.workload(session.catalog())?;
+    let (workload, execution) = args.workload.asked(&session, terminal)?;
     let model = input::read(&args.what, &args.workload.settings(session.catalog()), &session);
     let loaded = model.value.clone();
-    let mut outcome = model.and_then(|model| model.lowered(&args.workload.execution())).and_then(|lowered| lowered.at(&workload));
+    let mut outcome = model.and_then(|model| model.lowered(&execution)).and_then(|lowered| lowered.at(&workload));
     let mut text = None;
     if let Some(evaluation) = &outcome.value {
         let explained = evaluation.explain(path);

@@ -11,10 +11,10 @@ use crate::syntax::diag::{Code, Diagnostic};
 
 pub fn run(args: &FormulaArgs, terminal: &Terminal) -> Result<Exit, Stop> {
     let Some(session) = terminal.session() else { return Ok(Exit::Wrong) };
-    let workload = args.workload.workload(session.catalog())?;
+    let (workload, execution) = args.workload.asked(&session, terminal)?;
     let model = input::read(&args.model, &args.workload.settings(session.catalog()), &session);
     let keys = model.value.clone();
-    let lowered = model.and_then(|model| model.lowered(&args.workload.execution()));
+    let lowered = model.and_then(|model| model.lowered(&execution));
     let flat = lowered.value.clone();
     let outcome = lowered.and_then(|lowered| lowered.at(&workload));
     let exit = terminal.report(&outcome);

@@ -9,7 +9,7 @@ use crate::analysis::cache::CacheReport;
 use crate::analysis::find::Size;
 use crate::catalog::{Catalog, Device};
 use crate::evaluation::Evaluation;
-use crate::quantity::workload::Cache;
+use crate::quantity::workload::{Backend, Cache};
 use crate::report::{MemoryReport, PageFormat, render_found};
 use crate::session::Outcome;
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics};
@@ -23,8 +23,13 @@ pub fn run(args: &MemoryArgs, terminal: &Terminal) -> Result<Exit, Stop> {
         Err(diagnostics) => return Ok(terminal.report(&session.said::<()>(diagnostics))),
     };
     let (training, count) = (args.training(session.catalog())?, args.count);
+    let mut options = args.workload.options();
+    if device.as_ref().is_some_and(|device| device.is_gpu()) {
+        options.backend.get_or_insert(Backend::Cuda);
+    }
+    let (workload, execution) = args.workload.run(workload, &options, &session, terminal)?;
     let mut outcome = input::read(&args.model, &args.workload.settings(session.catalog()), &session)
-        .and_then(|model| model.lowered(&args.workload.execution()))
+        .and_then(|model| model.lowered(&execution))
         .and_then(|lowered| lowered.at(&workload));
     if let Some(size) = &args.find {
         return find(args, size, &mut outcome, terminal);

@@ -12,11 +12,10 @@ pub fn run(args: &ReconcileArgs, terminal: &Terminal) -> Result<Exit, Stop> {
         Ok(conventions) => conventions,
         Err(said) => return Ok(terminal.report(&session.said::<()>(said))),
     };
-    let workload = args.page.workload.workload(session.catalog())?;
+    let (workload, execution) = args.page.workload.asked(&session, terminal)?;
     let model = input::read(&args.model, &args.page.workload.settings(session.catalog()), &session);
     let keys = model.value.clone();
-    let outcome =
-        model.and_then(|model| model.lowered(&args.page.workload.execution())).and_then(|lowered| lowered.at(&workload));
+    let outcome = model.and_then(|model| model.lowered(&execution)).and_then(|lowered| lowered.at(&workload));
     let exit = terminal.report(&outcome);
     let (Some(evaluation), Some(model)) = (outcome.value, keys) else { return Ok(exit) };
     terminal.unused(&model);

@@ -6,8 +6,8 @@ use super::output::{Exit, Stop, Terminal, write_to};
 
 pub fn run(args: &ShowArgs, terminal: &Terminal) -> Result<Exit, Stop> {
     let Some(session) = terminal.session() else { return Ok(Exit::Wrong) };
-    let workload = args.workload.workload(session.catalog())?;
-    let (settings, execution) = (args.workload.settings(session.catalog()), args.workload.execution());
+    let (workload, execution) = args.workload.asked(&session, terminal)?;
+    let settings = args.workload.settings(session.catalog());
     let stage = |name: &str, text: &[u8]| session.stage(name, text, &settings, (&execution, &workload), args.stage.into());
     let outcome = match input::text(&args.model) {
         Some(Ok((name, bytes))) => stage(&name, &bytes),

@@ -4,7 +4,8 @@ use super::args::{SolveArgs, refused};
 use super::input::Given;
 use super::output::{Exit, Stop, Terminal, write_to};
 use crate::analysis::solve::Question;
-use crate::cost::workload::value_problem;
+use crate::cost::workload::{Workload, value_problem};
+use crate::lower::Execution;
 use crate::quantity::workload::{DERIVED, Phase};
 use crate::report::{SolveReport, render_solved};
 use crate::session::{Model, Session, Settings, Solve, Variable};
@@ -16,7 +17,7 @@ const MOST: u64 = 1 << 40;
 
 pub fn run(args: &SolveArgs, terminal: &Terminal) -> Result<Exit, Stop> {
     let Some(session) = terminal.session() else { return Ok(Exit::Wrong) };
-    let workload = args.workload.workload(session.catalog())?;
+    let (workload, execution) = args.workload.asked(&session, terminal)?;
     let quantity = args.target.quantity;
     if quantity.train_only && workload.phase != Some(Phase::Train) {
         let why = format!("`{}` is of training; `--phase train` has it", quantity.name);
@@ -26,21 +27,27 @@ pub fn run(args: &SolveArgs, terminal: &Terminal) -> Result<Exit, Stop> {
     let settings = args.workload.settings(session.catalog());
     let outcome = given.read(&settings);
     let exit = match &outcome.value {
-        Some(model) if !outcome.diagnostics.has_errors() => return found(args, model, &given, &session, terminal),
+        Some(model) if !outcome.diagnostics.has_errors() => {
+            return found(args, model, (workload, execution), (&given, &session, terminal));
+        }
         _ => terminal.report(&outcome),
     };
     Ok(exit)
 }
 
-fn found(args: &SolveArgs, model: &Model, given: &Given<'_>, session: &Session, terminal: &Terminal) -> Result<Exit, Stop> {
+fn found(
+    args: &SolveArgs,
+    model: &Model,
+    (workload, execution): (Workload, Execution),
+    (given, session, terminal): (&Given<'_>, &Session, &Terminal),
+) -> Result<Exit, Stop> {
     let variable = match variable(args, model)? {
         Ok(variable) => variable,
         Err(diagnostic) => return Ok(terminal.report(&session.failed::<()>(*diagnostic))),
     };
     let question = question(args, &variable)?;
     let load = |settings: &Settings| given.read(settings);
-    let workload = args.workload.workload(session.catalog())?;
-    let (settings, execution) = (args.workload.settings(session.catalog()), args.workload.execution());
+    let settings = args.workload.settings(session.catalog());
     let solve = Solve { load: &load, settings, workload, execution, variable, quantity: args.target.quantity };
     let outcome = solve.run(question);
     let exit = terminal.report(&outcome);

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::args::{CompareArgs, SummaryArgs};
+use super::args::{CompareArgs, SummaryArgs, WorkloadArgs};
 use super::input;
 use super::output::{Exit, Stop, Terminal, write_to};
 use super::variant::Variant;
@@ -15,7 +15,7 @@ use crate::syntax::diag::{Code, Diagnostic};
 pub fn run(args: &SummaryArgs, terminal: &Terminal) -> Result<Exit, Stop> {
     let Some(session) = terminal.session() else { return Ok(Exit::Wrong) };
     let variant = Variant::plain(&args.model, &args.page.workload, session.catalog())?;
-    let (model, exit) = evaluated(&variant, &session, terminal);
+    let (model, exit) = evaluated(&variant, &args.page.workload, &session, terminal)?;
     let Some(model) = model else { return Ok(exit) };
     let page = model.summary();
     write_to(args.page.output.output.as_deref(), |out| render_summary(&page, args.page.format, terminal.width(), out))?;
@@ -37,7 +37,7 @@ pub fn compare(args: &CompareArgs, terminal: &Terminal) -> Result<Exit, Stop> {
     let (mut models, mut labels, mut worst) = (Vec::new(), Vec::new(), Exit::Fine);
     for model in &args.models {
         let variant = Variant::read(model, &args.page.workload, session.catalog())?;
-        let (model, exit) = evaluated(&variant, &session, terminal);
+        let (model, exit) = evaluated(&variant, &args.page.workload, &session, terminal)?;
         worst = worst.max(exit);
         models.extend(model);
         labels.push(variant.label);
@@ -84,13 +84,19 @@ fn compare_outputs(args: &CompareArgs, [old, new]: [String; 2], session: &Sessio
 }
 
 /// A model at the workload, what is wrong with it reported.
-fn evaluated(variant: &Variant<'_>, session: &Session, terminal: &Terminal) -> (Option<Evaluation>, Exit) {
+fn evaluated(
+    variant: &Variant<'_>,
+    usual: &WorkloadArgs,
+    session: &Session,
+    terminal: &Terminal,
+) -> Result<(Option<Evaluation>, Exit), Stop> {
     let loaded = input::read(variant.model, &variant.settings, session);
     let model = loaded.value.clone();
-    let outcome = loaded.and_then(|model| model.lowered(&variant.execution)).and_then(|lowered| lowered.at(&variant.workload));
+    let (workload, execution) = usual.run(variant.workload.clone(), &variant.options, session, terminal)?;
+    let outcome = loaded.and_then(|model| model.lowered(&execution)).and_then(|lowered| lowered.at(&workload));
     let exit = terminal.report(&outcome);
     if let (Some(model), Some(_)) = (&model, &outcome.value) {
         terminal.unused(model);
     }
-    (outcome.value, exit)
+    Ok((outcome.value, exit))
 }

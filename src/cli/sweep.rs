@@ -11,6 +11,7 @@ use super::input::Given;
 use super::output::{Exit, Stop, Terminal, write_to};
 use crate::analysis::axis::{Shard, Values};
 use crate::analysis::sweep::{POINT_VARIABLES, Piece, is_varied};
+use crate::cost::workload::RunOptions;
 use crate::cost::workload::value_problem;
 use crate::lower::{Execution, Lowered};
 use crate::quantity::workload::DERIVED;
@@ -39,7 +40,7 @@ pub fn run(args: &SweepArgs, terminal: &Terminal) -> Result<Exit, Stop> {
         Err(diagnostic) => return Ok(terminal.report(&session.failed::<()>(*diagnostic))),
     };
     let load = |settings: &Settings| given.read(settings);
-    let sweep = Sweep::new(&load, args.axes.taken(), (workload, Execution::default()), axes, wanted);
+    let sweep = Sweep::new(&load, args.axes.taken(), (workload, RunOptions::default()), axes, wanted);
     columns_differ(&sweep)?;
     let exit = terminal.report(&sweep.remarks());
     if exit != Exit::Fine {

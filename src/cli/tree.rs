@@ -9,9 +9,9 @@ use crate::report::{fit, render_tree};
 
 pub fn run(args: &TreeArgs, terminal: &Terminal) -> Result<Exit, Stop> {
     let Some(session) = terminal.session() else { return Ok(Exit::Wrong) };
-    let workload = args.workload.workload(session.catalog())?;
+    let (workload, execution) = args.workload.asked(&session, terminal)?;
     let outcome = input::read(&args.model, &args.workload.settings(session.catalog()), &session)
-        .and_then(|model| model.lowered(&args.workload.execution()))
+        .and_then(|model| model.lowered(&execution))
         .and_then(|lowered| lowered.sketch(&workload));
     let exit = terminal.report(&outcome);
     let (Some(evaluation), Exit::Fine) = (outcome.value, exit) else { return Ok(Exit::Wrong) };

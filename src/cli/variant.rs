@@ -6,8 +6,7 @@ use std::sync::Arc;
 use super::args::{CompareArgs, Weights, WorkloadArgs, parse_length, parse_setting, refused, weights};
 use super::output::Stop;
 use crate::catalog::Catalog;
-use crate::cost::workload::Workload;
-use crate::lower::Execution;
+use crate::cost::workload::{RunOptions, Workload};
 use crate::session::Settings;
 use crate::syntax::expr::Value;
 
@@ -17,7 +16,7 @@ pub struct Variant<'a> {
     pub model: &'a str,
     pub settings: Settings,
     pub workload: Workload,
-    pub execution: Execution,
+    pub options: RunOptions,
     /// What to call it, where the model's own name isn't enough.
     pub label: Option<&'a str>,
 }
@@ -31,8 +30,8 @@ impl<'a> Variant<'a> {
     /// # Errors
     /// A dtype that the catalog doesn't have.
     pub fn plain(model: &'a str, usual: &WorkloadArgs, catalog: &Catalog) -> Result<Self, Stop> {
-        let (settings, workload, execution) = (usual.settings(catalog), usual.workload(catalog)?, usual.execution());
-        Ok(Variant { model, settings, workload, execution, label: None })
+        let (settings, workload, options) = (usual.settings(catalog), usual.workload(catalog)?, usual.options());
+        Ok(Variant { model, settings, workload, options, label: None })
     }
 
     /// Reads `llama-2-7b-hf?num_hidden_layers=12&kernel=eager`: the names are those of `--set` and of options. A file of such a name is that file.
@@ -66,9 +65,9 @@ impl<'a> Variant<'a> {
             }
         }
         let before = variant.workload.settings.len();
-        (variant.workload, variant.execution) = variant
+        (variant.workload, variant.options) = variant
             .workload
-            .with_pairs(variant.execution, &options, catalog)
+            .with_pairs(variant.options, &options, catalog)
             .map_err(|(name, expected)| wrong(&format!("`{name}` is {expected}")))?;
         // What is no option is a variable.
         variant.settings.variables.extend(variant.workload.settings.iter().skip(before).cloned());

@@ -5,10 +5,11 @@
 
 use std::sync::Arc;
 
-use crate::catalog::{Catalog, Dtype};
+use crate::catalog::{Catalog, Dtype, Runtime};
 use crate::lower::Execution;
 use crate::quantity::Exact;
-use crate::quantity::workload::{After, Attention, Backend, Cache, Kernel, Logits, Phase, VARIABLES};
+use crate::quantity::workload::{After, Attention, Backend, Cache, EAGER, Kernel, Logits, Mla, Phase, VARIABLES};
+use crate::syntax::diag::{Code, Diagnostic, Diagnostics};
 use crate::syntax::expr::Value;
 
 /// What was asked for; what is `None` gets a default.
@@ -67,7 +68,9 @@ impl Workload {
     /// # Errors
     /// The name whose value makes no sense, and what was expected.
     pub fn from_pairs(pairs: &[(Arc<str>, Value)], catalog: &Catalog) -> Result<(Workload, Execution), (Arc<str>, String)> {
-        Workload::default().with_pairs(Execution::default(), pairs, catalog)
+        let (mut workload, options) = Workload::default().with_pairs(RunOptions::default(), pairs, catalog)?;
+        let execution = options.execution(&mut workload, catalog).map_err(|why| ("runtime".into(), why.message.clone()))?;
+        Ok((workload, execution.0))
     }
 
     /// The same over what is asked for already.
@@ -76,17 +79,17 @@ impl Workload {
     /// The name whose value makes no sense, and what was expected.
     pub fn with_pairs(
         mut self,
-        mut execution: Execution,
+        mut options: RunOptions,
         pairs: &[(Arc<str>, Value)],
         catalog: &Catalog,
-    ) -> Result<(Workload, Execution), (Arc<str>, String)> {
+    ) -> Result<(Workload, RunOptions), (Arc<str>, String)> {
         for (name, value) in pairs {
-            self.set(name, value, &mut execution, catalog).map_err(|expected| (name.clone(), expected))?;
+            self.set(name, value, &mut options, catalog).map_err(|expected| (name.clone(), expected))?;
         }
-        Ok((self, execution))
+        Ok((self, options))
     }
 
-    fn set(&mut self, name: &Arc<str>, value: &Value, execution: &mut Execution, catalog: &Catalog) -> Result<(), String> {
+    fn set(&mut self, name: &Arc<str>, value: &Value, options: &mut RunOptions, catalog: &Catalog) -> Result<(), String> {
         let word = if let Value::Text(text) = value { &**text } else { "" };
         let one_of = |words: &[&str]| format!("one of {}", words.join(", "));
         let count = || {
@@ -97,10 +100,12 @@ impl Workload {
         match &**name {
             "phase" => self.phase = Some(Phase::from_word(word).ok_or_else(|| one_of(Phase::WORDS))?),
             "attention" => self.attention = Some(Attention::from_word(word).ok_or_else(|| one_of(Attention::WORDS))?),
-            "kernel" => execution.kernel = Kernel::from_word(word).ok_or_else(|| one_of(Kernel::WORDS))?,
+            "kernel" => options.kernel = Some(Kernel::from_word(word).ok_or_else(|| one_of(Kernel::WORDS))?),
+            "mla" => options.mla = Some(Mla::from_word(word).ok_or_else(|| one_of(Mla::WORDS))?),
+            "runtime" => options.runtime = Some(word.into()),
             "logits" => self.logits = Some(Logits::from_word(word).ok_or_else(|| one_of(Logits::WORDS))?),
-            "cache" => execution.cache = Cache::from_word(word).ok_or_else(|| one_of(Cache::WORDS))?,
-            "backend" => execution.backend = Backend::from_word(word).ok_or_else(|| one_of(Backend::WORDS))?,
+            "cache" => options.cache = Some(Cache::from_word(word).ok_or_else(|| one_of(Cache::WORDS))?),
+            "backend" => options.backend = Some(Backend::from_word(word).ok_or_else(|| one_of(Backend::WORDS))?),
             "after" => self.after = Some(After::from_word(word).ok_or_else(|| one_of(After::WORDS))?),
             "batch_size" => self.batch_size = count()?,
             "seq_len" => self.seq_len = count()?,
@@ -112,6 +117,110 @@ impl Workload {
         }
         Ok(())
     }
+}
+
+/// How a model is to be run, as far as somebody said; what is `None` is the runtime's own choice, else as eager PyTorch does it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RunOptions {
+    /// How attention is computed.
+    pub kernel: Option<Kernel>,
+    /// Whether keys, values and states are kept.
+    pub cache: Option<Cache>,
+    /// Whose kernels run.
+    pub backend: Option<Backend>,
+    /// What multi-head latent attention attends to.
+    pub mla: Option<Mla>,
+    /// The engine, and behind an `@` a version of it: `vllm@0.12`.
+    pub runtime: Option<Arc<str>>,
+}
+
+impl RunOptions {
+    /// What that comes to in the phase of a workload, which gets what the runtime leaves no choice of. With it comes a remark, if there is one.
+    ///
+    /// # Errors
+    /// There is no such runtime, or it doesn't do what is asked for.
+    pub fn execution(
+        &self,
+        workload: &mut Workload,
+        catalog: &Catalog,
+    ) -> Result<(Execution, Option<Diagnostic>), Box<Diagnostic>> {
+        let asked = self.runtime.as_deref().unwrap_or(EAGER);
+        let (name, version) = asked.split_once('@').map_or((asked, None), |(name, version)| (name, Some(version)));
+        let found = if name == EAGER && version.is_none() { None } else { Some(catalog.runtime(name).map_err(first)?) };
+        let phase = workload.phase.unwrap_or(Phase::Prefill);
+        let runtime = found.as_ref().map(|(_, runtime)| &**runtime);
+        if let Some(runtime) = runtime.filter(|runtime| phase == Phase::Train && !runtime.trains) {
+            let message = format!("`{}` doesn't train models", runtime.name);
+            return Err(Diagnostic::new(Code::NotOfRuntime, message).help("leave out `--runtime`, or `--phase train`").boxed());
+        }
+        let choice = Choice { runtime, phase };
+        let execution = Execution {
+            kernel: choice.of("kernel", self.kernel, Kernel::word, Kernel::from_word)?.unwrap_or_default(),
+            cache: choice.of("cache", self.cache, Cache::word, Cache::from_word)?.unwrap_or_default(),
+            backend: choice.of("backend", self.backend, Backend::word, Backend::from_word)?.unwrap_or_default(),
+            mla: choice.of("mla", self.mla, Mla::word, Mla::from_word)?.unwrap_or_default(),
+            runtime: found.as_ref().filter(|(_, runtime)| *runtime.name != *EAGER).map(|(id, _)| *id),
+        };
+        workload.attention = choice.of("attention", workload.attention, Attention::word, Attention::from_word)?;
+        workload.logits = choice.of("logits", workload.logits, Logits::word, Logits::from_word)?;
+        let remark = runtime.zip(version).and_then(|(runtime, version)| unknown_version(runtime, version));
+        Ok((execution, remark))
+    }
+}
+
+/// What a runtime chooses in a phase.
+struct Choice<'r> {
+    runtime: Option<&'r Runtime>,
+    phase: Phase,
+}
+
+impl Choice<'_> {
+    /// An option: as it was said, if the runtime has that, else the first that it has.
+    fn of<T: Copy>(
+        &self,
+        name: &str,
+        said: Option<T>,
+        word: impl Fn(T) -> &'static str,
+        from_word: impl Fn(&str) -> Option<T>,
+    ) -> Result<Option<T>, Box<Diagnostic>> {
+        let Some((runtime, option)) = self.runtime.and_then(|runtime| Some((runtime, runtime.option(name, self.phase)?))) else {
+            return Ok(said);
+        };
+        match said {
+            None => Ok(option.values.first().and_then(|word| from_word(word))),
+            Some(said) if option.values.iter().any(|known| **known == *word(said)) => Ok(Some(said)),
+            Some(said) => {
+                let message =
+                    format!("`{}` doesn't run with `--{name} {}` in the {} phase", runtime.name, word(said), self.phase.word());
+                let has = option.values.iter().map(|value| format!("`--{name} {value}`")).collect::<Vec<_>>().join(" or ");
+                Err(Diagnostic::new(Code::NotOfRuntime, message).help(format!("it does with {has}")).boxed())
+            }
+        }
+    }
+}
+
+/// What to say of a version for which nothing was read.
+fn unknown_version(runtime: &Runtime, version: &str) -> Option<Diagnostic> {
+    let said = match (&runtime.versions, runtime.knows(version)) {
+        (_, Some(true)) => return None,
+        (Some(versions), Some(false)) => {
+            format!(
+                "what is known of `{}` is of {} to {}, and {version} is none of these",
+                runtime.name, versions.from, versions.to
+            )
+        }
+        (Some(versions), None) => {
+            format!("`{version}` is no version of `{}`, of which {} to {} are known", runtime.name, versions.from, versions.to)
+        }
+        (None, _) => format!("`{}` has no versions", runtime.name),
+    };
+    Some(Diagnostic::new(Code::UnknownVersion, said))
+}
+
+/// The first of several.
+fn first(said: Diagnostics) -> Box<Diagnostic> {
+    let first = said.iter().next().cloned();
+    first.unwrap_or_else(|| Diagnostic::new(Code::UnknownRuntime, "a runtime that can't be read")).boxed()
 }
 
 /// What a value of a built-in workload variable must be; `None` if it is so. For the model's defaults and for `--set`.
@@ -169,6 +278,8 @@ pub struct CompleteWorkload {
     pub cache: Cache,
     /// Whose kernels run.
     pub backend: Backend,
+    /// What multi-head latent attention attends to.
+    pub mla: Mla,
     /// How the cached tokens came there.
     pub after: After,
     /// The model's own workload variables, after the built-in ones.
@@ -258,6 +369,7 @@ impl CompleteWorkload {
                 _ => execution.cache,
             },
             backend: execution.backend,
+            mla: execution.mla,
             after: asked.after.unwrap_or_default(),
             more: Vec::new(),
             defaulted,

@@ -1,5 +1,7 @@
 //! What a model expects of itself, checked: facts of the model as such, and facts at stated workloads.
 
+use std::sync::Arc;
+
 use super::{Costs, costs, saves_are_known};
 use crate::catalog::Catalog;
 use crate::cost::CostReport;
@@ -17,7 +19,7 @@ use crate::syntax::spec::{Datum, Fact, Point};
 const MOST_EVALUATED: usize = 1_000_000;
 
 /// Checks `expect` against the report and, for its points, against reports of their own.
-pub(super) fn expectations(lowered: &Lowered, report: &CostReport, diagnostics: &mut Diagnostics) {
+pub(super) fn expectations(lowered: &Lowered, report: &CostReport, workload: &Workload, diagnostics: &mut Diagnostics) {
     let Lowered { checked, flat, .. } = lowered;
     let Some(expect) = &checked.model.expect else {
         return;
@@ -27,7 +29,14 @@ pub(super) fn expectations(lowered: &Lowered, report: &CostReport, diagnostics: 
         diagnostics.push(Diagnostic::new(Code::ExpectationsSkipped, message));
         return;
     }
-    compare(&expect.facts, report, None, "", diagnostics);
+    // What a model states of itself as such it states of what its file says, not of what an engine makes of it.
+    let plain = lowered.under(Execution::default());
+    if Arc::ptr_eq(&plain.flat, flat) {
+        compare(&expect.facts, report, None, "", diagnostics);
+    } else if !expect.facts.is_empty() {
+        let Costs { report, .. } = costs(&plain.flat, Execution::default(), workload, &mut Diagnostics::default());
+        compare(&expect.facts, &report, None, "", diagnostics);
+    }
     let evaluated = expect.points.len().saturating_mul(flat.rows.len());
     let first = expect.points.iter().find_map(|point| point.facts.first());
     if let Some(fact) = first.filter(|_| evaluated > MOST_EVALUATED) {
@@ -50,8 +59,9 @@ pub(super) fn expectations(lowered: &Lowered, report: &CostReport, diagnostics: 
 
 /// A model at the workload of a point; `None`: something is wrong there, which goes to `diagnostics`.
 fn at_point(lowered: &Lowered, point: &Point, diagnostics: &mut Diagnostics) -> Option<(Costs, Option<Flow>)> {
-    let Lowered { checked, flat, .. } = lowered;
-    let (workload, execution) = stated(point, checked.classes.catalog(), diagnostics)?;
+    let (workload, execution) = stated(point, lowered.checked.classes.catalog(), diagnostics)?;
+    let under = lowered.under(execution);
+    let flat = &*under.flat;
     // Its own: what was wrong elsewhere doesn't keep this point from being computed.
     let mut wrong = Diagnostics::default();
     let costs = costs(flat, execution, &workload, &mut wrong);
@@ -75,7 +85,7 @@ fn at_point(lowered: &Lowered, point: &Point, diagnostics: &mut Diagnostics) -> 
 /// The workload of a point, complete, and how it runs. `None`: something is wrong with it.
 pub fn workload_of_point(lowered: &Lowered, point: &Point) -> Option<(CompleteWorkload, Execution)> {
     let (workload, execution) = stated(point, lowered.checked.classes.catalog(), &mut Diagnostics::default())?;
-    let bound = bind(&lowered.flat, execution, &workload, &mut Diagnostics::default());
+    let bound = bind(&lowered.under(execution).flat, execution, &workload, &mut Diagnostics::default());
     Some((bound.workload, execution))
 }
 
@@ -93,7 +103,8 @@ pub fn figures_of_facts(lowered: &Lowered, diagnostics: &mut Diagnostics) -> Vec
         }
     };
     if !expect.facts.is_empty() {
-        let Costs { report, .. } = costs(&lowered.flat, Execution::default(), &Workload::default(), diagnostics);
+        let Costs { report, .. } =
+            costs(&lowered.under(Execution::default()).flat, Execution::default(), &Workload::default(), diagnostics);
         add(&expect.facts, &report, None, diagnostics);
     }
     for point in &expect.points {

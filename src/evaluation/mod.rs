@@ -72,7 +72,7 @@ pub fn evaluate(lowered: &Lowered, workload: &Workload, checks: Checks, diagnost
             // What a model states of itself it states of the weights that it has.
             let is_mixed = flat.checkpoint.quantization.as_ref().is_some_and(|said| said.mixed.is_some());
             if !is_mixed {
-                expect::expectations(lowered, &report, diagnostics);
+                expect::expectations(lowered, &report, workload, diagnostics);
             }
         }
     }
@@ -243,6 +243,8 @@ pub fn saves_are_known(flat: &FlatModel, flow: &Flow, diagnostics: &mut Diagnost
 /// What was asked for and nothing in the model reads.
 fn without_effect(flat: &FlatModel, execution: Execution, asked: &Workload, bound: &BoundModel, diagnostics: &mut Diagnostics) {
     let plain = Execution::default();
+    // What an engine has no choice of nobody asked for.
+    let is_own = execution.runtime.is_none();
     let quantized = asked.weight_dtype.as_ref().filter(|dtype| dtype.is_quantized());
     let quantizes = || bound.signatures.iter().any(|signature| signature.quantized.is_some());
     let is_set = |name: &str| asked.settings.iter().any(|(known, _)| &**known == name);
@@ -251,14 +253,14 @@ fn without_effect(flat: &FlatModel, execution: Execution, asked: &Workload, boun
         ("seq_len", asked.seq_len.is_some() || is_set("seq_len"), "seq_len"),
         ("past_len", asked.past_len.is_some_and(|past| past > 0) || is_set("past_len"), "past_len"),
         ("phase decode", asked.phase == Some(Phase::Decode), "past_len"),
-        ("logits last", asked.logits == Some(Logits::Last), "logit_len"),
+        ("logits last", is_own && asked.logits == Some(Logits::Last), "logit_len"),
         ("logit_len", is_set("logit_len"), "logit_len"),
         ("kv_dtype", asked.kv_dtype.is_some() || is_set("kv_dtype_bytes"), "kv_dtype_bytes"),
-        ("attention masked", asked.attention == Some(Attention::Masked), "attention"),
+        ("attention masked", is_own && asked.attention == Some(Attention::Masked), "attention"),
         ("after prompt", asked.after == Some(After::Prompt), "after"),
-        ("kernel", execution.kernel != plain.kernel, "kernel"),
+        ("kernel", is_own && execution.kernel != plain.kernel, "kernel"),
         ("cache off", execution.cache != plain.cache && bound.workload.phase != Phase::Train, "use_cache"),
-        ("backend", execution.backend != plain.backend, "backend"),
+        ("backend", is_own && execution.backend != plain.backend, "backend"),
     ];
     let idle = choices.into_iter().filter(|(_, asked, read)| *asked && !flat.uses().reads(read)).map(|(name, ..)| name);
     let idle = idle.chain(quantized.filter(|_| !quantizes()).map(|_| "weight_dtype"));

@@ -49,6 +49,7 @@ impl<'m> Flattener<'m, '_> {
                 tie: tie.map(Box::new),
                 span: layer.place(),
                 used: self.used_for(layer.place()),
+                merged: None,
             };
             let quantization =
                 self.checked.checkpoint.quantization.as_ref().filter(|said| said.concerns(&common.class_name, false));
@@ -154,6 +155,7 @@ impl<'m> Flattener<'m, '_> {
             tie: tie.map(Box::new),
             span: field.span,
             used: self.used_for(field.span),
+            merged: None,
             class: Some(ClassRef(class)),
         });
         Some(Row { arguments: arguments.into(), quantized, marks, ..Row::new(common) })

@@ -8,19 +8,31 @@ use std::sync::Arc;
 
 use super::flattener::{Dropped, Flattener};
 use super::model::FlatModel;
+use super::node::{Node, Row};
 use super::number::number;
 use super::pattern::Pattern;
 use super::wire::{Body, Wiring};
 use super::{splice, tie};
 use crate::language::Values;
-use crate::language::check::{Checked, root_entries};
+use crate::language::check::{Checked, Run, root_entries};
 use crate::language::scope::Scope;
+use crate::quantity::workload::EXECUTION_NAME;
 use crate::syntax::diag::{Code, Diagnostics};
 
-/// Flattens a model, its layers told apart by patterns, of which there are at most [`MOST_PATTERNS`]. What is wrong goes to `diagnostics`; with errors
-/// among them the result is incomplete.
-pub fn flatten(checked: &Checked, patterns: &Arc<[Pattern]>, diagnostics: &mut Diagnostics) -> FlatModel {
-    let [workload, variables, derived] = root_entries(&checked.model, &checked.settings);
+/// A model written out: its layers as a tree, before they have numbers.
+#[derive(Debug)]
+pub struct Tree {
+    /// The layers. What runs as one may be put together here.
+    pub body: Vec<Node<Box<Row>>>,
+    /// What else is known of the model.
+    model: FlatModel,
+    dropped: Dropped,
+}
+
+/// Writes a model out, its layers told apart by patterns, of which there are at most [`MOST_PATTERNS`]. What is wrong goes to `diagnostics`; with
+/// errors among them the result is incomplete.
+pub fn tree(checked: &Checked, run: &Run, patterns: &Arc<[Pattern]>, diagnostics: &mut Diagnostics) -> Tree {
+    let [workload, variables, derived] = root_entries(&checked.model, &checked.settings, run);
     let outer = Scope::new(None, workload);
     let inner = Scope::new(Some(&outer), variables);
     let root = Scope::new(Some(&inner), derived);
@@ -56,16 +68,27 @@ pub fn flatten(checked: &Checked, patterns: &Arc<[Pattern]>, diagnostics: &mut D
     let defaults = flattener.workload_defaults(&root);
     let positions = flattener.positions(&root);
     let inputs = flattener.model_inputs(&root);
-    let mut model = number(splice::groups(body));
-    model.workload = defaults;
-    model.positions = positions;
-    model.inputs = inputs;
-    model.patterns = patterns.clone();
-    model.checkpoint = checked.checkpoint.clone();
-    model.absent = std::mem::take(&mut flattener.absent);
-    model.name = checked.model.name.as_ref().map(|n| n.value.clone());
-    model.class = checked.model.class.clone();
-    model.source = checked.model.source.clone();
+    let asks_for_execution = outer.own(EXECUTION_NAME).is_some_and(|entry| entry.used.get());
+    let model = FlatModel {
+        asks_for_execution,
+        workload: defaults,
+        positions,
+        inputs,
+        patterns: patterns.clone(),
+        checkpoint: checked.checkpoint.clone(),
+        absent: std::mem::take(&mut flattener.absent),
+        name: checked.model.name.as_ref().map(|n| n.value.clone()),
+        class: checked.model.class.clone(),
+        source: checked.model.source.clone(),
+        ..FlatModel::default()
+    };
+    Tree { body: splice::groups(body), model, dropped }
+}
+
+/// The flat list of a tree.
+pub fn flatten(tree: Tree, diagnostics: &mut Diagnostics) -> FlatModel {
+    let Tree { body, model, dropped } = tree;
+    let mut model = number(body, model);
     tie::resolve(&mut model, &dropped, diagnostics);
     model
 }

@@ -21,7 +21,7 @@ use crate::syntax::spec::{self, Attr, Block, Layer, Model, TextField, list_membe
 pub(super) type ValueScope<'m, 'p> = Scope<'m, 'p, Result<Binding, EvalError>>;
 
 /// The layers that couldn't be made, which was reported: what is tied to them is not tied to nothing.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct Dropped {
     names: HashSet<Arc<str>>,
     nameless: bool,

@@ -23,11 +23,11 @@ mod uses;
 mod value;
 mod wire;
 
-pub use flatten::flatten;
+pub use flatten::{flatten, tree};
 pub use indices::Indices;
 pub use instances::enter_instance;
 pub use locate::{Child, Located, Lost};
 pub use model::{FlatModel, InputTensor, RowInfo};
-pub use node::{Composite, Node, OwnWeight, Repeat, Row, RowId, Tied, Variant};
+pub use node::{ClassRef, Common, Composite, Merged, Node, OwnWeight, Repeat, Row, RowId, Stood, Tied, Variant};
 pub use pattern::{MOST_PATTERNS, Pattern};
 pub use value::{Step, ValueRef, ValueTarget};

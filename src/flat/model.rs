@@ -80,6 +80,8 @@ pub struct FlatModel {
     pub(super) uses: OnceLock<Uses>,
     /// The names of layers that don't exist (`when`), in some place or other.
     pub absent: HashSet<Arc<str>>,
+    /// Whether anything that was decided asked how the model is run.
+    pub asks_for_execution: bool,
     /// Instances beyond 128 bits: the totals can't be formed.
     pub overflow: Option<Span>,
 }

@@ -5,7 +5,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use super::indices::Indices;
-use super::value::ValueRef;
+use super::value::{ValueRef, ValueTarget};
 use crate::catalog::{Class, ClassKind, Role};
 use crate::language::{Argument, Segment};
 use crate::syntax::diag::{Diagnostic, USED_HERE};
@@ -114,6 +114,28 @@ pub struct Common {
     pub span: Span,
     /// Of a layer that the catalog has written: the `use` in the model's file that brought it.
     pub used: Option<Span>,
+    /// The layers that it stands for, where an engine runs them as one.
+    pub merged: Option<Box<Merged>>,
+}
+
+/// Layers that run as one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Merged {
+    /// The engine that runs them so.
+    pub runtime: Arc<str>,
+    /// What is done, in a line.
+    pub doc: Arc<str>,
+    /// In the order in which they ran.
+    pub layers: Vec<Stood>,
+}
+
+/// A layer that another stands for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Stood {
+    /// Its name beside the other; empty: it has none.
+    pub name: Arc<str>,
+    /// The class as the file has it.
+    pub class_name: Arc<str>,
 }
 
 impl Deref for Row {
@@ -135,6 +157,38 @@ impl Hash for Row {
 }
 
 impl Row {
+    /// What an engine runs in the place of layers that stand beside each other.
+    #[must_use]
+    pub fn standing_for(common: Common, arguments: Arc<[(u16, Argument)]>, quantized: Option<u16>, marks: u32) -> Self {
+        Row { arguments, quantized, marks, ..Row::new(Arc::new(common)) }
+    }
+
+    /// Whether some of its weights are another layer's.
+    #[must_use]
+    pub fn is_tied(&self) -> bool {
+        self.tie.is_some()
+    }
+
+    /// The ends of the paths of layers whose weights it shares.
+    pub fn ties_to(&self) -> impl Iterator<Item = &str> {
+        self.tie.iter().flat_map(|tie| tie.paths())
+    }
+
+    /// Its value lives until it was read: no frame holds it longer.
+    pub fn let_go(&mut self) {
+        if self.hold.is_some() {
+            self.common_mut().hold = None;
+        }
+    }
+
+    /// What it reads, where that is somewhere else now.
+    pub fn moves(&mut self, moved: &dyn Fn(&ValueRef) -> ValueRef) {
+        let inputs: Vec<ValueRef> = self.inputs.iter().map(moved).collect();
+        if inputs != self.inputs {
+            self.common_mut().inputs = inputs;
+        }
+    }
+
     /// A layer of which nothing more is said.
     pub(super) fn new(common: Arc<Common>) -> Self {
         Row { common, arguments: Arc::default(), quantized: None, marks: 0, tied: Box::default() }
@@ -206,7 +260,70 @@ pub struct Composite<L> {
     pub span: Span,
 }
 
+impl Common {
+    /// What is known of a layer of which nothing is said but where it stands.
+    #[must_use]
+    pub fn at(span: Span, used: Option<Span>) -> Self {
+        Common {
+            segment: None,
+            class_name: Arc::default(),
+            class: None,
+            kind: None,
+            role: None,
+            overrides: Vec::new(),
+            weights: None,
+            calls: None,
+            inputs: Vec::new(),
+            hold: None,
+            no_grad: false,
+            tie: None,
+            span,
+            used,
+            merged: None,
+        }
+    }
+}
+
+impl TieSpec {
+    /// The paths of what shares its weights.
+    fn paths(&self) -> impl Iterator<Item = &str> {
+        self.all.iter().chain(self.single.iter().map(|single| &single.path)).map(|path| &**path)
+    }
+}
+
+impl Composite<Box<Row>> {
+    /// Its only layer, if it is one without a name, in its place and by its name. `None`: it is more than that.
+    #[must_use]
+    pub fn only_layer(&self) -> Option<Box<Row>> {
+        let [Node::Layer(row)] = self.body.as_slice() else { return None };
+        let is_plain = self.calls.is_none() && self.tie.is_none() && self.output.is_none() && !self.inline;
+        if !is_plain || row.segment.is_some() || self.segment.is_none() {
+            return None;
+        }
+        let outward = |value: &ValueRef| match (&value.target, value.up) {
+            (ValueTarget::Input, 0) => {
+                let given = self.inputs.first().cloned().unwrap_or_else(|| ValueRef::input(0));
+                Some(ValueRef { rest: given.rest.iter().chain(&value.rest).copied().collect(), ..given })
+            }
+            (ValueTarget::ModelInput(_), _) => Some(value.clone()),
+            (_, up) => Some(ValueRef { up: up.checked_sub(1)?, ..value.clone() }),
+        };
+        let inputs: Option<Vec<ValueRef>> = row.inputs.iter().map(outward).collect();
+        let mut row = row.clone();
+        let own = row.common_mut();
+        own.inputs = inputs?;
+        own.segment.clone_from(&self.segment);
+        own.role = own.role.or(self.role);
+        Some(row)
+    }
+}
+
 impl<L> Composite<L> {
+    /// The paths of what shares its weights.
+    pub fn ties_to(&self) -> impl Iterator<Item = &str> {
+        self.tie.iter().flat_map(|tie| tie.paths())
+    }
+
     /// The part of the path that this composite adds.
     #[must_use]
     pub fn path_segment(&self) -> Option<&Segment> {

@@ -12,14 +12,14 @@ use super::node::{Composite, Node, Repeat, Row, RowId, Variant};
 use crate::language::{Binding, Segment};
 use crate::syntax::source::Span;
 
-/// The flat list of a tree.
-pub fn number(body: Vec<Node<Box<Row>>>) -> FlatModel {
+/// The flat list of a tree, with what else is known of the model.
+pub fn number(body: Vec<Node<Box<Row>>>, model: FlatModel) -> FlatModel {
     let rows = Vec::with_capacity(body.iter().map(layers).sum());
     let mut numbering = Numbering { rows, ..Numbering::default() };
     let body = numbering.nodes(body);
     let mut rows = numbering.rows;
     let signatures = sign(&mut rows);
-    FlatModel { rows, signatures, body, overflow: numbering.overflow, ..FlatModel::default() }
+    FlatModel { rows, signatures, body, overflow: numbering.overflow, ..model }
 }
 
 fn layers(node: &Node<Box<Row>>) -> usize {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::catalog::Catalog;
 use crate::language::Values;
-use crate::language::check::root_entries;
+use crate::language::check::{Run, root_entries};
 use crate::language::checkpoint::{DTYPE_KEYS, QUANTIZATION_KEYS, excerpt};
 use crate::language::scope::Scope;
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics, nearest};
@@ -412,7 +412,7 @@ impl<'c> Maker<'c, '_> {
                 .diagnostics
                 .push(diagnostic.help("with another head the model predicts no tokens that could be drafted"));
         }
-        let [workload, variables, derived] = root_entries(model, settings);
+        let [workload, variables, derived] = root_entries(model, settings, &Run::default());
         let outer = Scope::new(None, workload);
         let scope = Scope::new(Some(&outer), variables);
         let scope = Scope::new(Some(&scope), derived);
@@ -518,7 +518,7 @@ impl<'c> Maker<'c, '_> {
             self.diagnostics.push(Diagnostic::new(Code::UnknownFamily, message).at(nested.name.span, "one level too many"));
             return None;
         }
-        let [workload, variables, derived] = root_entries(model, &[]);
+        let [workload, variables, derived] = root_entries(model, &[], &Run::default());
         let outer = Scope::new(None, workload);
         let scope = Scope::new(Some(&outer), variables);
         let scope = Scope::new(Some(&scope), derived);

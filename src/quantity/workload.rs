@@ -40,8 +40,45 @@ pub const LENGTHS: &[&str] = &["batch_size", "seq_len", "past_len", "kv_len", "l
 pub const DERIVED: &[&str] = &["kv_len", "training"];
 
 /// What a workload can state besides variables.
-pub const OPTIONS: &[&str] =
-    &["phase", "dtype", "weight_dtype", "kv_dtype", "attention", "kernel", "logits", "cache", "backend", "after"];
+pub const OPTIONS: &[&str] = &[
+    "phase",
+    "dtype",
+    "weight_dtype",
+    "kv_dtype",
+    "attention",
+    "kernel",
+    "mla",
+    "logits",
+    "cache",
+    "backend",
+    "after",
+    "runtime",
+];
+
+/// How a model's file asks for the members of [`EXECUTION`]: `<execution.kernel>`.
+pub const EXECUTION_NAME: &str = "execution";
+
+/// What is known of how a model is run before it is flattened, so that `when` and other structural attributes may ask for it.
+pub const EXECUTION: &[(&str, &str)] = &[
+    ("kernel", "'flash', 'eager' or 'math': how attention is computed"),
+    ("cache", "'on' or 'off': whether keys, values and states are kept for later steps"),
+    ("backend", "'cpu' or 'cuda': whose kernels run"),
+    ("mla", "'expanded' or 'absorbed': whether latent attention makes keys and values of all heads, or attends to the latents"),
+    ("runtime", "the name of the engine: 'eager', ..."),
+];
+
+/// The engine that everything is of unless another is asked for.
+pub const EAGER: &str = "eager";
+
+/// The options that an engine may set, with their choices.
+pub const CHOICES: &[(&str, &[&str])] = &[
+    ("attention", Attention::WORDS),
+    ("kernel", Kernel::WORDS),
+    ("mla", Mla::WORDS),
+    ("logits", Logits::WORDS),
+    ("cache", Cache::WORDS),
+    ("backend", Backend::WORDS),
+];
 
 /// The conventions, which class formulas see after the variables.
 pub const CONVENTIONS: &[(&str, &str)] = &[
@@ -51,6 +88,12 @@ pub const CONVENTIONS: &[(&str, &str)] = &[
     ("backend", "'cpu' or 'cuda': whose kernels decide what is kept for the backward pass"),
     ("after", "'steps' or 'prompt': whether cached tokens came one by one, as while decoding, or all at once"),
 ];
+
+/// What class formulas call the `at`th of the names that they see before their own; empty: there are not so many.
+#[must_use]
+pub fn builtin(at: usize) -> &'static str {
+    VARIABLES.iter().chain(CONVENTIONS).nth(at).map_or("", |(name, _)| *name)
+}
 
 /// How many names class formulas see before those of their class: the variables and the conventions.
 pub const BUILTINS: usize = VARIABLES.len() + CONVENTIONS.len();
@@ -85,6 +128,16 @@ pub enum Kernel {
     Eager,
     /// PyTorch's own fallback, product by product.
     Math,
+}
+
+/// What multi-head latent attention attends to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Mla {
+    /// The keys and values of all heads, which every step makes of all cached latents.
+    #[default]
+    Expanded,
+    /// The latents themselves: what makes keys and values of them is applied to queries and results.
+    Absorbed,
 }
 
 /// Whether keys, values and states are kept for later steps.
@@ -155,6 +208,7 @@ pub(crate) use words;
 words!(Phase, Prefill = "prefill", Decode = "decode", Train = "train");
 words!(Attention, Dense = "dense", Masked = "masked");
 words!(Kernel, Flash = "flash", Eager = "eager", Math = "math");
+words!(Mla, Expanded = "expanded", Absorbed = "absorbed");
 words!(Cache, On = "on", Off = "off");
 words!(Backend, Cpu = "cpu", Cuda = "cuda");
 words!(After, Steps = "steps", Prompt = "prompt");

@@ -164,11 +164,12 @@ impl Model {
         said
     }
 
-    /// The flat list as it is run under an execution: made when first asked for, then shared.
+    /// The flat list as it is run under an execution: made when first asked for, then shared by all that run the same list.
     #[must_use]
     pub fn lowered(&self, execution: &Execution) -> Outcome<Lowered> {
         let made = || deep(|| lower(self.0.source.clone(), &self.0.checked, *execution, self.0.said.clone()));
-        let lowered = Lowered { execution: *execution, ..self.0.lowered.get_or_init(made).clone() };
+        let first = self.0.lowered.get_or_init(made);
+        let lowered = if first.is_list_of(*execution) { Lowered { execution: *execution, ..first.clone() } } else { made() };
         let said = Diagnostics::clone(&lowered.said);
         self.outcome(Some(lowered), said)
     }

@@ -7,10 +7,10 @@ use super::layout::Layout;
 use super::{Outcome, Session, Settings};
 use crate::cost::bind::bind;
 use crate::cost::workload::Workload;
-use crate::flat::flatten;
+
 use crate::language;
 use crate::language::check::check;
-use crate::lower::Execution;
+use crate::lower::{Execution, flattened};
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics};
 use crate::syntax::json;
 use crate::syntax::source::Source;
@@ -100,7 +100,7 @@ impl Session {
         if stage == Stage::Checked {
             return Some(Shown::new(checked));
         }
-        let flat = flatten(&checked, &Arc::default(), diagnostics);
+        let flat = flattened(&checked, *execution, &Arc::default(), diagnostics);
         if stage == Stage::Flat {
             return Some(Shown::new(flat));
         }

@@ -11,6 +11,7 @@ use super::{Model, Outcome, Settings};
 use crate::analysis::axis::{Numbers, Values};
 use crate::analysis::sweep::{Block, Compiled, Defaults, Interpreter, POINT_VARIABLES, Piece, Points, WithMemory, nothing_runs};
 use crate::catalog::Catalog;
+use crate::cost::workload::RunOptions;
 use crate::cost::workload::Workload;
 use crate::lower::{Execution, Lowered};
 use crate::quantity::Total;
@@ -47,7 +48,7 @@ pub struct Sweep<'l> {
     load: Load<'l>,
     settings: Settings,
     workload: Workload,
-    execution: Execution,
+    options: RunOptions,
     axes: Axes,
     wanted: Vec<Total>,
     /// The variables of the workload that have a column, in order.
@@ -102,12 +103,12 @@ pub struct Room {
 impl<'l> Sweep<'l> {
     /// A sweep of these quantities, in this order.
     #[must_use]
-    pub fn new(load: Load<'l>, settings: Settings, asked: (Workload, Execution), axes: Axes, wanted: Vec<Total>) -> Self {
+    pub fn new(load: Load<'l>, settings: Settings, asked: (Workload, RunOptions), axes: Axes, wanted: Vec<Total>) -> Self {
         let more = axes.numbers.iter().map(|(name, _)| name).filter(|name| !POINT_VARIABLES.contains(&&***name));
         let variables = POINT_VARIABLES.iter().map(|name| Arc::from(*name)).chain(more.cloned()).collect();
-        let (workload, execution) = asked;
+        let (workload, options) = asked;
         let (models, groups) = (Recent::new(), Recent::new());
-        Sweep { load, settings, workload, execution, axes, wanted, variables, models, groups }
+        Sweep { load, settings, workload, options, axes, wanted, variables, models, groups }
     }
 
     /// The quantities.
@@ -376,9 +377,12 @@ impl<'l> Sweep<'l> {
         let names = self.axes.conventions.iter().map(|(name, _)| name.clone());
         let pairs = names.zip(conventions.iter().cloned()).filter(|(name, value)| mix_in(name, value, catalog).is_none());
         let pairs: Vec<(Arc<str>, Value)> = pairs.collect();
-        self.workload.clone().with_pairs(self.execution, &pairs, catalog).map_err(|(name, expected)| {
+        let asked = self.workload.clone().with_pairs(self.options.clone(), &pairs, catalog);
+        let (mut workload, options) = asked.map_err(|(name, expected)| {
             Diagnostic::new(Code::InvalidWorkload, format!("`{name}` makes no workload: expected {expected}")).boxed()
-        })
+        })?;
+        let (execution, _) = options.execution(&mut workload, catalog)?;
+        Ok((workload, execution))
     }
 
     /// The mix of types that conventions ask for.

@@ -26,6 +26,7 @@ mod program;
 mod properties;
 mod reference;
 mod resized;
+mod runtimes;
 mod small;
 mod solve;
 mod summary;

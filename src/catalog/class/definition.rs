@@ -96,6 +96,12 @@ impl Class {
         u16::try_from(BUILTINS + at).ok().map(Slot)
     }
 
+    /// The position of the parameter that has a slot, if one has.
+    #[must_use]
+    pub fn parameter_at(&self, slot: Slot) -> Option<usize> {
+        usize::from(slot.0).checked_sub(BUILTINS).filter(|at| *at < self.parameters.len())
+    }
+
     /// The input whose storage an output that is a view shares: that of its name, else the first.
     #[must_use]
     pub fn viewed_input(&self, output: usize) -> usize {

@@ -20,7 +20,9 @@ use crate::catalog::{Catalog, ClassText, Classes, Role, parse_class};
 use crate::language::checkpoint::{self, Checkpoint};
 use crate::language::resolve::{Resolution, Target};
 use crate::language::scope::{Definition, Entry, Scope};
-use crate::quantity::workload::{DERIVED, OPTIONS, VARIABLES, WorkloadVar};
+use crate::quantity::workload::{
+    Backend, Cache, DERIVED, EAGER, EXECUTION, EXECUTION_NAME, Kernel, Mla, OPTIONS, VARIABLES, WorkloadVar,
+};
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics, nearest};
 use crate::syntax::expr::Value;
 use crate::syntax::source::{Span, Spanned};
@@ -131,14 +133,36 @@ pub fn own_workload(model: &Model) -> Vec<&Variable> {
 
 /// The entries of the three outermost scopes: the workload's names, the model's variables with settings and a config's values in place,
 /// and what is derived from them.
-pub fn root_entries<'m, T>(model: &'m Model, settings: &[(Arc<str>, Value)]) -> [Vec<Entry<'m, T>>; 3] {
+pub fn root_entries<'m, T>(model: &'m Model, settings: &[(Arc<str>, Value)], run: &Run) -> [Vec<Entry<'m, T>>; 3] {
     let builtin = VARIABLES.iter().map(|(name, _)| (*name, None));
     let own = own_workload(model).into_iter().map(|v| (&*v.name.value, Some(v.name.span)));
     let workload = builtin.chain(own).enumerate().map(|(index, (name, span))| {
         let variable = WorkloadVar(u16::try_from(index).unwrap_or(u16::MAX));
         Entry::new(name, span, Definition::Workload(variable))
     });
-    [workload.collect(), variable_entries(model, settings, &[]), derived_entries(model, &[])]
+    let is_free = own_workload(model).iter().all(|v| *v.name.value != *EXECUTION_NAME);
+    let run = is_free.then(|| Entry::new(EXECUTION_NAME, None, Definition::Builtin(run.0.clone())));
+    [workload.chain(run).collect(), variable_entries(model, settings, &[]), derived_entries(model, &[])]
+}
+
+/// What `<execution>` stands for, an object of [`EXECUTION`]: how a model is run, known before it is flattened.
+#[derive(Debug, Clone)]
+pub struct Run(Value);
+
+impl Default for Run {
+    /// As everything is run unless something else is asked for.
+    fn default() -> Self {
+        Run::of(Kernel::default(), Cache::default(), Backend::default(), Mla::default(), EAGER)
+    }
+}
+
+impl Run {
+    /// The values of these choices.
+    #[must_use]
+    pub fn of(kernel: Kernel, cache: Cache, backend: Backend, mla: Mla, runtime: &str) -> Self {
+        let values = [kernel.word(), cache.word(), backend.word(), mla.word(), runtime].map(Value::text);
+        Run(Value::Object(EXECUTION.iter().map(|(name, _)| Arc::from(*name)).zip(values).collect()))
+    }
 }
 
 /// A model's variables: what `--set` says of them, else where it is used (`bound`), else a config, else their defaults.
@@ -194,7 +218,7 @@ pub fn check(model: Model, catalog: &Arc<Catalog>, settings: Vec<(Arc<str>, Valu
     let mut checked = Checked { classes, settings, checkpoint, model, resolution: Resolution::default() };
     check_settings(&checked, diagnostics);
     check_workload_names(&checked.model, diagnostics);
-    let [workload, variables, derived] = root_entries(&checked.model, &checked.settings);
+    let [workload, variables, derived] = root_entries(&checked.model, &checked.settings, &Run::default());
     let outer = Scope::new(None, workload);
     let inner = Scope::new(Some(&outer), variables);
     let root = Scope::new(Some(&inner), derived);

@@ -131,6 +131,10 @@ pub enum Code {
     UnmappedCheckpoint,
     /// A draft part is asked for that the family doesn't have.
     NoDraftPart,
+    /// A runtime that the catalog doesn't have.
+    UnknownRuntime,
+    /// A runtime that doesn't do what is asked for.
+    NotOfRuntime,
     /// The workload is longer than the model's positions.
     BeyondPositions,
     /// Expectations were not checked.
@@ -155,6 +159,10 @@ pub enum Code {
     PartialModel,
     /// A draft part is asked for of which there are no layers.
     NoDraftLayers,
+    /// A version of a runtime of which nothing is known.
+    UnknownVersion,
+    /// A runtime that runs nothing of a model as one.
+    NothingToMerge,
 }
 
 /// All there is to say about a code.
@@ -779,6 +787,24 @@ pub const CODES: &[CodeInfo] = &[
         right: Some(r#"{ "family": "deepseek_v3", "draft": true, "variables": { "num_nextn_predict_layers": 1 } }"#),
     },
     CodeInfo {
+        code: Code::UnknownRuntime,
+        id: "E0716",
+        name: "UnknownRuntime",
+        summary: "a runtime that the catalog doesn't have",
+        explanation: "`--runtime` takes a name from `layerspec list runtimes`: an engine, and behind an `@` a version of it if one is meant. `layerspec explain runtimes/NAME` says what it does to a model; docs/runtimes.md shows how to add one, and `--catalog FOLDER` reads it.",
+        wrong: Some("--runtime vlm"),
+        right: Some("--runtime vllm"),
+    },
+    CodeInfo {
+        code: Code::NotOfRuntime,
+        id: "E0717",
+        name: "NotOfRuntime",
+        summary: "a runtime that doesn't do what is asked for",
+        explanation: "An engine has kernels of its own, keeps its own kind of cache, computes the logits that it needs, and may not train. An option that it doesn't have is refused, as the answer would be of no engine. Leave the option out: the engine's own choice is taken.",
+        wrong: Some("--runtime vllm --kernel eager"),
+        right: Some("--runtime vllm"),
+    },
+    CodeInfo {
         code: Code::BeyondPositions,
         id: "W0801",
         name: "BeyondPositions",
@@ -887,6 +913,24 @@ pub const CODES: &[CodeInfo] = &[
         explanation: "`--with-mtp` builds as many layers for multi-token prediction as the config says (`num_nextn_predict_layers`), and it says none, or nothing: the model is the same with and without. Where the checkpoint has some all the same, `--set num_nextn_predict_layers=1` says so.",
         wrong: Some(r#"{ "family": "deepseek_v3", "draft": true, "variables": { "num_nextn_predict_layers": 0 } }"#),
         right: Some(r#"{ "family": "deepseek_v3", "draft": true, "variables": { "num_nextn_predict_layers": 1 } }"#),
+    },
+    CodeInfo {
+        code: Code::UnknownVersion,
+        id: "W0813",
+        name: "UnknownVersion",
+        summary: "a version of a runtime for which its file wasn't written",
+        explanation: "What the catalog says of an engine was read in its source, from one version to another. Of versions outside of that range it may be wrong: the figures are those of the range.",
+        wrong: Some("--runtime vllm@0.2"),
+        right: Some("--runtime vllm@0.12"),
+    },
+    CodeInfo {
+        code: Code::NothingToMerge,
+        id: "W0814",
+        name: "NothingToMerge",
+        summary: "a rule of a runtime that no layer of the model is meant by",
+        explanation: "A runtime says which layers an engine runs as one, by their roles or classes and by what they read. In this model there are none for any of its rules; of a runtime of your own each such rule is said. Layers have the roles of their classes, or those that the model's file says (`role`); layers in different composites aren't put together.",
+        wrong: None,
+        right: None,
     },
 ];
 
