@@ -113,7 +113,9 @@ mod tests {
         assert_eq!(bytes("float16", &[0, 5]), Some(0));
         // ik_llama.cpp's ggml.h: those of interleaved rows have no rule that all follow.
         let number = |name: &str| catalog.storage_type(name).unwrap().ggml;
-        for (name, known) in [("Q6_0", 133), ("Q6_0_R4", 233), ("IQ2_BN_R4", 335), ("IQ4_KS_R4", 344), ("Q8_K_R8", 399), ("Q4_0_8_8", 33)] {
+        for (name, known) in
+            [("Q6_0", 133), ("Q6_0_R4", 233), ("IQ2_BN_R4", 335), ("IQ4_KS_R4", 344), ("Q8_K_R8", 399), ("Q4_0_8_8", 33)]
+        {
             assert_eq!(number(name), Some(known), "{name}");
         }
         assert_eq!(bytes("iq1_bn", &[2, 64]), Some(2 * (13 + 2)));
