@@ -111,6 +111,14 @@ mod tests {
         assert_eq!(bytes("iq4_ks", &[3, 256]), Some(3 * 140));
         assert_eq!(bytes("F32", &[u64::MAX, 2]), None);
         assert_eq!(bytes("float16", &[0, 5]), Some(0));
+        // ik_llama.cpp's ggml.h: those of interleaved rows have no rule that all follow.
+        let number = |name: &str| catalog.storage_type(name).unwrap().ggml;
+        for (name, known) in
+            [("Q6_0", 133), ("Q6_0_R4", 233), ("IQ2_BN_R4", 335), ("IQ4_KS_R4", 344), ("Q8_K_R8", 399), ("Q4_0_8_8", 33)]
+        {
+            assert_eq!(number(name), Some(known), "{name}");
+        }
+        assert_eq!(bytes("iq1_bn", &[2, 64]), Some(2 * (13 + 2)));
         let numbers: Vec<u32> = catalog.storage_types().iter().filter_map(|known| known.ggml).collect();
         let distinct: std::collections::HashSet<&u32> = numbers.iter().collect();
         assert_eq!(distinct.len(), numbers.len());

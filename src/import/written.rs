@@ -45,7 +45,7 @@ pub fn written(list: &[Weight], map: &GgufMap, flags: &[&Arc<str>], variables: V
     }
     // Of several the first by name: a map has no order.
     stems.values_mut().for_each(|list| list.sort_by(|a, b| a.0.cmp(b.0)));
-    let mut writer = Writer { map, stems, flags, variables, out: Written::default(), known: HashMap::new() };
+    let mut writer = Writer { map, stems, flags, variables, out: Written::default(), known: HashMap::new(), last_block: None };
     let mut seen: HashMap<String, usize> = HashMap::new();
     let (mut unwritten, mut metadata) = (Vec::new(), Vec::new());
     for (at, weight) in list.iter().enumerate() {
@@ -81,6 +81,8 @@ struct Writer<'m> {
     out: Written,
     /// Tensors that are there, by name.
     known: HashMap<String, usize>,
+    /// The greatest number of a path that the map has a place for.
+    last_block: Option<u64>,
 }
 
 impl Writer<'_> {
@@ -92,15 +94,23 @@ impl Writer<'_> {
             let others = || elsewhere(path, self.map).iter().find_map(|path| self.stems.get(path.as_str()));
             self.stems.get(path).or_else(others)
         };
-        let whole = at(&path).map(|stems| (stems, ""));
-        let of_module = || at(&module).map(|stems| (stems, &*weight.name));
-        let Some((stems, kind)) = whole.or_else(of_module) else { return Ok(Vec::new()) };
+        let of = |path: &str, module: &str| {
+            let whole = at(path).map(|stems| (stems, ""));
+            whole.or_else(|| at(module).map(|stems| (stems, &*weight.name)))
+        };
+        // A path that a map has with its numbers, or without any, may be of a block all the same: the one after the model's.
+        let named = || of(&weight.path(), &weight.module).map(|found| (found, vec![self.next_block()]));
+        let numbered = of(&path, &module).filter(|_| !numbers.is_empty()).map(|found| (found, numbers));
+        let is_numbered = numbered.is_some();
+        let Some(((stems, kind), numbers)) = numbered.or_else(named) else { return Ok(Vec::new()) };
+        let block = numbers.first().copied().filter(|_| is_numbered);
         // A stem with a number that the path doesn't have is of another form: each expert in tensors of its own.
         let usable: Vec<(Arc<str>, bool, bool)> = stems
             .iter()
             .map(|(stem, target)| ((*stem).clone(), target.is_transposed, target.is_split))
             .filter(|(stem, ..)| !filled(stem, &numbers).split('.').any(|part| NUMBERS.contains(&part)))
             .collect();
+        self.last_block = self.last_block.max(block);
         let parts: Vec<&(Arc<str>, bool, bool)> = usable.iter().filter(|(stem, ..)| self.map.parts.contains_key(stem)).collect();
         if parts.is_empty() || kind == "bias" {
             let Some((stem, is_transposed, is_split)) = usable.first() else { return Ok(Vec::new()) };
@@ -126,6 +136,11 @@ impl Writer<'_> {
             }
         }
         Ok(held)
+    }
+
+    /// The block after all those that the weights of numbered paths are in, where a draft part's stands.
+    fn next_block(&self) -> u64 {
+        self.last_block.map_or(0, |last| last.saturating_add(1))
     }
 
     /// `blk.7.attn_q.weight`

@@ -16,6 +16,7 @@ mod flat_list;
 mod floors;
 mod formula;
 mod fresh;
+mod gguf_facts;
 mod gguf_maps;
 mod graph;
 mod limits;

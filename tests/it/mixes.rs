@@ -134,6 +134,7 @@ const QWEN_1_5B: &str = "num_hidden_layers=28 hidden_size=1536 intermediate_size
 const QWEN3_235B: &str = "num_hidden_layers=94 hidden_size=4096 num_attention_heads=64 num_key_value_heads=4 \
                           moe_intermediate_size=1536 head_dim=128";
 const QWEN3_32B: &str = "num_hidden_layers=64 hidden_size=5120 intermediate_size=25600 num_attention_heads=64";
+const MAMBA_1_4B: &str = "num_hidden_layers=48 hidden_size=2048 intermediate_size=4096 time_step_rank=128";
 const LLAMA_405B: &str = "num_hidden_layers=126 hidden_size=16384 intermediate_size=53248 num_attention_heads=128";
 
 #[test]
@@ -153,6 +154,7 @@ fn files_weigh_what_was_printed_of_them() {
         ("deepseek-v3", "", "gguf:f16+kv_b", 1251.99),
         ("kimi-k2-instruct", "", "gguf:q8_0+kv_b", 1016.623),
         ("mixtral-8x7b-v0.1", "", "gguf:q8_0", 46.22),
+        ("mixtral-8x7b-v0.1", "", "gguf:q4_0", 24.62),
         ("llama-3.1-8b", "", "gguf:q4_0", 4.33),
         ("qwen2.5-7b-instruct", "", "gguf:q8_0", 7.54),
         ("qwen2.5-7b-instruct", "", "q4_k_m", 4.36),
@@ -200,14 +202,33 @@ fn types_are_those_that_llama_cpp_counts() {
 #[test]
 fn figures_that_others_printed_and_rules_dont_give_differ_as_docs_say() {
     let gib = |model: &str, set: &str, mix: &str| format!("{:.3}", gib(model, set, mix));
-    // Mixtral's files of December 2023 had older rules: 24.62 and 14.57 GiB (ggml-org/llama.cpp#4406).
+    // Mixtral's files of December 2023 had older rules: 24.62 and 14.57 GiB (ggml-org/llama.cpp#4406), as tests/it/gguf_facts.rs has them.
     assert_eq!(gib("mixtral-8x7b-v0.1", "", "q4_k_m"), "26.494");
     assert_eq!(gib("mixtral-8x7b-v0.1", "", "gguf:q2_k"), "16.122");
-    // A Llama-3-8B called Q5_K_S has 32 tensors of q4_k and 33 of q6_k, which no Q5_K_S has: 5.162 GiB (ik_llama.cpp#103).
+    // ik_llama.cpp's Q5_K_S of Llama-3-8B has 32 tensors of q4_k and 33 of q6_k, by its own rules: 5.162 GiB (ik_llama.cpp#103).
     assert_eq!(gib("llama-3.1-8b", "", "q5_k_s"), "5.207");
     // README: 4.9 GB for an 8B, 249.1 GB for 405B.
     assert_eq!(file("llama-3.1-8b", "", "q4_k_m").0, 4_912_898_048);
     assert_eq!(file("llama-3.1-70b", LLAMA_405B, "q4_k_m").0, 243_061_719_040);
+    // Mamba-1.4B: 962.19 MiB (GeniePod/genie-claw#410), of a file from before August 2024, whose `ssm_x` and `ssm_dt` were left in 32 bits.
+    let ours = file("mamba-130m-hf", MAMBA_1_4B, "q4_k_m").0;
+    assert_eq!(ours, 817_433_216);
+    let (x, dt) = (48 * 160 * 4096, 48 * 4096 * 128);
+    let older = ours - x / 256 * 144 - dt / 32 * 22 + 4 * (x + dt);
+    assert_eq!(format!("{:.2}", ratio(older, 1 << 20)), "962.19");
+}
+
+#[test]
+fn a_draft_part_is_in_the_file_of_its_model() {
+    // ggml-org/llama.cpp#23679: Qwen3.6-35B-A3B with its draft part, 35.51 B elements; images are in another file.
+    let settings = Settings { mix: Some("gguf:q8_0".into()), draft: true, ..Settings::default() };
+    let model = SESSION.load_with("qwen3.5-35b-a3b", &settings);
+    let outcome =
+        model.and_then(|model| model.lowered(&Execution::default())).and_then(|lowered| lowered.at(&Workload::prefill(1, 8)));
+    let elements = outcome.value.as_ref().unwrap().mix().unwrap().elements;
+    assert_eq!(format!("{:.2}", ratio(elements, 1_000_000_000)), "35.51");
+    let said = format!("{:?}", outcome.diagnostics);
+    assert!(said.contains("model.visual.") && !said.contains("mtp."), "{said}");
 }
 
 #[test]
