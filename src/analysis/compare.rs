@@ -30,6 +30,8 @@ pub struct Single {
     pub instances: u128,
     /// Their learned scalars.
     pub params: u128,
+    /// Of a layer that an engine runs in the place of others: these, and why.
+    pub stands_for: Option<(String, Arc<str>)>,
 }
 
 /// The structural difference of two models.
@@ -51,6 +53,7 @@ struct Entry {
     class: Arc<str>,
     instances: u128,
     params: u128,
+    stands_for: Option<(String, Arc<str>)>,
     facts: IndexMap<Arc<str>, IndexSet<String>>,
 }
 
@@ -73,7 +76,7 @@ pub fn difference(first: &Evaluation, second: &Evaluation) -> Difference {
 }
 
 fn single(path: String, entry: Entry) -> Single {
-    Single { path, class: entry.class, instances: entry.instances, params: entry.params }
+    Single { path, class: entry.class, instances: entry.instances, params: entry.params, stands_for: entry.stands_for }
 }
 
 fn changes(ours: &Entry, theirs: &Entry) -> Vec<(Arc<str>, String, String)> {
@@ -120,6 +123,7 @@ fn entries(compiled: &Evaluation) -> IndexMap<String, Entry> {
     for ((info, row), cost) in compiled.flat.rows.iter().zip(compiled.bound.rows.iter()).zip(compiled.report.rows()) {
         let entry = out.entry(open(&info.path)).or_default();
         entry.class = info.row.class_name.clone();
+        entry.stands_for = info.row.merged.as_ref().map(|merged| (merged.names(), merged.doc.clone()));
         entry.instances = entry.instances.saturating_add(info.repeats);
         entry.params = entry.params.saturating_add(cost.of(Quantity::Params));
         let mut add = |name: Arc<str>, value: String| {

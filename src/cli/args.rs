@@ -107,7 +107,7 @@ pub enum MessageFormat {
     Json,
 }
 
-#[derive(Debug, ClapArgs)]
+#[derive(Debug, Clone, ClapArgs)]
 pub struct OutputArgs {
     /// Write to this file instead of standard output, all or nothing
     #[arg(short = 'o', long, value_name = "FILE")]
@@ -251,7 +251,7 @@ pub struct CheckArgs {
     pub workload: WorkloadArgs,
 }
 
-#[derive(Debug, ClapArgs)]
+#[derive(Debug, Clone, ClapArgs)]
 pub struct MemoryArgs {
     /// A file, `-` for standard input, or the name of an embedded model
     pub model: String,
@@ -273,6 +273,10 @@ pub struct MemoryArgs {
     /// Exit with 3 if it doesn't fit
     #[arg(long, requires = "device", help_heading = "Device")]
     pub require_fit: bool,
+    /// Plans side by side, one for each value: dtype=fp32,bf16,fp8,int8,int4 (of fewer than 16 bits: of the weights), kernel, mla, runtime,
+    /// checkpointing, gradients, optimizer, device, count, batch, seq, past, phase, quant, kv-dtype, logits, attention. Several are taken each with each
+    #[arg(long, value_name = "OPTION=VALUE,...", conflicts_with = "find", help_heading = "Side by side")]
+    pub vary: Vec<String>,
     /// Optimizer [default: adamw]. Any of these options implies `--phase train`
     #[arg(long, help_heading = "Training")]
     pub optimizer: Option<String>,
@@ -324,6 +328,51 @@ impl MemoryArgs {
             ("--lora-rank", self.lora_rank.is_some()),
         ];
         given.into_iter().find(|(_, given)| *given).map(|(option, _)| option)
+    }
+
+    /// Gives an option another value.
+    ///
+    /// # Errors
+    /// It isn't one that is varied, or can't have that value.
+    pub fn set(&mut self, name: &str, value: &str, catalog: &Catalog) -> Result<(), String> {
+        fn word<T: ValueEnum>(value: &str) -> Result<Option<T>, String> {
+            T::from_str(value, true).map(Some).map_err(|_| {
+                let known = T::value_variants().iter().filter_map(ValueEnum::to_possible_value);
+                let known: Vec<String> = known.map(|known| known.get_name().to_owned()).collect();
+                format!("`{value}` is none of {}", known.join(", "))
+            })
+        }
+        fn least_one(value: &str) -> Result<Option<u64>, String> {
+            value.parse().ok().filter(|n| *n > 0).map(Some).ok_or_else(|| format!("`{value}` is no number from 1 on"))
+        }
+        let own = &mut self.workload;
+        match name {
+            // Nobody computes in four bits: what people mean are the weights.
+            "dtype" if dtype(value, catalog)?.is_quantized() => own.weight_dtype = vec![value.to_owned()],
+            "dtype" => (own.dtype, own.weight_dtype) = (Some(value.to_owned()), vec![value.to_owned()]),
+            "weight-dtype" | "quant" => {
+                weights(value, catalog)?;
+                own.weight_dtype = vec![value.to_owned()];
+            }
+            "kv-dtype" => own.kv_dtype = Some(dtype(value, catalog)?.name.to_string()),
+            "kernel" => own.kernel = word(value)?,
+            "mla" => own.mla = word(value)?,
+            "backend" => own.backend = word(value)?,
+            "attention" => own.attention = word(value)?,
+            "logits" => own.logits = word(value)?,
+            "phase" => own.phase = word(value)?,
+            "runtime" => own.runtime = Some(value.into()),
+            "batch" => own.batch = least_one(value)?,
+            "seq" => own.seq = Some(parse_some_length(value)?),
+            "past" => own.past = Some(parse_length(value)?),
+            "checkpointing" => self.checkpointing = word(value)?,
+            "gradients" => self.gradients = word(value)?,
+            "optimizer" => self.optimizer = Some(value.to_owned()),
+            "device" => self.device = Some(value.to_owned()),
+            "count" => self.count = least_one(value)?.unwrap_or(1),
+            _ => return Err(format!("`{name}` is no option that is varied; `memory --help` lists them")),
+        }
+        Ok(())
     }
 
     /// What the model is asked to do: options of training imply its phase, and what was implied comes back, too.
@@ -385,6 +434,9 @@ pub struct TreeArgs {
 pub struct GraphArgs {
     /// A file, `-` for standard input, or the name of an embedded model
     pub model: String,
+    /// The engine that runs it, which may run several layers as one [default: eager]
+    #[arg(long, value_name = "NAME[@VERSION]")]
+    pub runtime: Option<Arc<str>>,
     /// The language of the drawing
     #[arg(long, value_enum, default_value_t = GraphFormat::Dot)]
     pub format: GraphFormat,
@@ -514,8 +566,8 @@ pub struct FormulaArgs {
 pub struct CompareArgs {
     /// Two or more files or names of embedded models; the others are compared with the first. Behind a question mark
     /// stands what is different: 'llama-2-7b-hf?num_hidden_layers=12&kernel=eager'. Or two files that `compile --format json`
-    /// wrote: what changed, exit code 3 if anything did
-    #[arg(required = true, num_args = 2.., value_name = "MODEL")]
+    /// wrote: what changed, exit code 3 if anything did. With --runtime vllm,ideal one model is enough
+    #[arg(required = true, num_args = 1.., value_name = "MODEL")]
     pub models: Vec<String>,
     #[command(flatten)]
     pub page: PageArgs,
@@ -606,6 +658,8 @@ pub enum Listed {
     Hardware,
     /// How tools and papers count FLOPs
     Conventions,
+    /// Engines, and what each makes of a model
+    Runtimes,
 }
 
 #[derive(Debug, ClapArgs)]

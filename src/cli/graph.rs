@@ -1,10 +1,10 @@
 //! `layerspec graph`.
 
-use super::args::{GraphArgs, GraphFormat};
+use super::args::{GraphArgs, GraphFormat, not_run};
 use super::input;
 use super::output::{Exit, Stop, Terminal, write_to};
 use crate::analysis::TooManyEdges;
-use crate::lower::Execution;
+use crate::cost::workload::{RunOptions, Workload};
 use crate::report::{render_dot, render_mermaid};
 use crate::session::Settings;
 use crate::syntax::diag::{Code, Diagnostic};
@@ -19,7 +19,13 @@ pub fn run(args: &GraphArgs, terminal: &Terminal) -> Result<Exit, Stop> {
         partial: args.partial,
         ..Settings::default()
     };
-    let outcome = input::read(&args.model, &settings, &session).and_then(|model| model.lowered(&Execution::default()));
+    let options = RunOptions { runtime: args.runtime.clone(), ..RunOptions::default() };
+    let asked = options.execution(&mut Workload::default(), session.catalog());
+    let (execution, remark) = asked.map_err(|why| not_run::<GraphArgs>(&options, &why))?;
+    if let Some(remark) = remark {
+        terminal.report(&session.said::<()>(remark.into()));
+    }
+    let outcome = input::read(&args.model, &settings, &session).and_then(|model| model.lowered(&execution));
     let exit = terminal.report(&outcome);
     let (Some(lowered), Exit::Fine) = (outcome.value, exit) else { return Ok(Exit::Wrong) };
     let Ok(graph) = lowered.graph() else {

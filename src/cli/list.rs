@@ -6,7 +6,8 @@ use super::args::{ListArgs, Listed};
 use super::output::{Exit, Stop, Terminal, write_to};
 use crate::catalog::Catalog;
 use crate::report::{
-    Listing, list_blocks, list_classes, list_conventions, list_devices, list_dtypes, list_families, list_models, render_list,
+    Listing, list_blocks, list_classes, list_conventions, list_devices, list_dtypes, list_families, list_models, list_runtimes,
+    render_list,
 };
 
 pub fn run(args: &ListArgs, terminal: &Terminal) -> Result<Exit, Stop> {
@@ -40,5 +41,6 @@ fn listing(what: Listed, catalog: &Catalog) -> Listing {
         Listed::Dtypes => list_dtypes(catalog),
         Listed::Hardware => list_devices(catalog),
         Listed::Conventions => list_conventions(catalog),
+        Listed::Runtimes => list_runtimes(catalog),
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::args::{MemoryArgs, refused};
 use super::input;
+use super::vary;
 use super::output::{Exit, Stop, Terminal, write_to};
 use crate::analysis::cache::CacheReport;
 use crate::analysis::find::Size;
@@ -16,6 +17,9 @@ use crate::syntax::diag::{Code, Diagnostic, Diagnostics};
 
 pub fn run(args: &MemoryArgs, terminal: &Terminal) -> Result<Exit, Stop> {
     let Some(session) = terminal.session() else { return Ok(Exit::Wrong) };
+    if !args.vary.is_empty() {
+        return vary::run(args, &session, terminal);
+    }
     let (workload, implied) = args.workload(session.catalog())?;
     implied.iter().for_each(|implied| terminal.note(implied));
     let device = match args.device.as_deref().map(|name| device(name, session.catalog())).transpose() {
@@ -93,7 +97,8 @@ fn find(args: &MemoryArgs, text: &str, outcome: &mut Outcome<Evaluation>, termin
     Ok(exit)
 }
 
-fn device(name: &str, catalog: &Catalog) -> Result<Arc<Device>, Diagnostics> {
+/// The device of a name, or one of which its memory is said.
+pub(super) fn device(name: &str, catalog: &Catalog) -> Result<Arc<Device>, Diagnostics> {
     if let Some(stated) = Device::stated(name) {
         return Ok(Arc::new(stated));
     }

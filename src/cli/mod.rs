@@ -24,6 +24,7 @@ mod target;
 mod tensors;
 mod tree;
 mod variant;
+mod vary;
 
 use std::ffi::OsString;
 use std::path::Path;

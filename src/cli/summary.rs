@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::args::{CompareArgs, SummaryArgs, WorkloadArgs};
+use super::args::{CompareArgs, SummaryArgs, WorkloadArgs, refused};
 use super::input;
 use super::output::{Exit, Stop, Terminal, write_to};
 use super::variant::Variant;
@@ -34,15 +34,31 @@ pub fn compare(args: &CompareArgs, terminal: &Terminal) -> Result<Exit, Stop> {
         let diagnostic = Diagnostic::new(Code::CannotRead, message).help("compare two outputs, or two or more models");
         return Ok(terminal.report(&session.failed::<()>(diagnostic)));
     }
+    let engines_given = args.page.workload.runtime.as_deref().is_some_and(|engines| engines.contains(','));
+    if let ([only], false) = (args.models.as_slice(), engines_given) {
+        let why = "there is nothing to compare it with: give two models, or two engines (`--runtime eager,vllm`)";
+        return Err(refused::<CompareArgs>("models", only, why).into());
+    }
     let (mut models, mut labels, mut worst) = (Vec::new(), Vec::new(), Exit::Fine);
-    for model in &args.models {
-        let variant = Variant::read(model, &args.page.workload, session.catalog())?;
+    // Of several engines each model is run by each.
+    let engines: Vec<Option<&str>> = match args.page.workload.runtime.as_deref() {
+        Some(engines) if engines_given => engines.split(',').map(Some).collect(),
+        _ => vec![None],
+    };
+    for (model, engine) in args.models.iter().flat_map(|model| engines.iter().map(move |engine| (model, *engine))) {
+        let mut variant = Variant::read(model, &args.page.workload, session.catalog())?;
+        if let Some(engine) = engine {
+            variant.options.runtime = Some(engine.trim().into());
+        }
         let (model, exit) = evaluated(&variant, &args.page.workload, &session, terminal)?;
         worst = worst.max(exit);
         models.extend(model);
-        labels.push(variant.label);
+        labels.push(match (variant.label, engine) {
+            (label, None) => label.map(str::to_owned),
+            (label, Some(engine)) => Some(format!("{} ({})", label.unwrap_or(variant.model), engine.trim())),
+        });
     }
-    if models.len() != args.models.len() {
+    if models.len() != args.models.len() * engines.len() {
         return Ok(if worst == Exit::Fine { Exit::Wrong } else { worst });
     }
     let mut pages: Vec<_> = models.iter().map(Evaluation::summary).collect();

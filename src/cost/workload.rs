@@ -146,7 +146,8 @@ impl RunOptions {
     ) -> Result<(Execution, Option<Diagnostic>), Box<Diagnostic>> {
         let asked = self.runtime.as_deref().unwrap_or(EAGER);
         let (name, version) = asked.split_once('@').map_or((asked, None), |(name, version)| (name, Some(version)));
-        let found = if name == EAGER && version.is_none() { None } else { Some(catalog.runtime(name).map_err(first)?) };
+        let found =
+            if name == EAGER && version.is_none() { None } else { Some(catalog.runtime(name).map_err(|said| first(&said))?) };
         let phase = workload.phase.unwrap_or(Phase::Prefill);
         let runtime = found.as_ref().map(|(_, runtime)| &**runtime);
         if let Some(runtime) = runtime.filter(|runtime| phase == Phase::Train && !runtime.trains) {
@@ -218,7 +219,7 @@ fn unknown_version(runtime: &Runtime, version: &str) -> Option<Diagnostic> {
 }
 
 /// The first of several.
-fn first(said: Diagnostics) -> Box<Diagnostic> {
+fn first(said: &Diagnostics) -> Box<Diagnostic> {
     let first = said.iter().next().cloned();
     first.unwrap_or_else(|| Diagnostic::new(Code::UnknownRuntime, "a runtime that can't be read")).boxed()
 }

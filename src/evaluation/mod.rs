@@ -13,6 +13,7 @@ use std::sync::Arc;
 pub use expect::{figure, figures_of_facts, workload_of_point};
 pub use rows::{Instance, Parameter, Row};
 
+use crate::catalog::Runtime;
 use crate::cost::bind::{BoundModel, bind};
 use crate::cost::workload::{CompleteWorkload, Workload};
 use crate::cost::{CostReport, cost};
@@ -112,6 +113,12 @@ impl Evaluation {
     #[must_use]
     pub fn name(&self) -> Option<&str> {
         self.checked.model.name.as_ref().map(|name| &*name.value).or_else(|| stem(&self.source.name))
+    }
+
+    /// The engine that runs it; `None`: eager PyTorch.
+    #[must_use]
+    pub fn runtime(&self) -> Option<Arc<Runtime>> {
+        self.checked.classes.catalog().runtime_at(self.execution.runtime?)?.ok()
     }
 
     /// The distinct layers, in the order of execution.

@@ -41,6 +41,14 @@ impl RowInfo {
         &self.around.prefixes
     }
 
+    /// The layers that it stands for, by the path of one of its instances: `model.layers.0.self_attn.q_proj`, and their classes.
+    pub fn stands_for<'r>(&'r self, path: &'r str) -> impl Iterator<Item = (String, &'r str)> {
+        let own = self.row.segment.as_ref().map_or(0, |segment| segment.pattern().len());
+        let around = path.len().checked_sub(own).and_then(|at| path.get(..at)).unwrap_or_default();
+        let layers = self.row.merged.iter().flat_map(|merged| &merged.layers);
+        layers.map(move |layer| (format!("{around}{}", layer.name), &*layer.class_name))
+    }
+
     /// How often each instance runs: the product of these.
     pub fn calls(&self) -> impl Iterator<Item = &Argument> {
         self.around.calls.iter().chain(self.row.calls.as_deref())

@@ -129,6 +129,14 @@ pub struct Merged {
     pub layers: Vec<Stood>,
 }
 
+impl Merged {
+    /// What it stands for, in words: `q_proj, k_proj, v_proj`.
+    #[must_use]
+    pub fn names(&self) -> String {
+        self.layers.iter().map(|layer| &*layer.name).collect::<Vec<_>>().join(", ")
+    }
+}
+
 /// A layer that another stands for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Stood {

@@ -191,9 +191,9 @@ impl Uses {
     /// Notes what of the inside of a node is read.
     fn inside(&mut self, id: usize, nodes: &[Node<Box<Row>>], at: usize, rest: &[Step]) {
         let children = self.bodies.get(id).and_then(|body| body.children.get(at)).cloned();
-        let found: Option<(BodyId, &[Node<Box<Row>>], u32, &[Step])> = match (nodes.get(at), children, rest) {
+        let found = match (nodes.get(at), children, rest) {
             (Some(Node::Composite(composite)), Some(Children::One(inner)), [Step::Child(child), rest @ ..]) => {
-                Some((inner, &composite.body, *child, rest))
+                Some((inner, composite.body.as_slice(), *child, rest))
             }
             (Some(Node::Repeat(repeat)), Some(Children::Many(ids)), [Step::Instance(index), Step::Child(child), rest @ ..]) => {
                 let has = |indices: &Indices| indices.contains(*index);

@@ -16,6 +16,7 @@ pub fn conventions(compiled: &Evaluation, counted: Option<&Counted>, units: Unit
         }
         None => vec!["1 multiply-add = 2 FLOPs".to_owned()],
     };
+    parts.extend(compiled.runtime().map(|runtime| format!("run by {}", escape_terminal(&runtime.name))));
     let uses = compiled.flat.uses();
     if uses.reads("attention") && counted.is_none() {
         parts.push(match workload.attention {

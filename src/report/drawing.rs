@@ -40,7 +40,9 @@ impl<'f> Drawing<'f> {
                     let info = self.flat.row(*row).map(|info| &info.row);
                     let module = info.and_then(|row| row.kind).is_none_or(|kind| kind == ClassKind::Module);
                     let class = info.map_or("", |row| last_segment(&row.class_name));
-                    let lines = [name.as_str(), class].into_iter().filter(|text| !text.is_empty()).map(str::to_owned).collect();
+                    let merged = info.and_then(|row| row.merged.as_ref()).map(|merged| format!("for {}", merged.names()));
+                    let lines = [name.as_str(), class].into_iter().filter(|text| !text.is_empty()).map(str::to_owned);
+                    let lines = lines.chain(merged).collect();
                     line(Line::Layer { row: row.0, lines, module }, depth)?;
                 }
                 Part::Cluster(cluster) => {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::units::{self, Units};
 use crate::catalog::{
-    Alias, Class, Convention, Device, Dim, Dtype, ElementDef, Example, Formula, Parameter, Role, Selector, ShapeDef, ValueDef,
+    Alias, Class, Convention, Device, Dim, Dtype, ElementDef, Example, Formula, Layers, Parameter, Rewritten, Role, Runtime,
+    Selector, ShapeDef, ValueDef,
 };
 use crate::cost::rules::{Rule, rule};
 use crate::quantity::Quantity;
@@ -199,6 +200,49 @@ pub fn explain_convention(convention: &Convention) -> String {
         }
     }
     out
+}
+
+/// All there is to say about a runtime: how it sets options, what it runs as one, what isn't followed.
+#[must_use]
+pub fn explain_runtime(runtime: &Runtime) -> String {
+    let plain = |text: &str| escape_terminal(text).into_owned();
+    let mut out = format!("{} (runtime)\n\n  {}\n", plain(&runtime.name), plain(&runtime.doc));
+    if !runtime.aliases.is_empty() {
+        let _ = writeln!(out, "  also: {}", plain(&runtime.aliases.join(", ")));
+    }
+    if let Some(versions) = &runtime.versions {
+        let _ = writeln!(out, "  versions: {} to {}", plain(&versions.from), plain(&versions.to));
+    }
+    let trains = if runtime.trains { "" } else { "; it doesn't train models" };
+    let _ = writeln!(out, "  source: {}{trains}", plain(&runtime.source));
+    let options = runtime.options.iter().map(|option| {
+        let phase = option.phase.map(|phase| format!("in {}", phase.word())).unwrap_or_default();
+        vec![option.name.to_string(), option.values.join(" or "), phase]
+    });
+    section(&mut out, "options, the first of each is taken", options);
+    if !runtime.rewrites.is_empty() {
+        let _ = writeln!(out, "\nruns as one");
+    }
+    for rewrite in &runtime.rewrites {
+        let name = rewrite.name.as_ref().map(|name| format!(", as {}", plain(name))).unwrap_or_default();
+        let _ = writeln!(out, "  {}{name}", plain(&rewrite.class));
+        let layers = match &rewrite.layers {
+            Layers::Siblings(layers) => format!("two and more that read the same value, of {}", rewritten(layers)),
+            Layers::Chain(layers) => layers.iter().map(rewritten).collect::<Vec<_>>().join(", then "),
+            Layers::Absorbed => "a layer without matrix products, with one beside it".to_owned(),
+        };
+        let _ = writeln!(out, "    {}\n    {}\n    source: {}", plain(&layers), plain(&rewrite.doc), plain(&rewrite.source));
+    }
+    section(&mut out, "not followed", runtime.left_alone.iter().map(|text| vec![plain(text)]));
+    out
+}
+
+/// Which layers, in words.
+fn rewritten(layer: &Rewritten) -> String {
+    let roles = layer.roles.iter().map(|role| role.word().to_owned());
+    let classes = layer.classes.iter().map(|class| format!("class {class}"));
+    let names = layer.names.iter().map(|name| format!("{name} where no role is said"));
+    roles.chain(classes).chain(names).collect::<Vec<_>>().join(" or ")
 }
 
 /// Of which layers a term is, in words.

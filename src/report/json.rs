@@ -15,7 +15,7 @@ use crate::cost::workload::CompleteWorkload;
 use crate::evaluation::Evaluation;
 use crate::flow::Peak;
 use crate::language::checkpoint::Mixed;
-use crate::quantity::workload::Phase;
+use crate::quantity::workload::{Mla, Phase};
 use crate::quantity::{Cost, QUANTITIES, Total};
 use crate::syntax::json::write;
 
@@ -38,7 +38,7 @@ pub fn render(compiled: &Evaluation, options: &Options, out: &mut dyn Write) -> 
         "\n  \"workload\": {},",
         json(&WorkloadJson(&compiled.bound.workload, compiled.mix(), super::grid::checkpoint(compiled)))?
     )?;
-    write!(out, "\n  \"conventions\": {},", json(&ConventionsJson(&compiled.bound.workload))?)?;
+    write!(out, "\n  \"conventions\": {},", json(&ConventionsJson(compiled))?)?;
     if let Some(counted) = &options.convention {
         write!(out, "\n  \"convention\": {},", json(&convention_json(counted))?)?;
     }
@@ -116,6 +116,22 @@ impl Serialize for LineJson<'_> {
         if let Some(tied) = self.line.tied_to {
             map.serialize_entry("tied_to", tied)?;
         }
+        if let Some(info) = evaluation.flat.row(row.id()).filter(|info| info.row.merged.is_some()) {
+            let of: Vec<Stood> = info.stands_for(&self.line.path).map(|(path, class)| Stood(path, class)).collect();
+            map.serialize_entry("stands_for", &of)?;
+        }
+        map.end()
+    }
+}
+
+/// A layer that another stands for: its path and its class.
+struct Stood<'a>(String, &'a str);
+
+impl Serialize for Stood<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("path", &self.0)?;
+        map.serialize_entry("class", self.1)?;
         map.end()
     }
 }
@@ -223,16 +239,23 @@ impl Serialize for WorkloadJson<'_> {
     }
 }
 
-struct ConventionsJson<'a>(&'a CompleteWorkload);
+struct ConventionsJson<'a>(&'a Evaluation);
 
 impl Serialize for ConventionsJson<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("attention", self.0.attention.word())?;
-        map.serialize_entry("kernel", self.0.kernel.word())?;
-        map.serialize_entry("logits", self.0.logits.word())?;
-        map.serialize_entry("cache", self.0.cache.word())?;
-        map.serialize_entry("backend", self.0.backend.word())?;
+        let workload = &self.0.bound.workload;
+        if let Some(runtime) = self.0.runtime() {
+            map.serialize_entry("runtime", &*runtime.name)?;
+        }
+        map.serialize_entry("attention", workload.attention.word())?;
+        map.serialize_entry("kernel", workload.kernel.word())?;
+        if workload.mla != Mla::default() {
+            map.serialize_entry("mla", workload.mla.word())?;
+        }
+        map.serialize_entry("logits", workload.logits.word())?;
+        map.serialize_entry("cache", workload.cache.word())?;
+        map.serialize_entry("backend", workload.backend.word())?;
         map.serialize_entry("flops_per_multiply_add", &2)?;
         map.end()
     }

@@ -212,6 +212,17 @@ pub fn list_conventions(catalog: &Catalog) -> Listing {
     Listing { what: "conventions", columns, rows: rows.collect(), last_says_little: false }
 }
 
+/// The engines: the name to call one by, the versions of which something is known, and what it does to a model.
+#[must_use]
+pub fn list_runtimes(catalog: &Catalog) -> Listing {
+    let rows = catalog.runtimes().filter_map(Result::ok).map(|runtime| {
+        let versions = runtime.versions.as_ref().map_or_else(String::new, |known| format!("{} to {}", known.from, known.to));
+        vec![text(&runtime.name), texts(&runtime.aliases), text(&versions), text(&runtime.doc)]
+    });
+    let columns = vec![("runtime", "runtime"), ("aliases", "also"), ("versions", "versions"), ("doc", "what it does")];
+    Listing { what: "runtimes", columns, rows: rows.collect(), last_says_little: false }
+}
+
 /// The devices: the name to call them by, their main figures, and whether those were read from the vendor's own documents.
 #[must_use]
 pub fn list_devices(catalog: &Catalog) -> Listing {

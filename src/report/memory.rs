@@ -19,7 +19,6 @@ use crate::analysis::memory::{Moment, Plan, Training};
 use crate::analysis::split::Split;
 use crate::analysis::summary::CountedBy;
 use crate::catalog::Device;
-use crate::cost::workload::CompleteWorkload;
 use crate::evaluation::Evaluation;
 use crate::flow::{Alive, AliveThen, Kind, TrainingStep};
 use crate::quantity::Exact;
@@ -459,10 +458,18 @@ fn table(report: &MemoryReport<'_>, out: &mut dyn Write) -> io::Result<()> {
         }
     }
     writeln!(out)?;
-    wrap(&conventions(&report.evaluation.bound.workload), report.width).iter().try_for_each(|line| writeln!(out, "{line}"))
+    wrap(&conventions(report.evaluation), report.width).iter().try_for_each(|line| writeln!(out, "{line}"))
 }
 
-fn conventions(workload: &CompleteWorkload) -> String {
+fn conventions(evaluation: &Evaluation) -> String {
+    let workload = &evaluation.bound.workload;
+    if let Some(runtime) = evaluation.runtime() {
+        return format!(
+            "What {} runs, {} backend: values live until they were read. Its allocator, its workspaces and what it keeps free are not in it.",
+            escape_terminal(&runtime.name),
+            workload.backend.word()
+        );
+    }
     format!(
         "Eager PyTorch, {} kernel, cache {}, {} backend; storages as they are, no allocator rounding. docs/memory.md has the rules.",
         workload.kernel.word(),
@@ -485,7 +492,7 @@ fn markdown(report: &MemoryReport<'_>, out: &mut dyn Write) -> io::Result<()> {
             writeln!(out, "\n{}", escape_markdown(note))?;
         }
     }
-    writeln!(out, "\n{}", conventions(&report.evaluation.bound.workload))
+    writeln!(out, "\n{}", conventions(report.evaluation))
 }
 
 /// A section, a name and a number a line.

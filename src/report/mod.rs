@@ -39,6 +39,7 @@ mod tensors;
 mod title;
 mod tree;
 pub mod units;
+mod varied;
 mod why;
 
 use std::io::{self, Write};
@@ -48,7 +49,7 @@ pub use crate::syntax::escape::{escape_csv, escape_dot, escape_markdown, escape_
 pub use crate::syntax::words::fit;
 pub use changes::render_changes;
 pub use dot::render_dot;
-pub use explain::{errors_page, explain_class, explain_code, explain_convention, explain_device, explain_dtype};
+pub use explain::{errors_page, explain_class, explain_code, explain_convention, explain_device, explain_dtype, explain_runtime};
 pub use families::families_page;
 pub use family::{explain_block, explain_family};
 pub use formula::{FormulaFormat, render_formulas};
@@ -56,7 +57,8 @@ pub use found::render_found;
 pub use grid::{Sort, column_keys};
 pub use lines::{By, Group, Line, expanded, folded, groups};
 pub use list::{
-    Listing, list_blocks, list_classes, list_conventions, list_devices, list_dtypes, list_families, list_models, render_list,
+    Listing, list_blocks, list_classes, list_conventions, list_devices, list_dtypes, list_families, list_models, list_runtimes,
+    render_list,
 };
 pub use memory::{MEMORY_FORMATS, MemoryFormat, MemoryReport};
 pub use mermaid::render_mermaid;
@@ -74,6 +76,8 @@ pub use summary::{render_compare, render_summary};
 pub use tensors::{TensorFormat, TensorOptions, TensorsBy, render_tensors};
 pub use tree::render_tree;
 
+pub use title::title;
+pub use varied::{VariedPlan, render_varied};
 pub use why::{explain_composite, explain_layer};
 
 use crate::analysis::convention::Counted;

@@ -374,6 +374,9 @@ fn structure(first: &str, second: &str, difference: &Difference) -> Section {
             let class = single.class.rsplit('.').next().unwrap_or_default();
             let text = format!("{class} x{}, {} params", single.instances, units::exact(single.params));
             rows.push(vec![format!("{mark} {}", single.path), text]);
+            if let Some((names, why)) = &single.stands_for {
+                rows.push(vec![String::new(), format!("for {names}: {why}")]);
+            }
         }
         if list.len() > MOST {
             rows.push(vec![format!("{mark} ... and {} more", list.len() - MOST), String::new()]);
@@ -405,7 +408,15 @@ fn structure(first: &str, second: &str, difference: &Difference) -> Section {
 
 fn difference_json(difference: &Difference) -> Json {
     let singles = |list: &[crate::analysis::compare::Single]| -> Vec<Json> {
-        list.iter().map(|s| json!({ "path": s.path, "class": &*s.class, "layers": s.instances, "params": s.params })).collect()
+        let single = |s: &crate::analysis::compare::Single| {
+            let mut said = json!({ "path": s.path, "class": &*s.class, "layers": s.instances, "params": s.params });
+            if let (Some((names, why)), Some(said)) = (&s.stands_for, said.as_object_mut()) {
+                said.insert("stands_for".to_owned(), json!(names.split(", ").collect::<Vec<_>>()));
+                said.insert("why".to_owned(), json!(&**why));
+            }
+            said
+        };
+        list.iter().map(single).collect()
     };
     let changed: Vec<Json> = difference
         .changed

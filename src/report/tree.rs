@@ -67,11 +67,13 @@ impl Tree<'_> {
         }
         let calls = self.evaluation.row(id).map(|row| row.calls()).filter(|calls| row.calls.is_some() && *calls != 1);
         let calls = calls.map(|calls| format!(", {calls} calls")).unwrap_or_default();
+        let merged = row.merged.as_ref().map(|merged| format!(", for {}", merged.names())).unwrap_or_default();
         let tied = row.tied.first().map(|tied| format!(", tied to {}", tied.path)).unwrap_or_default();
         let outputs = self.evaluation.flow.rows.get(id.0 as usize).map_or(&[][..], |row| row.outputs());
         let shapes: Vec<String> = outputs.iter().flatten().map(|shape| tuple(shape)).collect();
         let output = if shapes.is_empty() { String::new() } else { format!(" -> {}", shapes.join(", ")) };
-        let text = format!("{open}{name}{close}: {}({}){calls}{tied}{output}", last_segment(&row.class_name), facts.join(", "));
+        let text =
+            format!("{open}{name}{close}: {}({}){calls}{merged}{tied}{output}", last_segment(&row.class_name), facts.join(", "));
         writeln!(out, "{}{}", "  ".repeat(depth), escape_terminal(&text))
     }
 

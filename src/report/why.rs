@@ -21,6 +21,12 @@ pub fn explain_layer(path: &str, row: Row<'_>, reasons: &Reasons<'_>) -> String 
         }
         let _ = writeln!(out, "  {}\n  source: {}", class.0.doc, class.0.source);
     }
+    if let Some(merged) = &info.row.merged {
+        let _ = writeln!(out, "  stands for, in {}:", merged.runtime);
+        for (path, class) in info.stands_for(path) {
+            let _ = writeln!(out, "    {path}  {class}");
+        }
+    }
     let _ = writeln!(out, "  occurs: {}", occurrence(info, cost.calls));
     let _ = writeln!(out, "  workload: {}", workload(&row.bound().workload));
     section(&mut out, "parameters", reasons.parameters.iter().map(parameter));

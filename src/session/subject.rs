@@ -5,13 +5,14 @@ use crate::catalog::{Catalog, Classes};
 use crate::language::check::CATALOG_BLOCKS;
 use crate::report::{
     explain_block, explain_class, explain_code, explain_convention, explain_device, explain_dtype, explain_family,
+    explain_runtime,
 };
 use crate::syntax::diag::{CODES, Code, Diagnostic, Diagnostics, nearest};
 use std::sync::Arc;
 
 impl Session {
     /// What there is to say of a diagnostic's code (`E0304`), a class (`torch.nn.Linear`), a dtype (`q4_k`), a device (`h100-sxm`), a
-    /// family (`llama`), a convention (`fvcore`) or a block (`blocks/gqa_attention`), in this order: their names don't meet, which a test asserts.
+    /// family (`llama`), a convention (`fvcore`), a runtime (`vllm`) or a block (`blocks/gqa_attention`), in this order: their names don't meet, which a test asserts.
     ///
     /// ```
     /// let text = layerspec::Session::new().explain("torch.nn.Linear").into_result()?;
@@ -40,8 +41,20 @@ fn explanation(what: &str, catalog: &Arc<Catalog>) -> Option<String> {
     let device = || catalog.device(what)?.ok().map(|device| explain_device(&device));
     let family = || catalog.family(what)?.ok().map(explain_family);
     let block = || catalog.block(what.strip_prefix(CATALOG_BLOCKS)?)?.ok().map(|block| explain_block(block));
+    let runtime = || {
+        let name = what.strip_prefix("runtimes/").unwrap_or(what);
+        catalog.runtime(name).ok().map(|(_, runtime)| explain_runtime(&runtime))
+    };
     let convention = || catalog.convention(what).ok().map(|convention| explain_convention(&convention));
-    catalog.dtype(what).ok().map(|dtype| explain_dtype(&dtype)).or_else(device).or_else(family).or_else(convention).or_else(block)
+    catalog
+        .dtype(what)
+        .ok()
+        .map(|dtype| explain_dtype(&dtype))
+        .or_else(device)
+        .or_else(family)
+        .or_else(convention)
+        .or_else(runtime)
+        .or_else(block)
 }
 
 fn unknown(what: &str, catalog: &Arc<Catalog>) -> Diagnostic {

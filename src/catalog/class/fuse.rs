@@ -134,8 +134,8 @@ pub fn fused(whole: Whole, parts: &[Part<'_>], wires: &Wires) -> Option<Class> {
             .iter()
             .filter_map(|(part, output)| fuser.output(usize::from(*part), usize::from(*output)))
             .collect(),
-        flops: fuser.flops(span, parts.iter().map(|part| &part.class.flops)),
-        backward: backward.map(|flops| fuser.flops(span, flops.into_iter())),
+        flops: fuser.flops(span, &parts.iter().map(|part| &part.class.flops)),
+        backward: backward.map(|flops| fuser.flops(span, &flops.into_iter())),
         quantized: all(|class| &class.quantized),
         divided: fuser.divided(),
         active_params: None,
@@ -339,7 +339,7 @@ impl<'c> Fuser<'c> {
         Some(self.written_out(span, added(stated.map(|(at, formula)| self.expr(at, &formula.expr)))))
     }
 
-    fn flops<'f>(&self, span: Span, of: impl Iterator<Item = &'f FlopFormulas> + Clone) -> FlopFormulas {
+    fn flops<'f>(&self, span: Span, of: &(impl Iterator<Item = &'f FlopFormulas> + Clone)) -> FlopFormulas {
         let total = |one: fn(&FlopFormulas) -> &Formula| {
             let exprs = of.clone().enumerate().map(|(at, flops)| self.expr(at, &one(flops).expr));
             self.written_out(span, added(exprs))
