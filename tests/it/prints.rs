@@ -1,5 +1,7 @@
 //! Texts of `print(model)` as models: what is read, what a family makes of it, what stands as it is, what is refused.
 
+use std::path::Path;
+
 use layerspec::diagnostics::{Code, Diagnostics};
 use layerspec::{Evaluation, Execution, Model, Outcome, Session, Settings, Workload};
 
@@ -82,6 +84,60 @@ fn a_known_class_is_its_family_with_the_layers_between_modules() {
         assert_eq!(codes(&outcome.diagnostics), [Code::CheckpointRemark]);
         assert!(said(&outcome.diagnostics).contains("`num_attention_heads`"), "{}", said(&outcome.diagnostics));
     }
+}
+
+/// Texts that PyTorch printed of small models, with what it counted: names and ways of printing of several versions, `unknown-*` of roots that
+/// no family knows (tests/reference/README.md says how they were made).
+#[test]
+fn texts_of_several_versions_have_the_parameters_that_pytorch_counts() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference/prints");
+    let mut read = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let counted: u128 = text.split_once(": ").unwrap().1.split_once(" parameters").unwrap().0.parse().unwrap();
+        let outcome = printed(&text);
+        assert!(!outcome.diagnostics.has_errors(), "{name}: {:#?}", outcome.diagnostics);
+        assert_eq!(
+            outcome.value.as_ref().unwrap().family().is_none(),
+            name.starts_with("unknown-"),
+            "{name}: {}",
+            said(&outcome.diagnostics)
+        );
+        assert_eq!(evaluated(outcome).value.unwrap().params(), counted, "{name}");
+        read += 1;
+    }
+    assert!(read >= 18, "{read}");
+}
+
+#[test]
+fn what_is_assumed_of_parts_and_of_shared_tensors_is_said() {
+    let text = |name: &str| {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/reference/prints/{name}.txt"));
+        std::fs::read_to_string(path).unwrap()
+    };
+    // Heads of both parts, though the sizes of one leave no room for the other's.
+    let siglip = said(&printed(&text("siglip-has-no-class-token")).diagnostics);
+    for key in ["`text_config.num_attention_heads`", "`vision_config.num_attention_heads`"] {
+        assert!(siglip.contains(key), "{siglip}");
+    }
+    let writer = said(&printed(&text("vit-writes-with-gpt2")).diagnostics);
+    assert!(writer.contains("`encoder.image_size` 224"), "{writer}");
+    // lm_head of GPT-2: 120 x 64.
+    assert!(writer.contains("`decoder.lm_head.weight` is shared with another layer"), "{writer}");
+    assert!(writer.contains(&format!("{} parameters more", 120 * 64)), "{writer}");
+    // TrOCR has a larger one, as the model of its sizes says; of an inner config only what isn't said is shown.
+    let trocr = said(&printed(&text("trocr-base-4.46.3")).diagnostics);
+    assert!(trocr.contains("`encoder.image_size` 384") && !trocr.contains("`encoder.hidden_size`"), "{trocr}");
+    // Of T5 all three tables are the one that is shared.
+    let t5 = said(&printed(&text("t5-tied")).diagnostics);
+    assert!(t5.contains(&format!("{} parameters more if they have", 3 * 120 * 64)), "{t5}");
+    // Llama's head has its own unless it is said.
+    let outcome = printed(&llama(""));
+    assert!(said(&outcome.diagnostics).contains("`tie_word_embeddings` false"), "{}", said(&outcome.diagnostics));
+    let tied = SESSION.printed("printed.txt", llama(""), &Settings::default().set("tie_word_embeddings", true));
+    assert_eq!(evaluated(tied).value.unwrap().params(), LLAMA - 64_000);
 }
 
 #[test]
