@@ -154,8 +154,15 @@ fn what_stands_around_a_text_doesnt_matter() {
     let fenced = format!("This is the model:\n\n```\n{text}```\n\nIt has (a few): layers (see above).\n");
     let page = format!("<pre><code>{}</code></pre>", text.replace('\'', "&#39;").replace("1e-05", "1e&#45;05"));
     let windows = text.replace('\n', "\r\n");
+    let logged: String = text.lines().map(|line| format!("2026-12-01 10:11:12,345 INFO root: {line}\n")).collect();
+    let escaped = text.replace('_', "\\_");
+    let stored: String = text.lines().map(|line| format!("    \"{line}\\n\",\n")).collect();
+    let string = format!("\"text/plain\": \"{}\"", text.replace('\n', "\\n"));
     let assigned = format!("model = {text}");
-    for text in [flat, one_line, quoted, numbered, labelled, coloured, session, notebook, fenced, page, windows, assigned] {
+    for text in [
+        flat, one_line, quoted, numbered, labelled, coloured, session, notebook, fenced, page, windows, assigned, logged,
+        escaped, stored, string,
+    ] {
         assert_eq!(params(&text), LLAMA, "{text}");
         assert_eq!(family(&text).as_deref(), Some("llama"), "{text}");
     }
@@ -335,6 +342,43 @@ fn an_attention_of_torch_has_weights_that_arent_printed() {
 )";
     // sum(p.numel()) of torch.nn.TransformerEncoderLayer(512, 8) is 3,152,384.
     assert_eq!(params(text), 6 * 3_152_384);
+}
+
+#[test]
+fn layers_of_torch_have_the_parameters_that_it_counts() {
+    // sum(p.numel()) of torch 2.15.0, and what FlopCounterMode counts on the CPU of 16 rows where it sees the product.
+    let layers: [(&str, u128, Option<u128>); 8] = [
+        ("LSTM(7, 11, num_layers=2, batch_first=True, dropout=0.5, bidirectional=True)", 4840, None),
+        ("LSTM(7, 11, proj_size=5, batch_first=True)", 671, Some(16 * 1166)),
+        ("GRU(7, 11, num_layers=3, batch_first=True)", 2244, Some(16 * 4092)),
+        ("RNN(7, 11, bias=False)", 198, Some(16 * 396)),
+        ("LSTMCell(7, 11)", 880, Some(16 * 1584)),
+        ("PReLU(num_parameters=7)", 7, Some(0)),
+        ("LogSoftmax(dim=1)", 0, Some(0)),
+        ("Swish()", 0, Some(0)),
+    ];
+    let before = 3 * 7 + 7;
+    for (layer, counted, products) in layers {
+        let text =
+            format!("Net(\n (a): Embedding(9, 3)\n (b): Linear(in_features=3, out_features=7, bias=True)\n (c): {layer}\n)");
+        let at = evaluated(printed(&text)).value.unwrap();
+        assert_eq!(at.params(), 27 + before + counted, "{layer}");
+        if let Some(products) = products {
+            assert_eq!(at.matmul_flops(), 2 * 16 * 21 + products, "{layer}");
+        }
+    }
+    // Between grids: 8 x 12 x 12 becomes 2 x 24 x 24, then 2 x 48 x 48. sum(p.numel()): 224 + 16 + 0 + 0 + 152.
+    let text = "Net(
+      (a): Conv2d(3, 8, kernel_size=(3, 3), stride=(1, 1), padding=(1, 1))
+      (n): InstanceNorm2d(8, eps=1e-05, momentum=0.1, affine=True, track_running_stats=False)
+      (p): PixelShuffle(upscale_factor=2)
+      (u): Upsample(scale_factor=2.0, mode='bilinear')
+      (c): Conv2d(2, 8, kernel_size=(3, 3), stride=(1, 1), padding=(1, 1))
+    )";
+    let settings = Settings::default().set("image_size", 12u64);
+    let at = evaluated(SESSION.printed("net.txt", text, &settings)).value.unwrap();
+    assert_eq!(at.params(), 224 + 16 + 152);
+    assert_eq!(at.matmul_flops(), 2 * (12 * 12 * 27 * 8 + 48 * 48 * 18 * 8));
 }
 
 #[test]
