@@ -220,6 +220,12 @@ fn an_adapter_is_counted_apart() {
         let outcome = printed(&wrapped);
         assert!(said(&outcome.diagnostics).contains(&format!("{} parameters", 2 * 2 * 64 * 8)), "{}", said(&outcome.diagnostics));
     }
+    // PEFT prints what isn't there, too.
+    let tokens = "(embed_tokens): TrainableTokensWrapper(
+      (original_module): None
+      (token_adapter): TrainableTokensLayer((base_layer): Embedding(1000, 64))
+    )";
+    assert_eq!(params(&llama("").replace("(embed_tokens): Embedding(1000, 64)", tokens)), LLAMA);
     let embedding = "(embed_tokens): lora.Embedding(
       (base_layer): Embedding(1000, 64)
       (lora_A): ModuleDict()
