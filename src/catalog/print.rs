@@ -74,6 +74,8 @@ pub struct PrintedLayer {
     pub is_of_lines: bool,
     /// What a config says of weights that are stored so.
     pub quantization: Option<Value>,
+    /// What it is said with where the text says nothing of it: expressions over `around`, the module that it is in.
+    pub unsaid: Vec<(Arc<str>, KeyValue)>,
     /// What a composite computes itself: layers before its children, each with its class, parameters, size and what it gives.
     pub adds: Vec<PrintedLayer>,
 }
@@ -100,7 +102,7 @@ pub struct PrintedKey {
 /// A path that was another one in older versions.
 #[derive(Debug)]
 pub struct PrintedName {
-    /// The older one, as whole segments.
+    /// The older one, as whole segments; behind a `^` only where a path begins.
     pub name: Arc<str>,
     /// Today's.
     pub now: Arc<str>,
@@ -129,6 +131,12 @@ const LAYER_KEYS: &[Key] = &[
     key("flat", KeyKind::Flag, false, "whether all of a sample becomes one row"),
     key("lines", KeyKind::Flag, false, "whether its class takes the dimensions of a grid as one"),
     key("quantization", KeyKind::Variables, false, "what a config says of weights that are stored so"),
+    key(
+        "unsaid",
+        KeyKind::Variables,
+        false,
+        "what it is said with if nothing is printed of it: expressions over `<around>`, the module that it is in",
+    ),
     key("adds", KeyKind::Variables, false, "layers that a composite of this class computes itself, by name"),
     key("doc", KeyKind::Text, false, "a remark for readers"),
     key("source", KeyKind::Text, false, "where that is written down"),
@@ -137,7 +145,12 @@ const LAYER_KEYS: &[Key] = &[
 const KEY_KEYS: &[Key] = &[
     key("from", KeyKind::Texts, false, "what it is, the first that has a value: expressions over modules by their names"),
     key("guess", KeyKind::Texts, false, "what it may be if the text doesn't say it"),
-    key("part", KeyKind::Texts, false, "an inner config: the modules that it is for"),
+    key(
+        "part",
+        KeyKind::Texts,
+        false,
+        "an inner config: the modules that it is for, the first that is there; behind a colon a pattern of their class",
+    ),
     key("each", KeyKind::Template, false, "a list of the layers of `over`: what it says of `<layer>`; of one null, no list"),
     key("those", KeyKind::Template, false, "the numbers of the layers of `over` of which this holds; of one null, no list"),
     key("over", KeyKind::Texts, false, "modules whose modules are the layers, the first that is there"),
@@ -223,7 +236,7 @@ impl Entry for PrintedLayer {
         let f = fields(&member.value, "a layer as it is printed", LAYER_KEYS, &[], diagnostics)?;
         let also = texts(f.get("also"), diagnostics);
         let class = f.get("class").and_then(|node| text(node, diagnostics));
-        let parameters = parameters(f.get("parameters"), diagnostics);
+        let [parameters, unsaid] = ["parameters", "unsaid"].map(|key| parameters(f.get(key), diagnostics));
         let [size, gives, out] = ["size", "gives", "out"].map(|key| f.get(key).and_then(|node| key_formula(node, diagnostics)));
         let takes = f.get("takes").and_then(|node| takes(node, diagnostics)).unwrap_or(Takes::Any);
         let [is_nothing, is_flat, is_of_lines] =
@@ -245,6 +258,7 @@ impl Entry for PrintedLayer {
             is_flat,
             is_of_lines,
             quantization,
+            unsaid,
             adds,
         })
     }

@@ -333,7 +333,7 @@ impl Session {
             let text = pretty(&whole);
             match self.fitting(name, contents, (name, text.as_bytes()), &settings) {
                 Ok(fitting) => {
-                    let guessed = Self::guessed("the shapes don't say", family, &attempt);
+                    let guessed = Self::guessed("the shapes don't say", family, &config.said, &attempt);
                     return Ok(Inferred { text, fitting, guessed });
                 }
                 Err(misfit) => {

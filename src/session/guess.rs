@@ -36,14 +36,15 @@ impl Session {
                 .filter(|(key, _)| *key != "vocab_size")
                 .filter_map(|(key, value)| Some((*value, *variables.get(key)?)));
             let both = both.filter(|(_, value)| is_data(value));
-            let both: Vec<(&Json, &Json)> = both.collect();
+            let agreed: Option<usize> = both.map(|(said, of_model)| agreed(said, of_model)).sum();
             const ENOUGH: usize = 2;
-            if both.len() < ENOUGH || both.iter().any(|(a, b)| a != b) {
+            if agreed.is_none_or(|agreed| agreed < ENOUGH) {
                 continue;
             }
             let known = |key: &String| family.variables.iter().any(|variable| *variable.name.value == **key);
-            let more = variables.iter().filter(|(key, value)| !said.contains_key(*key) && known(key) && is_data(value));
-            let mut more: Map<String, Json> = more.map(|(key, value)| (key.clone(), (*value).clone())).collect();
+            let more = variables.iter().filter(|(key, value)| known(key) && is_data(value));
+            let more = more.filter_map(|(key, value)| Some((key.clone(), beyond(said.get(key).copied(), value)?)));
+            let mut more: Map<String, Json> = more.collect();
             // A text doesn't say that two modules share a tensor; a file that has its layers written out does.
             let tie = "tie_word_embeddings".to_owned();
             if known(&tie) && !said.contains_key(&tie) && file.text.contains("\"tied_to\"") {
@@ -61,17 +62,24 @@ impl Session {
     }
 
     /// That it was found so. `unsaid`: "the text doesn't say".
-    pub(super) fn guessed(unsaid: &str, family: &Family, (guess, of): &Attempt) -> Option<Diagnostic> {
+    pub(super) fn guessed(unsaid: &str, family: &Family, said: &Map<String, Json>, (guess, of): &Attempt) -> Option<Diagnostic> {
         let reads = |key: &str| {
             let own = family.aliased(key).map_or(key, |own| &**own);
             family.variables.iter().any(|variable| *variable.name.value == *own)
         };
-        let plain = |value: &Json| matches!(value, Json::Number(_) | Json::Bool(_) | Json::String(_));
-        let shown: Vec<String> = guess
-            .iter()
-            .filter(|(key, value)| plain(value) && reads(key))
-            .map(|(key, value)| format!("`{key}` {value}"))
-            .collect();
+        let mut shown = Vec::new();
+        for (key, value) in guess.iter().filter(|(key, _)| reads(key)) {
+            let said = said.get(key).and_then(Json::as_object);
+            match value {
+                Json::Object(inner) => {
+                    let new =
+                        inner.iter().filter(|(name, value)| is_plain(value) && said.is_none_or(|said| !said.contains_key(*name)));
+                    shown.extend(new.map(|(name, value)| format!("`{key}.{name}` {value}")));
+                }
+                value if is_plain(value) => shown.push(format!("`{key}` {value}")),
+                _ => {}
+            }
+        }
         if shown.is_empty() {
             return None;
         }
@@ -86,4 +94,25 @@ impl Session {
         let diagnostic = Diagnostic::new(Code::CheckpointRemark, message);
         Some(help.into_iter().fold(diagnostic, Diagnostic::help))
     }
+}
+
+fn is_plain(value: &Json) -> bool {
+    matches!(value, Json::Number(_) | Json::Bool(_) | Json::String(_))
+}
+
+/// How many values a text and a model of the catalog both have, where all of them agree. Inner configs are looked into; a vocabulary may have
+/// grown there, too.
+fn agreed(said: &Json, of_model: &Json) -> Option<usize> {
+    let (Json::Object(said), Json::Object(of_model)) = (said, of_model) else { return (said == of_model).then_some(1) };
+    let both = said.iter().filter(|(key, _)| *key != "vocab_size").filter_map(|(key, value)| Some((value, of_model.get(key)?)));
+    both.map(|(said, of_model)| agreed(said, of_model)).sum()
+}
+
+/// What a model has beyond what a text says of a key. `None`: nothing.
+fn beyond(said: Option<&Json>, of_model: &Json) -> Option<Json> {
+    let Some(said) = said else { return Some(of_model.clone()) };
+    let (Json::Object(said), Json::Object(of_model)) = (said, of_model) else { return None };
+    let mut whole = of_model.clone();
+    whole.extend(said.clone());
+    (whole.len() > said.len()).then_some(Json::Object(whole))
 }

@@ -6,8 +6,8 @@ use super::{Model, Outcome, Session, Settings, pretty};
 use crate::cost::workload::Workload;
 use crate::evaluation::Evaluation;
 use crate::import::print::{
-    self, Adapter, Made, Module, Printed, Unknown, cleaned, differences, family_of, is_print, model_of, model_of_adapters,
-    read_print, table_of, unwrapped,
+    self, Adapter, Made, Module, Printed, Unknown, cleaned, completed, differences, family_of, is_print, model_of,
+    model_of_adapters, read_print, shared, table_of, unwrapped,
 };
 use crate::import::{Weight, weights};
 use crate::lower::Execution;
@@ -100,7 +100,7 @@ impl Reading<'_> {
         if !unwrapped.wrappers.is_empty() {
             said.push(self.remark(format!("taken off: {}", few_quoted(&unwrapped.wrappers, MOST_NAMED))));
         }
-        let root = unwrapped.root;
+        let root = completed(unwrapped.root, &self.session.catalog);
         let mut outcome = self.of_root(&root, &text.cuts, &mut said);
         if outcome.value.is_some() && !unwrapped.adapters.is_empty() {
             said.push(self.adapters(&unwrapped.adapters));
@@ -149,14 +149,22 @@ impl Reading<'_> {
             for attempt in self.session.attempts(family, &config) {
                 let mut whole = config.said.clone();
                 whole.extend(attempt.0.clone());
-                match self.weights(&whole, "the config").map(|own| differences(&printed, &of_text, &own)) {
-                    Ok(None) => {
-                        said.extend(Session::guessed("the text doesn't say", family, &attempt));
+                let own = match self.weights(&whole, "the config") {
+                    Ok(own) => own,
+                    Err(unmade) => {
+                        why = why.or(Some(unmade));
+                        continue;
+                    }
+                };
+                match differences(&printed, &of_text, &own) {
+                    None => {
+                        let (paths, elements) = shared(&printed, &of_text, &own);
+                        said.extend((!paths.is_empty()).then(|| self.remark(once(&paths, elements))));
+                        said.extend(Session::guessed("the text doesn't say", family, &config.said, &attempt));
                         let model = self.session.read_with(&self.source.name, pretty(&whole), self.settings);
                         return Ok(Some(model));
                     }
-                    Ok(Some(different)) => differs = differs.or(Some(different)),
-                    Err(unmade) => why = why.or(Some(unmade)),
+                    Some(different) => differs = differs.or(Some(different)),
                 }
             }
         }
@@ -196,7 +204,7 @@ impl Reading<'_> {
             return self.session.said(all);
         }
         let message = format!(
-            "`{}` is taken as its text has it, {} layers: what runs between them (sums, attention itself) isn't in it, nor are tensors that modules own",
+            "`{}` is taken as its text has it, {} layers: what runs between them (sums, attention itself) isn't in it, nor are tensors that modules own, nor whether two share one",
             root.class, made.layers
         );
         said.push(self.remark(message));
@@ -249,6 +257,16 @@ impl Reading<'_> {
         };
         self.remark(format!("the adapter is apart from the model: {count} beside its own{more}, which are what is trained"))
     }
+}
+
+/// That tensors are counted once that a text shows twice.
+fn once(paths: &[String], elements: u128) -> String {
+    let (are, they) =
+        if paths.len() == 1 { ("is", "it has a tensor of its own") } else { ("are", "they have tensors of their own") };
+    format!(
+        "{} {are} shared with another layer, as the family has it, and counted there: {elements} parameters more if {they}",
+        few_quoted(paths, MOST_NAMED)
+    )
 }
 
 fn one_unknown(unknown: &Unknown) -> String {

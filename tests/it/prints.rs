@@ -1,5 +1,7 @@
 //! Texts of `print(model)` as models: what is read, what a family makes of it, what stands as it is, what is refused.
 
+use std::path::Path;
+
 use layerspec::diagnostics::{Code, Diagnostics};
 use layerspec::{Evaluation, Execution, Model, Outcome, Session, Settings, Workload};
 
@@ -84,6 +86,60 @@ fn a_known_class_is_its_family_with_the_layers_between_modules() {
     }
 }
 
+/// Texts that PyTorch printed of small models, with what it counted: names and ways of printing of several versions, `unknown-*` of roots that
+/// no family knows (tests/reference/README.md says how they were made).
+#[test]
+fn texts_of_several_versions_have_the_parameters_that_pytorch_counts() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference/prints");
+    let mut read = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let counted: u128 = text.split_once(": ").unwrap().1.split_once(" parameters").unwrap().0.parse().unwrap();
+        let outcome = printed(&text);
+        assert!(!outcome.diagnostics.has_errors(), "{name}: {:#?}", outcome.diagnostics);
+        assert_eq!(
+            outcome.value.as_ref().unwrap().family().is_none(),
+            name.starts_with("unknown-"),
+            "{name}: {}",
+            said(&outcome.diagnostics)
+        );
+        assert_eq!(evaluated(outcome).value.unwrap().params(), counted, "{name}");
+        read += 1;
+    }
+    assert!(read >= 18, "{read}");
+}
+
+#[test]
+fn what_is_assumed_of_parts_and_of_shared_tensors_is_said() {
+    let text = |name: &str| {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/reference/prints/{name}.txt"));
+        std::fs::read_to_string(path).unwrap()
+    };
+    // Heads of both parts, though the sizes of one leave no room for the other's.
+    let siglip = said(&printed(&text("siglip-has-no-class-token")).diagnostics);
+    for key in ["`text_config.num_attention_heads`", "`vision_config.num_attention_heads`"] {
+        assert!(siglip.contains(key), "{siglip}");
+    }
+    let writer = said(&printed(&text("vit-writes-with-gpt2")).diagnostics);
+    assert!(writer.contains("`encoder.image_size` 224"), "{writer}");
+    // lm_head of GPT-2: 120 x 64.
+    assert!(writer.contains("`decoder.lm_head.weight` is shared with another layer"), "{writer}");
+    assert!(writer.contains(&format!("{} parameters more", 120 * 64)), "{writer}");
+    // TrOCR has a larger one, as the model of its sizes says; of an inner config only what isn't said is shown.
+    let trocr = said(&printed(&text("trocr-base-4.46.3")).diagnostics);
+    assert!(trocr.contains("`encoder.image_size` 384") && !trocr.contains("`encoder.hidden_size`"), "{trocr}");
+    // Of T5 all three tables are the one that is shared.
+    let t5 = said(&printed(&text("t5-tied")).diagnostics);
+    assert!(t5.contains(&format!("{} parameters more if they have", 3 * 120 * 64)), "{t5}");
+    // Llama's head has its own unless it is said.
+    let outcome = printed(&llama(""));
+    assert!(said(&outcome.diagnostics).contains("`tie_word_embeddings` false"), "{}", said(&outcome.diagnostics));
+    let tied = SESSION.printed("printed.txt", llama(""), &Settings::default().set("tie_word_embeddings", true));
+    assert_eq!(evaluated(tied).value.unwrap().params(), LLAMA - 64_000);
+}
+
 #[test]
 fn what_stands_around_a_text_doesnt_matter() {
     let text = llama("");
@@ -98,8 +154,15 @@ fn what_stands_around_a_text_doesnt_matter() {
     let fenced = format!("This is the model:\n\n```\n{text}```\n\nIt has (a few): layers (see above).\n");
     let page = format!("<pre><code>{}</code></pre>", text.replace('\'', "&#39;").replace("1e-05", "1e&#45;05"));
     let windows = text.replace('\n', "\r\n");
+    let logged: String = text.lines().map(|line| format!("2026-12-01 10:11:12,345 INFO root: {line}\n")).collect();
+    let escaped = text.replace('_', "\\_");
+    let stored: String = text.lines().map(|line| format!("    \"{line}\\n\",\n")).collect();
+    let string = format!("\"text/plain\": \"{}\"", text.replace('\n', "\\n"));
     let assigned = format!("model = {text}");
-    for text in [flat, one_line, quoted, numbered, labelled, coloured, session, notebook, fenced, page, windows, assigned] {
+    for text in [
+        flat, one_line, quoted, numbered, labelled, coloured, session, notebook, fenced, page, windows, assigned, logged,
+        escaped, stored, string,
+    ] {
         assert_eq!(params(&text), LLAMA, "{text}");
         assert_eq!(family(&text).as_deref(), Some("llama"), "{text}");
     }
@@ -157,6 +220,12 @@ fn an_adapter_is_counted_apart() {
         let outcome = printed(&wrapped);
         assert!(said(&outcome.diagnostics).contains(&format!("{} parameters", 2 * 2 * 64 * 8)), "{}", said(&outcome.diagnostics));
     }
+    // PEFT prints what isn't there, too.
+    let tokens = "(embed_tokens): TrainableTokensWrapper(
+      (original_module): None
+      (token_adapter): TrainableTokensLayer((base_layer): Embedding(1000, 64))
+    )";
+    assert_eq!(params(&llama("").replace("(embed_tokens): Embedding(1000, 64)", tokens)), LLAMA);
     let embedding = "(embed_tokens): lora.Embedding(
       (base_layer): Embedding(1000, 64)
       (lora_A): ModuleDict()
@@ -279,6 +348,43 @@ fn an_attention_of_torch_has_weights_that_arent_printed() {
 )";
     // sum(p.numel()) of torch.nn.TransformerEncoderLayer(512, 8) is 3,152,384.
     assert_eq!(params(text), 6 * 3_152_384);
+}
+
+#[test]
+fn layers_of_torch_have_the_parameters_that_it_counts() {
+    // sum(p.numel()) of torch 2.15.0, and what FlopCounterMode counts on the CPU of 16 rows where it sees the product.
+    let layers: [(&str, u128, Option<u128>); 8] = [
+        ("LSTM(7, 11, num_layers=2, batch_first=True, dropout=0.5, bidirectional=True)", 4840, None),
+        ("LSTM(7, 11, proj_size=5, batch_first=True)", 671, Some(16 * 1166)),
+        ("GRU(7, 11, num_layers=3, batch_first=True)", 2244, Some(16 * 4092)),
+        ("RNN(7, 11, bias=False)", 198, Some(16 * 396)),
+        ("LSTMCell(7, 11)", 880, Some(16 * 1584)),
+        ("PReLU(num_parameters=7)", 7, Some(0)),
+        ("LogSoftmax(dim=1)", 0, Some(0)),
+        ("Swish()", 0, Some(0)),
+    ];
+    let before = 3 * 7 + 7;
+    for (layer, counted, products) in layers {
+        let text =
+            format!("Net(\n (a): Embedding(9, 3)\n (b): Linear(in_features=3, out_features=7, bias=True)\n (c): {layer}\n)");
+        let at = evaluated(printed(&text)).value.unwrap();
+        assert_eq!(at.params(), 27 + before + counted, "{layer}");
+        if let Some(products) = products {
+            assert_eq!(at.matmul_flops(), 2 * 16 * 21 + products, "{layer}");
+        }
+    }
+    // Between grids: 8 x 12 x 12 becomes 2 x 24 x 24, then 2 x 48 x 48. sum(p.numel()): 224 + 16 + 0 + 0 + 152.
+    let text = "Net(
+      (a): Conv2d(3, 8, kernel_size=(3, 3), stride=(1, 1), padding=(1, 1))
+      (n): InstanceNorm2d(8, eps=1e-05, momentum=0.1, affine=True, track_running_stats=False)
+      (p): PixelShuffle(upscale_factor=2)
+      (u): Upsample(scale_factor=2.0, mode='bilinear')
+      (c): Conv2d(2, 8, kernel_size=(3, 3), stride=(1, 1), padding=(1, 1))
+    )";
+    let settings = Settings::default().set("image_size", 12u64);
+    let at = evaluated(SESSION.printed("net.txt", text, &settings)).value.unwrap();
+    assert_eq!(at.params(), 224 + 16 + 152);
+    assert_eq!(at.matmul_flops(), 2 * (12 * 12 * 27 * 8 + 48 * 48 * 18 * 8));
 }
 
 #[test]

@@ -15,6 +15,7 @@ pub fn cleaned(bytes: &[u8]) -> Option<String> {
         [0xfe, 0xff, rest @ ..] => Cow::Owned(utf16(rest, u16::from_be_bytes)?),
         _ => Cow::Borrowed(std::str::from_utf8(bytes).ok()?),
     };
+    let text = unescaped(&text);
     let is_html = ["&lt;", "&gt;", "&#", "&quot;", "<pre", "<span", "<code", "</"].iter().any(|sign| text.contains(sign));
     let mut out = String::with_capacity(text.len());
     for (number, line) in text.split('\n').enumerate() {
@@ -26,6 +27,25 @@ pub fn cleaned(bytes: &[u8]) -> Option<String> {
         out.push_str(without_marks(&line));
     }
     Some(out)
+}
+
+/// Without what a notebook or a document writes for a line's end, an underscore, a bracket: `\\n`, `\\_`, `\\[`.
+fn unescaped(text: &str) -> Cow<'_, str> {
+    if !text.contains('\\') {
+        return Cow::Borrowed(text);
+    }
+    let ends = text.replace("\\n\",\n", "\n").replace("\\n", "\n");
+    let mut out = String::with_capacity(ends.len());
+    let mut rest = ends.as_str();
+    while let Some((before, after)) = rest.split_once('\\') {
+        out.push_str(before);
+        if !after.starts_with(['_', '[', ']', '(', ')', '*', '"', '-', '.', '#']) {
+            out.push('\\');
+        }
+        rest = after;
+    }
+    out.push_str(rest);
+    Cow::Owned(out)
 }
 
 fn utf16(bytes: &[u8], read: fn([u8; 2]) -> u16) -> Option<String> {
@@ -85,9 +105,16 @@ fn without_marks(line: &str) -> &str {
     if start.starts_with(['(', ')']) {
         return line;
     }
-    // `[rank0]: ` of a launcher.
-    let labelled = start.strip_prefix('[').and_then(|label| label.split_once(']')).filter(|(label, _)| label.len() < 40);
-    let start = labelled.map_or(start, |(_, rest)| rest.trim_start_matches([':', ' ']));
+    if let Some(logged) = without_time(start) {
+        return logged;
+    }
+    // `[rank0]: ` of a launcher, `[2026-12-01 10:11:12][INFO] ` of a logger; a line of a notebook's file is quoted.
+    let mut start = start.trim_start_matches('"').trim_start();
+    while let Some((_, rest)) =
+        start.strip_prefix('[').and_then(|label| label.split_once(']')).filter(|(label, _)| label.len() < 40)
+    {
+        start = rest.trim_start_matches([':', ' ']);
+    }
     let rest = start.trim_start_matches(|c: char| MARKS.contains(&c) || c.is_whitespace());
     let rest = if rest.starts_with(['(', ')']) {
         rest
@@ -96,6 +123,16 @@ fn without_marks(line: &str) -> &str {
         number.trim_start_matches(|c: char| matches!(c, ':' | '.') || MARKS.contains(&c) || c.is_whitespace())
     };
     if rest.starts_with(['(', ')']) { rest } else { line }
+}
+
+/// The line of a logger, `2026-12-01 10:11:12,345 INFO root: (mlp): ...`, from its parenthesis on. `None`: it is none, or a class stands
+/// before the parenthesis.
+fn without_time(line: &str) -> Option<&str> {
+    let date = line.split(' ').next().filter(|date| date.len() == 10)?;
+    let is_date =
+        date.bytes().enumerate().all(|(at, byte)| if matches!(at, 4 | 7) { byte == b'-' } else { byte.is_ascii_digit() });
+    let (before, _) = line.split_once(['(', ')'])?;
+    (is_date && before.ends_with(' ')).then(|| line.get(before.len()..)).flatten()
 }
 
 #[cfg(test)]
@@ -108,6 +145,11 @@ mod tests {
         assert_eq!(clean("\u{1b}[1;32mA(\u{1b}[0m\r\n  (b): C()\r\n)"), "A(\n  (b): C()\n)");
         assert_eq!(clean("> A(\n>   (b): C()\n> )"), "> A(\n(b): C()\n)");
         assert_eq!(clean("1 | A(\n 2 |  (b): C()\n3 | )"), "1 | A(\n(b): C()\n)");
+        assert_eq!(clean("    \"A(\\n\",\n    \"  (b): C()\\n\",\n    \")\\n\""), "    \"A(\n(b): C()\n)\n\"");
+        assert_eq!(clean("A(\\n  (b\\_c): C(d\\_e=\\[1\\])\\n)"), "A(\n  (b_c): C(d_e=[1])\n)");
+        assert_eq!(clean("[2026-12-01 10:11][INFO] (b): C()"), "(b): C()");
+        assert_eq!(clean("2026-12-01 10:11:12,345 INFO x: (b): C()"), "(b): C()");
+        assert_eq!(clean("2026-12-01 10:11:12,345 INFO x: A("), "2026-12-01 10:11:12,345 INFO x: A(");
         assert_eq!(clean("<pre>A(\n (b): C(x=&#39;n&#39;)\n)</pre>"), "A(\n (b): C(x='n')\n)");
         assert_eq!(cleaned(b"\xff\xfeA\0(\0)\0").unwrap(), "A()");
         assert_eq!(cleaned(b"\xff\xff"), None);

@@ -65,8 +65,14 @@ impl Printed {
             return path.to_owned();
         }
         let whole = format!(".{path}.");
-        let now =
-            self.names.iter().fold(whole, |path, (old, now)| if path.contains(old) { path.replace(old, now) } else { path });
+        let now = self.names.iter().fold(whole, |path, (old, now)| match old.strip_prefix(".^") {
+            Some(first) => match path.strip_prefix('.').and_then(|path| path.strip_prefix(first)) {
+                Some(rest) => format!("{now}{rest}"),
+                None => path,
+            },
+            None if path.contains(old) => path.replace(old, now),
+            None => path,
+        });
         now.trim_matches('.').to_owned()
     }
 }
@@ -127,4 +133,22 @@ pub fn differences(printed: &Printed, of_text: &[Weight], of_family: &[Weight]) 
         why.push(format!("the text has no {}", few_quoted(&missing, MOST_NAMED)));
     }
     (!why.is_empty()).then(|| why.join("; "))
+}
+
+/// The weights of a text that a family has as another layer's and counts there, by their paths, and their elements. A text shows them as it
+/// shows any other.
+#[must_use]
+pub fn shared(printed: &Printed, of_text: &[Weight], of_family: &[Weight]) -> (Vec<String>, u128) {
+    let tied: HashMap<String, &Weight> =
+        of_family.iter().filter(|weight| weight.is_tied).map(|weight| (weight.path(), weight)).collect();
+    let mut paths = Vec::new();
+    let mut elements = 0u128;
+    for weight in of_text {
+        let path = path_of(&printed.now(&weight.module), &weight.name);
+        if tied.contains_key(&path) {
+            elements = elements.saturating_add(u128::from(weight.elements()));
+            paths.push(path);
+        }
+    }
+    (paths, elements)
 }

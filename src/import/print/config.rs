@@ -13,10 +13,11 @@ use serde_json::{Map, Value as Json, json};
 use super::read::Module;
 use crate::catalog::{Catalog, KeyFormula, KeyValue, PrintedKey};
 use crate::syntax::expr::{Name, Value, eval, json_of};
+use crate::syntax::glob;
 use crate::syntax::spec::{Datum, Family, Variable};
 
 /// Modules in modules that an expression reaches.
-const REACH: usize = 4;
+pub(super) const REACH: usize = 4;
 
 /// And so many of them.
 const MOST_REACHED: usize = 2000;
@@ -32,7 +33,8 @@ const ASIDE: char = '_';
 pub struct Config {
     /// What the text says.
     pub said: Map<String, Json>,
-    /// What it may be where the text doesn't say it: guesses to be tried in their order, each for all keys.
+    /// What it may be where the text doesn't say it: guesses to be tried in their order, each for all keys. Of an inner config a guess has
+    /// what is said of it, too.
     pub guesses: Vec<Map<String, Json>>,
 }
 
@@ -95,16 +97,17 @@ impl<'m> Modules<'m> {
         let mut said = Map::new();
         let mut guesses: Vec<Map<String, Json>> = Vec::new();
         let mut open = Vec::new();
+        let mut inner_guesses = Vec::new();
         if let Some(model_type) = family.and_then(|family| family.model_types.first()) {
             said.insert("model_type".to_owned(), json!(&**model_type));
         }
         for key in catalog.print_keys() {
             if let Some((inner, class)) = part(self, &key.part) {
                 // Whose part is of a family that its class doesn't name knows the family itself.
-                let inner = Modules::of(inner).of_part(family_of(class, catalog).into_iter().next(), catalog);
-                let mut value = inner.said;
-                value.extend(inner.guesses.into_iter().next().unwrap_or_default());
-                said.insert(key.name.to_string(), Json::Object(value));
+                let mut inner = Modules::of(inner).of_part(family_of(class, catalog).into_iter().next(), catalog);
+                inner.said.retain(|key, _| !key.starts_with(ASIDE));
+                said.insert(key.name.to_string(), Json::Object(inner.said));
+                inner_guesses.push((&*key.name, inner.guesses));
                 continue;
             }
             match key.from.iter().find_map(|formula| env.value(formula, &said)).or_else(|| env.list(key, &said)) {
@@ -114,7 +117,8 @@ impl<'m> Modules<'m> {
                 None => open.extend((!key.guess.is_empty()).then_some(key)),
             }
         }
-        let most = open.iter().map(|key| key.guess.len()).max().unwrap_or(0);
+        let of_keys = open.iter().map(|key| key.guess.len());
+        let most = of_keys.chain(inner_guesses.iter().map(|(_, guesses)| guesses.len())).max().unwrap_or(0);
         for at in 0..most {
             let mut guess = said.clone();
             let mut own = Map::new();
@@ -125,7 +129,17 @@ impl<'m> Modules<'m> {
                     own.insert(key.name.to_string(), value);
                 }
             }
+            // Heads are whole, so what makes parts of them is no guess.
+            if own.values().any(|value| value.is_f64()) {
+                continue;
+            }
             own.retain(|key, _| !key.starts_with(ASIDE));
+            for (name, inner) in &inner_guesses {
+                let Some(inner) = inner.get(guesses.len()).or(inner.first()).filter(|inner| !inner.is_empty()) else { continue };
+                let mut whole = said.get(*name).and_then(Json::as_object).cloned().unwrap_or_default();
+                whole.extend(inner.clone());
+                own.insert((*name).to_owned(), Json::Object(whole));
+            }
             if !guesses.contains(&own) {
                 guesses.push(own);
             }
@@ -163,7 +177,10 @@ impl<'m> Modules<'m> {
 
 /// The module that an inner config is for, and its class.
 fn part<'m>(modules: &Modules<'m>, names: &[Arc<str>]) -> Option<(&'m Module, &'m str)> {
-    let found = names.iter().find_map(|name| modules.first.get(&**name))?;
+    let found = names.iter().find_map(|name| {
+        let (name, class) = name.split_once(':').unwrap_or((name, "*"));
+        modules.first.get(name).filter(|module| glob::matches(class, module.short_class()))
+    })?;
     Some((found, &found.class))
 }
 
@@ -178,6 +195,7 @@ impl<'e, 'm> Env<'e, 'm> {
     fn of(modules: &'e Modules<'m>, family: Option<&Family>) -> Self {
         let constant = |variable: &Variable| match &variable.value.datum {
             Datum::Number(number) => Some((variable.name.value.clone(), Value::Number(*number))),
+            Datum::Bool(flag) => Some((variable.name.value.clone(), Value::Bool(*flag))),
             _ => None,
         };
         let defaults = family.iter().flat_map(|family| &family.variables).filter_map(constant).collect();
@@ -222,7 +240,7 @@ impl<'e, 'm> Env<'e, 'm> {
 }
 
 /// A module as expressions see it.
-fn seen(module: &Module, reach: usize, reached: &mut usize) -> Value {
+pub(super) fn seen(module: &Module, reach: usize, reached: &mut usize) -> Value {
     *reached += 1;
     let count = module.children.iter().fold(0u64, |sum, child| sum.saturating_add(child.count));
     let mut members: Vec<(Arc<str>, Value)> =

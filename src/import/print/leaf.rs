@@ -21,7 +21,8 @@ pub struct Known<'c> {
     class: Arc<str>,
     /// Whether it may have weights.
     pub has_weights: bool,
-    /// The class's parameters that have no default, and those that what flows says.
+    /// The class's parameters, those of them that have no default, and those that what flows says.
+    named: Vec<Arc<str>>,
     wanted: Vec<Arc<str>>,
     of_flow: Vec<Arc<str>>,
     /// What it needs.
@@ -112,6 +113,7 @@ pub fn known<'c>(module: &Module, catalog: &'c Catalog) -> Result<Option<Known<'
         rule,
         has_weights: !class.weights.is_empty(),
         class: name,
+        named: class.parameters.iter().map(|p| p.name.clone()).collect(),
         wanted: class.parameters.iter().filter(|p| p.default.is_none()).map(|p| p.name.clone()).collect(),
         of_flow: OF_FLOW.iter().filter(of_flow).map(|name| (*name).into()).collect(),
         demand,
@@ -194,7 +196,7 @@ impl Known<'_> {
 
     /// Parameters that are printed by their names, and those that what flows says.
     fn of_class(&self, module: &Module, flow: &Flow) -> Map<String, Json> {
-        let printed = self.wanted.iter().filter_map(|name| Some((name.to_string(), json_of(module.arg(name)?))));
+        let printed = self.named.iter().filter_map(|name| Some((name.to_string(), json_of(module.arg(name)?))));
         let mut parameters: Map<String, Json> = printed.filter(|(_, value)| !value.is_null()).collect();
         if self.of_flow.iter().any(|name| &**name == "features")
             && let Some(features) = flow.features()

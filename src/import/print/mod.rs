@@ -11,12 +11,14 @@ mod leaf;
 mod read;
 mod tensors;
 mod tree;
+mod unsaid;
 mod wrap;
 
 pub use clean::cleaned;
-pub use compare::{Printed, differences};
+pub use compare::{Printed, differences, shared};
 pub use config::{Config, Modules, family_of};
 pub use read::{Module, is_print, read_print, table_of};
 pub use tensors::modules_of;
 pub use tree::{Made, Unknown, model_of, model_of_adapters};
+pub use unsaid::completed;
 pub use wrap::{Adapter, unwrapped};

@@ -98,6 +98,8 @@ enum What<'t> {
     Parameter(&'t str, usize),
     /// Dots in place of a module: where the text behind them begins.
     Left(usize),
+    /// `None`: no module, and where the text behind it begins.
+    Nothing(usize),
 }
 
 fn is_class(byte: u8) -> bool {
@@ -142,6 +144,9 @@ fn item(text: &str, at: usize) -> Option<Item<'_>> {
         return Some(Item { key, count, what: What::Left(here + dots.len()) });
     }
     let end = ahead.bytes().take(MOST_NAME).position(|byte| !is_class(byte))?;
+    if ahead.get(..end) == Some("None") {
+        return Some(Item { key, count, what: What::Nothing(here + end) });
+    }
     let class = ahead.get(..end).filter(|class| !class.is_empty() && !class.starts_with(|c: char| c.is_ascii_digit()))?;
     ahead.get(end..)?.starts_with('(').then_some(Item { key, count, what: What::Class(class, here + end + 1) })
 }
@@ -366,6 +371,7 @@ impl Reader<'_> {
                 self.cuts.push(at);
                 Ok(behind)
             }
+            What::Nothing(behind) => Ok(behind),
         }
     }
 

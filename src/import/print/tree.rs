@@ -302,12 +302,18 @@ impl<'c> Tree<'c> {
         let mut made = known.layer(module, &flow);
         let mut reading = reading;
         // A window that is larger than what is there was meant for another grid: the first of so many channels.
+        // If those are too small, too, for one of which nothing is known.
         if made.is_err()
-            && matches!(known.demand, Demand::Grid(Some(_), _))
-            && let Some(given) = self.given(&known.demand)
+            && let Demand::Grid(Some(channels), dims) = known.demand
         {
-            made = known.layer(module, &given.flow);
-            reading = given;
+            let of_channels = self.first_grids.get(&(dims, channels)).cloned();
+            let sizes = of_channels.into_iter().chain(self.grids.get(&dims).cloned()).chain([self.first_grid(dims)]);
+            let fitting =
+                sizes.map(|sizes| Flow::Grid(channels, sizes)).find_map(|flow| Some((known.layer(module, &flow).ok()?, flow)));
+            if let Some((layer, flow)) = fitting {
+                made = Ok(layer);
+                reading = self.given_as(flow);
+            }
         }
         match made {
             Ok(layer) => self.write(module, layer, &reading, body),
@@ -432,6 +438,11 @@ impl<'c> Tree<'c> {
                 Flow::Grid((*channels)?, sizes)
             }
         };
+        Some(self.given_as(flow))
+    }
+
+    /// A tensor that the model is called with, of this shape.
+    fn given_as(&mut self, flow: Flow) -> Reading {
         let name = match self.given.iter().find(|(_, known)| *known == flow) {
             Some((name, _)) => name.clone(),
             None => {
@@ -444,7 +455,7 @@ impl<'c> Tree<'c> {
                 name
             }
         };
-        Some(Reading { inputs: Some(name), flow, way: Way::Plain })
+        Reading { inputs: Some(name), flow, way: Way::Plain }
     }
 
     fn first_grid(&mut self, dims: usize) -> Vec<u64> {
