@@ -7,14 +7,12 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{ArgAction, Args as ClapArgs, CommandFactory, Parser, Subcommand, ValueEnum};
 
-use super::output::Terminal;
 use super::target::Target;
 use crate::analysis::axis::{self, Numbers, Shard, Values};
 use crate::analysis::memory::{Gradients, Lora, Training};
 use crate::catalog::{Catalog, Dtype};
 use crate::cost::workload::{RunOptions, Workload};
 use crate::flow::{Checkpointing, Loss};
-use crate::lower::Execution;
 use crate::quantity::workload::{After, Attention, Backend, Cache, Kernel, Logits, Mla, Phase};
 use crate::quantity::{TOTALS, Total, total};
 use crate::report::units::Units;
@@ -22,8 +20,8 @@ use crate::report::{
     By, FORMATS, Format, FormulaFormat, MEMORY_FORMATS, MemoryFormat, OUTPUT_FORMATS, OutputFormat, PageFormat, Sort,
     TensorFormat, TensorsBy, column_keys,
 };
-use crate::session::{Session, Settings, Stage};
-use crate::syntax::diag::{Diagnostic, nearest};
+use crate::session::{Settings, Stage};
+use crate::syntax::diag::nearest;
 use crate::syntax::expr::Value;
 
 /// Compiles hierarchical descriptions of neural networks: parameters, FLOPs and memory of every basic layer, exactly as PyTorch has them.
@@ -1168,34 +1166,6 @@ impl WorkloadArgs {
         RunOptions { kernel: self.kernel, cache: self.cache, backend: self.backend, mla: self.mla, runtime: self.runtime.clone() }
     }
 
-    /// What is asked of the model, and how it is run. A remark on that is said.
-    ///
-    /// # Errors
-    /// No dtype or runtime of the catalog is of that name, or the runtime doesn't do what is asked for.
-    pub fn asked(&self, session: &Session, terminal: &Terminal) -> Result<(Workload, Execution), clap::Error> {
-        let workload = self.workload(session.catalog())?;
-        self.run(workload, &self.options(), session, terminal)
-    }
-
-    /// A workload, and how it is run with these options.
-    ///
-    /// # Errors
-    /// Those of [`WorkloadArgs::asked`].
-    pub fn run(
-        &self,
-        mut workload: Workload,
-        options: &RunOptions,
-        session: &Session,
-        terminal: &Terminal,
-    ) -> Result<(Workload, Execution), clap::Error> {
-        let (execution, remark) =
-            options.execution(&mut workload, session.catalog()).map_err(|why| not_run::<Self>(options, &why))?;
-        if let Some(remark) = remark {
-            terminal.report(&session.said::<()>(remark.into()));
-        }
-        Ok((workload, execution))
-    }
-
     /// How the model is taken.
     #[must_use]
     pub fn settings(&self, catalog: &Catalog) -> Settings {
@@ -1210,12 +1180,6 @@ impl WorkloadArgs {
             partial: self.partial,
         }
     }
-}
-
-/// Why a model isn't run so.
-pub fn not_run<C: ClapArgs>(options: &RunOptions, why: &Diagnostic) -> clap::Error {
-    let help: String = why.help.iter().map(|help| format!("; {help}")).collect();
-    refused::<C>("runtime", options.runtime.as_deref().unwrap_or_default(), &format!("{}{help}", why.message))
 }
 
 /// What the weights of a whole model can be said to be.

@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::args::CheckArgs;
+use super::asked::asked;
 use super::input;
 use super::output::{Exit, Stop, Terminal, write_to};
 use crate::session::{Model, Outcome, Session, Settings};
@@ -13,7 +14,7 @@ use crate::syntax::escape::escape_terminal;
 pub fn run(args: &CheckArgs, terminal: &Terminal) -> Result<Exit, Stop> {
     let Some(session) = terminal.session() else { return Ok(Exit::Wrong) };
     let settings = args.workload.settings(session.catalog());
-    let (workload, execution) = args.workload.asked(&session, terminal)?;
+    let (workload, execution) = asked(&args.workload, &session, terminal)?;
     let (mut exit, mut files, mut failed) = (Exit::Fine, 0usize, 0usize);
     if args.bless {
         return bless(args, terminal, &session);
@@ -42,7 +43,7 @@ pub fn run(args: &CheckArgs, terminal: &Terminal) -> Result<Exit, Stop> {
 /// Writes the facts that hold into the files that state some, or into which some are to be put.
 fn bless(args: &CheckArgs, terminal: &Terminal, session: &Session) -> Result<Exit, Stop> {
     let settings = args.workload.settings(session.catalog());
-    let (workload, execution) = args.workload.asked(session, terminal)?;
+    let (workload, execution) = asked(&args.workload, session, terminal)?;
     let facts: Vec<&str> = args.facts.iter().map(String::as_str).collect();
     let mut exit = Exit::Fine;
     for name in &args.models {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::args::CompileArgs;
+use super::asked::asked;
 use super::input;
 use super::output::{Exit, Stop, Terminal, write_to};
 use crate::evaluation::Evaluation;
@@ -11,7 +12,7 @@ use crate::syntax::diag::{Code, Diagnostic};
 
 pub fn run(args: &CompileArgs, terminal: &Terminal) -> Result<Exit, Stop> {
     let Some(session) = terminal.session() else { return Ok(Exit::Wrong) };
-    let (workload, execution) = args.workload.asked(&session, terminal)?;
+    let (workload, execution) = asked(&args.workload, &session, terminal)?;
     let convention = match args.report.convention.as_deref().map(|name| session.catalog().convention(name)).transpose() {
         Ok(convention) => convention,
         Err(said) => return Ok(terminal.report(&session.said::<()>(said))),

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::args::ExplainArgs;
+use super::asked::asked;
 use super::input;
 use super::output::{Exit, Stop, Terminal, write_to};
 use crate::report::fit;
@@ -21,7 +22,7 @@ pub fn run(args: &ExplainArgs, terminal: &Terminal) -> Result<Exit, Stop> {
 /// The layer, the composite or the variable at a path of a model.
 fn explain_path(path: &str, args: &ExplainArgs, terminal: &Terminal) -> Result<Exit, Stop> {
     let Some(session) = terminal.session() else { return Ok(Exit::Wrong) };
-    let (workload, execution) = args.workload.asked(&session, terminal)?;
+    let (workload, execution) = asked(&args.workload, &session, terminal)?;
     let model = input::read(&args.what, &args.workload.settings(session.catalog()), &session);
     let loaded = model.value.clone();
     let mut outcome = model.and_then(|model| model.lowered(&execution)).and_then(|lowered| lowered.at(&workload));

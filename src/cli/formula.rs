@@ -1,6 +1,7 @@
 //! `layerspec formula`.
 
 use super::args::FormulaArgs;
+use super::asked::asked;
 use super::input;
 use super::output::{Exit, Stop, Terminal, write_to};
 use crate::analysis::formula::formed;
@@ -11,7 +12,7 @@ use crate::syntax::diag::{Code, Diagnostic};
 
 pub fn run(args: &FormulaArgs, terminal: &Terminal) -> Result<Exit, Stop> {
     let Some(session) = terminal.session() else { return Ok(Exit::Wrong) };
-    let (workload, execution) = args.workload.asked(&session, terminal)?;
+    let (workload, execution) = asked(&args.workload, &session, terminal)?;
     let model = input::read(&args.model, &args.workload.settings(session.catalog()), &session);
     let keys = model.value.clone();
     let lowered = model.and_then(|model| model.lowered(&execution));

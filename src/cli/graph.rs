@@ -1,6 +1,7 @@
 //! `layerspec graph`.
 
-use super::args::{GraphArgs, GraphFormat, not_run};
+use super::args::{GraphArgs, GraphFormat};
+use super::asked::run as run_with;
 use super::input;
 use super::output::{Exit, Stop, Terminal, write_to};
 use crate::analysis::TooManyEdges;
@@ -20,11 +21,7 @@ pub fn run(args: &GraphArgs, terminal: &Terminal) -> Result<Exit, Stop> {
         ..Settings::default()
     };
     let options = RunOptions { runtime: args.runtime.clone(), ..RunOptions::default() };
-    let asked = options.execution(&mut Workload::default(), session.catalog());
-    let (execution, remark) = asked.map_err(|why| not_run::<GraphArgs>(&options, &why))?;
-    if let Some(remark) = remark {
-        terminal.report(&session.said::<()>(remark.into()));
-    }
+    let (_, execution) = run_with(Workload::default(), &options, &session, terminal)?;
     let outcome = input::read(&args.model, &settings, &session).and_then(|model| model.lowered(&execution));
     let exit = terminal.report(&outcome);
     let (Some(lowered), Exit::Fine) = (outcome.value, exit) else { return Ok(Exit::Wrong) };

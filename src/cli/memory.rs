@@ -1,19 +1,17 @@
 //! `layerspec memory`.
 
-use std::sync::Arc;
-
 use super::args::{MemoryArgs, refused};
+use super::asked::{device, run as run_with};
 use super::input;
-use super::vary;
 use super::output::{Exit, Stop, Terminal, write_to};
+use super::vary;
 use crate::analysis::cache::CacheReport;
 use crate::analysis::find::Size;
-use crate::catalog::{Catalog, Device};
 use crate::evaluation::Evaluation;
 use crate::quantity::workload::{Backend, Cache};
 use crate::report::{MemoryReport, PageFormat, render_found};
 use crate::session::Outcome;
-use crate::syntax::diag::{Code, Diagnostic, Diagnostics};
+use crate::syntax::diag::{Code, Diagnostic};
 
 pub fn run(args: &MemoryArgs, terminal: &Terminal) -> Result<Exit, Stop> {
     let Some(session) = terminal.session() else { return Ok(Exit::Wrong) };
@@ -31,7 +29,7 @@ pub fn run(args: &MemoryArgs, terminal: &Terminal) -> Result<Exit, Stop> {
     if device.as_ref().is_some_and(|device| device.is_gpu()) {
         options.backend.get_or_insert(Backend::Cuda);
     }
-    let (workload, execution) = args.workload.run(workload, &options, &session, terminal)?;
+    let (workload, execution) = run_with(workload, &options, &session, terminal)?;
     let mut outcome = input::read(&args.model, &args.workload.settings(session.catalog()), &session)
         .and_then(|model| model.lowered(&execution))
         .and_then(|lowered| lowered.at(&workload));
@@ -95,12 +93,4 @@ fn find(args: &MemoryArgs, text: &str, outcome: &mut Outcome<Evaluation>, termin
     let how = (format, args.units, terminal.width());
     write_to(args.output.output.as_deref(), |out| render_found(&size, &found, &remedies, how, out))?;
     Ok(exit)
-}
-
-/// The device of a name, or one of which its memory is said.
-pub(super) fn device(name: &str, catalog: &Catalog) -> Result<Arc<Device>, Diagnostics> {
-    if let Some(stated) = Device::stated(name) {
-        return Ok(Arc::new(stated));
-    }
-    catalog.device(name).unwrap_or_else(|| Err(catalog.unknown_device(name).into()))
 }

@@ -3,6 +3,7 @@
 //! One file a subcommand. Data goes to standard output, diagnostics to standard error.
 
 mod args;
+mod asked;
 mod check;
 mod compile;
 mod explain;

@@ -1,6 +1,7 @@
 //! `layerspec reconcile`.
 
 use super::args::ReconcileArgs;
+use super::asked::asked;
 use super::input;
 use super::output::{Exit, Stop, Terminal, write_to};
 use crate::analysis::convention::Counted;
@@ -12,7 +13,7 @@ pub fn run(args: &ReconcileArgs, terminal: &Terminal) -> Result<Exit, Stop> {
         Ok(conventions) => conventions,
         Err(said) => return Ok(terminal.report(&session.said::<()>(said))),
     };
-    let (workload, execution) = args.page.workload.asked(&session, terminal)?;
+    let (workload, execution) = asked(&args.page.workload, &session, terminal)?;
     let model = input::read(&args.model, &args.page.workload.settings(session.catalog()), &session);
     let keys = model.value.clone();
     let outcome = model.and_then(|model| model.lowered(&execution)).and_then(|lowered| lowered.at(&workload));

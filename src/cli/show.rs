@@ -1,12 +1,13 @@
 //! `layerspec show`: any stage of the pipeline, for those who work on it.
 
 use super::args::ShowArgs;
+use super::asked::asked;
 use super::input;
 use super::output::{Exit, Stop, Terminal, write_to};
 
 pub fn run(args: &ShowArgs, terminal: &Terminal) -> Result<Exit, Stop> {
     let Some(session) = terminal.session() else { return Ok(Exit::Wrong) };
-    let (workload, execution) = args.workload.asked(&session, terminal)?;
+    let (workload, execution) = asked(&args.workload, &session, terminal)?;
     let settings = args.workload.settings(session.catalog());
     let stage = |name: &str, text: &[u8]| session.stage(name, text, &settings, (&execution, &workload), args.stage.into());
     let outcome = match input::text(&args.model) {

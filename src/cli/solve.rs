@@ -1,6 +1,7 @@
 //! `layerspec solve`.
 
 use super::args::{SolveArgs, refused};
+use super::asked::asked;
 use super::input::Given;
 use super::output::{Exit, Stop, Terminal, write_to};
 use crate::analysis::solve::Question;
@@ -17,7 +18,7 @@ const MOST: u64 = 1 << 40;
 
 pub fn run(args: &SolveArgs, terminal: &Terminal) -> Result<Exit, Stop> {
     let Some(session) = terminal.session() else { return Ok(Exit::Wrong) };
-    let (workload, execution) = args.workload.asked(&session, terminal)?;
+    let (workload, execution) = asked(&args.workload, &session, terminal)?;
     let quantity = args.target.quantity;
     if quantity.train_only && workload.phase != Some(Phase::Train) {
         let why = format!("`{}` is of training; `--phase train` has it", quantity.name);

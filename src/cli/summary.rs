@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use super::args::{CompareArgs, SummaryArgs, WorkloadArgs, refused};
+use super::args::{CompareArgs, SummaryArgs, refused};
+use super::asked::run as run_with;
 use super::input;
 use super::output::{Exit, Stop, Terminal, write_to};
 use super::variant::Variant;
@@ -15,7 +16,7 @@ use crate::syntax::diag::{Code, Diagnostic};
 pub fn run(args: &SummaryArgs, terminal: &Terminal) -> Result<Exit, Stop> {
     let Some(session) = terminal.session() else { return Ok(Exit::Wrong) };
     let variant = Variant::plain(&args.model, &args.page.workload, session.catalog())?;
-    let (model, exit) = evaluated(&variant, &args.page.workload, &session, terminal)?;
+    let (model, exit) = evaluated(&variant, &session, terminal)?;
     let Some(model) = model else { return Ok(exit) };
     let page = model.summary();
     write_to(args.page.output.output.as_deref(), |out| render_summary(&page, args.page.format, terminal.width(), out))?;
@@ -50,7 +51,7 @@ pub fn compare(args: &CompareArgs, terminal: &Terminal) -> Result<Exit, Stop> {
         if let Some(engine) = engine {
             variant.options.runtime = Some(engine.trim().into());
         }
-        let (model, exit) = evaluated(&variant, &args.page.workload, &session, terminal)?;
+        let (model, exit) = evaluated(&variant, &session, terminal)?;
         worst = worst.max(exit);
         models.extend(model);
         labels.push(match (variant.label, engine) {
@@ -100,15 +101,10 @@ fn compare_outputs(args: &CompareArgs, [old, new]: [String; 2], session: &Sessio
 }
 
 /// A model at the workload, what is wrong with it reported.
-fn evaluated(
-    variant: &Variant<'_>,
-    usual: &WorkloadArgs,
-    session: &Session,
-    terminal: &Terminal,
-) -> Result<(Option<Evaluation>, Exit), Stop> {
+fn evaluated(variant: &Variant<'_>, session: &Session, terminal: &Terminal) -> Result<(Option<Evaluation>, Exit), Stop> {
     let loaded = input::read(variant.model, &variant.settings, session);
     let model = loaded.value.clone();
-    let (workload, execution) = usual.run(variant.workload.clone(), &variant.options, session, terminal)?;
+    let (workload, execution) = run_with(variant.workload.clone(), &variant.options, session, terminal)?;
     let outcome = loaded.and_then(|model| model.lowered(&execution)).and_then(|lowered| lowered.at(&workload));
     let exit = terminal.report(&outcome);
     if let (Some(model), Some(_)) = (&model, &outcome.value) {

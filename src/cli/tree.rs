@@ -3,13 +3,14 @@
 use std::io::{self, Write};
 
 use super::args::TreeArgs;
+use super::asked::asked;
 use super::input;
 use super::output::{Exit, Stop, Terminal, write_to};
 use crate::report::{fit, render_tree};
 
 pub fn run(args: &TreeArgs, terminal: &Terminal) -> Result<Exit, Stop> {
     let Some(session) = terminal.session() else { return Ok(Exit::Wrong) };
-    let (workload, execution) = args.workload.asked(&session, terminal)?;
+    let (workload, execution) = asked(&args.workload, &session, terminal)?;
     let outcome = input::read(&args.model, &args.workload.settings(session.catalog()), &session)
         .and_then(|model| model.lowered(&execution))
         .and_then(|lowered| lowered.sketch(&workload));

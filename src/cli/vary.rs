@@ -1,8 +1,8 @@
 //! `layerspec memory --vary`: plans side by side.
 
 use super::args::{MemoryArgs, refused};
+use super::asked::{device, run as run_with};
 use super::input;
-use super::memory::device;
 use super::output::{Exit, Stop, Terminal, write_to};
 use crate::quantity::Quantity;
 use crate::quantity::workload::Backend;
@@ -68,7 +68,7 @@ fn planned(args: &MemoryArgs, session: &Session, terminal: &Terminal) -> Result<
     if device.as_ref().is_some_and(|device| device.is_gpu()) {
         options.backend.get_or_insert(Backend::Cuda);
     }
-    let (workload, execution) = args.workload.run(workload, &options, session, terminal)?;
+    let (workload, execution) = run_with(workload, &options, session, terminal)?;
     let training = args.training(session.catalog())?;
     let mut outcome = input::read(&args.model, &args.workload.settings(session.catalog()), session)
         .and_then(|model| model.lowered(&execution))

@@ -76,7 +76,8 @@ impl Section {
     /// The longest word of a column.
     fn longest_word(&self, at: usize) -> usize {
         let longest = |text: &str| text.split(' ').map(width_of).max().unwrap_or(0);
-        self.rows.iter().filter_map(|row| row.get(at)).map(|cell| longest(cell)).max().unwrap_or(0)
+        let title = self.columns.get(at).map(|(title, _)| title);
+        self.rows.iter().filter_map(|row| row.get(at)).chain(title).map(|cell| longest(cell)).max().unwrap_or(0)
     }
 
     /// The width without which a figure, or a word, would be broken.

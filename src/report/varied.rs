@@ -64,7 +64,8 @@ pub fn render_varied(
         cells.extend(kinds.iter().map(|kind| of(kind).unwrap_or_default()));
         cells.push(plan.plan.total().map_or_else(String::new, |total| units::bytes(total, units)));
         if has_device {
-            cells.extend(plan.fit.as_ref().map_or_else(|| [String::new(), String::new()], |fit| [left(fit, units), largest(fit)]));
+            cells
+                .extend(plan.fit.as_ref().map_or_else(|| [String::new(), String::new()], |fit| [left(fit, units), largest(fit)]));
         }
         cells
     };

@@ -104,7 +104,7 @@ fn inputs_beyond_a_limit_are_refused() {
 }
 
 /// Every code that a model file can cause has a case; those of the command line are in tests/it/cli.rs, those of files of weights in
-/// tests/it/checkpoints.rs.
+/// tests/it/checkpoints.rs, those of engines in tests/it/runtimes.rs.
 #[test]
 fn every_code_has_a_case() {
     let mut seen = String::new();
@@ -116,7 +116,8 @@ fn every_code_has_a_case() {
     }
     let made: Vec<Code> = made().into_iter().map(|(code, _)| code).collect();
     let cli = std::fs::read_to_string(root("tests/it/cli.rs")).unwrap();
-    let checkpoints = std::fs::read_to_string(root("tests/it/checkpoints.rs")).unwrap();
+    let checkpoints = ["tests/it/checkpoints.rs", "tests/it/runtimes.rs"];
+    let checkpoints = checkpoints.map(|path| std::fs::read_to_string(root(path)).unwrap()).concat();
     for info in CODES {
         let shown =
             seen.contains(&format!("[{}]", info.id)) || made.contains(&info.code) || cli.contains(&format!("\"{}\"", info.id));

@@ -1,8 +1,14 @@
 //! What engines make of models.
 
-use layerspec::{Evaluation, Execution, Lowered, Phase, Quantity, RunOptions, Workload};
+use std::collections::HashSet;
+
+use layerspec::diagnostics::{Code, Diagnostic};
+use layerspec::{Catalog, Evaluation, Execution, Kernel, Lowered, Phase, Quantity, RunOptions, Session, Workload};
 
 use crate::support::SESSION;
+
+/// The engine of docs/runtimes.md.
+const TINY: &str = include_str!("../../docs/examples/engine/runtimes/tiny.json");
 
 fn asked(runtime: &str, workload: &Workload) -> (Workload, Execution) {
     let options = RunOptions { runtime: Some(runtime.into()), ..RunOptions::default() };
@@ -106,4 +112,141 @@ fn deepseek_v3_decodes_over_latents() {
     assert_eq!(own.totals().get(Quantity::MatmulFlops), 4_570_914_750_464);
     assert_eq!(own.totals().get(Quantity::MatmulFlops), attention + absorbed + rest);
     assert_eq!(own.workload().phase, Phase::Decode);
+}
+
+fn refused(options: RunOptions, phase: Phase) -> Box<Diagnostic> {
+    let mut workload = Workload { phase: Some(phase), ..Workload::default() };
+    options.execution(&mut workload, SESSION.catalog()).unwrap_err()
+}
+
+fn named(runtime: &str) -> RunOptions {
+    RunOptions { runtime: Some(runtime.into()), ..RunOptions::default() }
+}
+
+#[test]
+fn what_an_engine_does_not_do_is_refused() {
+    let unknown = refused(named("vlm"), Phase::Prefill);
+    assert_eq!([unknown.code], [Code::UnknownRuntime]);
+    assert!(unknown.help.iter().any(|help| help.contains("did you mean `vllm`")), "{unknown:?}");
+    let eager = refused(RunOptions { kernel: Some(Kernel::Eager), ..named("vllm") }, Phase::Decode);
+    assert_eq!([eager.code], [Code::NotOfRuntime]);
+    assert!(eager.message.contains("`--kernel eager` in the decode phase"), "{}", eager.message);
+    assert_eq!([refused(named("llama.cpp"), Phase::Train).code], [Code::NotOfRuntime]);
+}
+
+#[test]
+fn a_version_of_which_nothing_is_known_is_said() {
+    let said = |asked: &str| {
+        let (_, remark) = named(asked).execution(&mut Workload::default(), SESSION.catalog()).unwrap();
+        remark.map(|remark| remark.code)
+    };
+    for known in ["vllm", "vllm@0.10", "vllm@0.11.2", "vllm@0.30.9", "llama.cpp@b6500", "VLLM@v0.12", "eager"] {
+        assert_eq!(said(known), None, "{known}");
+    }
+    for other in ["vllm@0.9.9", "vllm@0.31", "vllm@1.0", "vllm@nightly", "llama.cpp@b5999", "ideal@2"] {
+        assert_eq!([said(other).unwrap()], [Code::UnknownVersion], "{other}");
+    }
+}
+
+/// Of the catalog's own rules it is said if none is followed, of others of each.
+#[test]
+fn rules_that_mean_nothing_are_said() {
+    let silu = r#"{ "layers": [ { "name": "a", "class": "torch.nn.SiLU", "parameters": { "features": 4 } } ] }"#;
+    let said = |session: &Session, runtime: &str, text: &str| {
+        let options = named(runtime);
+        let (execution, _) = options.execution(&mut Workload::default(), session.catalog()).unwrap();
+        let lowered = session.read("model.json", text).and_then(|model| model.lowered(&execution));
+        let all: Vec<Diagnostic> = lowered.diagnostics.iter().cloned().collect();
+        all
+    };
+    let own = said(&SESSION, "vllm", silu);
+    assert_eq!(own.iter().map(|said| said.code).collect::<Vec<_>>(), [Code::NothingToMerge]);
+    let session = Session::over(Catalog::overlaid([("runtimes/tiny.json", TINY)]).unwrap());
+    let mlp = r#"{ "layers": [
+        { "name": "gate", "class": "torch.nn.SiLU", "parameters": { "features": 4 } },
+        { "name": "product", "class": "mul", "inputs": ["gate", "input"], "parameters": { "features": 4 } },
+        { "name": "after", "class": "torch.nn.SiLU", "parameters": { "features": 4 } } ] }"#;
+    let idle = said(&session, "tiny", mlp);
+    assert_eq!(idle.iter().map(|said| said.code).collect::<Vec<_>>(), [Code::NothingToMerge]);
+    assert!(idle[0].message.contains("TinyGateUp") && idle[0].primary.is_some(), "{idle:?}");
+}
+
+/// docs/runtimes.md: a file alone adds an engine.
+#[test]
+fn the_engine_of_the_page_runs() {
+    let session = Session::over(Catalog::overlaid([("runtimes/tiny.json", TINY)]).unwrap());
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/runtimes.md")).unwrap();
+    assert!(page.replace("\r\n", "\n").contains(TINY.replace("\r\n", "\n").trim_end()), "the page and its file differ");
+    let model = session.load("llama-3.1-8b").into_result().unwrap();
+    let mut workload = Workload::prefill(1, 512);
+    let (execution, _) = named("tiny@1.2").execution(&mut workload, session.catalog()).unwrap();
+    let lowered = model.lowered(&execution).into_result().unwrap();
+    let rows: Vec<(&str, &str)> = lowered.rows().map(|row| (row.path(), row.class_name())).collect();
+    assert!(rows.contains(&("model.layers.[0-31].mlp.gate_up", "TinyGateUp")), "{rows:?}");
+    assert!(rows.contains(&("model.layers.[0-31].mlp.act_fn+product", "TinySwiGLU")), "{rows:?}");
+    let eager = model.lowered(&Execution::default()).into_result().unwrap();
+    let (own, eager) = (at(&lowered, &workload), at(&eager, &workload));
+    // Gate and up read 512 x 4,096 once, and SiLU of 512 x 14,336 is neither written nor read; bf16, 32 layers.
+    let saved = 32 * 2 * (512 * 4096 + 2 * 512 * 14336);
+    assert_eq!(moved(&eager) - moved(&own), saved);
+    assert_eq!(eager.totals().get(Quantity::MatmulFlops), own.totals().get(Quantity::MatmulFlops));
+}
+
+/// No rule of the catalog is there for nothing.
+#[test]
+fn every_rule_is_followed_by_some_model() {
+    let mut followed: HashSet<(String, String)> = HashSet::new();
+    let models = ["llama-3.1-8b", "deepseek-v3", "gemma-3-270m", "qwen3-0.6b"];
+    let runtimes: Vec<_> = SESSION.catalog().runtimes().map(Result::unwrap).collect();
+    for (model, runtime) in models.iter().flat_map(|model| runtimes.iter().map(move |runtime| (model, runtime))) {
+        let (_, execution) = asked(&runtime.name, &Workload::prefill(1, 8));
+        let lowered = lowered(&SESSION.load(model).into_result().unwrap(), execution);
+        followed.extend(lowered.rows().map(|row| (runtime.name.to_string(), row.class_name().to_owned())));
+    }
+    for runtime in &runtimes {
+        for rewrite in &runtime.rewrites {
+            assert!(
+                followed.contains(&(runtime.name.to_string(), rewrite.class.to_string())),
+                "{}: {}",
+                runtime.name,
+                rewrite.class
+            );
+        }
+    }
+}
+
+#[test]
+fn files_of_runtimes_are_checked() {
+    let wrong = |from: &str, to: &str| {
+        let text = TINY.replacen(from, to, 1);
+        assert_ne!(text, TINY);
+        Catalog::overlaid([("runtimes/tiny.json", text.as_str())]).unwrap_err()
+    };
+    for (from, to, code) in [
+        (r#""kernel": ["flash"]"#, r#""kernels": ["flash"]"#, Code::UnknownKey),
+        (r#""kernel": ["flash"]"#, r#""kernel": ["quick"]"#, Code::WrongType),
+        (r#""kernel": ["flash"]"#, r#""kernel": []"#, Code::WrongType),
+        (r#""mla": { "decode""#, r#""mla": { "decoding""#, Code::UnknownKey),
+        (r#""chain": [["activation"], ["gate product"]]"#, r#""chain": [["activation"]]"#, Code::WrongType),
+        (r#""chain": [["activation"], ["gate product"]]"#, r#""chain": [["activations"], ["gate product"]]"#, Code::UnknownRole),
+        (r#""chain": [["activation"], ["gate product"]]"#, r#""absorbed": false"#, Code::MissingKey),
+        (r#""versions""#, r#""version""#, Code::UnknownKey),
+    ] {
+        let said = wrong(from, to);
+        assert_eq!(said.code, code, "{to}: {said:?}");
+        assert!(said.primary.is_some(), "{to}: {said:?}");
+    }
+}
+
+/// What an engine runs as one says of itself what it stands for, wherever it is shown.
+#[test]
+fn a_layer_says_what_it_stands_for() {
+    let (workload, execution) = asked("vllm", &Workload::prefill(1, 8));
+    let lowered = lowered(&SESSION.load("llama-3.1-8b").into_result().unwrap(), execution);
+    let own = at(&lowered, &workload);
+    let page = own.explain("model.layers.3.self_attn.qkv_proj").into_result().unwrap();
+    for member in ["q_proj", "k_proj", "v_proj"] {
+        assert!(page.contains(&format!("model.layers.3.self_attn.{member}  torch.nn.modules.linear.Linear")), "{page}");
+    }
+    assert!(page.contains("2 * q_proj.tokens * q_proj.in_features * q_proj.out_features"), "{page}");
 }
