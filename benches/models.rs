@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use layerspec::analyses::Training;
 use layerspec::programs::{MemoryProgram, MemoryRoom};
-use layerspec::{Evaluation, Execution, Phase, Session, Workload};
+use layerspec::{Evaluation, Execution, Phase, RunOptions, Session, Workload};
 
 /// As in the program.
 #[global_allocator]
@@ -68,9 +68,24 @@ fn main() {
     let times = |what| Times { what, of: Vec::new() };
     let (mut conversions, mut walks) = (times("a conversion to a program"), times("the peak of a training step by the walk"));
     let mut plans = times("the first point of a region of a training plan");
+    let mut engines = times("what an engine's list takes beyond the eager one");
     let (mut regions, mut points) = (times("the first point of a region of memory"), times("a point of a region that was met"));
     for file in session.catalog().models() {
         let lowered = session.load(file.name).and_then(|model| model.lowered(&Execution::default())).into_result().unwrap();
+        for runtime in ["vllm", "llama.cpp", "ideal"] {
+            let options = RunOptions { runtime: Some(runtime.into()), ..RunOptions::default() };
+            let (execution, _) = options.execution(&mut Workload::default(), session.catalog()).unwrap();
+            // A model keeps the first list that it is asked for.
+            let lower = |execution: Execution| {
+                let model = session.load(file.name).into_result().unwrap();
+                let start = Instant::now();
+                black_box(model.lowered(&execution));
+                start.elapsed()
+            };
+            let fastest = |execution: Execution| (0..5).map(|_| lower(execution)).min().unwrap();
+            let more = fastest(execution).saturating_sub(fastest(Execution { runtime: None, ..execution }));
+            engines.of.push((more, format!("{}, {runtime}", file.name)));
+        }
         for phase in [Phase::Prefill, Phase::Decode, Phase::Train] {
             let name = || format!("{}, {}", file.name, phase.word());
             let base = Workload { phase: Some(phase), ..Workload::default() };
@@ -114,5 +129,5 @@ fn main() {
         }
     }
     println!("{:<58} {:>5} {:>10} {:>10}", "of every model in models/", "how many", "median", "slowest");
-    [&mut conversions, &mut walks, &mut regions, &mut plans, &mut points].into_iter().for_each(Times::show);
+    [&mut engines, &mut conversions, &mut walks, &mut regions, &mut plans, &mut points].into_iter().for_each(Times::show);
 }

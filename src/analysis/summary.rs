@@ -11,7 +11,7 @@ use indexmap::{IndexMap, IndexSet};
 use super::cache::{CacheReport, cache, parent};
 use super::facts::Facts;
 use super::origin;
-use crate::catalog::{Element, Fact, Role};
+use crate::catalog::{Class, Element, Fact, Role};
 use crate::cost::bind::BoundInput;
 use crate::cost::workload::Workload;
 use crate::evaluation::{Evaluation, costs};
@@ -198,8 +198,17 @@ impl Found {
         for (row, place) in compiled.rows().zip(places(&compiled.flat)) {
             let (at, info) = (row.id().0 as usize, row.info);
             found.component(place.component(info.row.role), &row.total());
-            if let Some(role) = info.row.role {
-                found.role(role, info, &place, || Facts::of(&compiled.bound, at));
+            let facts = || Facts::of(&compiled.bound, at);
+            let layer = |class_name, class| Shown { class_name, class, path: &info.path, layers: info.repeats };
+            // What an engine runs as one is what it stands for.
+            for stood in info.row.merged.iter().flat_map(|merged| &merged.layers) {
+                if let Some(role) = stood.role {
+                    found.role(role, layer(&stood.class_name, Some(&*stood.class.0)), &place, facts);
+                }
+            }
+            if let Some(role) = info.row.role.filter(|_| info.row.merged.is_none()) {
+                let class = info.row.class.as_ref().map(|class| &*class.0);
+                found.role(role, layer(&info.row.class_name, class), &place, facts);
             }
             if info.row.role != Some(Role::Norm) && row.weights().iter().any(|tensor| &*tensor.name == "bias") {
                 found.biases.insert(name(info));
@@ -226,14 +235,14 @@ impl Found {
     }
 
     /// What a row tells of the model by its role.
-    fn role<'b>(&mut self, role: Role, info: &RowInfo, place: &Place, facts: impl Fn() -> Option<Facts<'b>>) {
+    fn role<'b>(&mut self, role: Role, layer: Shown<'_>, place: &Place, facts: impl Fn() -> Option<Facts<'b>>) {
         let in_mlp = place.repeated && matches!(place.part, None | Some(Role::Mlp | Role::Moe | Role::SharedExpert));
         match role {
-            Role::Norm => self.norm(&info.row.class_name, info.repeats),
-            Role::Activation if in_mlp => drop(self.activations.insert(activation(info))),
+            Role::Norm => self.norm(layer.class_name, layer.layers),
+            Role::Activation if in_mlp => drop(self.activations.insert(layer.activation())),
             Role::GateProduct if in_mlp => self.gated = true,
             // A layer may keep a convolution's state and a scan's.
-            Role::RecurrentState => drop(self.recurrent.insert(parent(&info.path).to_owned(), info.repeats)),
+            Role::RecurrentState => drop(self.recurrent.insert(parent(layer.path).to_owned(), layer.layers)),
             Role::Experts => facts().iter().for_each(|facts| self.experts(facts)),
             Role::RotaryPositions | Role::AlibiPositions | Role::RelativePositions => push_new(&mut self.positions, role),
             Role::Embedding | Role::PositionEmbedding if place.reads_positions => {
@@ -348,11 +357,24 @@ fn name(info: &RowInfo) -> String {
     }
 }
 
-/// An activation by its short name, else its class's.
-fn activation(info: &RowInfo) -> Arc<str> {
-    let name = &info.row.class_name;
-    let short = info.row.class.as_ref().and_then(|class| class.0.table_name(name));
-    short.unwrap_or_else(|| name.rsplit('.').next().unwrap_or_default()).into()
+/// A layer, or one that another stands for.
+#[derive(Clone, Copy)]
+struct Shown<'l> {
+    /// The class as the file has it.
+    class_name: &'l Arc<str>,
+    class: Option<&'l Class>,
+    /// Where it stands, repeats folded.
+    path: &'l str,
+    /// How many there are.
+    layers: u128,
+}
+
+impl Shown<'_> {
+    /// An activation by the name that people have for it.
+    fn activation(&self) -> Arc<str> {
+        let short = self.class.and_then(|class| class.table_name(self.class_name));
+        short.unwrap_or_else(|| self.class_name.rsplit('.').next().unwrap_or_default()).into()
+    }
 }
 
 /// Where a row stands.

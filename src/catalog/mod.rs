@@ -31,7 +31,7 @@ pub use class::{
     Alias, Class, ClassKind, ClassText, Dim, Element, ElementDef, Example, FlopFormulas, Formula, Gradient, MAX_DIMS, Parameter,
     ParameterKind, SaveDef, ShapeDef, Slot, ValueDef, builtin_slot, check_parameter, parse_class,
 };
-pub use class::{Feed, Part, Whole, Wires, can_be_part, fused, keeps_shapes};
+pub use class::{Feed, Part, Whole, Wires, can_be_part, fused, keeps_shapes, traffic_is_known};
 pub use classes::Classes;
 pub use convention::{Convention, CountedTerm, RowFormula, Selector, parse_convention};
 pub use dtypes::Dtype;

@@ -144,6 +144,10 @@ pub struct Stood {
     pub name: Arc<str>,
     /// The class as the file has it.
     pub class_name: Arc<str>,
+    /// What it is to a reader.
+    pub role: Option<Role>,
+    /// The definition.
+    pub class: ClassRef,
 }
 
 impl Deref for Row {

@@ -10,6 +10,7 @@ use super::moved::{BodyMap, Inside, NodeMap, lead, order_of, unwrap};
 use super::uses::{BodyId, Children, Uses};
 use crate::catalog::{
     Class, ClassKind, Feed, Layers, Part, Rewrite, Rewritten, Runtime, Whole, Wires, can_be_part, fused, keeps_shapes,
+    traffic_is_known,
 };
 use crate::flat::{ClassRef, Common, Composite, Merged, Node, Repeat, Row, Stood, ValueRef, ValueTarget, Variant};
 use crate::language::{Argument, Segment};
@@ -216,7 +217,10 @@ impl Rewriter<'_> {
             start += u16::try_from(row.class.as_ref()?.0.parameters.len()).ok()?;
         }
         let weighty = rows.iter().find(|row| row.class.as_ref().is_some_and(|class| !class.0.weights.is_empty()));
-        let layers = rows.iter().zip(&names).map(|(row, name)| Stood { name: name.clone(), class_name: row.class_name.clone() });
+        let layers = rows.iter().zip(&names).filter_map(|(row, name)| {
+            let (class_name, role, class) = (row.class_name.clone(), row.role, row.class.clone()?);
+            Some(Stood { name: name.clone(), class_name, role, class })
+        });
         let merged = Merged { runtime: self.runtime.name.clone(), doc: rule.doc.clone(), layers: layers.collect() };
         let mut common = Common::at(first.span, first.used);
         common.segment = Some(Segment::text(&shown));
@@ -319,7 +323,7 @@ impl<'n> Found<'n> {
         let classes: Vec<&Class> = rows.iter().filter_map(|row| Some(&*row.class.as_ref()?.0)).collect();
         let group = Group { members, at, rule };
         let (wires, ..) = wires(self.uses, self.id, &group, &rows);
-        keeps_shapes(&classes, &wires).then_some(group)
+        (keeps_shapes(&classes, &wires) && traffic_is_known(&classes, &wires)).then_some(group)
     }
 
     fn siblings(&mut self, rule: usize, layer: &Rewritten) {

@@ -114,7 +114,7 @@ fn deepseek_v3_decodes_over_latents() {
     assert_eq!(own.workload().phase, Phase::Decode);
 }
 
-fn refused(options: RunOptions, phase: Phase) -> Box<Diagnostic> {
+fn refused(options: &RunOptions, phase: Phase) -> Box<Diagnostic> {
     let mut workload = Workload { phase: Some(phase), ..Workload::default() };
     options.execution(&mut workload, SESSION.catalog()).unwrap_err()
 }
@@ -125,13 +125,13 @@ fn named(runtime: &str) -> RunOptions {
 
 #[test]
 fn what_an_engine_does_not_do_is_refused() {
-    let unknown = refused(named("vlm"), Phase::Prefill);
+    let unknown = refused(&named("vlm"), Phase::Prefill);
     assert_eq!([unknown.code], [Code::UnknownRuntime]);
     assert!(unknown.help.iter().any(|help| help.contains("did you mean `vllm`")), "{unknown:?}");
-    let eager = refused(RunOptions { kernel: Some(Kernel::Eager), ..named("vllm") }, Phase::Decode);
+    let eager = refused(&RunOptions { kernel: Some(Kernel::Eager), ..named("vllm") }, Phase::Decode);
     assert_eq!([eager.code], [Code::NotOfRuntime]);
     assert!(eager.message.contains("`--kernel eager` in the decode phase"), "{}", eager.message);
-    assert_eq!([refused(named("llama.cpp"), Phase::Train).code], [Code::NotOfRuntime]);
+    assert_eq!([refused(&named("llama.cpp"), Phase::Train).code], [Code::NotOfRuntime]);
 }
 
 #[test]

@@ -68,18 +68,33 @@ pub struct Whole {
     pub source: Arc<str>,
 }
 
-/// Whether a class can be a part: its values have storage of their own and sizes that can be written down, and it says of its weights nothing but
-/// what they are.
+/// Whether a class can be a part: its values have storage of their own, and it says of its weights nothing but what they are.
 #[must_use]
 pub fn can_be_part(class: &Class) -> bool {
     let says = |value: &ValueDef| value.view.is_some() || value.persistent.is_some();
-    let is_open = |value: &ValueDef| matches!(value.shape, ShapeDef::List(_)) || matches!(value.element, ElementDef::Formula(_));
-    let states_traffic = class.activations_read.is_some() || class.activations_written.is_some();
-    class.weights_read.is_none()
+    (class.weights_read.is_none() || class.weights.is_empty())
         && class.active_params.is_none()
         && class.past.is_none()
         && !class.outputs.iter().any(says)
-        && !(states_traffic && class.inputs.iter().chain(&class.outputs).any(is_open))
+}
+
+/// Whether what parts move can be told where these run as one: what goes away of what a part states has a size that can be written down, and so have the
+/// values of parts beside it that state nothing.
+#[must_use]
+pub fn traffic_is_known(parts: &[&Class], wires: &Wires) -> bool {
+    let sized = |value: &ValueDef| matches!((&value.shape, &value.element), (ShapeDef::Dims(_), ElementDef::Fixed(_)));
+    let [reads, writes] = [
+        parts.iter().any(|class| class.activations_read.is_some()),
+        parts.iter().any(|class| class.activations_written.is_some()),
+    ];
+    parts.iter().zip(&wires.inputs).enumerate().all(|(at, (class, feeds))| {
+        let shared = |feed: &Feed| if let Feed::Outer(outer) = feed { wires.readers(*outer).count() > 1 } else { true };
+        let read = |(feed, value): (&Feed, &ValueDef)| sized(value) || (class.activations_read.is_some() && !shared(feed));
+        let written = |(n, value): (usize, &ValueDef)| {
+            sized(value) || (class.activations_written.is_some() && wires.is_read_outside(at, n))
+        };
+        (!reads || feeds.iter().zip(&class.inputs).all(read)) && (!writes || class.outputs.iter().enumerate().all(written))
+    })
 }
 
 /// Whether the values of parts have the same shapes where these run as one. What stretches to the first value with leading dimensions needs one

@@ -16,7 +16,7 @@ mod verify;
 
 pub use definition::{Alias, Class, ClassKind, Example, FlopFormulas};
 pub use formula::{Formula, Slot, builtin_slot};
-pub use fuse::{Feed, Part, Whole, Wires, can_be_part, fused, keeps_shapes};
+pub use fuse::{Feed, Part, Whole, Wires, can_be_part, fused, keeps_shapes, traffic_is_known};
 pub use parameter::{MAX_DIMS, Parameter, ParameterKind, check_parameter};
 pub use parse::{ClassText, parse_class};
 pub use value::{Dim, Element, ElementDef, Gradient, SaveDef, ShapeDef, ValueDef};
