@@ -26,6 +26,7 @@ pub struct OutputFormat {
 pub const OUTPUT_FORMATS: &[OutputFormat] = &[
     OutputFormat { name: "compile", format: "layerspec.compile/1", command: "compile --format json", fields: COMPILE },
     OutputFormat { name: "memory", format: "layerspec.memory/1", command: "memory --format json", fields: MEMORY },
+    OutputFormat { name: "varied", format: "layerspec.varied/1", command: "memory --vary OPTION=... --format json", fields: VARIED },
     OutputFormat { name: "found", format: "layerspec.found/1", command: "memory --find SIZE --format json", fields: FOUND },
     OutputFormat { name: "summary", format: "layerspec.summary/1", command: "summary --format json", fields: SUMMARY },
     OutputFormat { name: "compare", format: "layerspec.compare/1", command: "compare A B --format json", fields: COMPARE },
@@ -187,6 +188,21 @@ const MEMORY: &[Field] = &[
     ("fit!.largest_batch_ended_by", "text", "memory, the model, or nothing"),
     ("fit!.longest_context", "count?", "at this batch"),
     ("fit!.longest_context_ended_by", "text", "memory, the model, or nothing"),
+];
+
+const VARIED: &[Field] = &[
+    ("format", "text", "which format, and its version"),
+    ("plans[].options.*", "text", "what was varied, and this plan's value"),
+    ("plans[].title", "text", "the model and its workload"),
+    ("plans[].items.*", "count", "what a device has to hold, by kind: weights, cache, activations, ..."),
+    ("plans[].bytes", "count?", "all of it; null beyond 128 bits"),
+    ("plans[].cache_bytes", "count", "the cache after the step"),
+    ("plans[].fit?.device", "text", "with --device: which"),
+    ("plans[].fit?.count", "count", "how many of them"),
+    ("plans[].fit?.fits", "flag", "whether what is needed finds room"),
+    ("plans[].fit?.needed", "count", "bytes that one device has to hold"),
+    ("plans[].fit?.room", "count", "bytes of one device that may be used"),
+    ("plans[].fit?.largest_batch", "count?", "the largest batch that fits; null: nothing limits it"),
 ];
 
 const FOUND: &[Field] = &[

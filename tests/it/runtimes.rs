@@ -250,3 +250,32 @@ fn a_layer_says_what_it_stands_for() {
     }
     assert!(page.contains("2 * q_proj.tokens * q_proj.in_features * q_proj.out_features"), "{page}");
 }
+
+/// What decides which layers there are may ask how the model is run; a model's list is made anew for each way that it asks for.
+#[test]
+fn models_ask_how_they_are_run() {
+    let text = r#"{ "layers": [
+        { "name": "scores", "when": "<execution.kernel> == 'eager'", "class": "torch.nn.SiLU", "parameters": { "features": 4 } },
+        { "name": "fused", "when": "<execution.kernel> != 'eager'", "class": "torch.nn.ReLU", "parameters": { "features": 4 } },
+        { "name": "<execution.runtime>_<execution.cache>_<execution.mla>", "class": "torch.nn.ReLU", "parameters": { "features": 4 } } ] }"#;
+    let model = SESSION.read("model.json", text).into_result().unwrap();
+    let paths = |kernel| {
+        let execution = Execution { kernel, ..Execution::default() };
+        lowered(&model, execution).paths().collect::<Vec<String>>()
+    };
+    for _ in 0..2 {
+        assert_eq!(paths(Kernel::Flash), ["fused", "eager_on_expanded"]);
+        assert_eq!(paths(Kernel::Eager), ["scores", "eager_on_expanded"]);
+    }
+    // A name of the file's own goes before.
+    let own = text.replacen(
+        '{',
+        r#"{ "variables": { "execution": { "kernel": "eager", "runtime": "mine", "cache": "a", "mla": "b" } },"#,
+        1,
+    );
+    let model = SESSION.read("model.json", own).into_result().unwrap();
+    assert_eq!(lowered(&model, Execution::default()).paths().collect::<Vec<String>>(), ["scores", "mine_a_b"]);
+    let missing = text.replace("execution.cache", "execution.cash");
+    let said = SESSION.read("model.json", missing).and_then(|model| model.lowered(&Execution::default()));
+    assert!(said.diagnostics.has_errors());
+}
