@@ -26,7 +26,12 @@ pub struct OutputFormat {
 pub const OUTPUT_FORMATS: &[OutputFormat] = &[
     OutputFormat { name: "compile", format: "layerspec.compile/1", command: "compile --format json", fields: COMPILE },
     OutputFormat { name: "memory", format: "layerspec.memory/1", command: "memory --format json", fields: MEMORY },
-    OutputFormat { name: "varied", format: "layerspec.varied/1", command: "memory --vary OPTION=... --format json", fields: VARIED },
+    OutputFormat {
+        name: "varied",
+        format: "layerspec.varied/1",
+        command: "memory --vary OPTION=... --format json",
+        fields: VARIED,
+    },
     OutputFormat { name: "found", format: "layerspec.found/1", command: "memory --find SIZE --format json", fields: FOUND },
     OutputFormat { name: "summary", format: "layerspec.summary/1", command: "summary --format json", fields: SUMMARY },
     OutputFormat { name: "compare", format: "layerspec.compare/1", command: "compare A B --format json", fields: COMPARE },

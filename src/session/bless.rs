@@ -97,6 +97,11 @@ impl Lowered {
             diagnostics.push(Diagnostic::new(Code::InvalidWorkload, message).help("leave out the mix in `--weight-dtype`"));
             return None;
         }
+        if let Some(runtime) = at.runtime() {
+            let message = format!("a model states facts of eager PyTorch, not of what {} makes of it", runtime.name);
+            diagnostics.push(Diagnostic::new(Code::InvalidWorkload, message).help("leave out `--runtime`"));
+            return None;
+        }
         let points = expect.map_or(&[][..], |expect| &expect.points);
         let known = points.iter().position(|point| {
             workload_of_point(self, point)
@@ -169,6 +174,7 @@ fn stated_workload(asked: &Workload, complete: &CompleteWorkload, execution: Exe
     say("after", asked.after.map(|after| json!(after.word())));
     say("kernel", (execution.kernel != usual.kernel).then(|| json!(execution.kernel.word())));
     say("cache", (execution.cache != usual.cache).then(|| json!(execution.cache.word())));
+    say("mla", (execution.mla != usual.mla).then(|| json!(execution.mla.word())));
     say("backend", (execution.backend != usual.backend).then(|| json!(execution.backend.word())));
     for (name, value) in &asked.settings {
         say(name, Some(json_of(value)));

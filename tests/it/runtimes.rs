@@ -279,3 +279,14 @@ fn models_ask_how_they_are_run() {
     let said = SESSION.read("model.json", missing).and_then(|model| model.lowered(&Execution::default()));
     assert!(said.diagnostics.has_errors());
 }
+
+/// Facts of a model are eager PyTorch's: none are written of an engine.
+#[test]
+fn no_facts_are_stated_of_an_engine() {
+    let text = r#"{ "layers": [ { "name": "up", "class": "torch.nn.Linear", "parameters": { "in_features": 4, "out_features": 8 } } ] }"#;
+    let model = SESSION.read("tiny.json", text).into_result().unwrap();
+    let (workload, execution) = asked("vllm", &Workload::prefill(1, 8));
+    let blessed = lowered(&model, execution).blessed(&["modules"], &workload);
+    assert!(blessed.value.is_none(), "{:?}", blessed.value.map(|blessed| blessed.text));
+    assert!(blessed.diagnostics.iter().any(|said| said.message.contains("not of what vllm makes of it")));
+}
