@@ -18,6 +18,12 @@ use crate::syntax::expr::{Expr, Value};
 
 type Body = Vec<Node<Box<Row>>>;
 
+/// How many layers run as one at most: no kernel is longer, and what a group reads is looked at whenever it grows.
+const MOST: usize = 64;
+
+/// With how many of those beside it a layer without products is tried.
+const MOST_TRIED: usize = 16;
+
 /// Puts together what a runtime runs as one. How often each of its rules was followed comes back.
 pub fn rewrite(body: &mut Body, runtime: &Runtime) -> Vec<usize> {
     if runtime.rewrites.is_empty() {
@@ -73,8 +79,15 @@ impl Rewriter<'_> {
             }
         }
         let mut made: Vec<Option<(Row, Vec<Vec<u16>>)>> = Vec::with_capacity(groups.len());
+        let mut times = vec![0usize; self.runtime.rewrites.len()];
         for group in &groups {
-            let one = id.and_then(|id| self.one(&nodes, group, id, &groups));
+            if let Some(times) = times.get_mut(group.rule) {
+                *times += 1;
+            }
+        }
+        for group in &groups {
+            let is_alone = times.get(group.rule) == Some(&1);
+            let one = id.and_then(|id| self.one(&nodes, group, id, is_alone));
             if let Some(count) = self.followed.get_mut(group.rule).filter(|_| one.is_some()) {
                 *count += 1;
             }
@@ -169,7 +182,7 @@ impl Rewriter<'_> {
 
     fn groups(&self, nodes: &Body, id: BodyId, kept: Option<usize>) -> Vec<Group> {
         let free = |at: usize| kept != Some(at) && self.row(nodes, at).is_some_and(|row| self.can_be_part(row));
-        let mut found = Found { nodes, uses: &self.uses, id, groups: Vec::new(), free: (0..nodes.len()).map(free).collect() };
+        let mut found = Found::new(nodes, &self.uses, id, (0..nodes.len()).map(free).collect());
         for (rule, rewrite) in self.runtime.rewrites.iter().enumerate() {
             match &rewrite.layers {
                 Layers::Siblings(layer) => found.siblings(rule, layer),
@@ -177,7 +190,7 @@ impl Rewriter<'_> {
                 Layers::Absorbed => found.absorbed(rule),
             }
         }
-        found.groups
+        found.groups.into_iter().flatten().collect()
     }
 
     fn row<'n>(&self, nodes: &'n Body, at: usize) -> Option<&'n Row> {
@@ -198,13 +211,12 @@ impl Rewriter<'_> {
     // What stands for them.
 
     /// The layer that stands for a group, and of each member which of its outputs its own are.
-    fn one(&mut self, nodes: &Body, group: &Group, id: BodyId, groups: &[Group]) -> Option<(Row, Vec<Vec<u16>>)> {
+    fn one(&mut self, nodes: &Body, group: &Group, id: BodyId, is_alone: bool) -> Option<(Row, Vec<Vec<u16>>)> {
         let rule = self.runtime.rewrites.get(group.rule)?;
         let rows: Vec<&Row> = group.members.iter().filter_map(|at| self.row(nodes, *at)).collect();
         let (wires, inputs, outputs) = wires(&self.uses, id, group, &rows);
         let names = names(&rows);
         let first = *rows.first()?;
-        let is_alone = groups.iter().filter(|other| other.rule == group.rule).count() == 1;
         let shown: Arc<str> = match &rule.name {
             Some(name) if is_alone => name.clone(),
             _ => names.join("+").into(),
@@ -266,28 +278,56 @@ struct Found<'n> {
     nodes: &'n Body,
     uses: &'n Uses,
     id: BodyId,
-    groups: Vec<Group>,
+    /// Those that became parts of others are gone.
+    groups: Vec<Option<Group>>,
+    /// By node: the group that it is in.
+    group_of: Vec<Option<usize>>,
     /// Whether a node may be put together with others.
     free: Vec<bool>,
+    /// By value, the layers that read it.
+    readers_of: HashMap<&'n ValueRef, Vec<usize>>,
 }
 
 impl<'n> Found<'n> {
+    fn new(nodes: &'n Body, uses: &'n Uses, id: BodyId, free: Vec<bool>) -> Self {
+        let mut readers_of: HashMap<&ValueRef, Vec<usize>> = HashMap::new();
+        for (at, node) in nodes.iter().enumerate() {
+            if let Node::Layer(row) = node {
+                row.inputs.iter().for_each(|value| readers_of.entry(value).or_default().push(at));
+            }
+        }
+        Found { nodes, uses, id, groups: Vec::new(), group_of: vec![None; nodes.len()], free, readers_of }
+    }
+
     fn row(&self, at: usize) -> Option<&'n Row> {
         if let Node::Layer(row) = self.nodes.get(at)? { Some(row) } else { None }
     }
 
     /// The group that a node is in.
     fn group_of(&self, at: usize) -> Option<usize> {
-        self.groups.iter().position(|group| group.members.contains(&at))
+        self.group_of.get(at).copied().flatten()
+    }
+
+    fn group(&self, at: usize) -> Option<&Group> {
+        self.groups.get(self.group_of(at)?)?.as_ref()
     }
 
     /// Where a node runs.
     fn place(&self, at: usize) -> usize {
-        self.group_of(at).and_then(|group| self.groups.get(group)).map_or(at, |group| group.at)
+        self.group(at).map_or(at, |group| group.at)
     }
 
     fn is_free(&self, at: usize) -> bool {
         self.free.get(at) == Some(&true)
+    }
+
+    fn add(&mut self, group: Group) {
+        for member in &group.members {
+            if let Some(cell) = self.group_of.get_mut(*member) {
+                *cell = Some(self.groups.len());
+            }
+        }
+        self.groups.push(Some(group));
     }
 
     /// The nodes of this body whose values a node reads.
@@ -304,6 +344,9 @@ impl<'n> Found<'n> {
     fn grouped(&self, mut members: Vec<usize>, rule: usize) -> Option<Group> {
         members.sort_unstable();
         members.dedup();
+        if members.len() > MOST {
+            return None;
+        }
         let rows: Option<Vec<&Row>> = members.iter().map(|at| self.row(*at)).collect();
         let rows = rows?;
         let (first, others) = rows.split_first()?;
@@ -311,7 +354,7 @@ impl<'n> Found<'n> {
             return None;
         }
         let [least, most] = [*members.first()?, *members.last()?];
-        let is_outside = |at: &usize| !members.contains(at);
+        let is_outside = |at: &usize| members.binary_search(at).is_err();
         let fits = |place: &usize| {
             members.iter().all(|member| {
                 let before = self.producers(*member).filter(is_outside).all(|at| self.place(at) < *place);
@@ -327,22 +370,31 @@ impl<'n> Found<'n> {
     }
 
     fn siblings(&mut self, rule: usize, layer: &Rewritten) {
-        let mut seen: Vec<usize> = Vec::new();
+        let mut seen = vec![false; self.nodes.len()];
         for at in 0..self.nodes.len() {
-            let Some(row) = self.row(at).filter(|row| self.is_free(at) && means(layer, row)) else { continue };
-            if seen.contains(&at) || self.group_of(at).is_some() {
+            let is_open = |found: &Self, at: usize| found.is_free(at) && found.group_of(at).is_none();
+            let Some(row) = self.row(at).filter(|row| is_open(self, at) && means(layer, row)) else { continue };
+            if seen.get(at) == Some(&true) {
                 continue;
             }
             let is_sibling = |other: &usize| {
-                let other_row = self.row(*other).filter(|row| self.is_free(*other) && means(layer, row));
-                other_row
-                    .is_some_and(|other| other.class == row.class && row.inputs.iter().any(|value| other.inputs.contains(value)))
-                    && self.group_of(*other).is_none()
+                let is_new = *other > at && seen.get(*other) == Some(&false) && is_open(self, *other);
+                is_new && self.row(*other).is_some_and(|other| other.class == row.class && means(layer, other))
             };
-            let members: Vec<usize> = std::iter::once(at).chain((at + 1..self.nodes.len()).filter(is_sibling)).collect();
-            seen.extend(&members);
-            if members.len() > 1 {
-                self.groups.extend(self.grouped(members, rule));
+            let beside = row.inputs.iter().filter_map(|value| self.readers_of.get(value)).flatten().copied();
+            let mut members: Vec<usize> = std::iter::once(at).chain(beside.filter(is_sibling).take(MOST)).collect();
+            members.sort_unstable();
+            members.dedup();
+            members.truncate(MOST);
+            for member in &members {
+                if let Some(seen) = seen.get_mut(*member) {
+                    *seen = true;
+                }
+            }
+            if members.len() > 1
+                && let Some(group) = self.grouped(members, rule)
+            {
+                self.add(group);
             }
         }
     }
@@ -363,8 +415,10 @@ impl<'n> Found<'n> {
                 };
                 members.extend(next);
             }
-            if members.len() == layers.len() {
-                self.groups.extend(self.grouped(members, rule));
+            if members.len() == layers.len()
+                && let Some(group) = self.grouped(members, rule)
+            {
+                self.add(group);
             }
         }
     }
@@ -374,34 +428,26 @@ impl<'n> Found<'n> {
             if !self.is_free(at) || !self.row(at).is_some_and(has_no_products) {
                 continue;
             }
-            let beside: Vec<usize> = self.producers(at).chain(self.readers(at)).filter(|at| self.is_free(*at)).collect();
-            for other in beside {
-                let of = |at: usize| self.group_of(at).and_then(|n| Some((n, self.groups.get(n)?.clone())));
-                let (own, others) = (of(at), of(other));
-                if own.as_ref().map(|(n, _)| *n) == others.as_ref().map(|(n, _)| *n) && own.is_some() {
+            let beside = self.producers(at).chain(self.readers(at)).filter(|at| self.is_free(*at));
+            for other in beside.take(MOST_TRIED).collect::<Vec<usize>>() {
+                let [own, others] = [at, other].map(|at| self.group_of(at));
+                if own.is_some() && own == others {
                     continue;
                 }
-                let members =
-                    |group: &Option<(usize, Group)>, at| group.as_ref().map_or(vec![at], |(_, group)| group.members.clone());
-                let all: Vec<usize> = members(&own, at).into_iter().chain(members(&others, other)).collect();
+                let of = |at: usize| self.group(at).map_or_else(|| vec![at], |group| group.members.clone());
+                let [mine, theirs] = [of(at), of(other)];
                 // Two products are two kernels.
-                let units = [&own, &others]
-                    .into_iter()
-                    .zip([at, other])
-                    .filter(|(group, at)| members(group, *at).iter().any(|at| !self.row(*at).is_some_and(has_no_products)));
-                if units.count() > 1 {
+                let has_product = |members: &[usize]| members.iter().any(|at| !self.row(*at).is_some_and(has_no_products));
+                if has_product(&mine) && has_product(&theirs) {
                     continue;
                 }
-                let kept = [&own, &others].into_iter().flatten().map(|(_, group)| group.rule).next();
-                let mut groups = std::mem::take(&mut self.groups);
-                let mut gone: Vec<usize> = [own, others].into_iter().flatten().map(|(n, _)| n).collect();
-                gone.sort_unstable();
-                let before = groups.clone();
-                gone.iter().rev().for_each(|n| drop(groups.remove(*n)));
-                self.groups = groups;
-                match self.grouped(all, kept.unwrap_or(rule)) {
-                    Some(group) => self.groups.push(Group { rule, ..group }),
-                    None => self.groups = before,
+                if let Some(group) = self.grouped(mine.into_iter().chain(theirs).collect(), rule) {
+                    for gone in [own, others].into_iter().flatten() {
+                        if let Some(group) = self.groups.get_mut(gone) {
+                            *group = None;
+                        }
+                    }
+                    self.add(group);
                 }
             }
         }
