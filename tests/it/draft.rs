@@ -64,6 +64,112 @@ fn as_many_parameters_as_the_checkpoints_hold() {
     assert_eq!(more("deepseek-v3"), 13_463_426_048);
 }
 
+/// Nemotron-3.5-Lightning has the sizes of Nemotron-3-Nano and one step more, whose tensors docs/nemotron-lightning-export.md of onnxruntime/mobius (734331cf)
+/// lists. Its index has 65,842,365,568 bytes: two for each parameter, but four where it is of the model's 23 routers, and the 24 correction biases in float32.
+///
+/// - `enorm`, `hnorm`, two norms and `final_layernorm` 5 x 2688, `eh_proj` 2688 x 5376
+/// - attention 2 x 4096 x 2688 + 2 x 256 x 2688
+/// - router 128 x 2688, experts 128 x 2 x 1856 x 2688, shared expert 2 x 3712 x 2688
+#[test]
+fn nemotron_drafts_with_layers_of_a_pattern_of_its_own() {
+    let step = 5 * 2688 + 2688 * 5376 + 2 * (4096 + 256) * 2688 + 2688 * (128 + 128 * 2 * 1856 + 2 * 3712);
+    let settings = drafting().set("num_nextn_predict_layers", 1);
+    let at = loaded("nemotron-3-nano-30b-a3b", &settings, &Workload::prefill(1, 16));
+    assert_eq!(at.params(), 31_577_937_344 + step);
+    assert_eq!(2 * at.params() + 2 * 23 * 128 * 2688 + 4 * 24 * 128, 65_842_365_568);
+    // Nemotron-3-Super: a latent mixture, whose step is 5.48 GiB in two bytes.
+    let config = r#"{ "model_type": "nemotron_h", "hidden_size": 4096, "hybrid_override_pattern": "M", "num_key_value_heads": 2, "n_routed_experts": 512,
+      "num_experts_per_tok": 22, "moe_intermediate_size": 2688, "moe_shared_expert_intermediate_size": 5376, "moe_latent_size": 1024,
+      "num_nextn_predict_layers": 1, "mtp_hybrid_override_pattern": "*E" }"#;
+    let latent =
+        5 * 4096 + 4096 * 8192 + 2 * (4096 + 256) * 4096 + 512 * 4096 + 512 * 2 * 2688 * 1024 + 2 * 5376 * 4096 + 2 * 1024 * 4096;
+    assert_eq!(more(config), latent);
+}
+
+/// How many parameters a config's model has more with its draft part.
+fn more(config: &str) -> u128 {
+    let params = |settings: &Settings| {
+        let outcome = evaluated(SESSION.read_with("config.json", config, settings), &Workload::prefill(1, 16));
+        outcome.value.unwrap_or_else(|| panic!("{:?}", outcome.diagnostics)).params()
+    };
+    params(&drafting()) - params(&Settings::default())
+}
+
+/// Step-3.5-Flash: the Hub's `safetensors.total` is 199,384,301,376, of which 42 x 288 are biases of routers. Its three layers slide (96 heads), are dense and have a
+/// head of their own each:
+///
+/// - attention 2 x 4096 x 12,288 + 2 x 4096 x 1024 + 96 x 4096 and two norms of 128, MLP 3 x 4096 x 11,264
+/// - five norms of 4096, `eh_proj` 8192 x 4096, `shared_head.output` 128,896 x 4096
+#[test]
+fn step_drafts_with_three_dense_layers_that_slide() {
+    let config = |kinds: usize| {
+        let kinds: Vec<&str> =
+            (0..kinds).map(|n| if n < 45 && n % 4 == 0 { "full_attention" } else { "sliding_attention" }).collect();
+        serde_json::json!({ "model_type": "step3p5", "architectures": ["Step3p7ForCausalLM"], "vocab_size": 128_896, "layer_types": kinds,
+          "sliding_window": 512, "attention_other_setting": { "num_attention_heads": 96 }, "moe_layers_enum": (3..45).collect::<Vec<_>>(),
+          "num_nextn_predict_layers": 3 })
+    };
+    let layer = 2 * 4096 * (12_288 + 1024) + 96 * 4096 + 2 * 128 + 3 * 4096 * 11_264 + 5 * 4096 + 8192 * 4096 + 128_896 * 4096;
+    // Published lists say of the draft layers too what they are; where one ends with the model's layers they slide.
+    for kinds in [48, 45] {
+        let text = config(kinds).to_string();
+        assert_eq!(more(&text), 3 * layer);
+        let at = evaluated(SESSION.read_with("config.json", text, &drafting()), &Workload::prefill(1, 16));
+        assert_eq!(codes(&at.diagnostics), [], "{:?}", at.diagnostics);
+        assert_eq!(at.value.unwrap().params() + 42 * 288, 199_384_301_376);
+    }
+    // In Step-3.7 they are of the text half, whose embedding is further in.
+    for head in ["Step3p7Model", "Step3p7ForConditionalGeneration"] {
+        let outer = serde_json::json!({ "model_type": "step3p7", "architectures": [head], "text_config": config(48) });
+        assert_eq!(more(&outer.to_string()), 3 * layer, "{head}");
+    }
+}
+
+/// The elements of DeepSeek-V4's checkpoints, as lists of their tensors say (gogongxt/python cbff706d, scripts/models): routed experts in four bits are two an
+/// element, with a scale for 32 of them; other matrices have one for 128 x 128; the three routers by hash have a table of 129,280 x 6, the others a bias.
+#[test]
+fn deepseek_v4_drafts_with_a_layer_of_four_streams() {
+    let at = loaded("deepseek-v4-flash", &drafting(), &Workload::prefill(1, 16));
+    let experts: u128 = 44 * 256 * 3 * 2048 * 4096;
+    let scales = 44 * (4 * 32 + 2 * 64 * 32 + 8 * 32 + 256 * 8 + 3 * 16 * 32) + 21 * 64 * 8 + 2 * 32 * 32;
+    let buffers = 41 * 256 + 3 * 129_280 * 6;
+    assert_eq!(at.params() - experts / 2 + experts / 32 + scales + buffers, 158_069_433_298);
+    // V4-Pro, where the model's own first layers have an attention that the draft layer has not.
+    let ratios: Vec<u64> = (0..62)
+        .map(|n| {
+            if n == 61 {
+                0
+            } else if n < 2 || n % 2 == 1 {
+                128
+            } else {
+                4
+            }
+        })
+        .collect();
+    let config = serde_json::json!({ "model_type": "deepseek_v4", "hidden_size": 7168, "index_topk": 1024, "moe_intermediate_size": 3072,
+      "n_routed_experts": 384, "num_attention_heads": 128, "num_hidden_layers": 61, "o_groups": 16, "q_lora_rank": 1536, "qk_rope_head_dim": 64,
+      "compress_ratios": ratios, "num_nextn_predict_layers": 1 });
+    let outcome = evaluated(SESSION.read_with("config.json", config.to_string(), &drafting()), &Workload::prefill(1, 16));
+    let experts: u128 = 62 * 384 * 3 * 3072 * 7168;
+    let scales = 62 * (4 * 56 + 128 * 32 + 56 * 128 + 12 * 56 + 512 * 12 + 3 * 24 * 56) + 30 * 64 * 12 + 2 * 56 * 56;
+    let buffers = 59 * 384 + 3 * 129_280 * 6;
+    assert_eq!(outcome.value.unwrap().params() - experts / 2 + experts / 32 + scales + buffers, 861_608_274_846);
+    // It reads the four streams, and has a window's cache.
+    let h_proj = at.instances().find(|layer| layer.path == "mtp.0.h_proj").unwrap();
+    assert_eq!(h_proj.row.cost().named("matmul_flops"), Some(2 * 16 * 4 * 4096 * 4096));
+}
+
+/// MiMo-V2-Flash: three layers of "0.33B params/block" (its README), of the shapes that MiMo-V2.5's are listed with (gogongxt/python 69107007,
+/// scripts/models/mimo_v2.5.md), where queries, keys and values are one projection: `eh_proj` 4096 x 8192, `qkv_proj` 14,848 x 4096, `o_proj` 4096 x 8192, 64
+/// sinks, MLP 3 x 4096 x 16,384, five norms of 4096.
+#[test]
+fn mimo_drafts_with_three_dense_layers_that_slide() {
+    let layer = 2 * 4096 * 8192 + 14_848 * 4096 + 64 + 3 * 4096 * 16_384 + 5 * 4096;
+    let params = |settings: &Settings| loaded("mimo-v2-flash", settings, &Workload::prefill(1, 16)).params();
+    assert_eq!(params(&drafting()) - params(&Settings::default()), 3 * layer);
+    assert_eq!(params(&drafting().set("num_nextn_predict_layers", 1)) - params(&Settings::default()), layer);
+}
+
 /// At 2,048 tokens, two FLOPs for each parameter that a token meets and each pair of positions that attention sees.
 #[test]
 fn the_draft_part_runs_once_over_the_same_positions() {
@@ -101,14 +207,18 @@ fn every_family_with_a_draft_part_builds_it_for_its_defaults() {
         }
         let heads = family.draft.iter().flat_map(|draft| &draft.heads).chain(family.default_head.iter().map(|head| &head.value));
         for head in heads {
-            let config = format!(r#"{{ "model_type": "{}", "num_nextn_predict_layers": 1 }}"#, family.model_types[0]);
+            let mut config = serde_json::json!({ "model_type": family.model_types[0], "num_nextn_predict_layers": 1 });
+            if !family.nested.is_empty() {
+                config["text_config"] = serde_json::json!({ "num_nextn_predict_layers": 1 });
+            }
+            let config = config.to_string();
             let settings = Settings { head: Some(head.clone()), ..drafting() };
             let outcome = evaluated(SESSION.read_with("config.json", config, &settings), &Workload::prefill(2, 16));
             assert_eq!(codes(&outcome.diagnostics), [], "{name}, {head}: {:?}", outcome.diagnostics);
         }
         built += 1;
     }
-    assert!(built >= 11, "{built}");
+    assert!(built >= 16, "{built}");
 }
 
 #[test]
