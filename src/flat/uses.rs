@@ -8,6 +8,9 @@ use crate::catalog::Class;
 use crate::language::{Argument, Binding};
 use crate::quantity::workload::{BUILTINS, CONVENTIONS, VARIABLES};
 
+/// What class formulas call what a model may ask of how it is run.
+const OF_EXECUTION: &[&str] = &["kernel", "use_cache", "backend"];
+
 /// The workload variables, then the conventions, that something reads.
 #[derive(Debug, Clone, Default)]
 pub struct Uses(Vec<bool>);
@@ -35,6 +38,11 @@ impl Uses {
         flat.rows.iter().flat_map(|info| info.calls()).for_each(|calls| found.argument(calls));
         for input in flat.inputs.iter().flatten() {
             input.shape.iter().flatten().for_each(|dim| found.argument(dim));
+        }
+        // What of it a model asks for isn't noted.
+        if flat.asks_for_execution {
+            let asked = |(_, (name, _)): &(usize, &(&str, &str))| OF_EXECUTION.contains(name);
+            (VARIABLES.len()..).zip(CONVENTIONS).filter(asked).for_each(|(at, _)| found.mark(at));
         }
         // One follows from the two others.
         let position = |name: &str| VARIABLES.iter().position(|(known, _)| *known == name);

@@ -676,7 +676,12 @@ impl<'d> Values<'d> {
                 Some(own) => scope.find_from(&name.text, own),
                 None => scope.find(&name.text),
             };
-            let Some((at, entry)) = found else { continue };
+            let Some((mut at, mut entry)) = found else { continue };
+            // What a block takes is what its use means by the name.
+            while let Definition::Around = entry.definition {
+                let Some(next) = at.around(entry.name) else { break };
+                (at, entry) = next;
+            }
             let Some(Ok(Binding::Known(Value::Number(value)))) = entry.state.get() else {
                 continue;
             };

@@ -566,13 +566,15 @@ fn dropout_on_cuda_keeps_a_byte_an_element() {
     let dropout =
         |name: &str| json!({ "name": name, "class": "torch.nn.Dropout", "parameters": { "features": hidden, "p": 0.1 } });
     let add = |name: &str, a: &str, b: &str| json!({ "name": name, "class": "add", "inputs": [a, b], "parameters": { "features": hidden } });
-    let attention =
-        json!({ "num_heads": heads, "head_dim": hidden / heads, "mask": "none", "dropout": 0.1, "softmax_dtype": "activation" });
+    let attention = json!({
+        "query": "q", "key": "k", "value": "v", "causal": false, "num_attention_heads": heads, "head_dim": hidden / heads,
+        "attention_dropout": 0.1, "softmax_dtype": "activation",
+    });
     let model = json!({ "layers": [
         { "name": "embed", "class": "torch.nn.Embedding", "parameters": { "num_embeddings": 8, "embedding_dim": hidden } },
         { "name": "layer", "sub_layers": [
             norm("ln_1"), linear("q", "ln_1", hidden, hidden), linear("k", "ln_1", hidden, hidden), linear("v", "ln_1", hidden, hidden),
-            { "name": "sdpa", "class": "scaled_dot_product_attention", "inputs": ["q", "k", "v"], "parameters": attention },
+            { "use": "blocks/attention", "variables": attention },
             linear("o", "sdpa", hidden, hidden), dropout("drop_1"), add("add_1", "drop_1", "input"), norm("ln_2"),
             linear("up", "ln_2", hidden, 4 * hidden),
             { "name": "gelu", "class": "torch.nn.GELU", "parameters": { "features": 4 * hidden } },
