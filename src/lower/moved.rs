@@ -1,6 +1,8 @@
 //! Where values are once layers of a body were put together: references are led to them.
 
+use super::uses::output_in;
 use crate::flat::{Composite, Indices, Node, Repeat, Row, Step, ValueRef, ValueTarget, Variant};
+use crate::language::enclosing;
 
 /// A body, before and after.
 #[derive(Debug, Default)]
@@ -66,8 +68,7 @@ impl NodeMap {
         match (&self.outputs, rest, &self.inside) {
             // It was a composite of one layer.
             (_, [Step::Child(_), rest @ ..], Inside::Layer) => self.moved(rest),
-            (Some(outputs), [], _) => output_of(outputs, 0),
-            (Some(outputs), [Step::Output(output), ..], _) => output_of(outputs, *output),
+            (Some(outputs), [] | [Step::Output(_), ..], _) => output_of(outputs, output_in(rest)),
             (None, [Step::Child(child), rest @ ..], Inside::Composite(body)) => {
                 let (child, rest) = body.moved(*child, rest);
                 [Step::Child(child)].into_iter().chain(rest).collect()
@@ -113,10 +114,11 @@ pub fn unwrap(nodes: &mut [Node<Box<Row>>]) {
 }
 
 /// Leads every reference in a body, and in all bodies in it, to where its value is now. `levels`: the bodies around, the outermost first.
-pub fn lead<'m>(body: &mut [Node<Box<Row>>], maps: &'m BodyMap, levels: &mut Vec<&'m BodyMap>, order: &[usize]) {
+pub fn lead<'m>(body: &mut [Node<Box<Row>>], maps: &'m BodyMap, levels: &mut Vec<&'m BodyMap>) {
     levels.push(maps);
+    let order = order_of(maps, body.len());
     for (node, old) in body.iter_mut().zip(order) {
-        let inside = maps.nodes.get(*old).map(|node| &node.inside);
+        let inside = maps.nodes.get(old).map(|node| &node.inside);
         lead_node(node, inside, levels);
     }
     levels.pop();
@@ -125,33 +127,27 @@ pub fn lead<'m>(body: &mut [Node<Box<Row>>], maps: &'m BodyMap, levels: &mut Vec
 fn lead_node<'m>(node: &mut Node<Box<Row>>, inside: Option<&'m Inside>, levels: &mut Vec<&'m BodyMap>) {
     match (node, inside) {
         (Node::Layer(row), _) => row.moves(&|value| moved(value, levels)),
-        (Node::Composite(composite), Some(Inside::Composite(maps))) => {
-            composite.inputs.iter_mut().for_each(|value| *value = moved(value, levels));
-            lead_composite(composite, maps, levels);
-        }
+        (Node::Composite(composite), Some(Inside::Composite(maps))) => lead_composite(composite, maps, levels),
         (Node::Repeat(repeat), Some(Inside::Repeat(variants))) => lead_repeat(repeat, variants, levels),
         (Node::Composite(_) | Node::Repeat(_), _) => {}
     }
 }
 
 fn lead_composite<'m>(composite: &mut Composite<Box<Row>>, maps: &'m BodyMap, levels: &mut Vec<&'m BodyMap>) {
+    composite.inputs.iter_mut().for_each(|value| *value = moved(value, levels));
     levels.push(maps);
     if let Some(output) = composite.output.as_deref_mut() {
         *output = moved(output, levels);
     }
     levels.pop();
-    let order = order_of(maps, composite.body.len());
-    lead(&mut composite.body, maps, levels, &order);
+    lead(&mut composite.body, maps, levels);
 }
 
 fn lead_repeat<'m>(repeat: &mut Repeat<Box<Row>>, variants: &'m [(Indices, BodyMap)], levels: &mut Vec<&'m BodyMap>) {
     repeat.inputs.iter_mut().for_each(|value| *value = moved(value, levels));
     for (variant, (_, maps)) in repeat.variants.iter_mut().zip(variants) {
         match &mut variant.instance {
-            Some(Node::Composite(composite)) => {
-                composite.inputs.iter_mut().for_each(|value| *value = moved(value, levels));
-                lead_composite(composite, maps, levels);
-            }
+            Some(Node::Composite(composite)) => lead_composite(composite, maps, levels),
             Some(Node::Layer(row)) => row.moves(&|value| moved(value, levels)),
             _ => {}
         }
@@ -159,7 +155,7 @@ fn lead_repeat<'m>(repeat: &mut Repeat<Box<Row>>, variants: &'m [(Indices, BodyM
 }
 
 /// By the new place of each node, its old one; of layers that stand for others, the place of the last of these.
-pub fn order_of(maps: &BodyMap, len: usize) -> Vec<usize> {
+fn order_of(maps: &BodyMap, len: usize) -> Vec<usize> {
     let mut order = vec![usize::MAX; len];
     for (old, node) in maps.nodes.iter().enumerate() {
         if let Some(place) = order.get_mut(node.at as usize) {
@@ -170,8 +166,7 @@ pub fn order_of(maps: &BodyMap, len: usize) -> Vec<usize> {
 }
 
 fn moved(value: &ValueRef, levels: &[&BodyMap]) -> ValueRef {
-    let maps = levels.len().checked_sub(1 + usize::from(value.up)).and_then(|at| levels.get(at));
-    match (&value.target, maps) {
+    match (&value.target, enclosing(levels, value.up)) {
         (ValueTarget::Node(at), Some(maps)) => {
             let (at, rest) = maps.moved(*at, &value.rest);
             ValueRef { up: value.up, target: ValueTarget::Node(at), rest }

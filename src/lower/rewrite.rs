@@ -6,14 +6,14 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::moved::{BodyMap, Inside, NodeMap, lead, order_of, unwrap};
-use super::uses::{BodyId, Children, Uses};
+use super::moved::{BodyMap, Inside, NodeMap, lead, unwrap};
+use super::uses::{BodyId, Children, Uses, output_in};
 use crate::catalog::{
     Class, ClassKind, Feed, Layers, Part, Rewrite, Rewritten, Runtime, Whole, Wires, can_be_part, fused, keeps_shapes,
     traffic_is_known,
 };
 use crate::flat::{ClassRef, Common, Composite, Merged, Node, Repeat, Row, Stood, ValueRef, ValueTarget, Variant};
-use crate::language::{Argument, Segment};
+use crate::language::{Argument, Binding, Segment};
 use crate::syntax::expr::{Expr, Value};
 
 type Body = Vec<Node<Box<Row>>>;
@@ -30,16 +30,15 @@ pub fn rewrite(body: &mut Body, runtime: &Runtime) -> Vec<usize> {
         return Vec::new();
     }
     unwrap(body);
-    let (maps, order) = (BodyMap::as_it_is(body), (0..body.len()).collect::<Vec<_>>());
-    lead(body, &maps, &mut Vec::new(), &order);
+    let maps = BodyMap::as_it_is(body);
+    lead(body, &maps, &mut Vec::new());
     let uses = Uses::of(body);
     let followed = vec![0; runtime.rewrites.len()];
     let mut rewriter = Rewriter { runtime, shared: uses.shared_names(), uses, classes: HashMap::new(), followed };
     let nodes = std::mem::take(body);
     let last = nodes.len().checked_sub(1);
     let (mut nodes, maps) = rewriter.body(nodes, Some(BodyId::ROOT), last);
-    let order = order_of(&maps, nodes.len());
-    lead(&mut nodes, &maps, &mut Vec::new(), &order);
+    lead(&mut nodes, &maps, &mut Vec::new());
     *body = nodes;
     rewriter.followed
 }
@@ -52,6 +51,14 @@ struct Group {
     /// Of one of them: there the layer runs that stands for them.
     at: usize,
     rule: usize,
+}
+
+/// A layer that stands for a group.
+struct Made {
+    group: Group,
+    row: Row,
+    /// Of each member, which of the layer's outputs its own are.
+    outputs: Vec<Vec<u16>>,
 }
 
 /// What a class of several is made from.
@@ -71,64 +78,69 @@ struct Rewriter<'r> {
 impl Rewriter<'_> {
     /// A body and all in it. `kept`: a node that stays what it is.
     fn body(&mut self, nodes: Body, id: Option<BodyId>, kept: Option<usize>) -> (Body, BodyMap) {
-        let groups = id.map(|id| self.groups(&nodes, id, kept)).unwrap_or_default();
-        let mut group_of: Vec<Option<usize>> = vec![None; nodes.len()];
-        for (group, member) in groups.iter().enumerate().flat_map(|(n, group)| group.members.iter().map(move |at| (n, *at))) {
-            if let Some(cell) = group_of.get_mut(member) {
-                *cell = Some(group);
+        let wholes = id.map(|id| self.wholes(&nodes, id, kept)).unwrap_or_default();
+        // By node: the whole that it goes into, and as which member.
+        let mut member_of: Vec<Option<(usize, usize)>> = vec![None; nodes.len()];
+        for (n, whole) in wholes.iter().enumerate() {
+            for (member, at) in whole.group.members.iter().enumerate() {
+                if let Some(cell) = member_of.get_mut(*at) {
+                    *cell = Some((n, member));
+                }
             }
         }
-        let mut made: Vec<Option<(Row, Vec<Vec<u16>>)>> = Vec::with_capacity(groups.len());
+        // Where each whole will stand, for its members before that.
+        let mut places: Vec<u32> = vec![0; wholes.len()];
+        let mut next = 0u32;
+        for (at, member) in member_of.iter().enumerate() {
+            if let Some((n, _)) = member {
+                if wholes.get(*n).is_none_or(|whole| whole.group.at != at) {
+                    continue;
+                }
+                if let Some(place) = places.get_mut(*n) {
+                    *place = next;
+                }
+            }
+            next += 1;
+        }
+        let mut out = Body::with_capacity(nodes.len());
+        let mut maps = BodyMap { nodes: Vec::with_capacity(nodes.len()) };
+        for ((at, node), member) in nodes.into_iter().enumerate().zip(member_of) {
+            let of = member.and_then(|(n, member)| Some((wholes.get(n)?, *places.get(n)?, member)));
+            let Some((whole, place, member)) = of else {
+                let place = u32::try_from(out.len()).unwrap_or(u32::MAX);
+                let (node, inside) = self.node(node, id.map(|id| self.uses.children(id, at).clone()));
+                out.push(node);
+                maps.nodes.push(NodeMap { at: place, outputs: None, inside });
+                continue;
+            };
+            if whole.group.at == at {
+                out.push(Node::Layer(Box::new(whole.row.clone())));
+            }
+            let outputs = whole.outputs.get(member).cloned().unwrap_or_default();
+            maps.nodes.push(NodeMap { at: place, outputs: Some(outputs), inside: Inside::Layer });
+        }
+        (out, maps)
+    }
+
+    /// The layers of a body that stand for several of it.
+    fn wholes(&mut self, nodes: &Body, id: BodyId, kept: Option<usize>) -> Vec<Made> {
+        let groups = self.groups(nodes, id, kept);
         let mut times = vec![0usize; self.runtime.rewrites.len()];
         for group in &groups {
             if let Some(times) = times.get_mut(group.rule) {
                 *times += 1;
             }
         }
-        for group in &groups {
+        let mut wholes = Vec::with_capacity(groups.len());
+        for group in groups {
             let is_alone = times.get(group.rule) == Some(&1);
-            let one = id.and_then(|id| self.one(&nodes, group, id, is_alone));
-            if let Some(count) = self.followed.get_mut(group.rule).filter(|_| one.is_some()) {
+            let Some((row, outputs)) = self.one(nodes, &group, id, is_alone) else { continue };
+            if let Some(count) = self.followed.get_mut(group.rule) {
                 *count += 1;
             }
-            made.push(one);
+            wholes.push(Made { group, row, outputs });
         }
-        let mut out = Body::with_capacity(nodes.len());
-        let mut maps = BodyMap { nodes: Vec::with_capacity(nodes.len()) };
-        // Where the layers that stand for others will be, for those before them.
-        let mut standing: Vec<u32> = vec![0; groups.len()];
-        let mut next = 0u32;
-        for (at, group) in group_of.iter().enumerate() {
-            match group.and_then(|n| Some((n, groups.get(n)?))).filter(|(n, _)| made.get(*n).is_some_and(Option::is_some)) {
-                Some((n, group)) if group.at == at => {
-                    if let Some(place) = standing.get_mut(n) {
-                        *place = next;
-                    }
-                    next += 1;
-                }
-                Some(_) => {}
-                None => next += 1,
-            }
-        }
-        for (at, node) in nodes.into_iter().enumerate() {
-            let place = u32::try_from(out.len()).unwrap_or(u32::MAX);
-            let group = group_of.get(at).copied().flatten();
-            let one = group.and_then(|n| Some((n, groups.get(n)?, made.get(n)?.as_ref()?)));
-            if let Some((n, group, (row, outputs))) = one {
-                if group.at == at {
-                    out.push(Node::Layer(Box::new(row.clone())));
-                }
-                let member = group.members.iter().position(|member| *member == at).unwrap_or_default();
-                let outputs = outputs.get(member).cloned().unwrap_or_default();
-                let at = standing.get(n).copied().unwrap_or(place);
-                maps.nodes.push(NodeMap { at, outputs: Some(outputs), inside: Inside::Layer });
-                continue;
-            }
-            let (node, inside) = self.node(node, id.map(|id| self.uses.children(id, at).clone()));
-            out.push(node);
-            maps.nodes.push(NodeMap { at: place, outputs: None, inside });
-        }
-        (out, maps)
+        wholes
     }
 
     fn node(&mut self, node: Node<Box<Row>>, children: Option<Children>) -> (Node<Box<Row>>, Inside) {
@@ -181,7 +193,7 @@ impl Rewriter<'_> {
     // Which layers.
 
     fn groups(&self, nodes: &Body, id: BodyId, kept: Option<usize>) -> Vec<Group> {
-        let free = |at: usize| kept != Some(at) && self.row(nodes, at).is_some_and(|row| self.can_be_part(row));
+        let free = |at: usize| kept != Some(at) && layer(nodes, at).is_some_and(|row| self.can_be_part(row));
         let mut found = Found::new(nodes, &self.uses, id, (0..nodes.len()).map(free).collect());
         for (rule, rewrite) in self.runtime.rewrites.iter().enumerate() {
             match &rewrite.layers {
@@ -191,10 +203,6 @@ impl Rewriter<'_> {
             }
         }
         found.groups.into_iter().flatten().collect()
-    }
-
-    fn row<'n>(&self, nodes: &'n Body, at: usize) -> Option<&'n Row> {
-        if let Node::Layer(row) = nodes.get(at)? { Some(row) } else { None }
     }
 
     /// Whether a layer is what its class says, and nobody looks for it by its path.
@@ -213,7 +221,7 @@ impl Rewriter<'_> {
     /// The layer that stands for a group, and of each member which of its outputs its own are.
     fn one(&mut self, nodes: &Body, group: &Group, id: BodyId, is_alone: bool) -> Option<(Row, Vec<Vec<u16>>)> {
         let rule = self.runtime.rewrites.get(group.rule)?;
-        let rows: Vec<&Row> = group.members.iter().filter_map(|at| self.row(nodes, *at)).collect();
+        let rows: Vec<&Row> = group.members.iter().filter_map(|at| layer(nodes, *at)).collect();
         let (wires, inputs, outputs) = wires(&self.uses, id, group, &rows);
         let names = names(&rows);
         let first = *rows.first()?;
@@ -300,7 +308,7 @@ impl<'n> Found<'n> {
     }
 
     fn row(&self, at: usize) -> Option<&'n Row> {
-        if let Node::Layer(row) = self.nodes.get(at)? { Some(row) } else { None }
+        layer(self.nodes, at)
     }
 
     /// The group that a node is in.
@@ -454,6 +462,11 @@ impl<'n> Found<'n> {
     }
 }
 
+/// The layer that a node is.
+fn layer(nodes: &Body, at: usize) -> Option<&Row> {
+    if let Node::Layer(row) = nodes.get(at)? { Some(row) } else { None }
+}
+
 /// Whether a rewrite means a layer.
 fn means(layer: &Rewritten, row: &Row) -> bool {
     let name = row.segment.as_ref().and_then(Segment::lookup_name);
@@ -477,7 +490,7 @@ fn is_alike(a: &Row, b: &Row) -> bool {
 }
 
 /// How many tokens a layer says that it has, or how its class counts them. `None`: it has none.
-fn tokens(row: &Row) -> Option<Result<&crate::language::Binding, &str>> {
+fn tokens(row: &Row) -> Option<Result<&Binding, &str>> {
     let class = &row.class.as_ref()?.0;
     let at = class.parameter_at(class.tokens?)?;
     match row.arguments.iter().find(|(position, _)| usize::from(*position) == at) {
@@ -541,8 +554,4 @@ fn wires(uses: &Uses, id: BodyId, group: &Group, rows: &[&Row]) -> (Wires, Vec<V
         outputs.push(of);
     }
     (wires, outer, outputs)
-}
-
-fn output_in(rest: &[crate::flat::Step]) -> u16 {
-    if let [crate::flat::Step::Output(at), ..] = rest { *at } else { 0 }
 }

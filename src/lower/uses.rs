@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::flat::{Composite, Indices, Node, Row, Step, ValueRef, ValueTarget};
+use crate::language::enclosing;
 
 /// A body of the tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -177,14 +178,11 @@ impl Uses {
 
     fn note(&mut self, value: &ValueRef, levels: &[Level<'_>]) {
         let ValueTarget::Node(at) = value.target else { return };
-        let Some(level) = levels.len().checked_sub(1 + usize::from(value.up)).and_then(|up| levels.get(up)).copied() else {
-            return;
-        };
+        let Some(level) = enclosing(levels, value.up).copied() else { return };
         let at = at as usize;
         // What a composite returns is read from outside.
         let reader = (level.at != usize::MAX).then_some(level.at);
-        let output = if let [Step::Output(output), ..] = value.rest.as_slice() { *output } else { 0 };
-        self.read(level.id, at, output, reader);
+        self.read(level.id, at, output_in(&value.rest), reader);
         self.inside(level.id, level.nodes, at, &value.rest);
     }
 
@@ -206,8 +204,7 @@ impl Uses {
             _ => None,
         };
         if let Some((inner, nodes, child, rest)) = found {
-            let output = if let [Step::Output(output), ..] = rest { *output } else { 0 };
-            self.read(inner.0, child as usize, output, None);
+            self.read(inner.0, child as usize, output_in(rest), None);
             self.inside(inner.0, nodes, child as usize, rest);
         }
     }
@@ -221,4 +218,9 @@ impl Uses {
             reads.push(at);
         }
     }
+}
+
+/// Which output of a node a reference means; the first is the value itself.
+pub fn output_in(rest: &[Step]) -> u16 {
+    if let [Step::Output(output), ..] = rest { *output } else { 0 }
 }
