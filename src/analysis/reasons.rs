@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::catalog::{Class, Dim, Formula, ShapeDef, Slot};
+use crate::catalog::{Class, Formula, ShapeDef, Slot};
 use crate::cost::bind::Signature;
 use crate::cost::rules::{Over, Rule, Sum, rule};
 use crate::cost::{Evaluated, LayerEnv, Problem, Tensor, evaluate};
@@ -213,19 +213,11 @@ fn slots_in(class: &Class, shapes: &[&ShapeDef]) -> Vec<Slot> {
 
 /// The names in a shape; `...` stands for the class's `tokens`.
 fn shape_slots(class: &Class, shape: &ShapeDef, slots: &mut Vec<Slot>) {
-    let mut add = |formula: &Formula| formula.expr.for_each_variable(&mut |slot| slots.push(*slot));
-    match shape {
-        ShapeDef::List(formula) => add(formula),
-        ShapeDef::Dims(dims) => {
-            dims.iter().for_each(|dim| {
-                if let Dim::Size(formula) = dim {
-                    add(formula)
-                }
-            });
-            if dims.iter().any(|dim| matches!(dim, Dim::Leading)) {
-                slots.extend(class.tokens);
-            }
-        }
+    for formula in shape.formulas() {
+        formula.expr.for_each_variable(&mut |slot| slots.push(*slot));
+    }
+    if shape.leads() {
+        slots.extend(class.tokens);
     }
 }
 

@@ -235,9 +235,7 @@ impl<D: Counting> LayerEnv<'_, D> {
                 None => problem,
             });
         }
-        let leads =
-            |value: &ValueDef| matches!(&value.shape, ShapeDef::Dims(dims) if dims.iter().any(|d| matches!(d, Dim::Leading)));
-        let open = class.inputs.iter().chain(&class.outputs).any(leads);
+        let open = class.inputs.iter().chain(&class.outputs).any(|value| value.shape.leads());
         Ok(Ports {
             tokens: if open { Some(self.tokens()?) } else { None },
             workspace,

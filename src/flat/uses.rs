@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::model::FlatModel;
 use super::node::RowId;
-use crate::catalog::Class;
+use crate::catalog::{Class, builtin_slot};
 use crate::language::{Argument, Binding};
 use crate::quantity::workload::{BUILTINS, CONVENTIONS, VARIABLES};
 
@@ -19,8 +19,7 @@ impl Uses {
     /// Whether anything reads a built-in workload variable or a convention of this name.
     #[must_use]
     pub fn reads(&self, name: &str) -> bool {
-        let at = VARIABLES.iter().chain(CONVENTIONS).position(|(known, _)| *known == name);
-        at.and_then(|at| self.0.get(at)).copied().unwrap_or(false)
+        builtin_slot(name).and_then(|at| self.0.get(at)).copied().unwrap_or(false)
     }
 
     /// Looks at every formula that a row's cost may ask. A branch that isn't taken counts, too.

@@ -6,11 +6,11 @@
 use std::sync::{Arc, OnceLock};
 
 use super::definition::{Class, ClassKind, FlopFormulas};
-use super::formula::{Formula, Slot};
+use super::formula::{Formula, Slot, builtin_slot};
 use super::parameter::{Parameter, ParameterKind};
 use super::value::{Dim, Element, ElementDef, Gradient, ShapeDef, ValueDef, WeightDef};
 use crate::catalog::role::Role;
-use crate::quantity::workload::{BUILTINS, CONVENTIONS, VARIABLES, builtin};
+use crate::quantity::workload::{BUILTINS, builtin};
 use crate::syntax::expr::{BinaryOp, Expr, Function, Value};
 use crate::syntax::source::Span;
 
@@ -41,11 +41,15 @@ pub struct Wires {
 }
 
 impl Wires {
+    /// Each input of each part, and where it comes from.
+    fn feeds(&self) -> impl Iterator<Item = (usize, usize, Feed)> + '_ {
+        let parts = self.inputs.iter().enumerate();
+        parts.flat_map(|(part, feeds)| feeds.iter().enumerate().map(move |(at, feed)| (part, at, *feed)))
+    }
+
     /// The inputs of parts that read the n-th value from outside.
     fn readers(&self, outer: u16) -> impl Iterator<Item = (usize, usize)> + '_ {
-        let feeds =
-            self.inputs.iter().enumerate().flat_map(|(part, feeds)| feeds.iter().enumerate().map(move |feed| (part, feed)));
-        feeds.filter(move |(_, (_, feed))| **feed == Feed::Outer(outer)).map(|(part, (at, _))| (part, at))
+        self.feeds().filter(move |(.., feed)| *feed == Feed::Outer(outer)).map(|(part, at, _)| (part, at))
     }
 
     fn num_outer(&self) -> u16 {
@@ -103,19 +107,14 @@ pub fn traffic_is_known(parts: &[&Class], wires: &Wires) -> bool {
 pub fn keeps_shapes(parts: &[&Class], wires: &Wires) -> bool {
     let input = |part: usize, at: usize| parts.get(part).and_then(|class| class.inputs.get(at));
     let mut outer = (0..wires.num_outer()).filter_map(|outer| wires.readers(outer).next());
-    let first = outer.find_map(|(part, at)| input(part, at).filter(|input| leads(input)));
-    let feeds = wires
-        .inputs
-        .iter()
-        .enumerate()
-        .flat_map(|(part, feeds)| feeds.iter().enumerate().map(move |(at, feed)| (part, at, feed)));
-    let mut inner = feeds.filter_map(|(part, at, feed)| match feed {
+    let first = outer.find_map(|(part, at)| input(part, at).filter(|input| input.shape.leads()));
+    let mut inner = wires.feeds().filter_map(|(part, at, feed)| match feed {
         Feed::Inner { part: from, output } => {
-            Some((parts.get(usize::from(*from))?.outputs.get(usize::from(*output))?, input(part, at)?))
+            Some((parts.get(usize::from(from))?.outputs.get(usize::from(output))?, input(part, at)?))
         }
         Feed::Outer(_) => None,
     });
-    first.is_none_or(|first| !first.broadcast) && inner.all(|(made, read)| leads(made) == leads(read))
+    first.is_none_or(|first| !first.broadcast) && inner.all(|(made, read)| made.shape.leads() == read.shape.leads())
 }
 
 /// The class of parts that run as one. `None`: they have more names than a class can.
@@ -177,11 +176,6 @@ pub fn fused(whole: Whole, parts: &[Part<'_>], wires: &Wires) -> Option<Class> {
         reads: OnceLock::new(),
         name: whole.name,
     })
-}
-
-/// Whether a value has leading dimensions.
-fn leads(value: &ValueDef) -> bool {
-    matches!(&value.shape, ShapeDef::Dims(dims) if dims.iter().any(|dim| matches!(dim, Dim::Leading)))
 }
 
 /// What a part calls something, in the whole.
@@ -375,16 +369,9 @@ impl<'c> Fuser<'c> {
                 }
                 Feed::Outer(_) | Feed::Inner { .. } => false,
             };
-            let feeds: Vec<(bool, &ValueDef)> =
+            let values: Vec<(bool, &ValueDef)> =
                 feeds.iter().zip(&part.class.inputs).map(|(feed, value)| (is_new(feed), value)).collect();
-            match &part.class.activations_read {
-                None => terms.extend(feeds.iter().filter(|(new, _)| *new).filter_map(|(_, value)| self.size(at, value))),
-                Some(formula) => {
-                    let gone = feeds.iter().filter(|(new, _)| !*new).filter_map(|(_, value)| self.size(at, value));
-                    let all = self.expr(at, &formula.expr);
-                    terms.push(at_least_zero(gone.fold(all, |sum, size| binary(BinaryOp::Sub, sum, size))));
-                }
-            }
+            terms.extend(self.moved(at, part.class.activations_read.as_ref(), &values));
         }
         Some(self.written_out(span, added(terms.into_iter())))
     }
@@ -394,17 +381,20 @@ impl<'c> Fuser<'c> {
         let span = self.parts.iter().find_map(|part| part.class.activations_written.as_ref())?.span;
         let mut terms = Vec::new();
         for (at, part) in self.parts.iter().enumerate() {
-            let outputs = || part.class.outputs.iter().enumerate().map(|(n, value)| (self.wires.is_read_outside(at, n), value));
-            match &part.class.activations_written {
-                None => terms.extend(outputs().filter(|(stays, _)| *stays).filter_map(|(_, value)| self.size(at, value))),
-                Some(formula) => {
-                    let gone = outputs().filter(|(stays, _)| !*stays).filter_map(|(_, value)| self.size(at, value));
-                    let all = self.expr(at, &formula.expr);
-                    terms.push(at_least_zero(gone.fold(all, |sum, size| binary(BinaryOp::Sub, sum, size))));
-                }
-            }
+            let outputs = part.class.outputs.iter().enumerate();
+            let values: Vec<(bool, &ValueDef)> = outputs.map(|(n, value)| (self.wires.is_read_outside(at, n), value)).collect();
+            terms.extend(self.moved(at, part.class.activations_written.as_ref(), &values));
         }
         Some(self.written_out(span, added(terms.into_iter())))
+    }
+
+    /// What a part still moves of its values, each with whether it is still moved: what it states, less those that aren't; or else those that are.
+    fn moved(&self, part: usize, stated: Option<&Formula>, values: &[(bool, &ValueDef)]) -> Vec<Expr<Slot>> {
+        let sizes =
+            |stays: bool| values.iter().filter(move |(own, _)| *own == stays).filter_map(|(_, value)| self.size(part, value));
+        let Some(formula) = stated else { return sizes(true).collect() };
+        let all = self.expr(part, &formula.expr);
+        vec![at_least_zero(sizes(false).fold(all, |sum, size| binary(BinaryOp::Sub, sum, size)))]
     }
 
     /// Bytes of a value of a part.
@@ -441,8 +431,7 @@ impl<'c> Fuser<'c> {
 }
 
 fn named(name: &str) -> Option<Expr<Slot>> {
-    let at = VARIABLES.iter().chain(CONVENTIONS).position(|(known, _)| *known == name)?;
-    u16::try_from(at).ok().map(|at| Expr::Var(Slot(at)))
+    u16::try_from(builtin_slot(name)?).ok().map(|at| Expr::Var(Slot(at)))
 }
 
 fn binary(op: BinaryOp, a: Expr<Slot>, b: Expr<Slot>) -> Expr<Slot> {

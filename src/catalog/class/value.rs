@@ -115,6 +115,12 @@ pub enum ShapeDef {
 }
 
 impl ShapeDef {
+    /// Whether it has leading dimensions.
+    #[must_use]
+    pub fn leads(&self) -> bool {
+        matches!(self, ShapeDef::Dims(dims) if dims.iter().any(|dim| matches!(dim, Dim::Leading)))
+    }
+
     /// The formulas of its dimensions.
     pub fn formulas(&self) -> impl Iterator<Item = &Formula> {
         let (dims, list) = match self {
