@@ -438,7 +438,10 @@ impl Catalog {
         // A name before what another is called besides.
         let found = self.conventions.visible().find(named).or_else(|| self.conventions.visible().find(called));
         let found = found.and_then(|at| self.convention_at(at));
-        found.unwrap_or_else(|| Err(self.unknown_convention(name).into()))
+        found.unwrap_or_else(|| {
+            let what = (Code::UnknownConvention, "convention", "");
+            Err(unknown(&self.conventions, what, name).into())
+        })
     }
 
     fn convention_at(&self, at: usize) -> Option<Result<Arc<Convention>, Diagnostics>> {
@@ -459,12 +462,8 @@ impl Catalog {
         let id = self.runtimes.visible().find(called).and_then(|at| u16::try_from(at).ok()).map(RuntimeId);
         let found = id.and_then(|id| Some(self.runtime_at(id)?.map(|runtime| (id, runtime))));
         found.unwrap_or_else(|| {
-            let names: Vec<&str> = self.runtimes.visible().filter_map(|at| self.runtimes.name(at)).collect();
-            let near = nearest(name, self.runtimes.visible().flat_map(|at| self.runtimes.names(at)));
-            let diagnostic = Diagnostic::new(Code::UnknownRuntime, format!("unknown runtime `{name}`"));
-            let help = near.map(|near| format!("did you mean `{near}`?"));
-            let diagnostic = help.into_iter().fold(diagnostic, Diagnostic::help);
-            Err(diagnostic.help(format!("there are {}; docs/runtimes.md says how to add one", names.join(", "))).into())
+            let what = (Code::UnknownRuntime, "runtime", "; docs/runtimes.md says how to add one");
+            Err(unknown(&self.runtimes, what, name).into())
         })
     }
 
@@ -480,14 +479,6 @@ impl Catalog {
     /// All runtimes, or what is wrong with their files.
     pub fn runtimes(&self) -> impl Iterator<Item = Result<Arc<Runtime>, Diagnostics>> {
         self.runtimes.visible().filter_map(|at| self.runtime_at(RuntimeId(u16::try_from(at).ok()?)))
-    }
-
-    fn unknown_convention(&self, name: &str) -> Diagnostic {
-        let names = || self.conventions.visible().filter_map(|at| self.conventions.name(at));
-        let diagnostic = Diagnostic::new(Code::UnknownConvention, format!("unknown convention `{name}`"));
-        let near = nearest(name, self.conventions.visible().flat_map(|at| self.conventions.names(at)));
-        let help = near.map(|near| format!("did you mean `{near}`?"));
-        help.into_iter().fold(diagnostic, Diagnostic::help).help(format!("there are {}", names().collect::<Vec<_>>().join(", ")))
     }
 
     /// Help for a name that no device has: the devices whose names begin with it (`h100`), else the nearest name, if any is near.
@@ -693,6 +684,15 @@ fn root(source: &Source) -> Result<Node, Box<Diagnostic>> {
         let first = diagnostics.iter().next().cloned();
         first.unwrap_or_else(|| Diagnostic::new(Code::MalformedJson, format!("`{}` is no JSON", source.name))).boxed()
     })
+}
+
+/// What to say of a name that no file of a kind has. `what`: the code, what it is a name of, and how the list of those that there are ends.
+fn unknown<T>(shelf: &Shelf<T>, what: (Code, &str, &str), name: &str) -> Diagnostic {
+    let (code, kind, end) = what;
+    let names: Vec<&str> = shelf.visible().filter_map(|at| shelf.name(at)).collect();
+    let near = nearest(name, shelf.visible().flat_map(|at| shelf.names(at))).map(|near| format!("did you mean `{near}`?"));
+    let diagnostic = Diagnostic::new(code, format!("unknown {kind} `{name}`"));
+    near.into_iter().fold(diagnostic, Diagnostic::help).help(format!("there are {}{end}", names.join(", ")))
 }
 
 /// What to say of a path that no catalog has.
