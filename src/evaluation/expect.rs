@@ -7,6 +7,7 @@ use crate::catalog::Catalog;
 use crate::cost::CostReport;
 use crate::cost::bind::bind;
 use crate::cost::workload::{CompleteWorkload, Workload};
+use crate::flat::FlatModel;
 use crate::flow::{self, Flow, Peak};
 use crate::lower::{Execution, Lowered};
 use crate::quantity::Total;
@@ -17,6 +18,27 @@ use crate::syntax::spec::{Datum, Fact, Point};
 
 /// The most layers that are evaluated for all points together.
 const MOST_EVALUATED: usize = 1_000_000;
+
+/// A model's lists by how it is run, each made once: points are many, ways to run it few.
+struct Lists<'l> {
+    lowered: &'l Lowered,
+    made: Vec<(Execution, Arc<FlatModel>)>,
+}
+
+impl<'l> Lists<'l> {
+    fn new(lowered: &'l Lowered) -> Self {
+        Lists { lowered, made: Vec::new() }
+    }
+
+    fn under(&mut self, execution: Execution) -> Arc<FlatModel> {
+        if let Some((_, flat)) = self.made.iter().find(|(known, _)| *known == execution) {
+            return flat.clone();
+        }
+        let flat = self.lowered.under(execution).flat.clone();
+        self.made.push((execution, flat.clone()));
+        flat
+    }
+}
 
 /// Checks `expect` against the report and, for its points, against reports of their own.
 pub(super) fn expectations(lowered: &Lowered, report: &CostReport, workload: &Workload, diagnostics: &mut Diagnostics) {
@@ -30,11 +52,12 @@ pub(super) fn expectations(lowered: &Lowered, report: &CostReport, workload: &Wo
         return;
     }
     // What a model states of itself as such it states of what its file says, not of what an engine makes of it.
-    let plain = lowered.under(Execution::default());
-    if Arc::ptr_eq(&plain.flat, flat) {
+    let mut lists = Lists::new(lowered);
+    let plain = lists.under(Execution::default());
+    if Arc::ptr_eq(&plain, flat) {
         compare(&expect.facts, report, None, "", diagnostics);
     } else if !expect.facts.is_empty() {
-        let Costs { report, .. } = costs(&plain.flat, Execution::default(), workload, &mut Diagnostics::default());
+        let Costs { report, .. } = costs(&plain, Execution::default(), workload, &mut Diagnostics::default());
         compare(&expect.facts, &report, None, "", diagnostics);
     }
     let evaluated = expect.points.len().saturating_mul(flat.rows.len());
@@ -49,7 +72,7 @@ pub(super) fn expectations(lowered: &Lowered, report: &CostReport, workload: &Wo
         return;
     }
     for point in &expect.points {
-        let Some((Costs { bound, report }, flow)) = at_point(lowered, point, diagnostics) else { continue };
+        let Some((Costs { bound, report }, flow)) = at_point(&mut lists, point, diagnostics) else { continue };
         let workload = &bound.workload;
         let place =
             format!(" at {} {}x{}, {} cached", workload.phase.word(), workload.batch_size, workload.seq_len, workload.past_len);
@@ -58,10 +81,9 @@ pub(super) fn expectations(lowered: &Lowered, report: &CostReport, workload: &Wo
 }
 
 /// A model at the workload of a point; `None`: something is wrong there, which goes to `diagnostics`.
-fn at_point(lowered: &Lowered, point: &Point, diagnostics: &mut Diagnostics) -> Option<(Costs, Option<Flow>)> {
-    let (workload, execution) = stated(point, lowered.checked.classes.catalog(), diagnostics)?;
-    let under = lowered.under(execution);
-    let flat = &*under.flat;
+fn at_point(lists: &mut Lists<'_>, point: &Point, diagnostics: &mut Diagnostics) -> Option<(Costs, Option<Flow>)> {
+    let (workload, execution) = stated(point, lists.lowered.checked.classes.catalog(), diagnostics)?;
+    let flat = &*lists.under(execution);
     // Its own: what was wrong elsewhere doesn't keep this point from being computed.
     let mut wrong = Diagnostics::default();
     let costs = costs(flat, execution, &workload, &mut wrong);
@@ -93,6 +115,7 @@ pub fn workload_of_point(lowered: &Lowered, point: &Point) -> Option<(CompleteWo
 /// `diagnostics`.
 pub fn figures_of_facts(lowered: &Lowered, diagnostics: &mut Diagnostics) -> Vec<(Fact, u128)> {
     let Some(expect) = &lowered.checked.model.expect else { return Vec::new() };
+    let mut lists = Lists::new(lowered);
     let mut found = Vec::new();
     let mut add = |facts: &[Fact], report: &CostReport, flow: Option<&Flow>, diagnostics: &mut Diagnostics| {
         for fact in facts {
@@ -104,11 +127,11 @@ pub fn figures_of_facts(lowered: &Lowered, diagnostics: &mut Diagnostics) -> Vec
     };
     if !expect.facts.is_empty() {
         let Costs { report, .. } =
-            costs(&lowered.under(Execution::default()).flat, Execution::default(), &Workload::default(), diagnostics);
+            costs(&lists.under(Execution::default()), Execution::default(), &Workload::default(), diagnostics);
         add(&expect.facts, &report, None, diagnostics);
     }
     for point in &expect.points {
-        if let Some((Costs { report, .. }, flow)) = at_point(lowered, point, diagnostics) {
+        if let Some((Costs { report, .. }, flow)) = at_point(&mut lists, point, diagnostics) {
             add(&point.facts, &report, flow.as_ref(), diagnostics);
         }
     }
