@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use clap::Args as ClapArgs;
-
 use super::args::{WorkloadArgs, refused};
 use super::output::Terminal;
 use crate::catalog::{Catalog, Device};
@@ -31,7 +29,7 @@ pub fn run(
     terminal: &Terminal,
 ) -> Result<(Workload, Execution), clap::Error> {
     let found = options.execution(&mut workload, session.catalog());
-    let (execution, remark) = found.map_err(|why| not_run::<WorkloadArgs>(options, &why))?;
+    let (execution, remark) = found.map_err(|why| not_run(options, &why))?;
     if let Some(remark) = remark {
         terminal.report(&session.said::<()>(remark.into()));
     }
@@ -39,9 +37,9 @@ pub fn run(
 }
 
 /// Why a model isn't run so.
-fn not_run<C: ClapArgs>(options: &RunOptions, why: &Diagnostic) -> clap::Error {
+fn not_run(options: &RunOptions, why: &Diagnostic) -> clap::Error {
     let help: String = why.help.iter().map(|help| format!("; {help}")).collect();
-    refused::<C>("runtime", options.runtime.as_deref().unwrap_or_default(), &format!("{}{help}", why.message))
+    refused::<WorkloadArgs>("runtime", options.runtime.as_deref().unwrap_or_default(), &format!("{}{help}", why.message))
 }
 
 /// The device of a name, or one of which its memory is said.

@@ -1,14 +1,14 @@
 //! `layerspec memory`.
 
 use super::args::{MemoryArgs, refused};
-use super::asked::{device, run as run_with};
-use super::input;
+use super::input::{self, Given};
 use super::output::{Exit, Stop, Terminal, write_to};
+use super::plan::PlanAsked;
 use super::vary;
 use crate::analysis::cache::CacheReport;
 use crate::analysis::find::Size;
 use crate::evaluation::Evaluation;
-use crate::quantity::workload::{Backend, Cache};
+use crate::quantity::workload::Cache;
 use crate::report::{MemoryReport, PageFormat, render_found};
 use crate::session::Outcome;
 use crate::syntax::diag::{Code, Diagnostic};
@@ -20,40 +20,27 @@ pub fn run(args: &MemoryArgs, terminal: &Terminal) -> Result<Exit, Stop> {
     }
     let (workload, implied) = args.workload(session.catalog())?;
     implied.iter().for_each(|implied| terminal.note(implied));
-    let device = match args.device.as_deref().map(|name| device(name, session.catalog())).transpose() {
-        Ok(device) => device,
-        Err(diagnostics) => return Ok(terminal.report(&session.said::<()>(diagnostics))),
+    let asked = match PlanAsked::of(args, workload, &session, terminal)? {
+        Ok(asked) => asked,
+        Err(exit) => return Ok(exit),
     };
-    let (training, count) = (args.training(session.catalog())?, args.count);
-    let mut options = args.workload.options();
-    if device.as_ref().is_some_and(|device| device.is_gpu()) {
-        options.backend.get_or_insert(Backend::Cuda);
-    }
-    let (workload, execution) = run_with(workload, &options, &session, terminal)?;
-    let mut outcome = input::read(&args.model, &args.workload.settings(session.catalog()), &session)
-        .and_then(|model| model.lowered(&execution))
-        .and_then(|lowered| lowered.at(&workload));
+    let mut outcome = asked.evaluated(&Given::new(&args.model, &session), &session);
     if let Some(size) = &args.find {
         return find(args, size, &mut outcome, terminal);
     }
-    let plan = match outcome.value.as_ref().map(|model| model.memory_plan(count, &training)) {
-        Some(Err(diagnostic)) => {
-            outcome.diagnostics.push(*diagnostic);
-            None
-        }
-        Some(Ok(plan)) => Some(plan),
-        None => None,
-    };
-    let (Some(model), Some(plan), false) = (&outcome.value, plan, outcome.diagnostics.has_errors()) else {
+    let mut outcome = asked.planned(outcome);
+    let Some((model, plan)) = outcome.value.take().filter(|_| !outcome.diagnostics.has_errors()) else {
         return Ok(terminal.report(&outcome));
     };
-    let fitted = device.map(|device| {
-        let fit = model.fit(&plan, &device, count, args.reserve, &training);
-        (device, fit)
-    });
+    let fitted = asked.fit(&model, &plan);
     if let Some((device, fit)) = fitted.as_ref().filter(|(_, fit)| args.require_fit && !fit.fits()) {
-        let message =
-            format!("it doesn't fit on {count} x {}: {} bytes are needed, {} may be used", device.name, fit.needed, fit.room());
+        let message = format!(
+            "it doesn't fit on {} x {}: {} bytes are needed, {} may be used",
+            args.count,
+            device.name,
+            fit.needed,
+            fit.room()
+        );
         outcome.diagnostics.push(Diagnostic::new(Code::DoesNotFit, message));
     }
     let exit = terminal.report(&outcome);
@@ -61,9 +48,9 @@ pub fn run(args: &MemoryArgs, terminal: &Terminal) -> Result<Exit, Stop> {
         alive: model.alive_at_peak(),
         // Where nothing is kept there is nothing to show.
         cache: if model.workload().cache == Cache::On { model.cache() } else { CacheReport::default() },
-        evaluation: model,
+        evaluation: &model,
         plan,
-        training: &training,
+        training: &asked.training,
         fit: fitted,
         units: args.units,
         width: terminal.width(),

@@ -14,6 +14,7 @@ mod input;
 mod list;
 mod memory;
 mod output;
+mod plan;
 mod reconcile;
 mod schema;
 mod shell;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::args::{CompareArgs, SummaryArgs, refused};
 use super::asked::run as run_with;
-use super::input;
+use super::input::{self, Given};
 use super::output::{Exit, Stop, Terminal, write_to};
 use super::variant::Variant;
 use crate::analysis::changes::{changes, is_output};
@@ -16,7 +16,7 @@ use crate::syntax::diag::{Code, Diagnostic};
 pub fn run(args: &SummaryArgs, terminal: &Terminal) -> Result<Exit, Stop> {
     let Some(session) = terminal.session() else { return Ok(Exit::Wrong) };
     let variant = Variant::plain(&args.model, &args.page.workload, session.catalog())?;
-    let (model, exit) = evaluated(&variant, &session, terminal)?;
+    let (model, exit) = evaluated(&variant, &Given::new(variant.model, &session), &session, terminal)?;
     let Some(model) = model else { return Ok(exit) };
     let page = model.summary();
     write_to(args.page.output.output.as_deref(), |out| render_summary(&page, args.page.format, terminal.width(), out))?;
@@ -46,18 +46,21 @@ pub fn compare(args: &CompareArgs, terminal: &Terminal) -> Result<Exit, Stop> {
         Some(engines) if engines_given => engines.split(',').map(Some).collect(),
         _ => vec![None],
     };
-    for (model, engine) in args.models.iter().flat_map(|model| engines.iter().map(move |engine| (model, *engine))) {
+    for model in &args.models {
         let mut variant = Variant::read(model, &args.page.workload, session.catalog())?;
-        if let Some(engine) = engine {
-            variant.options.runtime = Some(engine.trim().into());
+        let given = Given::new(variant.model, &session);
+        for engine in &engines {
+            if let Some(engine) = engine {
+                variant.options.runtime = Some(engine.trim().into());
+            }
+            let (model, exit) = evaluated(&variant, &given, &session, terminal)?;
+            worst = worst.max(exit);
+            models.extend(model);
+            labels.push(match (variant.label, engine) {
+                (label, None) => label.map(str::to_owned),
+                (label, Some(engine)) => Some(format!("{} ({})", label.unwrap_or(variant.model), engine.trim())),
+            });
         }
-        let (model, exit) = evaluated(&variant, &session, terminal)?;
-        worst = worst.max(exit);
-        models.extend(model);
-        labels.push(match (variant.label, engine) {
-            (label, None) => label.map(str::to_owned),
-            (label, Some(engine)) => Some(format!("{} ({})", label.unwrap_or(variant.model), engine.trim())),
-        });
     }
     if models.len() != args.models.len() * engines.len() {
         return Ok(if worst == Exit::Fine { Exit::Wrong } else { worst });
@@ -101,8 +104,13 @@ fn compare_outputs(args: &CompareArgs, [old, new]: [String; 2], session: &Sessio
 }
 
 /// A model at the workload, what is wrong with it reported.
-fn evaluated(variant: &Variant<'_>, session: &Session, terminal: &Terminal) -> Result<(Option<Evaluation>, Exit), Stop> {
-    let loaded = input::read(variant.model, &variant.settings, session);
+fn evaluated(
+    variant: &Variant<'_>,
+    given: &Given<'_>,
+    session: &Session,
+    terminal: &Terminal,
+) -> Result<(Option<Evaluation>, Exit), Stop> {
+    let loaded = given.read(&variant.settings);
     let model = loaded.value.clone();
     let (workload, execution) = run_with(variant.workload.clone(), &variant.options, session, terminal)?;
     let outcome = loaded.and_then(|model| model.lowered(&execution)).and_then(|lowered| lowered.at(&workload));

@@ -1,14 +1,12 @@
 //! `layerspec memory --vary`: plans side by side.
 
 use super::args::{MemoryArgs, refused};
-use super::asked::{device, run as run_with};
-use super::input;
+use super::input::Given;
 use super::output::{Exit, Stop, Terminal, write_to};
+use super::plan::PlanAsked;
 use crate::quantity::Quantity;
-use crate::quantity::workload::Backend;
 use crate::report::{PageFormat, VariedPlan, render_varied, title};
-use crate::session::{Outcome, Session};
-use crate::syntax::diag::Diagnostic;
+use crate::session::Session;
 
 /// How many plans are put side by side.
 const MOST: usize = 200;
@@ -40,54 +38,26 @@ pub fn run(args: &MemoryArgs, session: &Session, terminal: &Terminal) -> Result<
         }
         variants = next;
     }
+    let given = Given::new(&args.model, session);
     let (mut plans, mut worst) = (Vec::with_capacity(variants.len()), Exit::Fine);
-    for (labels, own) in &variants {
-        match planned(own, session, terminal)? {
-            Ok((mut plan, fits)) => {
-                labels.clone_into(&mut plan.labels);
-                if args.require_fit && !fits {
-                    worst = worst.max(Exit::Unexpected);
-                }
-                plans.push(plan);
-            }
+    for (labels, own) in variants {
+        let (workload, _) = own.workload(session.catalog())?;
+        let asked = match PlanAsked::of(&own, workload, session, terminal)? {
+            Ok(asked) => asked,
             Err(exit) => return Ok(exit),
+        };
+        let mut outcome = asked.planned(asked.evaluated(&given, session));
+        let Some((model, plan)) = outcome.value.take().filter(|_| !outcome.diagnostics.has_errors()) else {
+            return Ok(terminal.report(&outcome));
+        };
+        let fitted = asked.fit(&model, &plan);
+        if args.require_fit && fitted.as_ref().is_some_and(|(_, fit)| !fit.fits()) {
+            worst = worst.max(Exit::Unexpected);
         }
+        let (device, fit) = fitted.map(|(device, fit)| (device.name.to_string(), fit)).unzip();
+        let cache_bytes = model.totals().get(Quantity::CacheBytes);
+        plans.push(VariedPlan { labels, title: title(&model), plan, cache_bytes, fit, device });
     }
     write_to(args.output.output.as_deref(), |out| render_varied(&plans, format, args.units, terminal.width(), out))?;
     Ok(worst)
-}
-
-/// A plan as one set of options has it, and whether it fits where a device is said. What is wrong is reported.
-fn planned(args: &MemoryArgs, session: &Session, terminal: &Terminal) -> Result<Result<(VariedPlan, bool), Exit>, Stop> {
-    let (workload, _) = args.workload(session.catalog())?;
-    let device = match args.device.as_deref().map(|name| device(name, session.catalog())).transpose() {
-        Ok(device) => device,
-        Err(said) => return Ok(Err(terminal.report(&session.said::<()>(said)))),
-    };
-    let mut options = args.workload.options();
-    if device.as_ref().is_some_and(|device| device.is_gpu()) {
-        options.backend.get_or_insert(Backend::Cuda);
-    }
-    let (workload, execution) = run_with(workload, &options, session, terminal)?;
-    let training = args.training(session.catalog())?;
-    let mut outcome = input::read(&args.model, &args.workload.settings(session.catalog()), session)
-        .and_then(|model| model.lowered(&execution))
-        .and_then(|lowered| lowered.at(&workload));
-    let plan = outcome.value.as_ref().map(|model| model.memory_plan(args.count, &training)).transpose();
-    let failed = |outcome: &mut Outcome<_>, diagnostic: Diagnostic| {
-        outcome.diagnostics.push(diagnostic);
-        terminal.report(outcome)
-    };
-    let plan = match plan {
-        Ok(plan) => plan,
-        Err(diagnostic) => return Ok(Err(failed(&mut outcome, *diagnostic))),
-    };
-    let (Some(model), Some(plan), false) = (&outcome.value, plan, outcome.diagnostics.has_errors()) else {
-        return Ok(Err(terminal.report(&outcome)));
-    };
-    let fit = device.as_ref().map(|device| model.fit(&plan, device, args.count, args.reserve, &training));
-    let fits = fit.as_ref().is_none_or(|fit| fit.fits());
-    let device = device.map(|device| device.name.to_string());
-    let cache_bytes = model.totals().get(Quantity::CacheBytes);
-    Ok(Ok((VariedPlan { labels: Vec::new(), title: title(model), plan, cache_bytes, fit, device }, fits)))
 }

@@ -75,6 +75,14 @@ impl<T> Outcome<T> {
         Outcome { value: value.map(change), diagnostics, source, catalog }
     }
 
+    /// Goes on with what could be made, where that may fail; why it did is said.
+    #[must_use]
+    pub fn try_map<U>(self, next: impl FnOnce(T) -> Result<U, Box<Diagnostic>>) -> Outcome<U> {
+        let Outcome { value, mut diagnostics, source, catalog } = self;
+        let value = value.and_then(|value| next(value).map_err(|why| diagnostics.push(*why)).ok());
+        Outcome { value, diagnostics, source, catalog }
+    }
+
     /// Says one thing more.
     #[must_use]
     pub fn saying(mut self, diagnostic: Diagnostic) -> Self {

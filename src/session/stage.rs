@@ -7,7 +7,6 @@ use super::layout::Layout;
 use super::{Outcome, Session, Settings};
 use crate::cost::bind::bind;
 use crate::cost::workload::Workload;
-
 use crate::language;
 use crate::language::check::check;
 use crate::lower::{Execution, flattened};

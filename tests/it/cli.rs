@@ -76,6 +76,11 @@ fn models_come_from_files_names_and_standard_input() {
     let piped = run_with_stdin(&["compile", "-", "--format", "csv"], TINY);
     assert_eq!(piped.status.code(), Some(0), "{}", stderr(&piped));
     assert!(stdout(&piped).contains("up,torch.nn.Linear,module,1,288,"), "{}", stdout(&piped));
+    // Who asks several things of a model reads it once.
+    for args in [&["memory", "-", "--vary", "batch=1,2"][..], &["compare", "-", "--runtime", "eager,vllm"]] {
+        let piped = run_with_stdin(args, TINY);
+        assert_eq!(piped.status.code(), Some(0), "{args:?}: {}", stderr(&piped));
+    }
 }
 
 #[test]
