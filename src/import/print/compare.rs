@@ -1,6 +1,6 @@
 //! Whether a family's model is the one that was printed: its weights against the text's, by path and by shape.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::read::Module;
@@ -139,13 +139,12 @@ pub fn differences(printed: &Printed, of_text: &[Weight], of_family: &[Weight]) 
 /// shows any other.
 #[must_use]
 pub fn shared(printed: &Printed, of_text: &[Weight], of_family: &[Weight]) -> (Vec<String>, u128) {
-    let tied: HashMap<String, &Weight> =
-        of_family.iter().filter(|weight| weight.is_tied).map(|weight| (weight.path(), weight)).collect();
+    let tied: HashSet<String> = of_family.iter().filter(|weight| weight.is_tied).map(Weight::path).collect();
     let mut paths = Vec::new();
     let mut elements = 0u128;
     for weight in of_text {
         let path = path_of(&printed.now(&weight.module), &weight.name);
-        if tied.contains_key(&path) {
+        if tied.contains(&path) {
             elements = elements.saturating_add(u128::from(weight.elements()));
             paths.push(path);
         }
