@@ -346,18 +346,21 @@ impl Trained {
         let targets = options.lora.as_ref().map_or(&[][..], |lora| &lora.targets);
         let mut matched = vec![false; targets.len()];
         let bits = model.flat.bits(targets.iter().map(String::as_str))?;
+        let widths = Widths::of(model, options);
         for (at, info) in (0u32..).zip(&model.flat.rows) {
-            let Some(row) = model.report.row(RowId(at)) else { continue };
+            let tied = model.report.tied(RowId(at));
             for tensor in model.report.tensors(RowId(at)) {
                 let gradient = match &options.lora {
                     None if !tensor.is_trained => Some(0),
-                    None if row.tied.contains(&tensor.name) => gradient_bytes(&tensor.shape, tensor.bytes, model),
-                    None => trained.add(&tensor.shape, tensor.bytes, info.repeats, model, options),
+                    None if tied.contains(&tensor.name) => {
+                        elements(&tensor.shape).and_then(|n| widths.gradient_bytes(n, tensor.bytes))
+                    }
+                    None => trained.add(&tensor.shape, tensor.bytes, info.repeats, &widths, options),
                     Some(lora) => {
                         let shapes = adapters(lora, info, tensor, &bits, &mut matched);
                         shapes.into_iter().flatten().try_fold(0u128, |sum, shape| {
-                            let bytes = bytes_of(&shape, model.bound.workload.dtype.bytes())?;
-                            sum.checked_add(trained.add(&shape, bytes, info.repeats, model, options)?)
+                            let bytes = bytes_of(elements(&shape)?, widths.activation)?;
+                            sum.checked_add(trained.add(&shape, bytes, info.repeats, &widths, options)?)
                         })
                     }
                 };
@@ -377,34 +380,48 @@ impl Trained {
     }
 
     /// Adds a tensor that is trained; the bytes of one gradient of it come back.
-    fn add(&mut self, shape: &[u128], bytes: u128, repeats: u128, model: &Evaluation, options: &Training) -> Option<u128> {
-        let workload = &model.bound.workload;
-        let elements = shape.iter().try_fold(1u128, |product, dim| product.checked_mul(*dim))?;
-        let weight_bytes = workload.weight_dtype.bytes();
-        let gradient = gradient_bytes(shape, bytes, model)?;
-        let stays_float32 = bytes == elements.checked_mul(4)?;
-        let state_dtype = match options.master_weights || stays_float32 {
-            true => Exact::integer(4),
-            false => workload.dtype.bytes().max(weight_bytes),
-        };
+    fn add(&mut self, shape: &[u128], bytes: u128, repeats: u128, widths: &Widths, options: &Training) -> Option<u128> {
+        let elements = elements(shape)?;
+        let float32 = elements.checked_mul(4)?;
+        let gradient = widths.gradient_bytes(elements, bytes)?;
+        let state = if bytes == float32 { Exact::integer(4) } else { widths.state };
         let all = |one: u128| one.checked_mul(repeats);
         self.params = self.params.checked_add(all(elements)?)?;
         self.weight_bytes = self.weight_bytes.checked_add(all(bytes)?)?;
         self.gradient_bytes = self.gradient_bytes.checked_add(all(gradient)?)?;
-        self.master_bytes = self.master_bytes.checked_add(all(elements.checked_mul(4)?)?)?;
-        self.state_bytes = self.state_bytes.checked_add(all(options.optimizer.state_bytes(shape, state_dtype)?)?)?;
+        self.master_bytes = self.master_bytes.checked_add(all(float32)?)?;
+        self.state_bytes = self.state_bytes.checked_add(all(options.optimizer.state_bytes(shape, state)?)?)?;
         Some(gradient)
     }
 }
 
-/// The gradient of a weight is in its dtype, of one of fewer than 16 bits in that of the activations.
-fn gradient_bytes(shape: &[u128], bytes: u128, model: &Evaluation) -> Option<u128> {
-    let elements = shape.iter().try_fold(1u128, |product, dim| product.checked_mul(*dim))?;
-    if bytes < elements.checked_mul(2)? { bytes_of(shape, model.bound.workload.dtype.bytes()) } else { Some(bytes) }
+/// How many bytes one number takes.
+struct Widths {
+    activation: Exact,
+    /// Of an optimizer's states, of a tensor that isn't float32.
+    state: Exact,
 }
 
-fn bytes_of(shape: &[u128], element: Exact) -> Option<u128> {
-    let elements = shape.iter().try_fold(1u128, |product, dim| product.checked_mul(*dim))?;
+impl Widths {
+    fn of(model: &Evaluation, options: &Training) -> Self {
+        let workload = &model.bound.workload;
+        let activation = workload.dtype.bytes();
+        let state = if options.master_weights { Exact::integer(4) } else { activation.max(workload.weight_dtype.bytes()) };
+        Widths { activation, state }
+    }
+
+    /// The gradient of a weight is in its dtype, of one of fewer than 16 bits in that of the activations.
+    fn gradient_bytes(&self, elements: u128, bytes: u128) -> Option<u128> {
+        if bytes < elements.checked_mul(2)? { bytes_of(elements, self.activation) } else { Some(bytes) }
+    }
+}
+
+/// `None` beyond 128 bits.
+fn elements(shape: &[u128]) -> Option<u128> {
+    shape.iter().try_fold(1u128, |product, dim| product.checked_mul(*dim))
+}
+
+fn bytes_of(elements: u128, element: Exact) -> Option<u128> {
     Exact::from_count(elements)?.checked_mul(element)?.ceil()?.to_count()
 }
 

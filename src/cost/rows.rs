@@ -70,11 +70,11 @@ impl CostReport {
     #[must_use]
     pub fn row(&self, id: RowId) -> Option<RowCost<'_>> {
         let row = self.rows.get(id.0 as usize)?;
-        let (cost, tied) = match self.own.get(&id.0) {
-            Some(own) => (own.cost, own.tied.as_slice()),
-            None => (self.evaluated(row).map_or(Cost::ZERO, |found| found.cost.cost()), &[][..]),
+        let cost = match self.own.get(&id.0) {
+            Some(own) => own.cost,
+            None => self.evaluated(row).map_or(Cost::ZERO, |found| found.cost.cost()),
         };
-        Some(RowCost { cost, calls: row.calls, tied, repeats: row.repeats })
+        Some(RowCost { cost, calls: row.calls, tied: self.tied(id), repeats: row.repeats })
     }
 
     /// What all rows cost, in the order of the flat model.
@@ -86,6 +86,12 @@ impl CostReport {
     #[must_use]
     pub fn ports(&self, id: RowId) -> Option<&Ports> {
         self.evaluated(self.rows.get(id.0 as usize)?).map(|found| &found.ports)
+    }
+
+    /// Which of a row's tensors are another's, by their names.
+    #[must_use]
+    pub fn tied(&self, id: RowId) -> &[Arc<str>] {
+        self.own.get(&id.0).map_or(&[], |own| own.tied.as_slice())
     }
 
     /// The tensors that a row's layer owns, tied ones too.

@@ -99,7 +99,7 @@ pub fn step(
         backward.run(options.loss, &kept);
         let found = backward.found.take().unwrap_or_default();
         alive = found.rows().map(|(kind, row, bytes)| AliveThen { kind, row, bytes }).collect();
-        alive.sort_by(|a, b| b.bytes.cmp(&a.bytes).then(a.row.cmp(&b.row)).then(a.kind.cmp(&b.kind)));
+        alive.sort_unstable_by(|a, b| b.bytes.cmp(&a.bytes).then(a.row.cmp(&b.row)).then(a.kind.cmp(&b.kind)));
     }
     TrainingStep { forward: forward(&walked.flow, saved, &kept), after_forward, backward: most, backward_path, alive }
 }
