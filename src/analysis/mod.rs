@@ -16,6 +16,7 @@ pub mod layers;
 pub mod memory;
 pub mod origin;
 mod reasons;
+pub mod serving;
 pub mod solve;
 pub mod split;
 pub mod summary;

@@ -12,7 +12,7 @@ use crate::syntax::source::{SourceId, Span};
 use crate::syntax::spec::{Key, KeyKind, fields};
 
 /// A device, as its vendor states it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Device {
     /// The name to call it by.
     pub name: Arc<str>,
@@ -26,6 +26,8 @@ pub struct Device {
     pub kind: Arc<str>,
     /// Bytes.
     pub memory_capacity: u128,
+    /// Bytes that its driver says it has, less than what its vendor says; `None`: nobody has read it off one.
+    pub memory_reported: Option<u128>,
     /// Bytes per second; `None`: it isn't known.
     pub memory_bandwidth: Option<u128>,
     /// Dense peaks by dtype, as `DEVICE_KEYS` explains them; a dtype that isn't there is not known, or not supported.
@@ -45,7 +47,7 @@ pub struct Device {
 }
 
 /// What connects a device with its peers.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Interconnect {
     /// Its name.
     pub name: Arc<str>,
@@ -78,6 +80,7 @@ impl Device {
             vendor: "".into(),
             kind: "device".into(),
             memory_capacity: capacity,
+            memory_reported: Some(capacity),
             memory_bandwidth: bandwidth,
             peak_flops_per_second: Vec::new(),
             interconnect: None,
@@ -87,6 +90,12 @@ impl Device {
             note: None,
             span: Span::new(SourceId::catalog(0), 0..0),
         })
+    }
+
+    /// The same device, saying that it has so many bytes.
+    #[must_use]
+    pub fn that_reports(&self, bytes: u128) -> Self {
+        Device { memory_reported: Some(bytes), ..self.clone() }
     }
 
     /// The dense peak of a dtype (or `vector_fp32`), in FLOP/s; for `int8` in integer operations per second.
@@ -123,6 +132,7 @@ pub const DEVICE_KEYS: &[Key] = &[
     key("vendor", KeyKind::Text, true, "who makes it"),
     key("kind", KeyKind::Text, true, "GPU, TPU, CPU, accelerator, ..."),
     key("memory_capacity", KeyKind::Count, true, "bytes"),
+    key("memory_reported", KeyKind::Count, false, "bytes that its driver says it has, read off one"),
     key("memory_bandwidth", KeyKind::Count, true, "bytes per second"),
     key("peak_flops_per_second", KeyKind::Variables, true, "dense peaks by dtype, FLOP/s of the whole device"),
     key("interconnect", KeyKind::Variables, false, "what connects it with its peers: name, bytes_per_second"),
@@ -155,8 +165,8 @@ pub fn parse_device(node: &Node, diagnostics: &mut Diagnostics) -> Option<Device
     // All are read before any is missed, so that all that is wrong is said.
     let [name, title, vendor, kind, note] =
         ["name", "title", "vendor", "kind", "note"].map(|key| f.get(key).and_then(|n| text(n, diagnostics)));
-    let [memory_capacity, memory_bandwidth, tdp_watts] =
-        ["memory_capacity", "memory_bandwidth", "tdp_watts"].map(|key| f.get(key).and_then(|n| figure(n, diagnostics)));
+    let [memory_capacity, memory_reported, memory_bandwidth, tdp_watts] =
+        ["memory_capacity", "memory_reported", "memory_bandwidth", "tdp_watts"].map(|key| f.get(key).and_then(|n| figure(n, diagnostics)));
     let [aliases, sources] = ["aliases", "sources"].map(|key| texts(f.get(key), diagnostics));
     let peaks = f.get("peak_flops_per_second").map(|n| peaks(n, diagnostics));
     let interconnect = f.get("interconnect").and_then(|n| interconnect(n, diagnostics));
@@ -168,6 +178,7 @@ pub fn parse_device(node: &Node, diagnostics: &mut Diagnostics) -> Option<Device
         vendor: vendor?,
         kind: kind?,
         memory_capacity: memory_capacity?,
+        memory_reported,
         memory_bandwidth: Some(memory_bandwidth?),
         peak_flops_per_second: peaks?,
         interconnect,

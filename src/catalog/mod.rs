@@ -20,6 +20,7 @@ mod print;
 mod quantization;
 mod role;
 mod runtime;
+mod serving;
 mod shelf;
 mod storage;
 mod table;
@@ -47,6 +48,9 @@ pub use print::{KeyValue, PrintedKey, PrintedLayer, PrintedName, PrintedWrapper,
 pub use quantization::Method;
 pub use role::{Fact, Role};
 pub use runtime::{Layers, Rewrite, Rewritten, Runtime, RuntimeId, parse_runtime};
+pub use serving::{
+    AllocatorRules, CacheRules, Certainty, EngineOption, Layout, LoadRules, LogLine, OptionKind, Reported, Serving, ServingFormula, in_version,
+};
 pub use shelf::CatalogFile;
 pub use storage::StorageType;
 pub use values::KeyFormula;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::Role;
 use super::fit::fit;
+use super::serving::{Serving, parse_serving};
 use super::values::{flag, key, list, text, texts, wrong};
 use crate::quantity::workload::{CHOICES, Phase};
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics, nearest};
@@ -37,6 +38,8 @@ pub struct Runtime {
     pub options: Vec<RuntimeOption>,
     /// The layers that it runs as one, in the order in which they are looked for.
     pub rewrites: Vec<Rewrite>,
+    /// How it serves models; `None`: it doesn't, or nothing is known of that.
+    pub serving: Option<Serving>,
     /// What it does that isn't followed here.
     pub left_alone: Vec<Arc<str>>,
     /// Where its file begins.
@@ -113,6 +116,7 @@ const RUNTIME_KEYS: &[Key] = &[
     key("trains", KeyKind::Flag, false, "whether models are trained with it"),
     key("options", KeyKind::Variables, false, "options of a workload, each with the choices that there are; the first is taken"),
     key("rewrites", KeyKind::Variables, false, "the layers that it runs as one"),
+    key("serving", KeyKind::Variables, false, "how it serves models: what it loads, reserves and keeps"),
     key("left_alone", KeyKind::Texts, false, "what it does that isn't followed"),
 ];
 
@@ -151,6 +155,7 @@ pub fn parse_runtime(node: &Node, diagnostics: &mut Diagnostics) -> Option<Runti
     let versions = f.get("versions").map(|n| versions(n, diagnostics));
     let options = f.get("options").map_or(Some(Vec::new()), |n| options(n, diagnostics));
     let rewrites = f.get("rewrites").map_or(Some(Vec::new()), |n| list(n, "a list of rewrites", rewrite, diagnostics));
+    let serving = f.get("serving").map(|n| parse_serving(n, diagnostics));
     Some(Runtime {
         name: name?,
         aliases,
@@ -160,6 +165,7 @@ pub fn parse_runtime(node: &Node, diagnostics: &mut Diagnostics) -> Option<Runti
         trains,
         options: options?,
         rewrites: rewrites?,
+        serving: serving.map_or(Some(None), |serving| serving.map(Some))?,
         left_alone,
         span: node.span.part(0..1),
     })
@@ -272,7 +278,7 @@ fn part(node: &Node, diagnostics: &mut Diagnostics) -> Option<Rewritten> {
     Some(part)
 }
 
-fn role(node: &Node, diagnostics: &mut Diagnostics) -> Option<Role> {
+pub(super) fn role(node: &Node, diagnostics: &mut Diagnostics) -> Option<Role> {
     Role::read(&Spanned { value: text(node, diagnostics)?, span: node.span }, diagnostics)
 }
 
@@ -307,6 +313,11 @@ impl Runtime {
         let upto = asked.get(..to.len().min(asked.len())).unwrap_or_default();
         Some(asked >= from && upto <= to.as_slice())
     }
+}
+
+/// Whether a version came before another; not, where one of them is none.
+pub(super) fn is_before(version: &str, other: &str) -> bool {
+    numbers(version).zip(numbers(other)).is_some_and(|(version, other)| version < other)
 }
 
 /// The numbers of a version: `0.10.2`, `v0.10.2`, `b6000`.

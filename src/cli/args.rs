@@ -10,7 +10,7 @@ use clap::{ArgAction, Args as ClapArgs, CommandFactory, Parser, Subcommand, Valu
 use super::target::Target;
 use crate::analysis::axis::{self, Numbers, Shard, Values};
 use crate::analysis::memory::{Gradients, Lora, Training};
-use crate::catalog::{Catalog, Dtype};
+use crate::catalog::{Catalog, Dtype, OptionKind};
 use crate::cost::workload::{RunOptions, Workload};
 use crate::flow::{Checkpointing, Loss};
 use crate::quantity::workload::{After, Attention, Backend, Cache, Kernel, Logits, Mla, Phase};
@@ -51,6 +51,7 @@ pub fn command() -> clap::Command {
 }
 
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub enum Command {
     /// The flat list of basic layers with their costs, and the totals
     Compile(CompileArgs),
@@ -80,6 +81,8 @@ pub enum Command {
     Import(ImportArgs),
     /// Weights, cache, activations, training: what takes how much, where the peak is, does it fit
     Memory(MemoryArgs),
+    /// Does an engine serve it on these devices, for how many requests: weights, cache, what is left
+    Serving(ServingArgs),
     /// List models, families, blocks, classes, dtypes, hardware, or conventions
     List(ListArgs),
     /// A stage of the pipeline, for those who work on it
@@ -113,7 +116,7 @@ pub struct OutputArgs {
 }
 
 /// The workload, and by which conventions it is counted.
-#[derive(Debug, Clone, ClapArgs)]
+#[derive(Debug, Default, Clone, ClapArgs)]
 #[command(next_help_heading = "Workload")]
 pub struct WorkloadArgs {
     /// prefill, decode or train [default: prefill]
@@ -310,6 +313,156 @@ pub struct MemoryArgs {
     pub units: Units,
     #[command(flatten)]
     pub output: OutputArgs,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct ServingArgs {
+    /// A file, `-` for standard input, or the name of an embedded model
+    pub model: String,
+    /// A device (`layerspec list hardware`), or its memory (24GB)
+    #[arg(long)]
+    pub device: String,
+    /// The engine; vllm@0.12 means a version [default: vllm]
+    #[arg(long, value_name = "NAME[@VERSION]")]
+    pub runtime: Option<Arc<str>>,
+    /// Tokens of a request at most, its answer included; 32k is 32,768 [default: the model's positions]
+    #[arg(long, value_name = "N", value_parser = parse_some_length)]
+    pub context: Option<u64>,
+    /// Requests at once
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    pub concurrency: u64,
+    /// Ranks over which layers are divided
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1024), help_heading = "Devices")]
+    pub tp: u64,
+    /// Ranks over which the layers are dealt out
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1024), help_heading = "Devices")]
+    pub pp: u64,
+    /// Ranks over which experts are dealt out [default: they are divided as other layers are]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1024), help_heading = "Devices")]
+    pub ep: u64,
+    /// Exit with 3 if it doesn't fit
+    #[arg(long, help_heading = "Devices")]
+    pub require_fit: bool,
+    /// Element type of activations [default: bf16]
+    #[arg(long)]
+    pub dtype: Option<String>,
+    /// Element type of weights, as in `memory`
+    #[arg(long, visible_alias = "quant", value_name = "[PATTERN=]DTYPE")]
+    pub weight_dtype: Vec<String>,
+    /// Element type of cached keys and values [default: that of --dtype]
+    #[arg(long, value_name = "DTYPE")]
+    pub kv_dtype: Option<String>,
+    /// Give a variable of the model another value
+    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = parse_setting)]
+    pub settings: Vec<(Arc<str>, Value)>,
+    /// Take a config as one of this family, whatever its model_type
+    #[arg(long, value_name = "NAME")]
+    pub family: Option<Arc<str>>,
+    /// Take a family's model with this head
+    #[arg(long, value_name = "NAME")]
+    pub head: Option<Arc<str>>,
+    /// Build the part for multi-token prediction too
+    #[arg(long)]
+    pub with_mtp: bool,
+    /// A log that the engine wrote as it started: what it says is taken, and set beside what is predicted
+    #[arg(long, value_name = "FILE")]
+    pub log: Option<PathBuf>,
+    /// Only the engine's command line
+    #[arg(long)]
+    pub emit: bool,
+    /// An option of the engine, where it has no name here: max_num_seqs=64
+    #[arg(long = "option", value_name = "NAME=VALUE", value_parser = parse_setting)]
+    pub named_options: Vec<(Arc<str>, Value)>,
+    #[command(flatten)]
+    pub engine: EngineArgs,
+    /// What comes out
+    #[arg(long, value_enum, default_value_t = PageFormat::Table)]
+    pub format: PageFormat,
+    /// kB = 1000 bytes, or KiB = 1024 bytes, as engines count
+    #[arg(long, value_enum, default_value_t = Units::Iec)]
+    pub units: Units,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+impl ServingArgs {
+    /// Options of the engine, by their names in formulas.
+    #[must_use]
+    pub fn options(&self) -> Vec<(Arc<str>, Value)> {
+        let named = self.named_options.iter().map(|(name, value)| (name.replace('-', "_").into(), value.clone()));
+        named.chain(self.engine.given.iter().cloned()).collect()
+    }
+}
+
+/// The options of engines by their own names: those of the catalog's runtimes.
+#[derive(Debug)]
+pub struct EngineArgs {
+    given: Vec<(Arc<str>, Value)>,
+}
+
+/// The options that engines have, each once, with who has it.
+fn engine_options() -> Vec<(EngineWord, Vec<Arc<str>>)> {
+    let mut all: Vec<(EngineWord, Vec<Arc<str>>)> = Vec::new();
+    for runtime in Catalog::new().runtimes().filter_map(Result::ok) {
+        for option in runtime.serving.iter().flat_map(|serving| &serving.options) {
+            match all.iter_mut().find(|(known, _)| known.name == option.name) {
+                Some((_, engines)) => engines.push(runtime.name.clone()),
+                None => {
+                    let word = EngineWord { name: option.name.clone(), typed: option.typed.clone(), doc: option.doc.clone(), kind: option.kind };
+                    all.push((word, vec![runtime.name.clone()]));
+                }
+            }
+        }
+    }
+    all
+}
+
+struct EngineWord {
+    name: Arc<str>,
+    typed: Arc<str>,
+    doc: Arc<str>,
+    kind: OptionKind,
+}
+
+impl ClapArgs for EngineArgs {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        engine_options().into_iter().fold(command, |command, (word, engines)| {
+            let arg = clap::Arg::new(word.name.to_string())
+                .long(word.typed.trim_start_matches('-').to_owned())
+                .value_name(if word.kind == OptionKind::Word { "WORD" } else { "N" })
+                .help(format!("{} [{}]", word.doc, engines.join(", ")))
+                .help_heading("Options of engines");
+            command.arg(match word.kind {
+                OptionKind::Flag => arg.value_name("true|false").num_args(0..=1).require_equals(true).default_missing_value("true"),
+                OptionKind::Share | OptionKind::Count | OptionKind::Word => arg.num_args(1),
+            })
+        })
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        Self::augment_args(command)
+    }
+}
+
+impl clap::FromArgMatches for EngineArgs {
+    fn from_arg_matches(matches: &clap::ArgMatches) -> Result<Self, clap::Error> {
+        let mut given = Vec::new();
+        for (word, _) in engine_options() {
+            let Some(text) = matches.get_one::<String>(&word.name) else { continue };
+            let value = match word.kind {
+                OptionKind::Word => Some(Value::text(text)),
+                OptionKind::Share | OptionKind::Count | OptionKind::Flag => Value::read(text),
+            };
+            let beyond = || clap::Error::raw(ErrorKind::ValueValidation, format!("`{}` is beyond what is computed with\n", word.typed));
+            given.push((word.name.clone(), value.ok_or_else(beyond)?));
+        }
+        Ok(EngineArgs { given })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &clap::ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
 }
 
 impl MemoryArgs {

@@ -17,6 +17,7 @@ mod output;
 mod plan;
 mod reconcile;
 mod schema;
+mod serving;
 mod shell;
 mod show;
 mod solve;
@@ -85,6 +86,7 @@ pub fn run() -> ExitCode {
         Command::Import(options) => import::run(options, &terminal),
         Command::Explain(options) => explain::run(options, &terminal),
         Command::Memory(options) => memory::run(options, &terminal),
+        Command::Serving(options) => serving::run(options, &terminal),
         Command::List(options) => list::run(options, &terminal),
         Command::Show(options) => show::run(options, &terminal),
         Command::Schema(options) => schema::run(options, &terminal),
