@@ -119,6 +119,18 @@ pub mod analyses {
     pub use crate::flow::{AliveThen, Checkpointing, Forward, Kind, Loss, Most, Parts, TrainingStep};
 }
 
+/// What engines make of devices: does a model fit, and for how many requests.
+pub mod serving {
+    pub use crate::analysis::serving::{
+        Chosen, Compared, Figure, Group, Kept, Loaded, Log, LogRow, Moved, Place, Placed, Pool, Question, Ranks, Reach, Room,
+        Served, ServingAsked, ServingPlan, Taken,
+    };
+    pub use crate::catalog::{
+        AllocatorRules, Beside, CacheRules, Certainty, CommandWord, Dated, EngineOption, Layout, LoadRules, LogLine, OptionKind,
+        PlaceRules, Reported, Serving, ServingFormula,
+    };
+}
+
 /// A model as formulas, compiled: its totals at any workload in nanoseconds.
 pub mod programs {
     pub use crate::analysis::memory::PlanProgram;

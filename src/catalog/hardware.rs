@@ -120,7 +120,7 @@ fn bytes(text: &str) -> Option<u128> {
         let at = text.len().checked_sub(unit.len())?;
         let is_unit = text.get(at..)?.eq_ignore_ascii_case(unit);
         let number = Exact::parse(text.get(..at)?.trim()).filter(|_| is_unit)?;
-        number.checked_mul(Exact::from_count(*scale)?)?.to_count().filter(|bytes| *bytes > 0)
+        number.checked_mul(Exact::from_count(*scale)?)?.floor()?.to_count().filter(|bytes| *bytes > 0)
     };
     UNITS.iter().find_map(with)
 }
@@ -166,7 +166,8 @@ pub fn parse_device(node: &Node, diagnostics: &mut Diagnostics) -> Option<Device
     let [name, title, vendor, kind, note] =
         ["name", "title", "vendor", "kind", "note"].map(|key| f.get(key).and_then(|n| text(n, diagnostics)));
     let [memory_capacity, memory_reported, memory_bandwidth, tdp_watts] =
-        ["memory_capacity", "memory_reported", "memory_bandwidth", "tdp_watts"].map(|key| f.get(key).and_then(|n| figure(n, diagnostics)));
+        ["memory_capacity", "memory_reported", "memory_bandwidth", "tdp_watts"]
+            .map(|key| f.get(key).and_then(|n| figure(n, diagnostics)));
     let [aliases, sources] = ["aliases", "sources"].map(|key| texts(f.get(key), diagnostics));
     let peaks = f.get("peak_flops_per_second").map(|n| peaks(n, diagnostics));
     let interconnect = f.get("interconnect").and_then(|n| interconnect(n, diagnostics));

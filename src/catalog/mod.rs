@@ -49,7 +49,8 @@ pub use quantization::Method;
 pub use role::{Fact, Role};
 pub use runtime::{Layers, Rewrite, Rewritten, Runtime, RuntimeId, parse_runtime};
 pub use serving::{
-    AllocatorRules, CacheRules, Certainty, EngineOption, Layout, LoadRules, LogLine, OptionKind, Reported, Serving, ServingFormula, in_version,
+    AllocatorRules, Beside, CacheRules, Certainty, CommandWord, Dated, EngineOption, Layout, LoadRules, LogLine, OptionKind,
+    PlaceRules, Reported, Serving, ServingFormula, in_version,
 };
 pub use shelf::CatalogFile;
 pub use storage::StorageType;

@@ -101,6 +101,23 @@ pub struct LoadRules {
     pub blocks: Option<AllocatorRules>,
     /// What is loaded beside the weights: a name, bytes.
     pub tables: Vec<(Arc<str>, ServingFormula)>,
+    /// To whose multiple the inner elements of experts are filled up, and the hidden ones, where they are stored in fewer than 8 bits.
+    pub expert_multiples: [u128; 2],
+    /// Where tensors are kept, for an engine that can leave some of them to the processor; `None`: all are on the device.
+    pub places: Option<PlaceRules>,
+}
+
+/// Which tensors stay with the processor.
+#[derive(Debug)]
+pub struct PlaceRules {
+    /// What begins the names of a layer's tensors, its number behind it: `blk.`.
+    pub layer: Arc<str>,
+    /// The option that says how many layers are on the device, counted from the last; what comes behind all layers counts as one.
+    pub layers_on_device: Arc<str>,
+    /// What begins the names of tensors that never are.
+    pub host: Vec<Arc<str>>,
+    /// The tensor of a head: where there is none, those that never are on the device are there as well.
+    pub head: Option<Arc<str>>,
 }
 
 /// PyTorch's caching allocator: a small storage up to a multiple of `round` bytes, one of at least `large` up to whole segments, of which a rest of
@@ -124,6 +141,8 @@ pub struct CacheRules {
     pub layout: Layout,
     /// Tokens of a block, or to whose multiple cells are rounded up.
     pub block: ServingFormula,
+    /// Bytes of a token in a layer that keeps keys alone, in place of those of its dtype: `width` elements.
+    pub keys_alone: Option<ServingFormula>,
     /// What a layer keeps of a token beside its keys and values: scales, bytes.
     pub token_extra: Option<ServingFormula>,
     /// Tokens that a window keeps of a request beyond itself, as they are being computed.
@@ -237,6 +256,7 @@ pub const NAMES: &[(&str, &str)] = &[
     ("conv_kernel", "inputs that a convolution sees"),
     ("weights", "bytes of weights on a rank, the fullest"),
     ("window", "tokens of a sliding window"),
+    ("width", "elements of a token in a layer that keeps keys alone"),
     ("usual", "the figure itself, in its band"),
 ];
 
@@ -249,7 +269,12 @@ const SERVING_KEYS: &[Key] = &[
     key("beside", KeyKind::Variables, true, "what it takes beside weights and cache"),
     key("may_take", KeyKind::Text, true, "bytes of a device that it may take"),
     key("log", KeyKind::Texts, false, "lines of its log, `{name}` standing for a figure"),
-    key("log_before", KeyKind::Texts, false, "lines that older versions write, and lines that say what it was told: they are read"),
+    key(
+        "log_before",
+        KeyKind::Texts,
+        false,
+        "lines that older versions write, and lines that say what it was told: they are read",
+    ),
     key("command", KeyKind::Variables, false, "the words of its command line, `{name}` standing for a value"),
 ];
 
@@ -259,7 +284,12 @@ const OPTION_KEYS: &[Key] = &[
     key("kind", KeyKind::Text, true, "share, count, flag or word"),
     key("choices", KeyKind::Texts, false, "the words that it can be"),
     key("doc", KeyKind::Text, true, "what it is"),
-    key("default", KeyKind::Variables, true, "a formula, or a list of `value` with `until`, the first version in which it isn't so"),
+    key(
+        "default",
+        KeyKind::Variables,
+        true,
+        "a formula, or a list of `value` with `until`, the first version in which it isn't so",
+    ),
     key("source", KeyKind::Text, true, "where its default was read"),
 ];
 
@@ -274,6 +304,21 @@ const LOAD_KEYS: &[Key] = &[
     key("whole_biases", KeyKind::Texts, false, "roles of layers whose bias each rank has whole"),
     key("blocks", KeyKind::Variables, false, "how the allocator rounds: `round`, `large`, `segment`, `rest`, in bytes"),
     key("tables", KeyKind::Variables, false, "what is loaded beside the weights: names, and formulas of their bytes"),
+    key(
+        "expert_inner_multiple",
+        KeyKind::Count,
+        false,
+        "to whose multiple the inner elements of experts in fewer than 8 bits are filled up",
+    ),
+    key("expert_hidden_multiple", KeyKind::Count, false, "to whose multiple their hidden elements are"),
+    key("places", KeyKind::Variables, false, "which tensors stay with the processor, by their names in a GGUF file"),
+];
+
+const PLACE_KEYS: &[Key] = &[
+    key("layer", KeyKind::Text, true, "what begins the names of a layer's tensors, its number behind it"),
+    key("layers_on_device", KeyKind::Text, true, "the option that says how many layers are on the device"),
+    key("host", KeyKind::Texts, false, "what begins the names of tensors that never are"),
+    key("head", KeyKind::Text, false, "the tensor of a head: where there is none, those are on the device as well"),
 ];
 
 const BLOCK_KEYS: &[Key] = &[
@@ -286,6 +331,7 @@ const BLOCK_KEYS: &[Key] = &[
 const CACHE_KEYS: &[Key] = &[
     key("layout", KeyKind::Text, true, "blocks, which requests share, or cells, which each has"),
     key("block", KeyKind::Text, true, "tokens of a block, or to whose multiple cells are rounded up"),
+    key("keys_alone", KeyKind::Text, false, "bytes of a token in a layer that keeps keys alone, of `width` elements"),
     key("token_extra", KeyKind::Text, false, "bytes that a layer keeps of a token beside its keys and values"),
     key("in_flight", KeyKind::Text, true, "tokens that a window keeps of a request beyond itself"),
     key("group_ratio", KeyKind::Text, false, "up to how many times the fewest layers of a kind a group takes the most of them"),
@@ -293,7 +339,12 @@ const CACHE_KEYS: &[Key] = &[
     key("convolution_bytes", KeyKind::Text, false, "bytes of an element of that"),
     key("state_bytes", KeyKind::Text, false, "bytes of an element of a state"),
     key("states", KeyKind::Text, false, "how many states a request has"),
-    key("reported", KeyKind::Variables, false, "which tokens the log reports where layers are of several kinds: pool or requests, by version"),
+    key(
+        "reported",
+        KeyKind::Variables,
+        false,
+        "which tokens the log reports where layers are of several kinds: pool or requests, by version",
+    ),
 ];
 
 const BESIDE_KEYS: &[Key] = &[
@@ -467,7 +518,19 @@ impl Reader<'_> {
             Some(AllocatorRules { round: round?, large: large?, segment: segment?, rest: rest? })
         });
         let tables = f.get("tables").map_or(Some(Vec::new()), |n| self.named(n));
+        let [inner, hidden] =
+            ["expert_inner_multiple", "expert_hidden_multiple"].map(|key| f.get(key).map_or(Some(1), |n| self.bytes(n)));
+        let places = f.get("places").map(|n| {
+            let f = fields(n, "where tensors are kept", PLACE_KEYS, &[], self.diagnostics)?;
+            let [layer, layers_on_device] = ["layer", "layers_on_device"].map(|key| self.text(&f, key));
+            let host = texts(f.get("host"), self.diagnostics);
+            let head = f.get("head").map(|n| text(n, self.diagnostics));
+            let head = head.map_or(Some(None), |head| head.map(Some))?;
+            Some(PlaceRules { layer: layer?, layers_on_device: layers_on_device?, host, head })
+        });
         Some(LoadRules {
+            expert_multiples: [inner?, hidden?],
+            places: places.map_or(Some(None), |places| places.map(Some))?,
             rows_multiple: rows_multiple?,
             whole: whole?,
             whole_biases: whole_biases?,
@@ -484,8 +547,9 @@ impl Reader<'_> {
         let f = fields(node, "how a cache is kept", CACHE_KEYS, &[], self.diagnostics)?;
         let layout = f.get("layout").and_then(|n| self.word_of(n, Layout::WORDS, Layout::from_word));
         let [block, in_flight] = ["block", "in_flight"].map(|key| self.formula(&f, key));
-        let [extra, tokens, bytes, state, states] =
-            ["token_extra", "convolution_tokens", "convolution_bytes", "state_bytes", "states"].map(|key| self.perhaps(&f, key));
+        let [keys, extra, tokens, bytes, state, states] =
+            ["keys_alone", "token_extra", "convolution_tokens", "convolution_bytes", "state_bytes", "states"]
+                .map(|key| self.perhaps(&f, key));
         let ratio = f.get("group_ratio").map(|n| {
             let said = text(n, self.diagnostics)?;
             let ratio = Exact::parse(&said).filter(|ratio| *ratio >= Exact::integer(1));
@@ -494,12 +558,13 @@ impl Reader<'_> {
             }
             ratio
         });
-        let reported = f.get("reported").map_or(Some(Vec::new()), |n| {
-            self.dated(n, |reader, n| reader.word_of(n, Reported::WORDS, Reported::from_word))
-        });
+        let reported = f
+            .get("reported")
+            .map_or(Some(Vec::new()), |n| self.dated(n, |reader, n| reader.word_of(n, Reported::WORDS, Reported::from_word)));
         Some(CacheRules {
             layout: layout?,
             block: block?,
+            keys_alone: keys?,
             token_extra: extra?,
             in_flight: in_flight?,
             group_ratio: ratio.map_or(Some(None), |ratio| ratio.map(Some))?,

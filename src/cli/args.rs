@@ -7,9 +7,12 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{ArgAction, Args as ClapArgs, CommandFactory, Parser, Subcommand, ValueEnum};
 
+use regex_lite::Regex;
+
 use super::target::Target;
 use crate::analysis::axis::{self, Numbers, Shard, Values};
 use crate::analysis::memory::{Gradients, Lora, Training};
+use crate::analysis::serving::Moved;
 use crate::catalog::{Catalog, Dtype, OptionKind};
 use crate::cost::workload::{RunOptions, Workload};
 use crate::flow::{Checkpointing, Loss};
@@ -370,6 +373,10 @@ pub struct ServingArgs {
     /// Only the engine's command line
     #[arg(long)]
     pub emit: bool,
+    /// Tensors that are left to the processor, by a regular expression over their names in a GGUF file: 'ffn_.*_exps=cpu'; =gpu: those that
+    /// are not
+    #[arg(long, visible_alias = "override-tensor", value_name = "REGEX=cpu|gpu", value_parser = parse_offload, help_heading = "Devices")]
+    pub offload: Vec<Moved>,
     /// An option of the engine, where it has no name here: max_num_seqs=64
     #[arg(long = "option", value_name = "NAME=VALUE", value_parser = parse_setting)]
     pub named_options: Vec<(Arc<str>, Value)>,
@@ -408,7 +415,12 @@ fn engine_options() -> Vec<(EngineWord, Vec<Arc<str>>)> {
             match all.iter_mut().find(|(known, _)| known.name == option.name) {
                 Some((_, engines)) => engines.push(runtime.name.clone()),
                 None => {
-                    let word = EngineWord { name: option.name.clone(), typed: option.typed.clone(), doc: option.doc.clone(), kind: option.kind };
+                    let word = EngineWord {
+                        name: option.name.clone(),
+                        typed: option.typed.clone(),
+                        doc: option.doc.clone(),
+                        kind: option.kind,
+                    };
                     all.push((word, vec![runtime.name.clone()]));
                 }
             }
@@ -433,7 +445,9 @@ impl ClapArgs for EngineArgs {
                 .help(format!("{} [{}]", word.doc, engines.join(", ")))
                 .help_heading("Options of engines");
             command.arg(match word.kind {
-                OptionKind::Flag => arg.value_name("true|false").num_args(0..=1).require_equals(true).default_missing_value("true"),
+                OptionKind::Flag => {
+                    arg.value_name("true|false").num_args(0..=1).require_equals(true).default_missing_value("true")
+                }
                 OptionKind::Share | OptionKind::Count | OptionKind::Word => arg.num_args(1),
             })
         })
@@ -453,7 +467,8 @@ impl clap::FromArgMatches for EngineArgs {
                 OptionKind::Word => Some(Value::text(text)),
                 OptionKind::Share | OptionKind::Count | OptionKind::Flag => Value::read(text),
             };
-            let beyond = || clap::Error::raw(ErrorKind::ValueValidation, format!("`{}` is beyond what is computed with\n", word.typed));
+            let beyond =
+                || clap::Error::raw(ErrorKind::ValueValidation, format!("`{}` is beyond what is computed with\n", word.typed));
             given.push((word.name.clone(), value.ok_or_else(beyond)?));
         }
         Ok(EngineArgs { given })
@@ -1216,6 +1231,18 @@ pub fn parse_length(text: &str) -> Result<u64, String> {
 
 fn parse_some_length(text: &str) -> Result<u64, String> {
     parse_length(text).and_then(|length| if length > 0 { Ok(length) } else { Err("0 is not in 1..".to_owned()) })
+}
+
+/// Tensors, and where they are.
+fn parse_offload(text: &str) -> Result<Moved, String> {
+    let (pattern, place) = text.rsplit_once('=').ok_or("expected REGEX=cpu or REGEX=gpu")?;
+    let on_device = match place.to_ascii_lowercase().as_str() {
+        "cpu" => false,
+        "gpu" | "cuda0" | "cuda" => true,
+        _ => return Err(format!("`{place}` is neither `cpu` nor `gpu`")),
+    };
+    let pattern = Regex::new(pattern).map_err(|why| format!("`{pattern}` is no regular expression: {why}"))?;
+    Ok(Moved { pattern, on_device })
 }
 
 /// A total that is a sum of layers, by its name.

@@ -247,9 +247,8 @@ pub fn error_text() -> std::io::Result<String> {
 /// The beginning of a log; of a long one that is enough.
 pub fn log_text(path: &Path) -> Result<String, Box<Diagnostic>> {
     const MOST: u64 = 16 << 20;
-    let cannot = |error: std::io::Error| {
-        Box::new(Diagnostic::new(Code::CannotRead, format!("cannot read `{}`: {error}", path.display())))
-    };
+    let cannot =
+        |error: std::io::Error| Box::new(Diagnostic::new(Code::CannotRead, format!("cannot read `{}`: {error}", path.display())));
     let mut bytes = Vec::new();
     std::fs::File::open(path).map_err(cannot)?.take(MOST).read_to_end(&mut bytes).map_err(cannot)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())

@@ -73,7 +73,9 @@ pub fn run(args: &ServingArgs, terminal: &Terminal) -> Result<Exit, Stop> {
     let options: Vec<(Arc<str>, Value)> = said.into_iter().chain(options).collect();
     let version = version.or_else(|| log.as_ref().and_then(Log::version));
     let given = Given::new(&args.model, &session);
-    let mut outcome = given.read(&workload.settings(catalog)).and_then(|model| model.lowered(&execution)).and_then(|lowered| lowered.sketch(&asked));
+    let read = given.read(&workload.settings(catalog));
+    let source = read.value.clone();
+    let mut outcome = read.and_then(|model| model.lowered(&execution)).and_then(|lowered| lowered.sketch(&asked));
     let Some(model) = outcome.value.take().filter(|_| !outcome.diagnostics.has_errors()) else {
         return Ok(terminal.report(&outcome));
     };
@@ -83,7 +85,17 @@ pub fn run(args: &ServingArgs, terminal: &Terminal) -> Result<Exit, Stop> {
     };
     let place = place(args, &device);
     let place = log.as_ref().map_or(place, |log| log.place(place));
-    let question = Question::new(&model, ServingAsked { runtime: &runtime, serving, version, options: &options });
+    let names = serving.weights.places.is_some();
+    let tensors = source.as_ref().filter(|_| names).and_then(|source| session.tensors_of_file(source, &model));
+    let asked = ServingAsked {
+        runtime: &runtime,
+        serving,
+        version,
+        options: &options,
+        tensors: tensors.as_deref(),
+        moved: &args.offload,
+    };
+    let question = Question::new(&model, asked);
     let plan = match question.plan(&place) {
         Ok(plan) => plan,
         Err(why) => {
@@ -143,5 +155,10 @@ fn usual(catalog: &Catalog) -> Option<Arc<Runtime>> {
 
 /// The engines of which it is known how they serve.
 fn serves(catalog: &Catalog) -> Vec<String> {
-    catalog.runtimes().filter_map(Result::ok).filter(|runtime| runtime.serving.is_some()).map(|runtime| runtime.name.to_string()).collect()
+    catalog
+        .runtimes()
+        .filter_map(Result::ok)
+        .filter(|runtime| runtime.serving.is_some())
+        .map(|runtime| runtime.name.to_string())
+        .collect()
 }

@@ -98,18 +98,20 @@ impl ServingReport<'_> {
             (false, [_, true]) => "doesn't fit as usual, only at the best",
             (false, _) => "doesn't fit",
         };
-        let asked = if plan.concurrency == 1 { requests("1 request") } else { requests(&format!("{} requests", units::exact(u128::from(plan.concurrency)))) };
+        let asked = if plan.concurrency == 1 {
+            requests("1 request")
+        } else {
+            requests(&format!("{} requests", units::exact(u128::from(plan.concurrency))))
+        };
         let left = match plan.left() {
             Ok(left) => format!("{} left", self.bytes(left)),
             Err(missing) => format!("{} missing", self.bytes(missing)),
         };
         let room = match (self.usual_room(), plan.pool.groups.is_empty()) {
             (_, true) => ", nothing is kept between steps".to_owned(),
-            (Some(room), _) if room.concurrency > Exact::ZERO => format!(
-                ", {} tokens of cache, {} at once",
-                units::exact(room.tokens),
-                requests(&fixed(room.concurrency, 2))
-            ),
+            (Some(room), _) if room.concurrency > Exact::ZERO => {
+                format!(", {} tokens of cache, {} at once", units::exact(room.tokens), requests(&fixed(room.concurrency, 2)))
+            }
             _ => ", no room for a cache".to_owned(),
         };
         format!("{place}: {verdict}: {asked}, {left}{room}")
@@ -127,8 +129,19 @@ impl ServingReport<'_> {
         let loaded = &plan.loaded;
         let mut rows = Vec::new();
         let mut row = |what: String, figure: Figure, note: String| {
-            let band = if figure.low == figure.high { String::new() } else { format!("{} to {}", self.bytes(figure.low), self.bytes(figure.high)) };
-            rows.push(vec![what, units::exact(figure.usual), self.bytes(figure.usual), band, figure.certainty.word().to_owned(), note]);
+            let band = if figure.low == figure.high {
+                String::new()
+            } else {
+                format!("{} to {}", self.bytes(figure.low), self.bytes(figure.high))
+            };
+            rows.push(vec![
+                what,
+                units::exact(figure.usual),
+                self.bytes(figure.usual),
+                band,
+                figure.certainty.word().to_owned(),
+                note,
+            ]);
         };
         let one = |n: u128, certainty: Certainty| Figure { low: n, usual: n, high: n, certainty };
         // Where layers are dealt out the fullest stage is reckoned from their mean.
@@ -142,6 +155,9 @@ impl ServingReport<'_> {
         for (name, bytes) in loaded.tables.iter().filter(|(_, bytes)| *bytes > 0) {
             row(format!("  {name}"), one(*bytes, Certainty::Exact), String::new());
         }
+        if let Some(placed) = plan.placed.filter(|placed| placed.copied > 0) {
+            row("  of them the embedding, for the head".to_owned(), one(placed.copied, certainty), String::new());
+        }
         for taken in &plan.beside {
             let note = taken.decides.as_ref().map(|decides| format!("{decides} decides")).unwrap_or_default();
             row(taken.name.to_string(), taken.figure, note);
@@ -150,6 +166,15 @@ impl ServingReport<'_> {
         row("cache".to_owned(), Figure { low, usual, high, certainty: self.certainty() }, "what is left".to_owned());
         row("the engine may take".to_owned(), one(plan.may_take, plan.device_certainty), String::new());
         row(format!("a device of {}", self.device.name), one(plan.device_bytes, plan.device_certainty), String::new());
+        if let Some(placed) = plan.placed.filter(|placed| placed.host > 0) {
+            let layers =
+                format!("{} of {} layers on the device", units::exact(placed.layers_on_device), units::exact(placed.layers));
+            row("weights left to the processor".to_owned(), one(placed.host, certainty), layers);
+        }
+        if plan.pool.of_request_on_host > 0 {
+            let bytes = plan.pool.of_request_on_host.saturating_mul(u128::from(plan.concurrency));
+            row("cache left to the processor".to_owned(), one(bytes, Certainty::Modelled), "with its layers".to_owned());
+        }
         Section {
             title: "memory of a device, the fullest".to_owned(),
             columns: columns(&[("", false), ("bytes", true), ("", true), ("band", true), ("", false), ("", false)]),
@@ -176,11 +201,22 @@ impl ServingReport<'_> {
             row
         };
         let shape: &[(&str, bool)] = match blocks {
-            true => &[("keeps", false), ("layers", true), ("bytes of a token", true), ("tokens a block", true), ("groups", true), ("blocks of a request", true)],
+            true => &[
+                ("keeps", false),
+                ("layers", true),
+                ("bytes of a token", true),
+                ("tokens a block", true),
+                ("groups", true),
+                ("blocks of a request", true),
+            ],
             false => &[("keeps", false), ("layers", true), ("bytes of a token", true), ("cells of a request", true)],
         };
         Section {
-            title: format!("cache of a device: {} a request of {} tokens", self.bytes(plan.pool.of_request), units::exact(u128::from(plan.length))),
+            title: format!(
+                "cache of a device: {} a request of {} tokens",
+                self.bytes(plan.pool.of_request),
+                units::exact(u128::from(plan.length))
+            ),
             columns: columns(shape),
             rows: plan.pool.groups.iter().map(row).collect(),
         }
@@ -190,12 +226,7 @@ impl ServingReport<'_> {
         let names = ["at the worst", "as usual", "at the best"];
         let rows = names.iter().zip(self.plan.room).zip(self.plan.available).filter_map(|((name, room), available)| {
             let room = room?;
-            Some(vec![
-                (*name).to_owned(),
-                self.bytes(available),
-                units::exact(room.tokens),
-                fixed(room.concurrency, 2),
-            ])
+            Some(vec![(*name).to_owned(), self.bytes(available), units::exact(room.tokens), fixed(room.concurrency, 2)])
         });
         Section {
             title: "what finds room".to_owned(),
@@ -214,7 +245,10 @@ impl ServingReport<'_> {
                 format!("longest context of {}", of(plan.concurrency)),
                 self.solved.longest_context.map_or_else(none, |length| units::exact(u128::from(length))),
             ],
-            vec![format!("most requests of {} tokens", units::exact(u128::from(plan.length))), most.map_or_else(none, units::exact)],
+            vec![
+                format!("most requests of {} tokens", units::exact(u128::from(plan.length))),
+                most.map_or_else(none, units::exact),
+            ],
             vec![format!("fewest ranks of {}", self.device.name), self.solved.fewest_ranks.map_or_else(none, units::exact)],
             vec![
                 format!("smallest device, {} of it", plan.ranks.devices()),
@@ -225,7 +259,9 @@ impl ServingReport<'_> {
     }
 
     fn options(&self) -> Section {
-        let row = |chosen: &Chosen| vec![chosen.typed.to_string(), shown(&chosen.value), if chosen.is_given { "given" } else { "default" }.to_owned()];
+        let row = |chosen: &Chosen| {
+            vec![chosen.typed.to_string(), shown(&chosen.value), if chosen.is_given { "given" } else { "default" }.to_owned()]
+        };
         Section {
             title: format!("options of {}", self.engine()),
             columns: columns(&[("", false), ("", true), ("", false)]),
@@ -239,7 +275,11 @@ impl ServingReport<'_> {
             let differs = row.figures.iter().find(|figure| !figure.agrees);
             let predicted: Vec<String> = row.figures.iter().map(|figure| decimal(figure.predicted)).collect();
             match has_log {
-                true => vec![row.text.clone(), predicted.join(", "), differs.map_or_else(|| "agrees".to_owned(), |figure| format!("{} differs", figure.name))],
+                true => vec![
+                    row.text.clone(),
+                    predicted.join(", "),
+                    differs.map_or_else(|| "agrees".to_owned(), |figure| format!("{} differs", figure.name)),
+                ],
                 false => vec![row.text.clone()],
             }
         });
@@ -256,7 +296,9 @@ impl ServingReport<'_> {
         if plan.pool.is_lengthened {
             let padding = plan.pool.state_padding.and_then(|part| part.checked_mul(Exact::integer(100)));
             let block = plan.pool.groups.iter().map(|group| group.block).filter(|block| *block > 1).min().unwrap_or_default();
-            let padded = padding.map(|percent| format!(", of which {} per cent of a state are filled up", fixed(percent, 2))).unwrap_or_default();
+            let padded = padding
+                .map(|percent| format!(", of which {} per cent of a state are filled up", fixed(percent, 2)))
+                .unwrap_or_default();
             notes.push(format!("A block has {} tokens, so that it is as large as a state{padded}.", units::exact(block)));
         }
         if plan.loaded.copied > 0 {
@@ -276,12 +318,18 @@ impl ServingReport<'_> {
         let plan = self.plan;
         let figure = |figure: &Figure| json!({ "low": figure.low, "usual": figure.usual, "high": figure.high, "certainty": figure.certainty.word() });
         let room = |room: &Option<Room>| {
-            room.as_ref().map(|room| json!({ "blocks": room.blocks, "tokens": room.tokens, "requests": number(room.concurrency) }))
+            room.as_ref()
+                .map(|room| json!({ "blocks": room.blocks, "tokens": room.tokens, "requests": number(room.concurrency) }))
         };
         let options: Map<String, Json> = plan
             .options
             .iter()
-            .map(|chosen| (chosen.typed.trim_start_matches('-').to_owned(), json!({ "value": value(&chosen.value), "given": chosen.is_given })))
+            .map(|chosen| {
+                (
+                    chosen.typed.trim_start_matches('-').to_owned(),
+                    json!({ "value": value(&chosen.value), "given": chosen.is_given }),
+                )
+            })
             .collect();
         let [low, usual, high] = plan.available;
         json!({
@@ -303,6 +351,10 @@ impl ServingReport<'_> {
                 "tables": plan.loaded.tables.iter().map(|(name, bytes)| (name.to_string(), json!(bytes))).collect::<Map<_, _>>(),
                 "by_role": plan.loaded.by_role.iter().map(|(role, bytes)| ((*role).to_owned(), json!(bytes))).collect::<Map<_, _>>(),
             },
+            "placed": plan.placed.map(|placed| json!({
+                "device": placed.device, "host": placed.host, "copied": placed.copied, "layers_on_device": placed.layers_on_device, "layers": placed.layers,
+                "cache_of_request_on_host": plan.pool.of_request_on_host,
+            })),
             "beside": plan.beside.iter().map(|taken| json!({ "name": &*taken.name, "bytes": figure(&taken.figure), "decides": taken.decides, "rests_on": &*taken.doc })).collect::<Vec<_>>(),
             "cache": {
                 "bytes": { "low": low, "usual": usual, "high": high },
@@ -322,7 +374,7 @@ impl ServingReport<'_> {
             "log": self.log.iter().map(|row| json!({
                 "line": row.text,
                 "figures": row.figures.iter().map(|figure| json!({
-                    "name": figure.name, "stated": figure.stated.map(number), "predicted": number(figure.predicted), "agrees": figure.agrees,
+                    "name": figure.name, "stated": figure.stated.map(number), "predicted": number(figure.predicted), "certainty": figure.certainty.word(), "agrees": figure.agrees,
                 })).collect::<Vec<_>>(),
             })).collect::<Vec<_>>(),
             "command": self.command,

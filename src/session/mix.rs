@@ -8,12 +8,13 @@ use super::{Model, Outcome, Session, Settings};
 use crate::analysis::origin::origin;
 use crate::catalog::{GgufMap, Mix};
 use crate::cost::workload::Workload;
+use crate::evaluation::Evaluation;
 use crate::import::{Reconciled, Weight, Written, give_types, sizes_of, stored_config, weights, written};
 use crate::language::check::Checked;
 use crate::language::checkpoint::{self, Mixed, Quantization};
 use crate::lower::Execution;
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics, nearest};
-use crate::syntax::expr::Value;
+use crate::syntax::expr::{Exact, Value};
 use crate::syntax::json;
 use crate::syntax::source::Source;
 use crate::syntax::spec::Model as Spec;
@@ -92,6 +93,34 @@ impl Session {
         let mut file = written(list, map, &mix.flags, variables)?;
         give_types(&mut file.contents.tensors, mix, architecture, variables, &self.catalog)?;
         Ok(file)
+    }
+
+    /// A model's weights as the tensors of a GGUF file: their names, and their bytes as the model has them. `None`: none is known for such models.
+    #[must_use]
+    pub fn tensors_of_file(&self, model: &Model, at: &Evaluation) -> Option<Vec<(Arc<str>, u128)>> {
+        let list = weights(at, MOST_WEIGHTS)?;
+        let class = model.class().and_then(|class| class.rsplit('.').next()).unwrap_or_default();
+        for (prefix, family) in &families(&model.checked().model) {
+            for (_, map) in self.catalog.gguf_maps_of(family.as_deref(), class) {
+                let variables = |name: &str| variable(model.checked(), prefix, name);
+                let Ok(file) = written(&list, &map, &[], &variables) else { continue };
+                let mut bytes = vec![0u128; file.contents.tensors.len()];
+                for (weight, held) in list.iter().zip(&file.held).filter(|(weight, _)| !weight.is_tied) {
+                    let own = weight
+                        .element_bytes
+                        .checked_mul(Exact::from_count(u128::from(weight.elements()))?)?
+                        .ceil()?
+                        .to_count()?;
+                    let parts = u128::try_from(held.len()).ok()?.max(1);
+                    for at in held {
+                        let cell = bytes.get_mut(*at)?;
+                        *cell = cell.checked_add(own / parts)?;
+                    }
+                }
+                return Some(file.contents.tensors.into_iter().map(|tensor| tensor.name).zip(bytes).collect());
+            }
+        }
+        None
     }
 
     /// What a mix is to be asked for by: with its prefix where a dtype has its name, too.

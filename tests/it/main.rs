@@ -28,6 +28,7 @@ mod properties;
 mod reference;
 mod resized;
 mod runtimes;
+mod serving;
 mod small;
 mod solve;
 mod summary;

@@ -3,14 +3,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::{Ranks, Served};
+use super::{Placed, Ranks, Served};
 use crate::analysis::cache::parent;
 use crate::analysis::facts::Facts;
 use crate::catalog::{AllocatorRules, Class, Fact, LoadRules, Role, Serving};
 use crate::cost::Tensor;
 use crate::evaluation::Evaluation;
 use crate::flat::{RowId, RowInfo};
-use crate::syntax::expr::Value;
+use crate::syntax::expr::{Exact, Value};
 
 /// Weights on a rank, the fullest.
 #[derive(Debug, Clone, Default)]
@@ -107,6 +107,15 @@ impl Loaded {
     }
 }
 
+impl Loaded {
+    /// Takes away what is left to the processor, where the bytes of the tensors that are loaded are these.
+    pub(super) fn place(&mut self, placed: &Placed, ranks: &Ranks) {
+        self.tensors = placed.device.div_ceil(ranks.tensor.saturating_mul(ranks.pipeline));
+        self.padding = 0;
+        self.bytes = self.tables.iter().fold(self.tensors, |sum, (_, bytes)| sum.saturating_add(*bytes));
+    }
+}
+
 impl AllocatorRules {
     /// What a storage of so many bytes takes.
     fn rounded(&self, bytes: u128) -> u128 {
@@ -117,6 +126,22 @@ impl AllocatorRules {
         // A rest that is large enough is given to others.
         if whole - bytes > self.rest { bytes.next_multiple_of(self.round) } else { whole }
     }
+}
+
+/// By how much a tensor of experts grows whose inner and hidden dimensions are filled up; gate and up stand beside each other.
+fn filled(shape: &[u128], inner: u128, [inner_multiple, hidden_multiple]: [u128; 2]) -> Exact {
+    let dims = shape.get(1..).unwrap_or_default();
+    let at = |parts: u128| dims.iter().position(|dim| *dim == inner.saturating_mul(parts)).map(|at| (at, parts));
+    let of_inner = at(2).or_else(|| at(1));
+    dims.iter().enumerate().fold(Exact::integer(1), |factor, (n, dim)| {
+        let multiple = match of_inner {
+            Some((at, parts)) if at == n => inner_multiple.saturating_mul(parts),
+            _ => hidden_multiple,
+        };
+        let grown = Exact::from_count(dim.next_multiple_of(multiple.max(1)))
+            .and_then(|n| n.checked_div(Exact::from_count((*dim).max(1))?));
+        grown.and_then(|grown| factor.checked_mul(grown)).unwrap_or(factor)
+    })
 }
 
 /// The heads of attention by the composite in which it is: of queries, of keys and values, channels of both.
@@ -132,7 +157,9 @@ fn heads(model: &Evaluation) -> HashMap<&str, Heads> {
     for (at, info) in model.flat.rows.iter().enumerate().filter(|(_, info)| info.row.role == Some(Role::Attention)) {
         let Some(facts) = Facts::of(&model.bound, at) else { continue };
         let count = |fact: Fact| facts.count(fact);
-        let (Some(query), Some(kv), Some(width)) = (count(Fact::QueryHeads), count(Fact::KvHeads), count(Fact::HeadDim)) else { continue };
+        let (Some(query), Some(kv), Some(width)) = (count(Fact::QueryHeads), count(Fact::KvHeads), count(Fact::HeadDim)) else {
+            continue;
+        };
         let kv_width = width.saturating_add(count(Fact::ValueHeadDim).unwrap_or(width));
         found.insert(parent(&info.path), Heads { query, kv, query_width: width, kv_width });
     }
@@ -157,6 +184,7 @@ fn storages(
 ) -> Vec<Storage> {
     let Ok(id) = u32::try_from(at).map(RowId) else { return Vec::new() };
     let tied = model.report.tied(id);
+    let inner = Facts::of(&model.bound, at).and_then(|facts| facts.count(Fact::Intermediate)).unwrap_or_default();
     let mut joined: Vec<(&str, Storage)> = Vec::new();
     for tensor in model.report.tensors(id).iter().filter(|tensor| !tied.contains(&tensor.name)) {
         let (part, last) = tensor.name.rsplit_once('.').unwrap_or(("", &tensor.name));
@@ -166,7 +194,8 @@ fn storages(
             None => (info.row.class.as_ref().map(|class| &*class.0), info.row.role),
         };
         let last = if stood.is_some() { last } else { &*tensor.name };
-        let storage = divided(tensor, class, role, rules, ranks, heads.get(parent(&info.path)));
+        let mut storage = divided(tensor, class, role, rules, (ranks, inner), heads.get(parent(&info.path)));
+        storage.role = info.row.role.or(storage.role);
         match joined.iter_mut().find(|(name, _)| *name == last) {
             Some((_, known)) => {
                 known.bytes = known.bytes.saturating_add(storage.bytes);
@@ -179,13 +208,13 @@ fn storages(
     joined.into_iter().map(|(_, storage)| storage).collect()
 }
 
-/// What a rank has of a tensor.
+/// What a rank has of a tensor. `inner`: the inner elements of an expert.
 fn divided(
     tensor: &Tensor,
     class: Option<&Class>,
     role: Option<Role>,
     rules: &LoadRules,
-    ranks: &Ranks,
+    (ranks, inner): (&Ranks, u128),
     heads: Option<&Heads>,
 ) -> Storage {
     let whole = |bytes: u128, padding: u128| Storage { role, bytes, padding, is_whole: true };
@@ -201,8 +230,16 @@ fn divided(
         let padding = filled.saturating_mul(row) / ranks.tensor;
         return part((tensor.bytes / ranks.tensor).saturating_add(padding), padding);
     }
-    if role == Some(Role::Experts) && ranks.expert > 1 {
-        return part(tensor.bytes.div_ceil(ranks.expert), 0);
+    if role == Some(Role::Experts) {
+        // Kernels for narrow types want multiples.
+        let is_narrow = tensor.element_bytes < Exact::integer(1) && tensor.shape.len() > 2;
+        let filled = if is_narrow { filled(&tensor.shape, inner, rules.expert_multiples) } else { Exact::integer(1) };
+        let bytes = Exact::from_count(tensor.bytes)
+            .and_then(|bytes| bytes.checked_mul(filled)?.ceil()?.to_count())
+            .unwrap_or(tensor.bytes);
+        let by = if ranks.expert > 1 { ranks.expert } else { ranks.tensor };
+        let padding = (bytes - tensor.bytes).div_ceil(by);
+        return if by > 1 { part(bytes.div_ceil(by), padding) } else { whole(bytes, padding) };
     }
     let is_divided = class.is_some_and(|class| !class.divided.is_empty()) && role.is_none_or(|role| !rules.whole.contains(&role));
     let is_whole_bias = tensor.shape.len() == 1 && role.is_some_and(|role| rules.whole_biases.contains(&role));
@@ -211,7 +248,9 @@ fn divided(
     }
     let bytes = match (role, heads) {
         // Fewer heads than ranks are copied.
-        (Some(Role::KeyProjection | Role::ValueProjection), Some(heads)) => tensor.bytes.div_ceil(ranks.tensor.min(heads.kv.max(1))),
+        (Some(Role::KeyProjection | Role::ValueProjection), Some(heads)) => {
+            tensor.bytes.div_ceil(ranks.tensor.min(heads.kv.max(1)))
+        }
         (Some(Role::QkvProjection), Some(heads)) => {
             let all = heads.query.saturating_mul(heads.query_width).saturating_add(heads.kv.saturating_mul(heads.kv_width));
             let own = heads.query.div_ceil(ranks.tensor).saturating_mul(heads.query_width);

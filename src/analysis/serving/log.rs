@@ -180,9 +180,17 @@ impl Log {
                 let decimals = number.split_once('.').map_or(0, |(_, decimals)| decimals.len());
                 let [low, high] = [figure.low, figure.high].map(|n| Exact::from_count(n).and_then(scale));
                 let near = rounds_to(scale(predicted)?, stated, decimals);
-                let within = figure.certainty != Certainty::Exact && low.is_some_and(|low| low <= stated) && high.is_some_and(|high| stated <= high);
+                let within = figure.certainty != Certainty::Exact
+                    && low.is_some_and(|low| low <= stated)
+                    && high.is_some_and(|high| stated <= high);
                 let name = name.strip_prefix("beside ").unwrap_or(name).to_owned();
-                Some(Compared { name, stated: Some(stated), predicted: scale(predicted)?, certainty: figure.certainty, agrees: near || within })
+                Some(Compared {
+                    name,
+                    stated: Some(stated),
+                    predicted: scale(predicted)?,
+                    certainty: figure.certainty,
+                    agrees: near || within,
+                })
             });
             LogRow { text: line.text.clone(), figures: figures.collect() }
         };
@@ -203,7 +211,8 @@ fn rounds_to(n: Exact, stated: Exact, decimals: usize) -> bool {
 impl Question<'_> {
     /// A figure of a log: with its band, and what it usually is, in bytes or as it is.
     fn predicted(&self, name: &str, plan: &ServingPlan, available: Option<u128>) -> Option<(Figure, Exact)> {
-        let figure = |n: u128, certainty: Certainty| Some((Figure { low: n, usual: n, high: n, certainty }, Exact::from_count(n)?));
+        let figure =
+            |n: u128, certainty: Certainty| Some((Figure { low: n, usual: n, high: n, certainty }, Exact::from_count(n)?));
         let room = || plan.pool.room(available?, &self.asked.serving.cache, self.asked.version, u128::from(plan.length));
         match name {
             "weights" => figure(plan.loaded.bytes, Certainty::Exact),
@@ -241,7 +250,13 @@ impl Question<'_> {
                     name => {
                         let (figure, n) = self.predicted(name, plan, available)?;
                         let predicted = n.checked_div(unit.of())?;
-                        figures.push(Compared { name: name.to_owned(), stated: None, predicted, certainty: figure.certainty, agrees: true });
+                        figures.push(Compared {
+                            name: name.to_owned(),
+                            stated: None,
+                            predicted,
+                            certainty: figure.certainty,
+                            agrees: true,
+                        });
                         predicted
                     }
                 };

@@ -6,6 +6,7 @@
 mod command;
 mod load;
 mod log;
+mod place;
 mod pool;
 mod served;
 
@@ -13,9 +14,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 pub use load::Loaded;
-pub use log::{Log, LogRow};
+pub use log::{Compared, Log, LogRow};
+pub use place::{Moved, Placed};
 pub use pool::{Group, Pool, Room};
-pub use served::{Reach, Served};
+pub use served::{Kept, Reach, Served};
 
 use crate::catalog::{Certainty, Device, EngineOption, Layout, OptionKind, Runtime, Serving, in_version};
 use crate::evaluation::Evaluation;
@@ -60,6 +62,10 @@ pub struct ServingAsked<'a> {
     pub version: Option<&'a str>,
     /// Its options as they were given, by their names in formulas.
     pub options: &'a [(Arc<str>, Value)],
+    /// The model's tensors by the names that the engine has for them, where it can leave some of them to the processor.
+    pub tensors: Option<&'a [(Arc<str>, u128)]>,
+    /// Those that are to be somewhere else than by themselves.
+    pub moved: &'a [Moved],
 }
 
 /// Where and how much.
@@ -125,6 +131,8 @@ pub struct ServingPlan {
     pub may_take: u128,
     /// Weights on the fullest rank.
     pub loaded: Loaded,
+    /// What of them is left to the processor; `None`: the engine has them all on the device.
+    pub placed: Option<Placed>,
     /// What it takes beside weights and cache.
     pub beside: Vec<Taken>,
     /// The cache's shape.
@@ -209,7 +217,9 @@ impl<'a> Question<'a> {
         let length = place.context.or_else(|| u64::try_from(self.served.positions).ok()).filter(|length| *length > 0);
         let Some(length) = length else {
             let message = "the model doesn't say how many positions it has";
-            return Err(Diagnostic::new(Code::InvalidWorkload, message).help("`--context 8k` says how long a request may be").boxed());
+            return Err(Diagnostic::new(Code::InvalidWorkload, message)
+                .help("`--context 8k` says how long a request may be")
+                .boxed());
         };
         let mut values = self.values(place, length);
         let options = self.options(&mut values)?;
@@ -218,13 +228,22 @@ impl<'a> Question<'a> {
             Box::new(Diagnostic::new(Code::InvalidWorkload, message).help("a name is null, or a size beyond 128 bits"))
         };
         let value = |name: &str| values.get(name).cloned();
-        let loaded = Loaded::of(self.model, &self.served, serving, &place.ranks, &value).ok_or_else(|| beyond("weights"))?;
+        let mut loaded = Loaded::of(self.model, &self.served, serving, &place.ranks, &value).ok_or_else(|| beyond("weights"))?;
+        let placed = self.placed(&values)?;
+        if let Some(placed) = &placed {
+            loaded.place(placed, &place.ranks);
+        }
         let may_take = serving.may_take.count(&value).ok_or_else(|| beyond("may_take"))?;
         values.insert("weights".to_owned(), count(loaded.bytes));
         let beside = self.beside(&values).ok_or_else(|| beyond("beside"))?;
         let value = |name: &str| values.get(name).cloned();
-        let pool = Pool::of(&self.served, &serving.cache, &place.ranks, u128::from(length), &value).ok_or_else(|| beyond("cache"))?;
-        let taken = |of: fn(&Figure) -> u128| beside.iter().fold(loaded.bytes, |sum, taken| sum.saturating_add(of(&taken.figure)));
+        let pool = Pool::of(&self.served, &serving.cache, &place.ranks, u128::from(length), &value);
+        let mut pool = pool.ok_or_else(|| beyond("cache"))?;
+        if let Some(placed) = placed.as_ref().filter(|placed| placed.layers_on_device < placed.layers) {
+            pool.leave(placed.layers_on_device, placed.layers);
+        }
+        let taken =
+            |of: fn(&Figure) -> u128| beside.iter().fold(loaded.bytes, |sum, taken| sum.saturating_add(of(&taken.figure)));
         let all = [taken(|figure| figure.high), taken(|figure| figure.usual), taken(|figure| figure.low)];
         let available = all.map(|taken| may_take.saturating_sub(taken));
         let room = available.map(|bytes| pool.room(bytes, &serving.cache, *version, u128::from(length)));
@@ -236,6 +255,7 @@ impl<'a> Question<'a> {
             may_take,
             missing: all.get(1).map_or(0, |taken| taken.saturating_sub(may_take)),
             loaded,
+            placed,
             beside,
             pool,
             available,
@@ -262,7 +282,10 @@ impl<'a> Question<'a> {
         for kept in &self.served.kept {
             let [more, fewer] = [kept.kv_heads.max(ranks.tensor), kept.kv_heads.min(ranks.tensor)];
             if fewer > 1 && !more.is_multiple_of(fewer) {
-                let message = format!("{} key and value heads can be neither divided over {} ranks nor copied", kept.kv_heads, ranks.tensor);
+                let message = format!(
+                    "{} key and value heads can be neither divided over {} ranks nor copied",
+                    kept.kv_heads, ranks.tensor
+                );
                 return wrong(message, format!("`--tp` is one of {}, or a multiple", divisors(kept.kv_heads)));
             }
         }
@@ -311,7 +334,7 @@ impl<'a> Question<'a> {
 
     /// All options: as given, else as they are by themselves.
     fn options(&self, values: &mut HashMap<String, Value>) -> Result<Vec<Chosen>, Box<Diagnostic>> {
-        let ServingAsked { serving, version, options, runtime } = &self.asked;
+        let ServingAsked { serving, version, options, runtime, .. } = &self.asked;
         for (name, _) in options.iter() {
             if serving.options.iter().all(|known| known.name != *name) {
                 let known: Vec<&str> = serving.options.iter().map(|known| &*known.typed).collect();
@@ -339,6 +362,39 @@ impl<'a> Question<'a> {
             all.push(Chosen { typed: option.typed.clone(), value, is_given });
         }
         Ok(all)
+    }
+
+    /// Where tensors are, for an engine that can leave some of them to the processor.
+    fn placed(&self, values: &HashMap<String, Value>) -> Result<Option<Placed>, Box<Diagnostic>> {
+        let ServingAsked { serving, runtime, tensors, moved, options, .. } = &self.asked;
+        let Some(rules) = &serving.weights.places else {
+            if moved.is_empty() {
+                return Ok(None);
+            }
+            let message = format!("`{}` leaves no tensors to the processor", runtime.name);
+            return Err(Diagnostic::new(Code::NotOfRuntime, message).help("leave out `--offload`").boxed());
+        };
+        let Some(tensors) = tensors else {
+            let asks = !moved.is_empty() || options.iter().any(|(name, _)| *name == rules.layers_on_device);
+            if !asks {
+                return Ok(None);
+            }
+            let message = format!("no names of tensors are known for this model in `{}`", runtime.name);
+            return Err(Diagnostic::new(Code::UnmappedCheckpoint, message)
+                .help("all of it is on the device without these options")
+                .boxed());
+        };
+        for moved in *moved {
+            if tensors.iter().all(|(name, _)| !moved.pattern.is_match(name)) {
+                let message = format!("no tensor's name has `{}` in it", moved.pattern.as_str());
+                let some: Vec<&str> = tensors.iter().take(4).map(|(name, _)| &**name).collect();
+                return Err(Diagnostic::new(Code::InvalidWorkload, message)
+                    .help(format!("names are like {}", some.join(", ")))
+                    .boxed());
+            }
+        }
+        let on_device = values.get(&*rules.layers_on_device).and_then(|value| value.as_number()?.to_count()).unwrap_or(u128::MAX);
+        Ok(Placed::of(tensors, rules, on_device, moved))
     }
 
     /// What is taken beside weights and cache.

@@ -32,6 +32,8 @@ pub struct Pool {
     pub depth: u128,
     /// Bytes of one request of the longest length.
     pub of_request: u128,
+    /// Bytes of one request that are left to the processor, with the layers that are.
+    pub of_request_on_host: u128,
     /// Whether a block of tokens was lengthened to hold a state.
     pub is_lengthened: bool,
     /// Part of a state's page that is filled up, in hundredths of a per cent.
@@ -61,6 +63,11 @@ impl Pool {
         for kept in &served.kept {
             let bytes = match kept.reach {
                 Reach::State { channels, elements, .. } => state_bytes(rules, ranks, channels, elements, of)?,
+                _ if kept.keys_alone && rules.keys_alone.is_some() => {
+                    let width = Exact::from_count(kept.width.checked_mul(kept.kv_heads)?)?;
+                    let with = |name: &str| if name == "width" { Some(Value::Number(width)) } else { of(name) };
+                    rules.keys_alone.as_ref()?.count(&with)?
+                }
                 _ => {
                     // Fewer heads than ranks are copied.
                     let elements = kept.kv_heads.div_ceil(ranks.tensor).checked_mul(kept.width)?;
@@ -80,6 +87,9 @@ impl Pool {
 
     /// Layers of several kinds share one pool: their pages are made equally large, and they are put in groups of as many layers.
     fn blocks(&mut self, rules: &CacheRules, length: u128, of: Of<'_>) -> Option<()> {
+        if self.groups.is_empty() {
+            return Some(());
+        }
         let asked = rules.block.count(of)?.max(1);
         let is_state = |group: &Group| matches!(group.reach, Reach::State { .. });
         let state = self.groups.iter().filter(|group| is_state(group)).map(|group| group.bytes).max();
@@ -106,7 +116,8 @@ impl Pool {
         let fewest = self.groups.iter().map(|group| group.layers).min()?.max(1);
         let most = self.groups.iter().map(|group| group.layers).max()?;
         let limit = rules.group_ratio.and_then(|ratio| ratio.checked_mul(Exact::from_count(fewest)?));
-        self.depth = if limit.is_some_and(|limit| Exact::from_count(most).is_some_and(|most| most < limit)) { most } else { fewest };
+        self.depth =
+            if limit.is_some_and(|limit| Exact::from_count(most).is_some_and(|most| most < limit)) { most } else { fewest };
         let in_flight = rules.in_flight.count(of)?;
         let states = rules.states.as_ref().map_or(Some(1), |formula| formula.count(of))?;
         let mut needed = 0u128;
@@ -144,6 +155,13 @@ impl Pool {
         Some(())
     }
 
+    /// Leaves what layers keep to the processor that are there: of each kind as large a part as of all.
+    pub(super) fn leave(&mut self, on_device: u128, layers: u128) {
+        let all = self.of_request;
+        self.of_request = all.saturating_mul(on_device).checked_div(layers).unwrap_or(all);
+        self.of_request_on_host = all - self.of_request;
+    }
+
     /// Blocks that requests of a length take together, in all groups.
     fn blocks_of_request(&self) -> u128 {
         self.groups.iter().fold(0u128, |sum, group| sum.saturating_add(group.of_request.saturating_mul(group.groups)))
@@ -162,7 +180,9 @@ impl Pool {
         let tokens = match (self.groups.as_slice(), in_version(&rules.reported, version)) {
             ([only], _) if only.groups == 1 => blocks.checked_mul(only.block)?,
             (_, Some(Reported::Requests)) => concurrency.checked_mul(Exact::from_count(length)?)?.floor()?.to_count()?,
-            (several, _) => blocks.checked_div(groups)?.checked_mul(several.iter().map(|group| group.block).filter(|b| *b > 1).min()?)?,
+            (several, _) => {
+                blocks.checked_div(groups)?.checked_mul(several.iter().map(|group| group.block).filter(|b| *b > 1).min()?)?
+            }
         };
         Some(Room { blocks, tokens, concurrency })
     }

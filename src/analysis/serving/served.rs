@@ -40,6 +40,8 @@ pub struct Kept {
     pub kv_heads: u128,
     /// Elements of a token's key and value in one head.
     pub width: u128,
+    /// Whether there are keys alone, by which others are picked.
+    pub keys_alone: bool,
 }
 
 /// How far back a layer keeps what it has seen.
@@ -66,7 +68,8 @@ impl Served {
     /// What serving asks of this one.
     #[must_use]
     pub fn of(model: &Evaluation) -> Self {
-        let mut served = Served { positions: model.flat.positions.map_or(0, |(positions, _)| u128::from(positions)), ..Served::default() };
+        let mut served =
+            Served { positions: model.flat.positions.map_or(0, |(positions, _)| u128::from(positions)), ..Served::default() };
         let chunks = chunks(model);
         // A convolution and the state behind it stand beside each other.
         let mut states: Vec<(&str, u128, [u128; 3])> = Vec::new();
@@ -77,7 +80,10 @@ impl Served {
             let fact = |fact: Fact| facts.as_ref().and_then(|facts| facts.count(fact));
             let last_dim = || {
                 let tensors = u32::try_from(at).map(|at| model.report.tensors(RowId(at))).unwrap_or_default();
-                tensors.iter().find(|tensor| tensor.shape.len() == 2).map(|tensor| (tensor.shape.first().copied(), tensor.shape.last().copied()))
+                tensors
+                    .iter()
+                    .find(|tensor| tensor.shape.len() == 2)
+                    .map(|tensor| (tensor.shape.first().copied(), tensor.shape.last().copied()))
             };
             match role {
                 Role::Embedding => {
@@ -102,13 +108,15 @@ impl Served {
                 Role::RotaryPositions => served.rotary = served.rotary.saturating_add(fact(Fact::RotaryDim).unwrap_or_default()),
                 Role::KvCache => {
                     let (Some(kv_heads), Some(head_dim)) = (fact(Fact::KvHeads), fact(Fact::HeadDim)) else { continue };
-                    let width = head_dim.saturating_add(fact(Fact::ValueHeadDim).unwrap_or_default());
+                    let values = fact(Fact::ValueHeadDim).unwrap_or_default();
+                    let (width, keys_alone) = (head_dim.saturating_add(values), values == 0);
                     let chunk = chunks.get(parent(&info.path)).copied();
                     let reach = chunk.map(Reach::Chunk).or_else(|| fact(Fact::Window).map(Reach::Window)).unwrap_or(Reach::All);
-                    served.keeps(Kept { reach, layers: info.repeats, kv_heads, width });
+                    served.keeps(Kept { reach, layers: info.repeats, kv_heads, width, keys_alone });
                 }
                 Role::RecurrentState => {
-                    let own = [Fact::ConvChannels, Fact::ConvKernel, Fact::StateElements].map(|wanted| fact(wanted).unwrap_or_default());
+                    let own = [Fact::ConvChannels, Fact::ConvKernel, Fact::StateElements]
+                        .map(|wanted| fact(wanted).unwrap_or_default());
                     match states.iter_mut().find(|(place, ..)| *place == parent(&info.path)) {
                         Some((_, _, known)) => known.iter_mut().zip(own).for_each(|(known, own)| *known = (*known).max(own)),
                         None => states.push((parent(&info.path), info.repeats, own)),
@@ -118,7 +126,13 @@ impl Served {
             }
         }
         for (_, layers, [channels, kernel, elements]) in states {
-            served.keeps(Kept { reach: Reach::State { channels, kernel, elements }, layers, kv_heads: 1, width: 0 });
+            served.keeps(Kept {
+                reach: Reach::State { channels, kernel, elements },
+                layers,
+                kv_heads: 1,
+                width: 0,
+                keys_alone: false,
+            });
         }
         if served.vocabulary == 0 {
             served.vocabulary = rows;
