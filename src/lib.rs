@@ -153,11 +153,12 @@ pub mod reports {
     pub use crate::report::units::{self, Units};
     pub use crate::report::{
         By, FORMATS, Format, FormulaFormat, Listing, MEMORY_FORMATS, MemoryFormat, MemoryReport, OUTPUT_FORMATS, Options,
-        OutputFormat, PageFormat, RowFormat, Rows, SolveReport, Sort, TensorFormat, TensorOptions, TensorsBy, VariedPlan,
-        column_keys, errors_page, families_page, fit, list_blocks, list_classes, list_conventions, list_devices, list_dtypes,
-        list_families, list_models, list_runtimes, model_schema, output_page, render_changes, render_compare, render_dot,
-        render_formulas, render_found, render_list, render_mermaid, render_reconciled, render_solved, render_summary,
-        render_tensors, render_tree, render_varied, roles_page, title,
+        OutputFormat, PageFormat, RowFormat, Rows, ServingReport, SolveReport, Solved as SolvedServing, Sort, TensorFormat,
+        TensorOptions, TensorsBy, VariedPlan, column_keys, errors_page, families_page, fit, list_blocks, list_classes,
+        list_conventions, list_devices, list_dtypes, list_families, list_models, list_runtimes, model_schema, output_page,
+        render_changes, render_compare, render_dot, render_formulas, render_found, render_list, render_mermaid,
+        render_reconciled, render_served, render_solved, render_summary, render_tensors, render_tree, render_varied, roles_page,
+        title,
     };
 }
 

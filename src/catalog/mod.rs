@@ -27,6 +27,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod values;
+mod version;
 
 pub use class::{
     Alias, Class, ClassKind, ClassText, Dim, Element, ElementDef, Example, FlopFormulas, Formula, Gradient, MAX_DIMS, Parameter,

@@ -5,7 +5,9 @@
 
 use std::sync::Arc;
 
+use super::values::text;
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics, nearest};
+use crate::syntax::json::Node;
 use crate::syntax::source::{Span, Spanned};
 
 include!(concat!(env!("OUT_DIR"), "/roles.rs"));
@@ -98,4 +100,9 @@ fn unknown_role(word: &str, span: Span) -> Diagnostic {
         .at(span, "not a role of the catalog")
         .did_you_mean(span.inside(), nearest(word, words()))
         .note(format!("the roles are {}", words().collect::<Vec<_>>().join(", ")))
+}
+
+/// The role that a text says; `None`: there is no such role, or it is no text, which goes to `diagnostics`.
+pub(super) fn role(node: &Node, diagnostics: &mut Diagnostics) -> Option<Role> {
+    Role::read(&Spanned { value: text(node, diagnostics)?, span: node.span }, diagnostics)
 }

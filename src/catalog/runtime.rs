@@ -5,10 +5,11 @@
 
 use std::sync::Arc;
 
-use super::Role;
 use super::fit::fit;
+use super::role::{Role, role};
 use super::serving::{Serving, parse_serving};
 use super::values::{flag, key, list, text, texts, wrong};
+use super::version::numbers;
 use crate::quantity::workload::{CHOICES, Phase};
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics, nearest};
 use crate::syntax::json::{Json, Member, Node};
@@ -278,10 +279,6 @@ fn part(node: &Node, diagnostics: &mut Diagnostics) -> Option<Rewritten> {
     Some(part)
 }
 
-pub(super) fn role(node: &Node, diagnostics: &mut Diagnostics) -> Option<Role> {
-    Role::read(&Spanned { value: text(node, diagnostics)?, span: node.span }, diagnostics)
-}
-
 impl Rewritten {
     /// Whether it means a layer of a role, a class, which its file calls so, and a name.
     #[must_use]
@@ -312,29 +309,5 @@ impl Runtime {
         // 0.30 is all of 0.30.x.
         let upto = asked.get(..to.len().min(asked.len())).unwrap_or_default();
         Some(asked >= from && upto <= to.as_slice())
-    }
-}
-
-/// Whether a version came before another; not, where one of them is none.
-pub(super) fn is_before(version: &str, other: &str) -> bool {
-    numbers(version).zip(numbers(other)).is_some_and(|(version, other)| version < other)
-}
-
-/// The numbers of a version: `0.10.2`, `v0.10.2`, `b6000`.
-fn numbers(version: &str) -> Option<Vec<u64>> {
-    let digits = version.trim_start_matches(|c: char| c.is_ascii_alphabetic());
-    digits.split('.').map(|part| part.parse().ok()).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn versions_are_compared_number_by_number() {
-        assert_eq!(numbers("v0.10.2"), Some(vec![0, 10, 2]));
-        assert_eq!(numbers("b6000"), Some(vec![6000]));
-        assert_eq!(numbers("nightly"), None);
-        assert!(numbers("0.9") < numbers("0.10"));
     }
 }

@@ -4,9 +4,9 @@
 
 use std::sync::Arc;
 
-use super::Role;
-use super::runtime::{is_before, role};
+use super::role::{Role, role};
 use super::values::{flag, formula, key, list, text, texts, wrong};
+use super::version::is_before;
 use crate::quantity::workload::words;
 use crate::syntax::diag::{Code, Diagnostic, Diagnostics, nearest};
 use crate::syntax::expr::{EvalError, Exact, Expr, Name, Value, eval};
@@ -37,7 +37,7 @@ pub struct Serving {
     pub command: Vec<CommandWord>,
 }
 
-/// A formula over [`NAMES`] and the engine's options.
+/// A formula over names of the model, the device and the workload, and the engine's options.
 #[derive(Debug)]
 pub struct ServingFormula {
     /// As it is written.
@@ -143,6 +143,8 @@ pub struct CacheRules {
     pub block: ServingFormula,
     /// Bytes of a token in a layer that keeps keys alone, in place of those of its dtype: `width` elements.
     pub keys_alone: Option<ServingFormula>,
+    /// Bytes of a token in a layer of latents beside which keys alone are kept, in place of those of its dtype: `width` elements.
+    pub indexed_latents: Option<ServingFormula>,
     /// What a layer keeps of a token beside its keys and values: scales, bytes.
     pub token_extra: Option<ServingFormula>,
     /// Tokens that a window keeps of a request beyond itself, as they are being computed.
@@ -238,6 +240,7 @@ pub struct CommandWord {
 /// What formulas may use beside the engine's options.
 pub const NAMES: &[(&str, &str)] = &[
     ("device", "name of the device"),
+    ("device_kind", "GPU, SoC, ...: what kind of device it is"),
     ("device_bytes", "bytes that a device says it has"),
     ("tensor", "ranks over which layers are divided"),
     ("pipeline", "ranks over which the layers are dealt out"),
@@ -256,7 +259,7 @@ pub const NAMES: &[(&str, &str)] = &[
     ("conv_kernel", "inputs that a convolution sees"),
     ("weights", "bytes of weights on a rank, the fullest"),
     ("window", "tokens of a sliding window"),
-    ("width", "elements of a token in a layer that keeps keys alone"),
+    ("width", "elements of a token in a layer that keeps keys alone, or latents"),
     ("usual", "the figure itself, in its band"),
 ];
 
@@ -332,6 +335,12 @@ const CACHE_KEYS: &[Key] = &[
     key("layout", KeyKind::Text, true, "blocks, which requests share, or cells, which each has"),
     key("block", KeyKind::Text, true, "tokens of a block, or to whose multiple cells are rounded up"),
     key("keys_alone", KeyKind::Text, false, "bytes of a token in a layer that keeps keys alone, of `width` elements"),
+    key(
+        "indexed_latents",
+        KeyKind::Text,
+        false,
+        "bytes of a token in a layer of latents beside which keys alone are kept, of `width` elements",
+    ),
     key("token_extra", KeyKind::Text, false, "bytes that a layer keeps of a token beside its keys and values"),
     key("in_flight", KeyKind::Text, true, "tokens that a window keeps of a request beyond itself"),
     key("group_ratio", KeyKind::Text, false, "up to how many times the fewest layers of a kind a group takes the most of them"),
@@ -547,8 +556,8 @@ impl Reader<'_> {
         let f = fields(node, "how a cache is kept", CACHE_KEYS, &[], self.diagnostics)?;
         let layout = f.get("layout").and_then(|n| self.word_of(n, Layout::WORDS, Layout::from_word));
         let [block, in_flight] = ["block", "in_flight"].map(|key| self.formula(&f, key));
-        let [keys, extra, tokens, bytes, state, states] =
-            ["keys_alone", "token_extra", "convolution_tokens", "convolution_bytes", "state_bytes", "states"]
+        let [keys, latents, extra, tokens, bytes, state, states] =
+            ["keys_alone", "indexed_latents", "token_extra", "convolution_tokens", "convolution_bytes", "state_bytes", "states"]
                 .map(|key| self.perhaps(&f, key));
         let ratio = f.get("group_ratio").map(|n| {
             let said = text(n, self.diagnostics)?;
@@ -565,6 +574,7 @@ impl Reader<'_> {
             layout: layout?,
             block: block?,
             keys_alone: keys?,
+            indexed_latents: latents?,
             token_extra: extra?,
             in_flight: in_flight?,
             group_ratio: ratio.map_or(Some(None), |ratio| ratio.map(Some))?,

@@ -1141,6 +1141,7 @@ const COMMANDS: &[&str] = &[
     "tensors",
     "import",
     "memory",
+    "serving",
     "list",
     "show",
     "schema",

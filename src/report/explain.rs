@@ -233,6 +233,22 @@ pub fn explain_runtime(runtime: &Runtime) -> String {
         };
         let _ = writeln!(out, "    {}\n    {}\n    source: {}", plain(&layers), plain(&rewrite.doc), plain(&rewrite.source));
     }
+    if let Some(serving) = &runtime.serving {
+        let options = serving.options.iter().map(|option| {
+            let default = option.defaults.iter().map(|dated| match &dated.until {
+                Some(until) => format!("{} before {}", dated.value.text, until),
+                None => dated.value.text.to_string(),
+            });
+            vec![option.typed.to_string(), plain(&option.doc), plain(&default.collect::<Vec<_>>().join(", then "))]
+        });
+        section(&mut out, "serves (`layerspec serving`), with these options", options);
+        let beside = serving.beside.iter().map(|beside| {
+            let parts = beside.largest_of.iter().map(|(_, formula)| formula.text.to_string()).collect::<Vec<_>>();
+            vec![plain(&beside.name), beside.certainty.word().to_owned(), plain(&parts.join(", or "))]
+        });
+        section(&mut out, "takes beside weights and cache", beside);
+        let _ = writeln!(out, "\n  may take: {}\n  source: {}", plain(&serving.may_take.text), plain(&serving.source));
+    }
     section(&mut out, "not followed", runtime.left_alone.iter().map(|text| vec![plain(text)]));
     out
 }
@@ -266,6 +282,10 @@ fn figures(device: &Device) -> Vec<Vec<String>> {
     let capacity = device.memory_capacity;
     let both = format!("{} = {}", units::bytes(capacity, Units::Si), units::bytes(capacity, Units::Iec));
     let mut rows = vec![figure("memory_capacity", capacity, "bytes", both)];
+    rows.extend(device.memory_reported.filter(|reported| *reported != capacity).map(|reported| {
+        let human = format!("{}, as its driver says", units::bytes(reported, Units::Iec));
+        figure("memory_reported", reported, "bytes", human)
+    }));
     rows.extend(
         device
             .memory_bandwidth

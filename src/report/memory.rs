@@ -465,13 +465,13 @@ fn conventions(evaluation: &Evaluation) -> String {
     let workload = &evaluation.bound.workload;
     if let Some(runtime) = evaluation.runtime() {
         return format!(
-            "What {} runs, {} backend: values live until they were read. Its allocator, its workspaces and what it keeps free are not in it.",
+            "What {} runs, {} backend: values live until they were read. Its allocator, its workspaces and what it keeps free are not in it: `layerspec serving` has them.",
             escape_terminal(&runtime.name),
             workload.backend.word()
         );
     }
     format!(
-        "Eager PyTorch, {} kernel, cache {}, {} backend; storages as they are, no allocator rounding. docs/memory.md has the rules.",
+        "Eager PyTorch, {} kernel, cache {}, {} backend; storages as they are, no allocator rounding. docs/memory.md has the rules. What an engine needs and how many requests it serves says `layerspec serving`.",
         workload.kernel.word(),
         workload.cache.word(),
         workload.backend.word()

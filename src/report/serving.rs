@@ -120,6 +120,11 @@ impl ServingReport<'_> {
     fn sections(&self) -> Vec<Section> {
         let mut sections = vec![self.memory(), self.cache(), self.room(), self.what_else(), self.options()];
         sections.push(self.log_section());
+        sections.push(Section {
+            title: "it starts so".to_owned(),
+            columns: columns(&[("", false)]),
+            rows: vec![vec![self.command.clone()]],
+        });
         sections
     }
 
@@ -128,56 +133,52 @@ impl ServingReport<'_> {
         let plan = self.plan;
         let loaded = &plan.loaded;
         let mut rows = Vec::new();
-        let mut row = |what: String, figure: Figure, note: String| {
-            let band = if figure.low == figure.high {
-                String::new()
-            } else {
-                format!("{} to {}", self.bytes(figure.low), self.bytes(figure.high))
+        let mut row = |what: String, figure: Figure| {
+            let band = match figure.low == figure.high {
+                true => String::new(),
+                false => format!("{} to {}", self.bytes(figure.low), self.bytes(figure.high)),
             };
-            rows.push(vec![
-                what,
-                units::exact(figure.usual),
-                self.bytes(figure.usual),
-                band,
-                figure.certainty.word().to_owned(),
-                note,
-            ]);
+            rows.push(vec![what, self.bytes(figure.usual), band, figure.certainty.word().to_owned()]);
         };
         let one = |n: u128, certainty: Certainty| Figure { low: n, usual: n, high: n, certainty };
         // Where layers are dealt out the fullest stage is reckoned from their mean.
         let certainty = if plan.ranks.pipeline > 1 { Certainty::Modelled } else { Certainty::Exact };
-        row("weights".to_owned(), one(loaded.tensors, certainty), String::new());
-        for (what, bytes) in [("padded rows", loaded.padding), ("allocator's rounding", loaded.rounding)] {
+        row("weights".to_owned(), one(loaded.tensors, certainty));
+        for (what, bytes) in [("filled up", loaded.padding), ("allocator's rounding", loaded.rounding)] {
             if bytes > 0 {
-                row(format!("  {what}"), one(bytes, certainty), String::new());
+                row(format!("  {what}"), one(bytes, certainty));
             }
         }
         for (name, bytes) in loaded.tables.iter().filter(|(_, bytes)| *bytes > 0) {
-            row(format!("  {name}"), one(*bytes, Certainty::Exact), String::new());
+            row(format!("  {name}"), one(*bytes, Certainty::Exact));
         }
         if let Some(placed) = plan.placed.filter(|placed| placed.copied > 0) {
-            row("  of them the embedding, for the head".to_owned(), one(placed.copied, certainty), String::new());
+            row("  of them for the head".to_owned(), one(placed.copied, certainty));
         }
         for taken in &plan.beside {
-            let note = taken.decides.as_ref().map(|decides| format!("{decides} decides")).unwrap_or_default();
-            row(taken.name.to_string(), taken.figure, note);
+            let name = match &taken.decides {
+                Some(decides) => format!("{}: {decides}", taken.name),
+                None => taken.name.to_string(),
+            };
+            row(name, taken.figure);
         }
         let [low, usual, high] = plan.available;
-        row("cache".to_owned(), Figure { low, usual, high, certainty: self.certainty() }, "what is left".to_owned());
-        row("the engine may take".to_owned(), one(plan.may_take, plan.device_certainty), String::new());
-        row(format!("a device of {}", self.device.name), one(plan.device_bytes, plan.device_certainty), String::new());
+        row("left for the cache".to_owned(), Figure { low, usual, high, certainty: self.certainty() });
+        row("may be taken".to_owned(), one(plan.may_take, plan.device_certainty));
+        row("of".to_owned(), one(plan.device_bytes, plan.device_certainty));
         if let Some(placed) = plan.placed.filter(|placed| placed.host > 0) {
-            let layers =
-                format!("{} of {} layers on the device", units::exact(placed.layers_on_device), units::exact(placed.layers));
-            row("weights left to the processor".to_owned(), one(placed.host, certainty), layers);
+            row("weights left to the processor".to_owned(), one(placed.host, certainty));
         }
         if plan.pool.of_request_on_host > 0 {
             let bytes = plan.pool.of_request_on_host.saturating_mul(u128::from(plan.concurrency));
-            row("cache left to the processor".to_owned(), one(bytes, Certainty::Modelled), "with its layers".to_owned());
+            row("cache left to the processor".to_owned(), one(bytes, Certainty::Modelled));
         }
         Section {
-            title: "memory of a device, the fullest".to_owned(),
-            columns: columns(&[("", false), ("bytes", true), ("", true), ("band", true), ("", false), ("", false)]),
+            title: match plan.ranks.devices() {
+                1 => format!("memory of {}", self.device.name),
+                n => format!("memory of {}, the fullest of {n}", self.device.name),
+            },
+            columns: columns(&[("", false), ("", true), ("band", true), ("", false)]),
             rows,
         }
     }
@@ -304,13 +305,17 @@ impl ServingReport<'_> {
         if plan.loaded.copied > 0 {
             notes.push(format!("{} of the weights are whole on every rank.", self.bytes(plan.loaded.copied)));
         }
+        if let Some(placed) = plan.placed.filter(|placed| placed.layers_on_device < placed.layers) {
+            notes.push(format!("{} of {} layers are on the device.", placed.layers_on_device, placed.layers));
+        }
         for taken in &plan.beside {
             notes.push(format!("{} is {}: {}.", capital(&taken.name), taken.figure.certainty.word(), taken.doc));
         }
         if plan.device_certainty == Certainty::Assumed {
             notes.push(format!("What {} says it has is assumed: 98.5 per cent of its capacity.", self.device.name));
         }
-        notes.push(format!("Exact follows from the engine's own code, modelled was held against logs, assumed is what logs show: docs/serving.md. It starts so: {}", self.command));
+        let words = "Exact follows from the engine's own code, modelled was held against logs, assumed is what logs show: docs/serving.md.";
+        notes.push(words.to_owned());
         notes
     }
 
@@ -363,7 +368,7 @@ impl ServingReport<'_> {
                     "keeps": reach(&group.reach), "layers": group.layers, "bytes_of_token": group.bytes, "block_tokens": group.block,
                     "groups": group.groups, "of_request": group.of_request,
                 })).collect::<Vec<_>>(),
-                "room": plan.room.iter().map(room).collect::<Vec<_>>(),
+                "room": plan.room.each_ref().map(room).into_iter().zip(["worst", "usual", "best"]).map(|(room, name)| (name.to_owned(), json!(room))).collect::<Map<_, _>>(),
             },
             "options": options,
             "would_fit": {

@@ -82,6 +82,10 @@ fn outputs_are_as_their_schemas_say() {
         ("formula", "formula resnet-50 --phase train --quantity flops,params".to_owned()),
         ("solve", "solve llama-2-7b-hf --for hidden_size --params 7e9".to_owned()),
         ("solve", "solve llama-2-7b-hf --for seq --params 7e9".to_owned()),
+        ("serving", "serving llama-3.1-8b --device rtx-4090 --context 8k".to_owned()),
+        ("serving", "serving qwen3-next-80b-a3b --device h100-sxm --tp 4 --context 32k --concurrency 8".to_owned()),
+        ("serving", "serving gpt-oss-20b --runtime llama.cpp --device 12GB --context 8k --offload exps=cpu".to_owned()),
+        ("serving", "serving bert-base-uncased --device t4".to_owned()),
         ("list", "list dtypes".to_owned()),
         ("list", "list hardware".to_owned()),
     ];

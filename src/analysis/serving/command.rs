@@ -1,6 +1,7 @@
 //! The command line that starts an engine as a plan has it.
 
-use super::{Place, Question, ServingPlan};
+use super::plan::ServingPlan;
+use super::question::{Place, Question};
 use crate::catalog::OptionKind;
 use crate::syntax::expr::{Exact, Value};
 

@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::{Placed, Ranks, Served};
+use super::place::Placed;
+use super::ranks::Ranks;
+use super::served::Served;
 use crate::analysis::cache::parent;
 use crate::analysis::facts::Facts;
 use crate::catalog::{AllocatorRules, Class, Fact, LoadRules, Role, Serving};
@@ -80,7 +82,8 @@ impl Loaded {
                 let times = |bytes: u128| bytes.checked_mul(info.repeats).map(share);
                 let rounded = rules.blocks.as_ref().map_or(storage.bytes, |blocks| blocks.rounded(storage.bytes));
                 let bytes = times(rounded)?;
-                parts[part as usize] = parts.get(part as usize)?.checked_add(bytes)?;
+                let sum = parts.get_mut(part as usize)?;
+                *sum = sum.checked_add(bytes)?;
                 loaded.rounding = loaded.rounding.checked_add(times(rounded - storage.bytes)?)?;
                 loaded.padding = loaded.padding.checked_add(times(storage.padding)?)?;
                 if storage.is_whole && ranks.tensor > 1 {

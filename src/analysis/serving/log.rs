@@ -1,6 +1,8 @@
 //! What an engine's log says: what it was told, and what it found, beside what is predicted of that.
 
-use super::{Figure, Place, Question, Ranks, ServingPlan};
+use super::plan::{Figure, ServingPlan};
+use super::question::{Place, Question};
+use super::ranks::Ranks;
 use crate::catalog::{Certainty, LogLine};
 use crate::syntax::expr::{Exact, Value};
 

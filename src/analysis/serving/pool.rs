@@ -1,7 +1,8 @@
 //! The cache as an engine keeps it: blocks that requests share, by groups of layers, or cells for each request.
 
-use super::{Ranks, Reach, Served};
-use crate::catalog::{CacheRules, Layout, Reported, in_version};
+use super::ranks::Ranks;
+use super::served::{Kept, Reach, Served};
+use crate::catalog::{CacheRules, Layout, Reported, ServingFormula, in_version};
 use crate::syntax::expr::{Exact, Value};
 
 /// What layers of a kind take in the cache of a rank.
@@ -63,10 +64,9 @@ impl Pool {
         for kept in &served.kept {
             let bytes = match kept.reach {
                 Reach::State { channels, elements, .. } => state_bytes(rules, ranks, channels, elements, of)?,
-                _ if kept.keys_alone && rules.keys_alone.is_some() => {
+                _ if let Some(formula) = own_formula(rules, kept, served) => {
                     let width = Exact::from_count(kept.width.checked_mul(kept.kv_heads)?)?;
-                    let with = |name: &str| if name == "width" { Some(Value::Number(width)) } else { of(name) };
-                    rules.keys_alone.as_ref()?.count(&with)?
+                    formula.count(&|name: &str| if name == "width" { Some(Value::Number(width)) } else { of(name) })?
                 }
                 _ => {
                     // Fewer heads than ranks are copied.
@@ -188,9 +188,19 @@ impl Pool {
     }
 }
 
+/// What says how many bytes a token of a kind of layers takes, where that isn't what its dtype makes of its elements.
+fn own_formula<'r>(rules: &'r CacheRules, kept: &Kept, served: &Served) -> Option<&'r ServingFormula> {
+    let has_index = || served.kept.iter().any(|kept| kept.keys_alone);
+    match kept.keys_alone {
+        true => rules.keys_alone.as_ref(),
+        false if kept.kv_heads == 1 && has_index() => rules.indexed_latents.as_ref(),
+        false => None,
+    }
+}
+
 /// What a layer keeps instead of tokens.
 fn state_bytes(rules: &CacheRules, ranks: &Ranks, channels: u128, elements: u128, of: Of<'_>) -> Option<u128> {
-    let part = |formula: &Option<crate::catalog::ServingFormula>| formula.as_ref().and_then(|f| f.value(of).ok()?.as_number());
+    let part = |formula: &Option<ServingFormula>| formula.as_ref().and_then(|f| f.value(of).ok()?.as_number());
     let tokens = part(&rules.convolution_tokens).unwrap_or(Exact::ZERO);
     let conv = Exact::from_count(channels.div_ceil(ranks.tensor))?.checked_mul(tokens)?;
     let conv = conv.checked_mul(part(&rules.convolution_bytes).unwrap_or(Exact::integer(2)))?.ceil()?.to_count()?;
