@@ -45,6 +45,15 @@ pub struct Place<'a> {
     pub concurrency: u64,
 }
 
+/// What was loaded over these ranks, with so many layers on the device.
+#[derive(Debug)]
+struct Remembered {
+    ranks: Ranks,
+    on_device: u128,
+    loaded: Loaded,
+    placed: Option<Placed>,
+}
+
 /// A model that an engine is to serve.
 #[derive(Debug)]
 pub struct Question<'a> {
@@ -52,7 +61,7 @@ pub struct Question<'a> {
     pub(super) asked: ServingAsked<'a>,
     served: Served,
     /// What was loaded last: lengths and devices don't change it.
-    loaded: RefCell<Option<(Ranks, u128, Loaded, Option<Placed>)>>,
+    loaded: RefCell<Option<Remembered>>,
 }
 
 impl<'a> Question<'a> {
@@ -225,10 +234,10 @@ impl<'a> Question<'a> {
         let rules = &self.asked.serving.weights;
         let option = rules.places.as_ref().and_then(|places| of(&places.layers_on_device));
         let on_device = option.and_then(|value| value.as_number()?.to_count()).unwrap_or(u128::MAX);
-        if let Some((ranks, layers, loaded, placed)) = &*self.loaded.borrow()
-            && (*ranks, *layers) == (place.ranks, on_device)
+        if let Some(known) = &*self.loaded.borrow()
+            && (known.ranks, known.on_device) == (place.ranks, on_device)
         {
-            return Ok(Some((loaded.clone(), *placed)));
+            return Ok(Some((known.loaded.clone(), known.placed)));
         }
         let Some(mut loaded) = Loaded::of(self.model, &self.served, self.asked.serving, &place.ranks, of) else {
             return Ok(None);
@@ -237,7 +246,7 @@ impl<'a> Question<'a> {
         if let Some(placed) = &placed {
             loaded.place(placed, &place.ranks);
         }
-        *self.loaded.borrow_mut() = Some((place.ranks, on_device, loaded.clone(), placed));
+        *self.loaded.borrow_mut() = Some(Remembered { ranks: place.ranks, on_device, loaded: loaded.clone(), placed });
         Ok(Some((loaded, placed)))
     }
 
