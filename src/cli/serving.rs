@@ -121,6 +121,9 @@ pub fn run(args: &ServingArgs, terminal: &Terminal) -> Result<Exit, Stop> {
         fewest_ranks: question.fewest_ranks(&place),
         smallest_device: question.smallest_device(&place, &devices).map(|device| &**device),
     };
+    let rows = log.as_ref().map_or_else(|| question.would_log(&plan), |log| log.compared(&question, &plan));
+    let differs = rows.iter().flat_map(|row| &row.figures).find(|figure| !figure.agrees);
+    let differs = differs.map(|figure| (figure.name.clone(), question.rests_on(&figure.name, &plan)));
     let report = ServingReport {
         model: &known,
         runtime: &runtime,
@@ -129,8 +132,9 @@ pub fn run(args: &ServingArgs, terminal: &Terminal) -> Result<Exit, Stop> {
         plan: &plan,
         solved,
         command,
-        log: log.as_ref().map_or_else(|| question.would_log(&plan), |log| log.compared(&question, &plan)),
+        log: rows,
         has_log: log.is_some(),
+        differs,
         units: args.units,
     };
     write_to(args.output.output.as_deref(), |out| render_served(&report, args.format, terminal.width(), out))?;

@@ -437,6 +437,8 @@ const SERVING: &[Field] = &[
     ("log[].figures[].predicted", "number", "as it is predicted"),
     ("log[].figures[].certainty", "text", "exact, modelled or assumed"),
     ("log[].figures[].agrees", "flag", "whether both are the same as far as was printed, or the log's is within the band"),
+    ("first_that_differs!.name", "text", "the first figure of a log that differs; null: none does, or none was read"),
+    ("first_that_differs!.rests_on", "text", "what the prediction rests on"),
     ("command", "text", "the engine's command line"),
 ];
 

@@ -34,6 +34,8 @@ pub struct ServingReport<'a> {
     pub log: Vec<LogRow>,
     /// Whether these are of a log that was read.
     pub has_log: bool,
+    /// What the first figure of it that differs rests on; `None`: none does.
+    pub differs: Option<(String, String)>,
     /// What a thousand is.
     pub units: Units,
 }
@@ -141,8 +143,7 @@ impl ServingReport<'_> {
             rows.push(vec![what, self.bytes(figure.usual), band, figure.certainty.word().to_owned()]);
         };
         let one = |n: u128, certainty: Certainty| Figure { low: n, usual: n, high: n, certainty };
-        // Where layers are dealt out the fullest stage is reckoned from their mean.
-        let certainty = if plan.ranks.pipeline > 1 { Certainty::Modelled } else { Certainty::Exact };
+        let certainty = if loaded.is_modelled { Certainty::Modelled } else { Certainty::Exact };
         row("weights".to_owned(), one(loaded.tensors, certainty));
         for (what, bytes) in [("filled up", loaded.padding), ("allocator's rounding", loaded.rounding)] {
             if bytes > 0 {
@@ -294,6 +295,9 @@ impl ServingReport<'_> {
     fn notes(&self) -> Vec<String> {
         let plan = self.plan;
         let mut notes = Vec::new();
+        if let Some((name, rests_on)) = &self.differs {
+            notes.push(format!("The first that differs is {name}. It rests on {rests_on}."));
+        }
         if plan.pool.is_lengthened {
             let padding = plan.pool.state_padding.and_then(|part| part.checked_mul(Exact::integer(100)));
             let block = plan.pool.groups.iter().map(|group| group.block).filter(|block| *block > 1).min().unwrap_or_default();
@@ -382,6 +386,7 @@ impl ServingReport<'_> {
                     "name": figure.name, "stated": figure.stated.map(number), "predicted": number(figure.predicted), "certainty": figure.certainty.word(), "agrees": figure.agrees,
                 })).collect::<Vec<_>>(),
             })).collect::<Vec<_>>(),
+            "first_that_differs": self.differs.as_ref().map(|(name, rests_on)| json!({ "name": name, "rests_on": rests_on })),
             "command": self.command,
         })
     }

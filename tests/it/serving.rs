@@ -291,7 +291,7 @@ fn a_log_is_read_and_set_beside_what_is_predicted() {
     let output = layerspec(&["serving", &path, "--device", "h100-sxm", "--log", log.to_str().unwrap()]);
     let shown = String::from_utf8(output.stdout).unwrap();
     assert!(shown.contains("by vllm 0.10.2") && shown.contains("4,096 tokens"), "{shown}");
-    assert!(shown.contains("concurrency differs"), "{shown}");
+    assert!(shown.contains("concurrency differs") && shown.contains("The first that differs is concurrency"), "{shown}");
     std::fs::write(&log, "nothing of it\n").unwrap();
     assert!(refused(&[&path, "--device", "h100-sxm", "--log", log.to_str().unwrap()]).contains("no line of the log"));
     assert!(refused(&[&path, "--device", "h100-sxm", "--log", "/nowhere/x.log"]).contains("cannot read"));

@@ -29,6 +29,9 @@ pub struct Loaded {
     pub copied: u128,
     /// What is loaded beside them.
     pub tables: Vec<(Arc<str>, u128)>,
+    /// Whether the bytes were held against logs only: of types narrower than a byte, which kernels store in their own way, and where layers are
+    /// dealt out, of which the fullest stage is reckoned from their mean.
+    pub is_modelled: bool,
     /// The largest, by the role of their layers: bytes on the rank.
     pub by_role: Vec<(&'static str, u128)>,
 }
@@ -64,7 +67,12 @@ impl Loaded {
         let is_layered = |info: &RowInfo| info.repeats > 1 || info.path.split('.').any(|part| part.parse::<u64>().is_ok());
         let layered: Vec<bool> = model.flat.rows.iter().map(is_layered).collect();
         let first = layered.iter().position(|is| *is).unwrap_or(layered.len());
-        let mut loaded = Loaded::default();
+        let is_narrow = |tensor: &Tensor| tensor.element_bytes < Exact::integer(1);
+        let rows = 0..u32::try_from(model.flat.rows.len()).ok()?;
+        let mut loaded = Loaded {
+            is_modelled: ranks.pipeline > 1 || rows.clone().any(|at| model.report.tensors(RowId(at)).iter().any(is_narrow)),
+            ..Loaded::default()
+        };
         let mut parts = [0u128; 3];
         let mut by_role: HashMap<&'static str, u128> = HashMap::new();
         for (at, (info, layered)) in model.flat.rows.iter().zip(&layered).enumerate() {
@@ -113,6 +121,8 @@ impl Loaded {
 impl Loaded {
     /// Takes away what is left to the processor, where the bytes of the tensors that are loaded are these.
     pub(super) fn place(&mut self, placed: &Placed, ranks: &Ranks) {
+        // A file's tensors are taken as they are.
+        self.is_modelled = ranks.devices() > 1;
         self.tensors = placed.device.div_ceil(ranks.tensor.saturating_mul(ranks.pipeline));
         self.padding = 0;
         self.bytes = self.tables.iter().fold(self.tensors, |sum, (_, bytes)| sum.saturating_add(*bytes));

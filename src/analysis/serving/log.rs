@@ -182,9 +182,7 @@ impl Log {
                 let decimals = number.split_once('.').map_or(0, |(_, decimals)| decimals.len());
                 let [low, high] = [figure.low, figure.high].map(|n| Exact::from_count(n).and_then(scale));
                 let near = rounds_to(scale(predicted)?, stated, decimals);
-                let within = figure.certainty != Certainty::Exact
-                    && low.is_some_and(|low| low <= stated)
-                    && high.is_some_and(|high| stated <= high);
+                let within = low.is_some_and(|low| low <= stated) && high.is_some_and(|high| stated <= high);
                 let name = name.strip_prefix("beside ").unwrap_or(name).to_owned();
                 Some(Compared {
                     name,
@@ -217,7 +215,16 @@ impl Question<'_> {
             |n: u128, certainty: Certainty| Some((Figure { low: n, usual: n, high: n, certainty }, Exact::from_count(n)?));
         let room = || plan.pool.room(available?, &self.asked.serving.cache, self.asked.version, u128::from(plan.length));
         match name {
-            "weights" => figure(plan.loaded.bytes, Certainty::Exact),
+            "weights" => {
+                // As near as logs were met.
+                let bytes = plan.loaded.bytes;
+                let (certainty, room) = match plan.loaded.is_modelled {
+                    true => (Certainty::Modelled, bytes / 100),
+                    false => (Certainty::Exact, bytes / 5000),
+                };
+                let figure = Figure { low: bytes - room, usual: bytes, high: bytes.saturating_add(room), certainty };
+                Some((figure, Exact::from_count(bytes)?))
+            }
             "available" => {
                 let [low, usual, high] = plan.available;
                 Some((Figure { low, usual, high, certainty: Certainty::Assumed }, Exact::from_count(usual)?))
@@ -226,7 +233,8 @@ impl Question<'_> {
             "blocks" => figure(room()?.blocks, Certainty::Exact),
             "concurrency" => {
                 let concurrency = room()?.concurrency;
-                Some((Figure { low: 0, usual: 0, high: 0, certainty: Certainty::Exact }, concurrency))
+                // It has a fraction: no band in whole ones.
+                Some((Figure { low: u128::MAX, usual: 0, high: 0, certainty: Certainty::Exact }, concurrency))
             }
             "cache" => figure(plan.needed(), Certainty::Exact),
             name => {
@@ -234,6 +242,21 @@ impl Question<'_> {
                 let taken = plan.beside.iter().find(|taken| *taken.name == *name)?;
                 Some((taken.figure, Exact::from_count(taken.figure.usual)?))
             }
+        }
+    }
+
+    /// What a figure of a log rests on, in words.
+    #[must_use]
+    pub fn rests_on(&self, name: &str, plan: &ServingPlan) -> String {
+        match name {
+            "weights" => "the model's tensors as the engine joins, fills up and rounds them: another dtype, quantization, version of the model or number of ranks has others".to_owned(),
+            "available" => format!("`{}`, less weights and what is beside them", self.asked.serving.may_take.text),
+            "tokens" | "blocks" | "concurrency" => {
+                let groups: Vec<String> =
+                    plan.pool.groups.iter().map(|group| format!("{} layers of {} bytes a token", group.layers, group.bytes)).collect();
+                format!("the bytes that the log has for the cache, over {}, for requests of {} tokens: another dtype of the cache, length, draft or option changes it", groups.join(" and "), plan.length)
+            }
+            name => plan.beside.iter().find(|taken| *taken.name == *name).map_or_else(String::new, |taken| taken.doc.to_string()),
         }
     }
 
