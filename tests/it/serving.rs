@@ -282,15 +282,23 @@ fn tensors_can_be_left_to_the_processor() {
 fn a_log_is_read_and_set_beside_what_is_predicted() {
     let folder = tempfile::tempdir().unwrap();
     let log = folder.path().join("vllm.log");
-    // Lines as vLLM 0.10.2 wrote them for Mistral-7B on an H100, one of them changed.
-    let text = "INFO vLLM API server version 0.10.2\nINFO Model loading took 14.0786 GiB and 3.1 seconds\n\
-                INFO Available KV cache memory: 55.15 GiB\nINFO GPU KV cache size: 451,744 tokens\n\
-                INFO Maximum concurrency for 4,096 tokens per request: 90.00x\n";
+    // Lines as vLLM 0.9 wrote them for Qwen3-8B, the last one changed.
+    let text = "INFO vLLM API server version 0.10.2\nINFO Model loading took 15.2683 GiB and 3.1 seconds\n\
+                INFO Available KV cache memory: 18.69 GiB\nINFO GPU KV cache size: 136,080 tokens\n\
+                INFO Maximum concurrency for 40,960 tokens per request: 90.00x\n";
     std::fs::write(&log, text).unwrap();
-    let path = model("mistral-7b-v0.2", folder.path());
-    let output = layerspec(&["serving", &path, "--device", "h100-sxm", "--log", log.to_str().unwrap()]);
-    let shown = String::from_utf8(output.stdout).unwrap();
-    assert!(shown.contains("by vllm 0.10.2") && shown.contains("4,096 tokens"), "{shown}");
+    let path = model("qwen3-8b", folder.path());
+    let args = ["--device", "40GiB", "--gpu-memory-utilization", "0.9", "--log", log.to_str().unwrap()];
+    let json = served(&path, &args);
+    let figures: Vec<&Json> = json["log"].as_array().unwrap().iter().flat_map(|row| row["figures"].as_array().unwrap()).collect();
+    let agrees = |name: &str| figures.iter().find(|figure| figure["name"] == name).unwrap()["agrees"].clone();
+    assert_eq!(
+        ["weights", "available", "tokens", "concurrency"].map(agrees),
+        [true, true, true, false].map(Json::from),
+        "{figures:?}"
+    );
+    assert_eq!((json["runtime"]["version"].as_str(), json["context"].as_u64()), (Some("0.10.2"), Some(40960)));
+    let shown = String::from_utf8(layerspec(&[&["serving", path.as_str()][..], &args[..]].concat()).stdout).unwrap();
     assert!(shown.contains("concurrency differs") && shown.contains("The first that differs is concurrency"), "{shown}");
     std::fs::write(&log, "nothing of it\n").unwrap();
     assert!(refused(&[&path, "--device", "h100-sxm", "--log", log.to_str().unwrap()]).contains("no line of the log"));

@@ -170,27 +170,30 @@ impl Log {
         Place { ranks, context: context.or(place.context), ..place }
     }
 
+    /// A figure, the least and the most that are printed so: in bytes, or as it is.
+    fn range(&self, name: &str) -> Option<[u128; 3]> {
+        let (number, unit) = self.figure(name)?;
+        let n = Exact::parse(number)?;
+        let half = half_of_last(number)?;
+        let bytes = |n: Option<Exact>| n?.checked_mul(unit.of())?.floor()?.to_count();
+        Some([bytes(n.checked_sub(half))?, bytes(Some(n))?, bytes(n.checked_add(half))?])
+    }
+
     /// Its lines beside what is predicted. What the cache has is predicted from what the log says is there for it.
     #[must_use]
     pub fn compared(&self, question: &Question<'_>, plan: &ServingPlan) -> Vec<LogRow> {
-        let available = self.amount("available").or_else(|| plan.available.get(1).copied());
+        let [_, usual, _] = plan.available;
+        let available = self.range("available").unwrap_or([usual; 3]);
         let row = |line: &Stated| {
             let figures = line.figures.iter().filter_map(|(name, number, unit)| {
-                let (figure, predicted) = question.predicted(name, plan, available)?;
-                let scale = |n: Exact| n.checked_div(unit.of());
+                let (certainty, of_figure) = question.predicted(name, plan, available)?;
+                let [low, predicted, high] = of_figure.map(|n| n.checked_div(unit.of()));
+                let (low, predicted, high) = (low?, predicted?, high?);
                 let stated = Exact::parse(number)?;
-                let decimals = number.split_once('.').map_or(0, |(_, decimals)| decimals.len());
-                let [low, high] = [figure.low, figure.high].map(|n| Exact::from_count(n).and_then(scale));
-                let near = rounds_to(scale(predicted)?, stated, decimals);
-                let within = low.is_some_and(|low| low <= stated) && high.is_some_and(|high| stated <= high);
+                let half = half_of_last(number)?;
+                let agrees = low.checked_sub(half)? <= stated && stated <= high.checked_add(half)?;
                 let name = name.strip_prefix("beside ").unwrap_or(name).to_owned();
-                Some(Compared {
-                    name,
-                    stated: Some(stated),
-                    predicted: scale(predicted)?,
-                    certainty: figure.certainty,
-                    agrees: near || within,
-                })
+                Some(Compared { name, stated: Some(stated), predicted, certainty, agrees })
             });
             LogRow { text: line.text.clone(), figures: figures.collect() }
         };
@@ -198,49 +201,47 @@ impl Log {
     }
 }
 
-/// Whether a number is printed so with so many decimals: the next one is allowed for, as an allocator's last page may be.
-fn rounds_to(n: Exact, stated: Exact, decimals: usize) -> bool {
-    let ten = Exact::integer(10).checked_pow(Exact::integer(i128::try_from(decimals).unwrap_or(0)));
-    let step = ten.and_then(|ten| Exact::integer(1).checked_div(ten));
-    let distance = n.checked_sub(stated).and_then(Exact::checked_abs);
-    // Half of the last digit, or of an integer nothing: what is counted is exact.
-    let room = if decimals == 0 { Some(Exact::ZERO) } else { step.and_then(|step| step.checked_div(Exact::integer(2))) };
-    distance.zip(room).is_some_and(|(distance, room)| distance <= room)
+/// Half of the last digit that is printed behind the point; of an integer nothing: what is counted is exact.
+fn half_of_last(number: &str) -> Option<Exact> {
+    let decimals = number.split_once('.').map_or(0, |(_, decimals)| decimals.len());
+    if decimals == 0 {
+        return Some(Exact::ZERO);
+    }
+    let scale = Exact::integer(10).checked_pow(Exact::integer(i128::try_from(decimals).ok()?))?;
+    Exact::integer(1).checked_div(scale.checked_mul(Exact::integer(2))?)
 }
 
 impl Question<'_> {
-    /// A figure of a log: with its band, and what it usually is, in bytes or as it is.
-    fn predicted(&self, name: &str, plan: &ServingPlan, available: Option<u128>) -> Option<(Figure, Exact)> {
-        let figure =
-            |n: u128, certainty: Certainty| Some((Figure { low: n, usual: n, high: n, certainty }, Exact::from_count(n)?));
-        let room = || plan.pool.room(available?, &self.asked.serving.cache, self.asked.version, u128::from(plan.length));
+    /// A figure of a log: how well it is known; at the least, as usual, at the most, in bytes or as it is. `available`: bytes for the cache.
+    fn predicted(&self, name: &str, plan: &ServingPlan, available: [u128; 3]) -> Option<(Certainty, [Exact; 3])> {
+        let counts = |certainty: Certainty, all: [u128; 3]| {
+            let [low, usual, high] = all.map(Exact::from_count);
+            Some((certainty, [low?, usual?, high?]))
+        };
+        let room = |bytes: u128| plan.pool.room(bytes, &self.asked.serving.cache, self.asked.version, u128::from(plan.length));
+        let rooms = || {
+            let [low, usual, high] = available.map(room);
+            Some([low?, usual?, high?])
+        };
         match name {
             "weights" => {
                 // As near as logs were met.
                 let bytes = plan.loaded.bytes;
-                let (certainty, room) = match plan.loaded.is_modelled {
+                let (certainty, off) = match plan.loaded.is_modelled {
                     true => (Certainty::Modelled, bytes / 100),
                     false => (Certainty::Exact, bytes / 5000),
                 };
-                let figure = Figure { low: bytes - room, usual: bytes, high: bytes.saturating_add(room), certainty };
-                Some((figure, Exact::from_count(bytes)?))
+                counts(certainty, [bytes - off, bytes, bytes.saturating_add(off)])
             }
-            "available" => {
-                let [low, usual, high] = plan.available;
-                Some((Figure { low, usual, high, certainty: Certainty::Assumed }, Exact::from_count(usual)?))
-            }
-            "tokens" => figure(room()?.tokens, Certainty::Exact),
-            "blocks" => figure(room()?.blocks, Certainty::Exact),
-            "concurrency" => {
-                let concurrency = room()?.concurrency;
-                // It has a fraction: no band in whole ones.
-                Some((Figure { low: u128::MAX, usual: 0, high: 0, certainty: Certainty::Exact }, concurrency))
-            }
-            "cache" => figure(plan.needed(), Certainty::Exact),
+            "available" => counts(Certainty::Assumed, plan.available),
+            "tokens" => counts(Certainty::Exact, rooms()?.map(|room| room.tokens)),
+            "blocks" => counts(Certainty::Exact, rooms()?.map(|room| room.blocks)),
+            "concurrency" => Some((Certainty::Exact, rooms()?.map(|room| room.concurrency))),
+            "cache" => counts(Certainty::Exact, [plan.needed(); 3]),
             name => {
                 let name = name.strip_prefix("beside ")?;
-                let taken = plan.beside.iter().find(|taken| *taken.name == *name)?;
-                Some((taken.figure, Exact::from_count(taken.figure.usual)?))
+                let Figure { low, usual, high, certainty } = plan.beside.iter().find(|taken| *taken.name == *name)?.figure;
+                counts(certainty, [low, usual, high])
             }
         }
     }
@@ -263,7 +264,7 @@ impl Question<'_> {
     /// The log as it would be, as usual.
     #[must_use]
     pub fn would_log(&self, plan: &ServingPlan) -> Vec<LogRow> {
-        let available = plan.available.get(1).copied();
+        let [_, usual, _] = plan.available;
         let row = |line: &LogLine| {
             let (texts, names) = parts(&line.text);
             let (mut text, mut figures) = ((*texts.first()?).to_owned(), Vec::new());
@@ -273,15 +274,9 @@ impl Question<'_> {
                     "length" => Exact::from_count(u128::from(plan.length))?,
                     "device" => Exact::from_count(plan.device_bytes)?.checked_div(unit.of())?,
                     name => {
-                        let (figure, n) = self.predicted(name, plan, available)?;
+                        let (certainty, [_, n, _]) = self.predicted(name, plan, [usual; 3])?;
                         let predicted = n.checked_div(unit.of())?;
-                        figures.push(Compared {
-                            name: name.to_owned(),
-                            stated: None,
-                            predicted,
-                            certainty: figure.certainty,
-                            agrees: true,
-                        });
+                        figures.push(Compared { name: name.to_owned(), stated: None, predicted, certainty, agrees: true });
                         predicted
                     }
                 };
