@@ -68,9 +68,9 @@ impl Loaded {
         let layered: Vec<bool> = model.flat.rows.iter().map(is_layered).collect();
         let first = layered.iter().position(|is| *is).unwrap_or(layered.len());
         let is_narrow = |tensor: &Tensor| tensor.element_bytes < Exact::integer(1);
-        let rows = 0..u32::try_from(model.flat.rows.len()).ok()?;
+        let mut rows = 0..u32::try_from(model.flat.rows.len()).ok()?;
         let mut loaded = Loaded {
-            is_modelled: ranks.pipeline > 1 || rows.clone().any(|at| model.report.tensors(RowId(at)).iter().any(is_narrow)),
+            is_modelled: ranks.pipeline > 1 || rows.any(|at| model.report.tensors(RowId(at)).iter().any(is_narrow)),
             ..Loaded::default()
         };
         let mut parts = [0u128; 3];

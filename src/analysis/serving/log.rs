@@ -280,7 +280,7 @@ impl Question<'_> {
                         predicted
                     }
                 };
-                text.push_str(&printed(n));
+                text.push_str(&printed(n, unit));
                 text.push_str(after);
             }
             Some(LogRow { text, figures })
@@ -293,10 +293,10 @@ impl Question<'_> {
     }
 }
 
-/// An integer with commas, else two digits behind the point.
-fn printed(n: Exact) -> String {
-    match n.to_count() {
-        Some(count) => crate::quantity::grouped(count, ","),
-        None => format!("{:.2}", n.to_f64()),
+/// What is counted with commas; bytes, and what has a fraction, with two digits behind the point.
+fn printed(n: Exact, unit: Unit) -> String {
+    match (n.to_count(), unit) {
+        (Some(count), Unit::One) => crate::quantity::grouped(count, ","),
+        _ => format!("{:.2}", n.to_f64()),
     }
 }
