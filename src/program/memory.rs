@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
+use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use super::alike::evaluated;
@@ -329,6 +330,20 @@ impl Candidate<'_> {
     }
 }
 
+/// A moment that was looked at. Its terms are hundreds: it is told from others by what they come to, which is known, before they are compared.
+#[derive(PartialEq, Eq)]
+struct Seen<'m> {
+    mark: usize,
+    divided: u128,
+    all: &'m Form,
+}
+
+impl Hash for Seen<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.mark, self.divided, self.all.value()).hash(state);
+    }
+}
+
 /// Those moments that may be the largest, by their places: the first of the largest says what persists.
 fn front(space: &Space, moments: &[Candidate<'_>]) -> Option<Vec<usize>> {
     // What persists beside each, by a number.
@@ -338,12 +353,12 @@ fn front(space: &Space, moments: &[Candidate<'_>]) -> Option<Vec<usize>> {
         let next = known.len();
         marked.push((*known.entry(moment.persists).or_insert(next), moment));
     }
-    let mut seen: HashSet<(usize, u128, &Form)> = HashSet::new();
+    let mut seen: HashSet<Seen<'_>> = HashSet::new();
     let mut points = Points::default();
     for (at, (mark, moment)) in marked.iter().copied().enumerate() {
         let mut near = NEAR.filter_map(|by| marked.get(at.wrapping_add_signed(by)));
         let is_covered = near.any(|(other, more)| *other == mark && moment.is_covered_by(more));
-        if !is_covered && seen.insert((mark, moment.divided, &*moment.all)) {
+        if !is_covered && seen.insert(Seen { mark, divided: moment.divided, all: &moment.all }) {
             space.add(&moment.all, moment.divided, (at, mark), &mut points)?;
         }
     }
